@@ -1,0 +1,48 @@
+# Every step sets up what it needs: on a fresh machine with Python 3.11+ and make, `make demo` or `make test` is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test test-heavy check format bench clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY)  ## a virtual environment in .venv with everything in it, versions pinned
+
+demo: $(READY)  ## the demo shop: rebuild, evaluate, serve on 127.0.0.1:8000
+	$(BIN)/reranker demo
+
+serve: $(READY)  ## serve what is published in ./var
+	$(BIN)/reranker serve
+
+test: $(READY)  ## the fast suite (under 5 minutes on 2 cores)
+	$(BIN)/python -m pytest -q -m "not heavy"
+
+test-heavy: $(READY)  ## the tests that take minutes
+	$(BIN)/python -m pytest -q -m heavy
+
+check: $(READY)  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff write the format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## timings as ratios against a peer or a limit, measured in the same run
+	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+clean:  ## remove the environment and caches (never ./var)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# torch goes first and exactly: a range or an extra that moves it pulls gigabytes.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Offline side: items -> item vectors -> a FAISS index, published as a version."""

@@ -1,0 +1,83 @@
+"""arrays.py: columns of numbers and runs of bytes <-> files that workers share by mapping them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.int64]
+T = TypeVar("T", bound=np.generic)
+
+
+def save(path: Path, values: npt.NDArray[Any]) -> None:
+    """Write one column as .npy; objects are impossible, so nothing is ever pickled."""
+    np.save(path, values, allow_pickle=False)
+
+
+def load(path: Path) -> npt.NDArray[Any]:
+    """Map one column. A plain ndarray: np.memmap's subclass makes each small read slower."""
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path.name} is empty")
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.asarray(mapped).view(np.ndarray)
+
+
+def _bytes_of(path: Path) -> npt.NDArray[np.uint8]:
+    if path.stat().st_size == 0:  # an empty file cannot be mapped, and is legitimate here
+        return np.empty(0, dtype=np.uint8)
+    return np.asarray(np.memmap(path, dtype=np.uint8, mode="r")).view(np.ndarray)
+
+
+class Runs:
+    """A run of bytes for each row: `NAME.bin`, and `NAME.at.npy` with n + 1 offsets."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._bytes = memoryview(_bytes_of(folder / f"{name}.bin"))
+        self._at = load(folder / f"{name}.at.npy")
+
+    def __len__(self) -> int:
+        return len(self._at) - 1
+
+    def get(self, row: int) -> bytes:
+        """The bytes of one row."""
+        return bytes(self._bytes[int(self._at[row]) : int(self._at[row + 1])])
+
+    def get_many(self, rows: Rows) -> list[bytes]:
+        """The bytes of these rows; two gathers, then plain slicing."""
+        starts, ends = self._at[rows].tolist(), self._at[rows + 1].tolist()
+        return [bytes(self._bytes[a:b]) for a, b in zip(starts, ends, strict=True)]
+
+
+class Ragged(Generic[T]):
+    """A few numbers for each row: `NAME.npy`, and `NAME.at.npy` with n + 1 offsets."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._values: npt.NDArray[T] = load(folder / f"{name}.npy")
+        self._at = load(folder / f"{name}.at.npy")
+
+    def gather(self, rows: Rows) -> tuple[npt.NDArray[T], npt.NDArray[np.int64]]:
+        """All numbers of these rows in one array (m,), and which of the rows each belongs to (m,)."""
+        starts = self._at[rows].astype(np.int64)
+        lengths = self._at[rows + 1].astype(np.int64) - starts  # (n,)
+        owner = np.repeat(np.arange(len(rows)), lengths)  # (m,)
+        ends = np.cumsum(lengths)
+        within = np.arange(len(owner)) - np.repeat(ends - lengths, lengths)  # (m,)
+        return self._values[np.repeat(starts, lengths) + within], owner
+
+
+def save_ragged(
+    folder: Path, name: str, values: Sequence[int], lengths: Sequence[int], dtype: type[np.generic]
+) -> None:
+    """Write a `Ragged` column from its numbers in row order and how many each row has."""
+    # One number too many at the end: np.load cannot map an empty array, and no offset reaches it.
+    save(folder / f"{name}.npy", np.append(np.asarray(values, dtype=dtype), dtype(0)))
+    save(folder / f"{name}.at.npy", offsets(lengths))
+
+
+def offsets(lengths: Sequence[int]) -> npt.NDArray[np.uint64]:
+    """Lengths (n,) -> where each run starts, and where the last one ends (n + 1,)."""
+    at = np.zeros(len(lengths) + 1, dtype=np.uint64)
+    np.cumsum(np.asarray(lengths, dtype=np.uint64), out=at[1:])
+    return at

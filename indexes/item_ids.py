@@ -1,0 +1,62 @@
+"""item_ids.py: item ids <-> rows, in files that are mapped and never copied into a worker.
+
+A hash of each id, sorted, with the row beside it: a lookup is one binary search over a mapped
+array, then a comparison with the stored id, so that a stranger's id is never taken for an item.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from indexes import arrays
+from indexes.arrays import Rows, Runs
+from indexes.errors import Failure
+
+Hashes = npt.NDArray[np.uint64]
+
+
+def id_hash(item_id: str) -> int:
+    """64 bits; equal on every machine, unlike Python's own hash."""
+    return int(xxhash.xxh3_64_intdigest(item_id.encode("utf-8", "surrogatepass")))
+
+
+def save_ids(folder: Path, hashes: Hashes) -> None:
+    """Write the lookup for ids in row order; their bytes are the `Runs` named "ids"."""
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    if len(ordered) > 1 and bool((ordered[1:] == ordered[:-1]).any()):
+        raise Failure("Two item ids have the same 64-bit hash.", hint="Rename one of them.")
+    arrays.save(folder / "id_hashes.npy", ordered)
+    arrays.save(folder / "id_rows.npy", order.astype(np.uint32))
+
+
+class ItemIds:
+    """Both directions between ids and rows."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ids = Runs(folder, "ids")
+        self.hashes: Hashes = arrays.load(folder / "id_hashes.npy")
+        self._rows = arrays.load(folder / "id_rows.npy")
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def rows(self, item_ids: Sequence[str]) -> Rows:
+        """Rows (n,) of these ids; -1 where an id is not in the index."""
+        if not item_ids:
+            return np.empty(0, dtype=np.int64)
+        encoded = [item_id.encode("utf-8", "surrogatepass") for item_id in item_ids]
+        wanted = np.array([xxhash.xxh3_64_intdigest(item) for item in encoded], dtype=np.uint64)
+        place = np.minimum(np.searchsorted(self.hashes, wanted), len(self.hashes) - 1)
+        found = self.hashes[place] == wanted
+        rows = self._rows[place].astype(np.int64)
+        stored = self._ids.get_many(rows)
+        same = np.array([a == b for a, b in zip(stored, encoded, strict=True)], dtype=bool)
+        return np.where(found & same, rows, -1)
+
+    def ids(self, rows: Rows) -> list[str]:
+        """The ids of these rows."""
+        return [stored.decode("utf-8", "surrogatepass") for stored in self._ids.get_many(rows)]

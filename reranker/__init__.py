@@ -1,0 +1,1 @@
+"""Core: query, candidates and behaviour -> signals -> blend -> ranking with its explanation."""

@@ -1,0 +1,67 @@
+"""requests.py: JSON from a search backend -> a typed request to re-rank."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+Time = float | str  # epoch seconds, or ISO 8601 with a zone
+
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+
+
+class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One thing that a shopper did (DESIGN: events)."""
+
+    type: str
+    item: str | None = None
+    query: str | None = None
+    time: Time | None = None
+    price: float | None = None
+    quantity: float | None = None
+    id: str | None = None
+    user: str | None = None
+    session: str | None = None
+    ranking: str | None = None
+    position: int | None = None
+
+
+class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One item that the shop's own engine found."""
+
+    id: Id
+    score: float | None = None
+    text: str | None = None
+
+
+class RerankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What `POST /rerank` takes. The order of `candidates` is the engine's order."""
+
+    candidates: list[Candidate]
+    query: str = ""
+    user: str | None = None
+    session: str | None = None
+    history: list[Event] | None = None
+    blend: str | None = None
+    weights: dict[str, float] = {}
+    top_n: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    explain: bool = False
+    personalize: bool = True
+    budget_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    time: Time | None = None
+
+
+class JudgedRequest(msgspec.Struct, frozen=True):
+    """One line of a requests file: what a backend would send, with the right answers.
+
+    `ratings` gives grades from 0, possibly fractional, by item id. Unknown keys are kept out, not
+    refused: shops log more than we read.
+    """
+
+    candidates: list[Candidate]
+    id: str = ""
+    query: str = ""
+    time: Time | None = None
+    user: str | None = None
+    session: str | None = None
+    history: list[dict[str, Any]] | None = None
+    ratings: dict[str, float] = {}

@@ -1,0 +1,1 @@
+"""Edge: the core over HTTP, the command line, the engineers' page and the demo shop."""
