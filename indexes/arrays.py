@@ -58,7 +58,7 @@ class Ragged(Generic[T]):
         self._at = load(folder / f"{name}.at.npy")
 
     def gather(self, rows: Rows) -> tuple[npt.NDArray[T], npt.NDArray[np.int64]]:
-        """All numbers of these rows in one array (m,), and which of the rows each belongs to (m,)."""
+        """All numbers of these rows (m,), and to which of the rows each belongs (m,)."""
         starts = self._at[rows].astype(np.int64)
         lengths = self._at[rows + 1].astype(np.int64) - starts  # (n,)
         owner = np.repeat(np.arange(len(rows)), lengths)  # (m,)

@@ -1,0 +1,194 @@
+"""catalog_pass.py: one reading of the catalogue -> columns, and the texts still to be encoded.
+
+Everything is checked here, in seconds, before the hours of encoding begin. Memory holds tens of
+bytes an item: records and texts go straight to files.
+"""
+
+from array import array
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import xxhash
+
+from indexes.catalog import BadLine, Item, read_items
+from indexes.errors import Failure
+from indexes.item_columns import ColumnsWriter
+from indexes.item_ids import Hashes, id_hash
+from indexes.item_text import ItemText
+from indexes.progress import Progress
+from indexes.vector_cache import DIGEST, Digests, VectorCache, text_digest
+
+_WINDOW: Final = 8192  # texts looked up in the vector cache at once
+_SHOWN: Final = 1000  # bad lines kept in memory; the file holds them all
+
+
+@dataclass
+class Rejected:
+    """Lines that could not be used: all of them in a file, the first thousand at hand."""
+
+    path: Path
+    count: int = 0
+    first: list[BadLine] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._file = self.path.open("wb")
+
+    def add(self, bad: BadLine) -> None:
+        """Note one line."""
+        self.count += 1
+        if len(self.first) < _SHOWN:
+            self.first.append(bad)
+        self._file.write(msgspec.json.encode({"line": bad.line, "reason": bad.reason}) + b"\n")
+
+    def close(self) -> None:
+        """Finish the file; an empty one is removed."""
+        self._file.close()
+        if not self.count:
+            self.path.unlink(missing_ok=True)
+
+
+class TextSpool:
+    """Texts on disk that have no vector yet, each once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("w+b")
+        self._digests = bytearray()
+        self._lengths = array("Q")
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    @property
+    def digests(self) -> Digests:
+        """What stands for each text (n,)."""
+        return np.frombuffer(bytes(self._digests), dtype=DIGEST)
+
+    def add(self, digest: bytes, text: str) -> None:
+        """Append one text."""
+        encoded = text.encode("utf-8", "surrogatepass")
+        self._file.write(encoded)
+        self._digests += digest
+        self._lengths.append(len(encoded))
+
+    def rewind(self) -> None:
+        """Get ready to read from the first text."""
+        self._file.seek(0)
+
+    def read(self, start: int, count: int) -> list[str]:
+        """The next texts, in order; `start` says how many were read before."""
+        lengths = self._lengths[start : start + count]
+        return [self._file.read(length).decode("utf-8", "surrogatepass") for length in lengths]
+
+    def close(self) -> None:
+        """Remove the texts; the vectors are what stays."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+@dataclass
+class Catalogue:
+    """What one reading found."""
+
+    texts: Digests  # (items,) the text of each row
+    fresh: int  # items whose text has no vector yet
+    id_hashes: Hashes  # (items,)
+    filled: dict[str, int]  # how many items have a price, a brand, ...
+    content: str  # digest of all records in order: equal means nothing changed
+    sample: list[str]  # some texts, evenly spread, to look at the tokenizer's unknown share
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+class _Pass:
+    """The state of one reading."""
+
+    def __init__(self, staged: Path, cache: VectorCache, spool: TextSpool) -> None:
+        self.columns = ColumnsWriter(staged)
+        self._cache, self._spool = cache, spool
+        self._seen: set[int] = set()
+        self._spooled: set[bytes] = set()
+        self._content = xxhash.xxh3_128()
+        self._digests = bytearray()
+        self._window: list[tuple[bytes, str]] = []
+        self.fresh = 0
+        self.sample: list[str] = []
+        self._step = 1
+
+    def add(self, item: Item, text: str) -> bool:
+        """Take one item; False when its id came before."""
+        hashed = id_hash(item.id)
+        if hashed in self._seen:
+            return False
+        self._seen.add(hashed)
+        self._content.update(self.columns.add(item, hashed))
+        digest = text_digest(text)
+        self._content.update(digest)
+        self._digests += digest
+        self._window.append((digest, text))
+        if len(self._window) == _WINDOW:
+            self.flush()
+        self._keep_sample(text)
+        return True
+
+    def _keep_sample(self, text: str) -> None:
+        """Every text at first, then every 2nd, 4th, ...: at most 2,000 over the whole catalogue."""
+        if (len(self._seen) - 1) % self._step == 0:
+            self.sample.append(text)
+        if len(self.sample) >= 2000:
+            self.sample, self._step = self.sample[::2], self._step * 2
+
+    def flush(self) -> None:
+        """Spool the texts of this window that have no vector."""
+        digests = np.array([digest for digest, _ in self._window], dtype=DIGEST)
+        known = self._cache.known(digests)
+        for (digest, text), have in zip(self._window, known.tolist(), strict=True):
+            if have:
+                continue
+            self.fresh += 1
+            if digest not in self._spooled:
+                self._spooled.add(digest)
+                self._spool.add(digest, text)
+        self._window.clear()
+
+    def finish(self) -> Catalogue:
+        self.flush()
+        return Catalogue(
+            texts=np.frombuffer(bytes(self._digests), dtype=DIGEST),
+            fresh=self.fresh,
+            id_hashes=np.asarray(self.columns.id_hashes, dtype=np.uint64),
+            filled=self.columns.finish(),
+            content=self._content.hexdigest(),
+            sample=self.sample,
+        )
+
+
+def read_catalogue(
+    path: Path,
+    template: ItemText,
+    staged: Path,
+    cache: VectorCache,
+    spool: TextSpool,
+    rejected: Rejected,
+    progress: Progress,
+) -> Catalogue:
+    """Read every line once: columns into `staged`, new texts into `spool`, bad lines noted."""
+    reading = _Pass(staged, cache, spool)
+    try:
+        with progress("reading", None) as advance:
+            for line, item in read_items(path, rejected.add):
+                if not reading.add(item, template.render(item)):
+                    rejected.add(BadLine(line, f"id {item.id!r} came before; the first one stays"))
+                advance(1)
+        if not reading.columns.id_hashes:
+            raise Failure(
+                f"{path} holds no item that can be used ({rejected.count} lines were rejected).",
+                hint="Every line needs an `id` and a `title`.",
+            )
+        return reading.finish()
+    finally:
+        reading.columns.close()

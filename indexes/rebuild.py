@@ -1,0 +1,264 @@
+"""rebuild.py: catalogue file -> item texts -> item vectors -> a published version of the index."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+
+from indexes.catalog_pass import Catalogue, Rejected, TextSpool, read_catalogue
+from indexes.encoders import EncoderSettings, TextEncoder, load_encoder
+from indexes.errors import Failure
+from indexes.item_ids import ItemIds
+from indexes.item_index import ENCODER_FOLDER, VECTORS_FILE, IndexSettings
+from indexes.item_text import DEFAULT_TEMPLATE, ItemText
+from indexes.item_vectors import encode_missing, write_vectors
+from indexes.progress import Progress, bars
+from indexes.query_encoder import export_query_encoder
+from indexes.vector_cache import VectorCache, text_digest
+from indexes.versions import Version, VersionStore, exclusive
+from indexes.workspace import Settings, Workspace
+
+
+class RebuildSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The offline index rebuild."""
+
+    template: Annotated[
+        str,
+        msgspec.Meta(
+            description="What the encoder reads of an item; {attributes.NAME} and the "
+            "catalogue's own columns can be named too."
+        ),
+    ] = DEFAULT_TEMPLATE
+    max_bad_share: Annotated[
+        float,
+        msgspec.Meta(ge=0, le=1, description="A larger share of unusable lines fails the rebuild."),
+    ] = 0.01
+    max_shrink: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0, le=1, description="A larger loss of items is not published without --force."
+        ),
+    ] = 0.2
+    keep: Annotated[
+        int, msgspec.Meta(ge=1, description="Versions kept, the served one among them.")
+    ] = 3
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rebuild did. read = encoded + reused + skipped; `bad`: at most a thousand lines."""
+
+    version: str
+    read: int
+    encoded: int
+    reused: int
+    removed: int
+    skipped: int
+    seconds: float
+    items: int
+    changed: bool
+    notes: list[str]
+    bad: list[dict[str, Any]]
+    unknown_tokens: float
+
+
+class _Job:
+    """One rebuild: the settings and files that its steps share."""
+
+    def __init__(self, workspace: Workspace, source: Path, force: bool, progress: Progress) -> None:
+        self.root = workspace.index_root
+        self.settings = workspace.section(RebuildSettings)
+        self.factory = workspace.section(IndexSettings).factory
+        self.encoder_settings = workspace.section(EncoderSettings)
+        self.source, self.force, self.progress = source, force, progress
+        self.template = ItemText(self.settings.template)
+        self.store = VersionStore(self.root)
+        self.old = self.store.current()
+        self.rejected = Rejected(self.root / "rejected.jsonl")
+        self.notes: list[str] = []
+        for orphan in (self.root / "work").glob("*.texts"):  # a killed rebuild's; we hold the lock
+            orphan.unlink()
+
+    def run(self) -> tuple[Version, Catalogue, bool, int]:
+        """The published version, what was read, whether anything changed, and items removed."""
+        encoder = load_encoder(self.encoder_settings)
+        with (
+            self.store.stage() as staged,
+            VectorCache(self._cache_path(encoder)) as cache,
+        ):
+            self._say_what_changed(encoder)
+            spool = TextSpool(self.root / "work" / f"{staged.name}.texts")
+            try:
+                catalogue = self._read(staged, cache, spool)
+                same = self._unchanged(catalogue, encoder)
+                if same is not None:
+                    return same, catalogue, False, 0
+                removed = self._guard_removed(catalogue)
+                encode_missing(spool, encoder, cache, self.progress)
+            finally:
+                spool.close()
+            self._write_vectors(staged, catalogue, cache)
+            export_query_encoder(encoder, _made(staged / ENCODER_FOLDER))
+            version = self.store.publish(staged, self._about(catalogue, encoder))
+            cache.compact(catalogue.texts)
+        self._tidy(encoder)
+        return version, catalogue, True, removed
+
+    def _cache_path(self, encoder: TextEncoder) -> Path:
+        """One file an encoder and template: change either, and all vectors are made anew."""
+        key = text_digest(f"{encoder.fingerprint}\n{self.settings.template}").hex()[:16]
+        return self.root / "vectors" / f"{key}.bin"
+
+    def _tidy(self, encoder: TextEncoder) -> None:
+        """Let go of old versions and of vectors that no current setting asks for."""
+        self.store.prune(self.settings.keep)
+        kept = self._cache_path(encoder)
+        for path in kept.parent.glob("*.bin"):
+            if path != kept:
+                path.unlink()
+
+    def _say_what_changed(self, encoder: TextEncoder) -> None:
+        old = _about(self.old)
+        if not old:
+            return
+        if old.get("fingerprint") != encoder.fingerprint:
+            self.notes.append(
+                f"The encoder changed ({old.get('model')} -> {self.encoder_settings.model}): "
+                "every item is encoded again."
+            )
+        elif old.get("template") != self.settings.template:
+            self.notes.append("The template changed: every item is encoded again.")
+
+    def _read(self, staged: Path, cache: VectorCache, spool: TextSpool) -> Catalogue:
+        rejected = self.rejected
+        try:
+            catalogue = read_catalogue(
+                self.source, self.template, staged, cache, spool, rejected, self.progress
+            )
+        finally:
+            rejected.close()
+        share = rejected.count / (rejected.count + len(catalogue))
+        if share > self.settings.max_bad_share:
+            first = "; ".join(f"line {bad.line}: {bad.reason}" for bad in rejected.first[:3])
+            raise Failure(
+                f"{rejected.count} of {rejected.count + len(catalogue)} lines of {self.source} "
+                f"cannot be used ({share:.1%}; rebuild.max_bad_share allows "
+                f"{self.settings.max_bad_share:.1%}): {first}. Nothing was published.",
+                field="rebuild.max_bad_share",
+                hint=f"All of them are in {rejected.path}. Mend them, or raise the setting.",
+            )
+        return catalogue
+
+    def _unchanged(self, catalogue: Catalogue, encoder: TextEncoder) -> Version | None:
+        """The served version when a new one would be the same; never with --force."""
+        old = _about(self.old)
+        wanted = self._identity(catalogue, encoder)
+        if self.force or self.old is None or any(old.get(key) != wanted[key] for key in wanted):
+            return None
+        return None if self.store.verify(self.old) else self.old
+
+    def _guard_removed(self, catalogue: Catalogue) -> int:
+        """How many items of the served version are gone; a Failure when suspiciously many are."""
+        if self.old is None or self.store.verify(self.old):
+            return 0
+        before = ItemIds(self.old.folder).hashes
+        shrunk = 1 - len(catalogue) / len(before)
+        if shrunk > self.settings.max_shrink and not self.force:
+            raise Failure(
+                f"The catalogue has {len(catalogue)} items, the served index {len(before)}: "
+                f"{shrunk:.0%} fewer (rebuild.max_shrink allows {self.settings.max_shrink:.0%}). "
+                "Nothing was published.",
+                field="rebuild.max_shrink",
+                hint="If that is meant, run the same command with --force.",
+            )
+        return int((~np.isin(before, catalogue.id_hashes)).sum())
+
+    def _write_vectors(self, staged: Path, catalogue: Catalogue, cache: VectorCache) -> None:
+        path = staged / VECTORS_FILE
+        zero = write_vectors(path, self.factory, catalogue.texts, cache, self.progress)
+        if not len(zero):
+            return
+        names = ", ".join(ItemIds(staged).ids(zero[:5]))
+        message = f"{len(zero)} items have a NaN or zero vector ({names})"
+        if not self.force:
+            raise Failure(
+                f"{message}. Nothing was published.",
+                hint="Look at their texts, try another encoder.model, or publish with --force: "
+                "they are then ranked without their text.",
+            )
+        self.notes.append(f"{message}: published all the same, ranked without their text.")
+
+    def _identity(self, catalogue: Catalogue, encoder: TextEncoder) -> dict[str, Any]:
+        return {
+            "content": catalogue.content,
+            "fingerprint": encoder.fingerprint,
+            "template": self.settings.template,
+            "factory": self.factory,
+        }
+
+    def _about(self, catalogue: Catalogue, encoder: TextEncoder) -> dict[str, Any]:
+        return self._identity(catalogue, encoder) | {
+            "items": len(catalogue),
+            "dimensions": encoder.dimensions,
+            "model": self.encoder_settings.model,
+            "filled": catalogue.filled,
+            "unknown_tokens": _unknown_share(encoder, catalogue),
+            "source": self.source.name,
+        }
+
+
+def rebuild(
+    workspace: Workspace, source: Path, *, force: bool = False, progress: Progress = bars
+) -> Summary:
+    """Build the index of a catalogue and publish it, if there is anything new in it.
+
+    Raises Failure, with the served version untouched, for an unreadable or too dirty catalogue, a
+    suspicious result without `force`, another rebuild at work, or a disk that does not take it.
+    """
+    started = time.monotonic()
+    try:
+        workspace.index_root.mkdir(parents=True, exist_ok=True)
+        with exclusive(workspace.index_root / "lock", f"reranker rebuild --items {source}"):
+            job = _Job(workspace, source, force, progress)
+            version, catalogue, changed, removed = job.run()
+    except OSError as error:
+        raise Failure(
+            f"The rebuild stopped: {error.strerror or error} ({error.filename or workspace.home}). "
+            "The served version is as it was.",
+            hint="Make room or mend the permissions, then run the same command: it resumes.",
+        ) from error
+    return _summary(job, version, catalogue, changed, removed, time.monotonic() - started)
+
+
+def _summary(
+    job: _Job, version: Version, catalogue: Catalogue, changed: bool, removed: int, seconds: float
+) -> Summary:
+    return Summary(
+        version=version.id,
+        read=len(catalogue) + job.rejected.count,
+        encoded=catalogue.fresh,
+        reused=len(catalogue) - catalogue.fresh,
+        removed=removed,
+        skipped=job.rejected.count,
+        seconds=round(seconds, 3),
+        items=len(catalogue),
+        changed=changed,
+        notes=job.notes,
+        bad=[{"line": bad.line, "reason": bad.reason} for bad in job.rejected.first],
+        unknown_tokens=float(_about(version).get("unknown_tokens", 0.0)),
+    )
+
+
+def _unknown_share(encoder: TextEncoder, catalogue: Catalogue) -> float:
+    unknown, tokens = encoder.unknown_shares(catalogue.sample)
+    return round(unknown / max(tokens, 1), 6)
+
+
+def _about(version: Version | None) -> dict[str, Any]:
+    return dict(version.manifest.about) if version and version.manifest else {}
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

@@ -1,0 +1,71 @@
+"""blend_store.py: blends <-> numbered, immutable versions in <home>/blends; one is published."""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from indexes.errors import Failure
+from indexes.versions import Version, VersionStore, exclusive
+from reranker.blends import DEFAULT, Blend, checked, parse
+
+BLEND_FILE: Final = "blend.json"
+
+
+class BlendStore:
+    """Every version of every blend; a name's versions count from 1."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._versions = VersionStore(root)
+
+    def published_or_default(self) -> tuple[Blend, int]:
+        """The published blend; the built-in default is published first where there is none."""
+        current = self._versions.current()
+        if current is None:
+            try:
+                return self.save(DEFAULT, publish=True)
+            except (OSError, Failure):  # a read-only home, or another worker is doing the same
+                return DEFAULT, 1
+        return self._read(current)
+
+    def save(self, blend: Blend, *, publish: bool = False) -> tuple[Blend, int]:
+        """Store a blend as the next version of its name."""
+        checked(blend)
+        self._root.mkdir(parents=True, exist_ok=True)
+        with exclusive(self._root / "lock", f"storing blend {blend.name}"):
+            number = 1 + max((number for _, number in self._of(blend.name)), default=0)
+            with self._versions.stage() as staged:
+                text = msgspec.json.format(msgspec.json.encode(blend), indent=2)
+                (staged / BLEND_FILE).write_bytes(text)
+                about = {"name": blend.name, "version": number}
+                self._versions.publish(staged, about, switch=publish)
+        return blend, number
+
+    def names(self) -> set[str]:
+        """Names of all stored blends."""
+        return {str(about["name"]) for version in self._sound() if (about := _about(version))}
+
+    def newest(self, name: str) -> tuple[Blend, int] | None:
+        """The newest version of this name, published or not."""
+        found = self._of(name)
+        return self._read(max(found, key=lambda pair: pair[1])[0]) if found else None
+
+    def _sound(self) -> list[Version]:
+        return [version for version in self._versions.versions() if _about(version)]
+
+    def _of(self, name: str) -> list[tuple[Version, int]]:
+        return [
+            (version, int(about["version"]))
+            for version in self._sound()
+            if (about := _about(version)) and about["name"] == name
+        ]
+
+    def _read(self, version: Version) -> tuple[Blend, int]:
+        self._versions.ensure_verified(version)
+        path = version.folder / BLEND_FILE
+        return parse(path.read_bytes(), str(path)), int(str(_about(version)["version"]))
+
+
+def _about(version: Version) -> dict[str, object]:
+    return dict(version.manifest.about) if version.manifest else {}

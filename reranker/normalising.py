@@ -1,0 +1,65 @@
+"""normalising.py: raw signal values -> numbers that can be weighed against other signals'."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import numpy as np
+
+from reranker.columns import Column, Values
+
+Normalise = Literal["minmax", "zscore", "rank", "none"]
+
+
+def normalised(column: Column, how: Normalise) -> Values:
+    """Values (n,) over this request's candidates; the unknown get the mean of the known.
+
+    The mean moves an item neither up nor down against those that the signal does know.
+    """
+    known = column.values[column.known]
+    out = np.zeros(len(column.values), dtype=np.float64)
+    if not len(known):
+        return out
+    scaled = _WAYS[how](known)
+    out[column.known] = scaled
+    out[~column.known] = scaled.mean()
+    return out
+
+
+def _minmax(values: Values) -> Values:
+    """Lowest 0, highest 1; all equal: 0. Halved first, so that no spread overflows."""
+    halves = values / 2
+    low, high = halves.min(), halves.max()
+    spread = high - low
+    return (halves - low) / spread if spread > 0 else np.zeros_like(values)
+
+
+def _zscore(values: Values) -> Values:
+    """Mean 0, standard deviation 1; all equal: 0."""
+    size = np.abs(values).max()
+    if size == 0:
+        return np.zeros_like(values)
+    scaled = values / size  # squares of huge scores would overflow
+    spread = scaled.std()
+    # Rounding leaves equal values a spread near 1e-17, which is no spread.
+    return (scaled - scaled.mean()) / spread if spread > 1e-12 else np.zeros_like(values)
+
+
+def _rank(values: Values) -> Values:
+    """Highest 1, lowest 0, evenly spaced; equal values share the mean of their places."""
+    if len(values) == 1:
+        return np.zeros(1)
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    places = np.cumsum(counts) - (counts + 1) / 2
+    return np.asarray(places[inverse] / (len(values) - 1), dtype=np.float64)
+
+
+def _none(values: Values) -> Values:
+    return values
+
+
+_WAYS: Mapping[Normalise, Callable[[Values], Values]] = {
+    "minmax": _minmax,
+    "zscore": _zscore,
+    "rank": _rank,
+    "none": _none,
+}

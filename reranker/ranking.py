@@ -1,0 +1,127 @@
+"""ranking.py: request -> signals -> blend -> ranking. The main path, read from `rerank` down."""
+
+import time
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from reranker.blends import Blend, contributions, scores, wanted
+from reranker.columns import Missing, Values
+from reranker.errors import BadRequest
+from reranker.explanations import Explanation, explain
+from reranker.requests import RerankRequest
+from reranker.scenes import Scene
+from reranker.signals import SIGNALS, Columns, compute
+from reranker.state import ServedState
+
+
+class Ranked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One candidate in its new place. `index`: place in the request from 0; `rank`: from 1."""
+
+    id: str
+    index: int
+    rank: int
+    score: float
+    explanation: Explanation | None = None
+
+
+class Degraded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A signal that could not say all that it might have, why, and for how many candidates."""
+
+    signal: str
+    reason: str
+    count: int | None = None
+
+
+class BlendName(msgspec.Struct, frozen=True):
+    """Which blend ranked."""
+
+    name: str
+    version: int
+
+
+class Ranking(msgspec.Struct, frozen=True):
+    """Exactly the candidates that were sent, best first, with what made the order."""
+
+    results: list[Ranked]
+    blend: BlendName
+    versions: dict[str, str | None]
+    degraded: list[Degraded]
+
+
+def rerank(request: RerankRequest, state: ServedState) -> Ranking:
+    """Rank the candidates of one request.
+
+    Raises UnknownBlend and BadRequest for what cannot be meant; everything else that is missing or
+    late is left out and named in `degraded`.
+    """
+    deadline = _deadline(request)
+    blend, version = state.blend(request.blend)
+    _check_weights(request)
+    scene = Scene(request, state.index, state.query_vectors, state.text_limit)
+    columns = compute(scene, wanted(blend, request.weights), deadline)
+    parts = contributions(blend, columns, request.weights)
+    score = scores(parts, len(request.candidates))
+    order = np.argsort(-score, kind="stable")  # equal scores keep the engine's order
+    explained = explain(parts, order) if request.explain else None
+    return Ranking(
+        results=_results(request, order, score, explained),
+        blend=BlendName(blend.name, version),
+        versions=state.versions,
+        degraded=_degraded(columns),
+    )
+
+
+def _deadline(request: RerankRequest) -> float | None:
+    if request.budget_ms is None:
+        return None
+    return time.perf_counter() + request.budget_ms / 1000
+
+
+def _check_weights(request: RerankRequest) -> None:
+    for name, weight in request.weights.items():
+        if name not in SIGNALS:
+            raise BadRequest(
+                f"weights names {name!r}, which is no signal; signals are {', '.join(SIGNALS)}.",
+                field=f"weights.{name}",
+            )
+        if not abs(weight) <= 1000:
+            raise BadRequest(
+                f"weights.{name} is {weight}; numbers from -1000 to 1000 are allowed.",
+                field=f"weights.{name}",
+            )
+
+
+def _results(
+    request: RerankRequest,
+    order: npt.NDArray[np.int64],
+    score: Values,
+    explained: list[Explanation] | None,
+) -> list[Ranked]:
+    kept = order[: request.top_n].tolist()
+    values = score[order].tolist()
+    return [
+        Ranked(
+            id=request.candidates[index].id,
+            index=index,
+            rank=place + 1,
+            score=values[place],
+            explanation=explained[place] if explained else None,
+        )
+        for place, index in enumerate(kept)
+    ]
+
+
+def _degraded(columns: Columns) -> list[Degraded]:
+    found = []
+    for name, column in columns.items():
+        if isinstance(column, Missing):
+            if column.degraded:
+                found.append(Degraded(name, column.reason))
+        else:
+            found.extend(Degraded(name, reason, count) for reason, count in column.lost)
+    return found
+
+
+__all__ = ["Blend", "BlendName", "Degraded", "Ranked", "Ranking", "rerank"]

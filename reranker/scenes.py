@@ -1,0 +1,106 @@
+"""scenes.py: a request and the served index -> what the signals may look at, computed once."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from indexes.arrays import Rows
+from indexes.item_index import ItemIndex
+from indexes.words import WordHashes, model_numbers, word_hashes, words
+from reranker.query_vectors import QueryVectors
+from reranker.requests import Event, RerankRequest
+from reranker.times import epoch_seconds
+
+Mask = npt.NDArray[np.bool_]
+Vectors = npt.NDArray[np.float32]
+
+
+def now_of(
+    time_: float | str | None, history: list[Event] | None, clock: Callable[[], float]
+) -> float:
+    """The request's "now": its time, else its newest history event's, else the clock."""
+    if time_ is not None:
+        return epoch_seconds(time_)
+    times = [
+        epoch_seconds(event.time, f"history[{position}].time")
+        for position, event in enumerate(history or [])
+        if event.time is not None
+    ]
+    return max(times) if times else clock()
+
+
+@dataclass
+class Scene:
+    """One request in front of one index. Every property is worked out when first asked for."""
+
+    request: RerankRequest
+    index: ItemIndex
+    query_vectors: QueryVectors
+    text_limit: int  # at most so many candidates' own texts are encoded in one request
+    clock: Callable[[], float] = time.time
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Candidate ids (n,) in the engine's order."""
+        return [candidate.id for candidate in self.request.candidates]
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Index row of each candidate (n,), -1 where the index lacks it."""
+        return self.index.rows(self.ids)
+
+    @cached_property
+    def indexed(self) -> Mask:
+        """Which candidates (n,) the index holds."""
+        return self.rows >= 0
+
+    @cached_property
+    def query(self) -> str:
+        """The query without surrounding space."""
+        return self.request.query.strip()
+
+    @cached_property
+    def query_words(self) -> list[str]:
+        """Folded words of the query, in order."""
+        return words(self.query)
+
+    @cached_property
+    def query_hashes(self) -> WordHashes:
+        """Distinct words of the query as sorted hashes."""
+        return word_hashes(self.query_words)
+
+    @cached_property
+    def query_models(self) -> WordHashes:
+        """Model numbers named in the query as sorted hashes."""
+        return word_hashes(model_numbers(self.query))
+
+    @cached_property
+    def item_vectors(self) -> tuple[Vectors, Mask]:
+        """Vectors (n, d) of the candidates and which of them (n,) are real.
+
+        From the index, else from the candidate's own text, else zeros that are marked unknown.
+        """
+        known = self.indexed.copy()
+        vectors = np.zeros((len(self.ids), self.index.dimensions), dtype=np.float32)
+        vectors[known] = self.index.vectors(self.rows[known])
+        texts = [
+            (position, candidate.text)
+            for position, candidate in enumerate(self.request.candidates)
+            if candidate.text and not known[position]
+        ][: self.text_limit]
+        if texts:
+            positions = [position for position, _ in texts]
+            vectors[positions] = self.query_vectors.texts([text for _, text in texts])
+            known[positions] = True
+        # A forced rebuild may have published zeros where the encoder gave nothing usable.
+        known &= vectors.any(axis=1)
+        return vectors, known
+
+    @cached_property
+    def now(self) -> float:
+        """Epoch seconds at which this request is answered."""
+        return now_of(self.request.time, self.request.history, self.clock)

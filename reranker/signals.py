@@ -1,0 +1,67 @@
+"""signals.py: scene -> one column a signal. Adding a signal adds a function and a row here.
+
+The same functions run in evaluation, tuning and serving.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from reranker.columns import Column, Missing
+from reranker.engine_signal import engine
+from reranker.item_signals import available, fresh, match
+from reranker.scenes import Scene
+from reranker.text_signals import semantic
+
+Columns = dict[str, Column | Missing]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A named column, and what it means in one line."""
+
+    name: str
+    compute: Callable[[Scene], Column | Missing]
+    meaning: str
+    personal: bool = False
+
+
+SIGNALS: Mapping[str, Signal] = {
+    signal.name: signal
+    for signal in (
+        Signal("engine", engine, "the engine's own score, or the rank where no score is sent"),
+        Signal("match", match, "exact title, id or model number; brand; share of query words"),
+        Signal("available", available, "1 where the catalogue says that it can be bought"),
+        Signal("fresh", fresh, "halves with every 90 days since the item was updated"),
+        Signal("semantic", semantic, "cosine of the query vector with the item vector"),
+    )
+}
+
+
+def compute(scene: Scene, names: Iterable[str], deadline: float | None = None) -> Columns:
+    """The columns of these signals; one that fails or comes too late is `Missing`, not an error.
+
+    deadline: on `time.perf_counter`; signals not begun by then are left out.
+    """
+    columns: Columns = {}
+    for name in names:
+        if deadline is not None and name != "engine" and time.perf_counter() >= deadline:
+            columns[name] = Missing("deadline")
+            continue
+        columns[name] = checked(SIGNALS[name].compute(scene))
+    return columns
+
+
+def checked(column: Column | Missing) -> Column | Missing:
+    """The same column with every infinity and NaN turned into "not known"."""
+    if isinstance(column, Missing):
+        return column
+    finite = np.isfinite(column.values)
+    if finite.all():
+        return column
+    broken = int((column.known & ~finite).sum())
+    known = column.known & finite
+    lost = (*column.lost, ("not_finite", broken)) if broken else column.lost
+    return Column(np.where(finite, column.values, 0.0), known, lost, column.parts)

@@ -1,0 +1,113 @@
+"""state.py: the published versions of one home -> the one consistent set that answers requests."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from indexes.errors import Failure
+from indexes.item_index import ItemIndex
+from indexes.query_encoder import load_query_encoder
+from indexes.versions import VersionStore
+from indexes.workspace import Settings, Workspace
+from reranker.blend_store import BlendStore
+from reranker.blends import Blend
+from reranker.errors import UnknownBlend
+from reranker.query_vectors import QueryVectors
+
+
+class RankingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How requests are answered."""
+
+    query_cache: Annotated[
+        int, msgspec.Meta(ge=1, description="Query vectors kept in memory (1.6 kB each).")
+    ] = 10_000
+    text_limit: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="Candidates that the index lacks and whose own text is encoded, at most, "
+            "in one request; each new text costs milliseconds.",
+        ),
+    ] = 100
+    encoder_threads: Annotated[
+        int, msgspec.Meta(ge=1, description="Threads that encode one query.")
+    ] = 1
+
+
+class NoIndex(Failure):
+    """Nothing was published yet."""
+
+    code = "no_index"
+
+
+@dataclass(frozen=True)
+class ServedState:
+    """One index, its query encoder and the blends, read together and swapped together."""
+
+    index: ItemIndex
+    query_vectors: QueryVectors
+    published: Blend
+    published_version: int
+    store: BlendStore
+    text_limit: int
+    others: dict[str, tuple[Blend, int]] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> dict[str, str | None]:
+        """Which versions answer, for every response."""
+        return {"index": self.index.version, "model": None}
+
+    def blend(self, name: str | None) -> tuple[Blend, int]:
+        """The published blend, or the newest version of the one named; UnknownBlend otherwise."""
+        if name is None or name == self.published.name:
+            return self.published, self.published_version
+        found = self.others.get(name) or self.store.newest(name)
+        if found is None:
+            raise UnknownBlend(
+                f"blend is {name!r}, which does not exist; there is "
+                f"{', '.join(sorted(self.store.names() | {self.published.name}))}.",
+                field="blend",
+            )
+        return self.others.setdefault(name, found)
+
+
+def published(home: Path) -> tuple[str, ...]:
+    """What is current, cheap enough to ask every second: it changes when anything is published."""
+    links = (home / "index" / "current", home / "blends" / "current")
+    current = tuple(os.readlink(link) if link.is_symlink() else "" for link in links)
+    blends = home / "blends" / "versions"  # unpublished versions can be asked for by name
+    return (*current, str(blends.stat().st_mtime_ns) if blends.is_dir() else "")
+
+
+def load_state(workspace: Workspace) -> ServedState:
+    """Open everything that is published; Failure says what is missing and the command for it."""
+    store = VersionStore(workspace.index_root)
+    version = store.current()
+    if version is None:
+        raise NoIndex(
+            f"No index is published in {workspace.home}.",
+            hint="Run `reranker rebuild --items FILE`, or `reranker demo` to see it work.",
+        )
+    store.ensure_verified(version)
+    settings = workspace.section(RankingSettings)
+    index = ItemIndex(version)
+    encoder = load_query_encoder(index.encoder_folder, settings.encoder_threads)
+    if encoder.fingerprint != index.fingerprint:
+        raise Failure(
+            f"Index {index.version} was made by encoder {index.fingerprint}, "
+            f"its query encoder is {encoder.fingerprint}.",
+            hint="Run `reranker rebuild` again.",
+        )
+    blends = BlendStore(workspace.blends_root)
+    blend, number = blends.published_or_default()
+    return ServedState(
+        index=index,
+        query_vectors=QueryVectors(encoder, settings.query_cache),
+        published=blend,
+        published_version=number,
+        store=blends,
+        text_limit=settings.text_limit,
+    )

@@ -1,0 +1,18 @@
+"""text_signals.py: the query's meaning against each item's."""
+
+import numpy as np
+
+from reranker.columns import Column, Missing
+from reranker.scenes import Scene
+
+
+def semantic(scene: Scene) -> Column | Missing:
+    """Cosine of query vector and item vector, both of length 1."""
+    if not scene.query:
+        return Missing("no_query")
+    vectors, known = scene.item_vectors
+    if not known.any():
+        return Missing("not_in_index")
+    cosines = (vectors @ scene.query_vectors.query(scene.query)).astype(np.float64)
+    unknown = int((~known).sum())
+    return Column(cosines, known, (("not_in_index", unknown),) if unknown else ())
