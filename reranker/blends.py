@@ -51,7 +51,7 @@ DEFAULT = Blend(
     note="Engine and text in balance, with a hand for exact words; nothing to train.",
     signals={
         "engine": SignalWeight(1.0),
-        "semantic": SignalWeight(1.0),
+        "semantic": SignalWeight(1.5),
         "match": SignalWeight(0.5),
         "available": SignalWeight(0.5, "none"),
         "fresh": SignalWeight(0.0, "none"),
