@@ -44,12 +44,12 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         ) from error
 
 
-def _open(path: Path) -> io.BufferedReader:
+def _open(path: Path) -> BinaryIO:
     """The opened file, looked at before it is trusted."""
     if path.is_dir():
         raise Failure(f"{path} is a folder; a file is expected.", hint="Name the file inside it.")
     try:
-        file = path.open("rb", buffering=_BUFFER)
+        file = path.open("rb")
     except FileNotFoundError:
         raise Failure(f"{path} does not exist.", hint="Check the path.") from None
     except OSError as error:
@@ -69,7 +69,7 @@ def _open(path: Path) -> io.BufferedReader:
 class _Unpacked(gzip.GzipFile):
     """A gzip reader that closes the file under it too."""
 
-    def __init__(self, file: io.BufferedReader) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         super().__init__(fileobj=file, mode="rb")
         self._under = file
 

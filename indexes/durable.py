@@ -1,0 +1,85 @@
+"""durable.py: files and folders -> on the disk, in an order that survives a power cut."""
+
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import Final
+
+READ_ONLY_FILE: Final = 0o444
+READ_ONLY_FOLDER: Final = 0o555
+WRITABLE_FOLDER: Final = 0o755
+
+
+def crash_point(name: str) -> None:
+    """Die here, as by kill -9, when RERANKER_CRASH_AT names this point: for tests of crashes."""
+    if os.environ.get("RERANKER_CRASH_AT") == name:
+        os._exit(137)
+
+
+def sync(path: Path) -> None:
+    """Return when the file's content, or the folder's entries, are on the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """A new file with this content, on the disk; its folder is not synced yet."""
+    with path.open("xb") as file:
+        file.write(content)
+        os.fchmod(file.fileno(), mode)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_synced(path: Path, content: bytes) -> None:
+    """Swap a file's content in one step: a reader sees the old or the new, never half."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    try:
+        write_synced(aside, content)
+        aside.rename(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def append_synced(path: Path, line: bytes) -> None:
+    """One more line at the end of a file, on the disk."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, line)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def swap_link(link: Path, target: str, aside: Path) -> None:
+    """Point the symlink elsewhere in one step; `aside` is a free name on the same disk."""
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(target)
+    sync(aside.parent)
+    crash_point("link_made")
+    aside.rename(link)
+    crash_point("link_swapped")
+    sync(link.parent)
+
+
+def folders_of(folder: Path) -> list[Path]:
+    """The folder and all in it, deepest first."""
+    return [Path(found) for found, _, _ in os.walk(folder, topdown=False)]
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder that may be read-only; being gone already is fine."""
+    if not folder.is_symlink() and folder.is_dir():
+        for found, _, _ in os.walk(folder):  # top down: a folder opens before it is looked into
+            if not os.stat(found).st_mode & stat.S_IWUSR:
+                os.chmod(found, WRITABLE_FOLDER)
+        shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)

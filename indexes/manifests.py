@@ -1,0 +1,160 @@
+"""manifests.py: a folder of files -> its manifest, and what differs from it later."""
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+MANIFEST: Final = "manifest.json"
+# A change within one clock tick of the file system leaves no new ctime; no tick is longer.
+_TICK_NS: Final = 20_000_000
+
+
+class FileSum(msgspec.Struct, frozen=True):
+    """What a file has to be."""
+
+    sha256: str
+    bytes: int
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a version is made of. sha256: of this manifest itself, without that key."""
+
+    id: str
+    created: str
+    files: dict[str, FileSum]
+    about: dict[str, Any]
+    sha256: str = ""
+
+
+class FileStat(NamedTuple):
+    """What changes with every write to a file, even when its mtime is set back."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+Stats = dict[str, FileStat]
+
+
+class Unfit(ValueError):
+    """Something in a folder that no version can hold; the message names it."""
+
+
+def sealed(manifest: Manifest) -> bytes:
+    """The bytes of a manifest.json, its own sha256 among them."""
+    return _written(msgspec.structs.replace(manifest, sha256=_self_sum(manifest)))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a version; ValueError says what is wrong with it."""
+    raw = _read(folder)
+    try:
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{MANIFEST} cannot be read: {error}") from None
+    if manifest.sha256 != _self_sum(manifest) or raw != _written(manifest):
+        raise ValueError(f"{MANIFEST} was changed: its own sha256 does not fit")
+    if manifest.id != folder.name:
+        raise ValueError(f"{MANIFEST} belongs to version {manifest.id}")
+    return manifest
+
+
+def _read(folder: Path) -> bytes:
+    try:
+        if (folder / MANIFEST).is_symlink():
+            raise ValueError(f"{MANIFEST} is not a plain file")
+        return (folder / MANIFEST).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{MANIFEST} cannot be read: {error.strerror}") from None
+
+
+def _self_sum(manifest: Manifest) -> str:
+    fields = msgspec.to_builtins(manifest)
+    del fields["sha256"]
+    return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()
+
+
+def _written(manifest: Manifest) -> bytes:
+    text = msgspec.json.encode(msgspec.to_builtins(manifest), order="sorted")
+    return msgspec.json.format(text, indent=2) + b"\n"
+
+
+def stats_of(folder: Path) -> Stats:
+    """Every file in the folder and its subfolders but the manifest, which is read anyway.
+
+    Unfit names what no version can hold.
+    """
+    found = dict(_stats(folder, ""))
+    found.pop(MANIFEST, None)
+    return found
+
+
+def _stats(folder: Path, prefix: str) -> Iterator[tuple[str, FileStat]]:
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            name = prefix + entry.name
+            if not name.isascii() and not _is_utf8(name):
+                raise Unfit(f"{name!r} is not a name in UTF-8")
+            found = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(found.st_mode):
+                yield from _stats(folder / entry.name, f"{name}/")
+            elif stat.S_ISREG(found.st_mode):
+                times = found.st_mtime_ns, found.st_ctime_ns
+                yield name, FileStat(found.st_size, *times, found.st_ino)
+            else:
+                raise Unfit(f"{name} is not a plain file")
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def settle(stats: Stats) -> bool:
+    """Wait until a later write to these files must show in their ctime; False: it never will."""
+    newest = max((found.ctime_ns for found in stats.values()), default=0)
+    wait = newest + _TICK_NS - time.time_ns()
+    if 0 < wait <= _TICK_NS:
+        time.sleep(wait / 1e9)
+    return newest + _TICK_NS <= time.time_ns()
+
+
+def file_sum(path: Path) -> FileSum:
+    """Read a file once."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return FileSum(digest, file.tell())
+
+
+def differences(folder: Path, files: Mapping[str, FileSum]) -> list[str]:
+    """Where the folder's files differ from what they have to be; each difference names its file."""
+    try:
+        there = stats_of(folder)
+    except (OSError, Unfit) as error:
+        return [f"{folder.name} cannot be read: {error}"]
+    found = [f"{name} is missing" for name in files if name not in there]
+    found += [f"{name} does not belong here" for name in there if name not in files]
+    for name, wanted in files.items():
+        if name in there and (problem := _difference(folder / name, there[name].size, wanted)):
+            found.append(f"{name} {problem}")
+    return found
+
+
+def _difference(path: Path, size: int, wanted: FileSum) -> str | None:
+    if size != wanted.bytes:
+        return f"has {size} bytes instead of {wanted.bytes}"
+    try:
+        same = file_sum(path) == wanted
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None if same else "was changed: its sha256 does not fit"
