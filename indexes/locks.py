@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -113,8 +113,9 @@ os.register_at_fork(after_in_child=_forget_in_child)
 def _sign(fd: int, purpose: str) -> None:
     since = datetime.now(UTC).isoformat(timespec="seconds")
     holder = Holder(os.getpid(), socket.gethostname(), since, purpose)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, msgspec.json.encode(holder) + b"\n", 0)
+    with suppress(OSError):  # a full disk: the lock holds without a name
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, msgspec.json.encode(holder) + b"\n", 0)
 
 
 def _held_by(lock: Path) -> LockHeld:

@@ -129,6 +129,15 @@ def settle(stats: Stats) -> bool:
     return newest + _TICK_NS <= time.time_ns()
 
 
+def settled(folder: Path) -> tuple[Stats, bool]:
+    """The files as they are, and whether any later write to them must show."""
+    try:
+        stats = stats_of(folder)
+    except (OSError, Unfit):  # differences() says what is wrong
+        return {}, False
+    return stats, settle(stats)
+
+
 def file_sum(path: Path) -> FileSum:
     """Read a file once."""
     with path.open("rb") as file:

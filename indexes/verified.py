@@ -44,7 +44,8 @@ class VerifiedNotes:
     def drop(self, version_id: str) -> None:
         """Forget a version."""
         with suppress(OSError):
-            self._path(version_id).unlink(missing_ok=True)
+            for path in self._folder.glob(f"{version_id}.json*"):  # and what a crash left of one
+                path.unlink(missing_ok=True)
 
     def _path(self, version_id: str) -> Path:
         return self._folder / f"{version_id}.json"

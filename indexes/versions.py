@@ -10,35 +10,20 @@ Every step is on the disk before the next one relies on it: after a crash at any
 the old or exactly the new version is served.
 """
 
-import errno
 import os
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
-from indexes import durable
-from indexes.durable import crash_point
+from indexes.disk_failures import failing
 from indexes.errors import Failure
 from indexes.locks import LockHeld, exclusive
-from indexes.manifests import (
-    MANIFEST,
-    FileSum,
-    Manifest,
-    Stats,
-    Unfit,
-    differences,
-    file_sum,
-    read_manifest,
-    sealed,
-    settle,
-    stats_of,
-)
+from indexes.manifests import Manifest, differences, read_manifest, settled
+from indexes.sealing import finish_files, move_in
+from indexes.served_link import VERSIONS, BadLink, ServedLink, is_version_id, number_of
 from indexes.staging import WorkFolder
 from indexes.verified import VerifiedNotes
 
@@ -52,14 +37,13 @@ CRASH_POINTS: Final = (
     "folders_synced",
     "folder_moved",
     "version_synced",
-    "served_noted",
     "link_made",
     "link_swapped",
-    "link_synced",
+    "served_noted",
     "prune_renamed",
     "prune_removed",
 )
-_ID: Final = re.compile(r"(\d{4,})-\d{8}T\d{6}Z", re.ASCII)
+_UNCHANGED: Final = "What was served before still is."
 
 
 class Damaged(Failure):
@@ -92,8 +76,8 @@ class VersionStore:
     def __init__(self, root: Path, mend: str | None = None) -> None:
         self.root = root
         self._mend = mend or _default_mend(root.name)
-        self._versions, self._link = root / "versions", root / "current"
-        self._served = root / "served.jsonl"
+        self._versions = root / VERSIONS
+        self._link = ServedLink(root)
         self._work = WorkFolder(root / "work")
         self._notes = VerifiedNotes(root / "verified")
 
@@ -102,17 +86,12 @@ class VersionStore:
     def current(self) -> Version | None:
         """The served version; None before the first one. Damaged for a link that is no use."""
         try:
-            target = Path(os.readlink(self._link))
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._bad_link(f"is no symlink ({error.strerror})") from None
-        folder = self._versions / target.name
-        if target.parent.name != self._versions.name or not _ID.fullmatch(target.name):
-            raise self._bad_link(f"points to {target}, which is no version")
-        if not folder.is_dir():
-            raise self._bad_link(f"points to {target}, which is not there")
-        return _version(folder)
+            name = self._link.read()
+        except BadLink as problem:
+            link = self._link.path
+            hint = f"{self._mend} Delete {link} first, if it is no symlink or no version is left."
+            raise Damaged(f"{link} {problem}.", hint=hint) from None
+        return _version(self._versions / name) if name else None
 
     def versions(self) -> list[Version]:
         """Every version, oldest first, damaged ones too."""
@@ -140,14 +119,14 @@ class VersionStore:
             self._hash_and_note(now)
 
     def _hash_and_note(self, version: Version) -> None:
-        before, settled = _settled(version.folder)
+        before, complete = settled(version.folder)
         problems = self.verify(version)
         if problems:
             raise Damaged(
                 f"Version {version.id} in {version.folder} is damaged: {'; '.join(problems)}.",
                 hint=self._mend,
             )
-        if settled and version.manifest:
+        if complete and version.manifest:
             self._notes.add(version.manifest, before)
 
     # Making
@@ -155,7 +134,7 @@ class VersionStore:
     @contextmanager
     def stage(self) -> Iterator[Path]:
         """A fresh folder to write a version in; gone afterwards, unless it was published."""
-        with self._failing("Nothing can be staged"):
+        with failing(f"Nothing can be staged. {_UNCHANGED}", self.root):
             self._versions.mkdir(parents=True, exist_ok=True)
             staged, fd = self._work.fresh()
         maker = os.getpid()
@@ -170,54 +149,41 @@ class VersionStore:
 
         On a failure nothing is published, and what was served before still is.
         """
-        with self._failing("Nothing was published"):
-            stats, files = _finish_files(staged)
+        with failing(f"Nothing was published. {_UNCHANGED}", self.root):
+            stats, files = finish_files(staged)
             with self._work.alone():
-                folder = self._move_in(staged, files, about)
+                now = datetime.now(UTC)
+                folder = self._versions / f"{self._next_number():04}-{now:%Y%m%dT%H%M%SZ}"
                 try:
+                    move_in(staged, folder, files, about, now)
                     if switch:
                         self._switch(folder.name, "published")
                 except BaseException:
-                    if self._linked() != folder.name:
-                        self._work.take_out(folder)
+                    self._take_back(folder)
                     raise
         version = _version(folder)
         if version.manifest:
             self._notes.add(version.manifest, stats)
         return version
 
-    def _move_in(self, staged: Path, files: dict[str, FileSum], about: Mapping[str, Any]) -> Path:
-        """The manifest last, then everything on the disk, then one rename."""
-        now = datetime.now(UTC)
-        moved = self._versions / f"{self._next_number():04}-{now:%Y%m%dT%H%M%SZ}"
-        manifest = Manifest(moved.name, f"{now:%Y-%m-%dT%H:%M:%SZ}", files, dict(about))
-        durable.write_synced(staged / MANIFEST, sealed(manifest), durable.READ_ONLY_FILE)
-        crash_point("manifest_written")
-        for folder in durable.folders_of(staged):
-            if folder != staged:  # which has to be writable to be moved
-                folder.chmod(durable.READ_ONLY_FOLDER)
-            durable.sync(folder)
-        crash_point("folders_synced")
-        staged.rename(moved)
-        crash_point("folder_moved")
-        moved.chmod(durable.READ_ONLY_FOLDER)
-        for folder in (moved, self._versions, self._work.path):
-            durable.sync(folder)
-        crash_point("version_synced")
-        return moved
+    def _take_back(self, folder: Path) -> None:
+        """Remove a version that was moved in and did not come to be served."""
+        if self._link.named() != folder.name and folder.exists():
+            with suppress(OSError):
+                self._work.take_out(folder)
 
     # Serving
 
     def switch_to(self, version_id: str) -> Version:
         """Serve this version, without looking at its files."""
-        with self._failing("What is served did not change"), self._work.alone():
+        with failing(_UNCHANGED, self.root), self._work.alone():
             version = self.get(version_id)
             self._switch(version.id, "switched")
         return version
 
     def rollback(self, to: str | None = None) -> Version:
         """Serve the version that was served before the current one, or `to`, if it is sound."""
-        version = self.get(to or self._before(self._linked()))
+        version = self.get(to or self._before(self._link.named()))
         problems = self.verify(version)
         if problems:
             raise Damaged(
@@ -231,7 +197,7 @@ class VersionStore:
         """Delete all but the newest `keep` versions, never the served one; the ids that went."""
         if keep < 1:
             raise ValueError(f"keep is {keep}; at least 1, so that no number is given twice")
-        with self._failing("Old versions stay"), self._work.alone():
+        with failing("Old versions could not be deleted.", self.root), self._work.alone():
             served = self.current()
             kept = {served.id} if served else set()
             doomed = [name for name in self._ids()[:-keep] if name not in kept]
@@ -241,17 +207,12 @@ class VersionStore:
         return doomed
 
     def _switch(self, version_id: str, how: str) -> None:
-        line = {"version": version_id, "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "how": how}
-        durable.append_synced(self._served, msgspec.json.encode(line) + b"\n")
-        crash_point("served_noted")
-        target = f"{self._versions.name}/{version_id}"
-        durable.swap_link(self._link, target, self._work.free_link_name())
-        crash_point("link_synced")
+        self._link.swap(version_id, how, self._work.free_link_name())
 
     def _before(self, current: str | None) -> str:
         """The newest version below the current one that has ever been served."""
-        ids, served = self._ids(), self._ever_served()
-        older = [name for name in ids if current is None or _number(name) < _number(current)]
+        ids, served = self._ids(), self._link.ever_served()
+        older = [name for name in ids if current is None or number_of(name) < number_of(current)]
         was_served = [name for name in older if name in served or not served]
         if not was_served:
             raise Failure(
@@ -268,63 +229,16 @@ class VersionStore:
             names = os.listdir(self._versions)
         except FileNotFoundError:
             return []
-        found = [name for name in names if _ID.fullmatch(name) and (self._versions / name).is_dir()]
-        return sorted(found, key=lambda name: (_number(name), name))
+        found = [name for name in names if is_version_id(name) and (self._versions / name).is_dir()]
+        return sorted(found, key=lambda name: (number_of(name), name))
 
     def _next_number(self) -> int:
-        return 1 + max(map(_number, {*self._ids(), *self._ever_served()}), default=0)
-
-    def _ever_served(self) -> set[str]:
-        """Ids in the log; a line that a crash cut off hides no other."""
-        try:
-            return {found[0] for found in _ID.finditer(self._served.read_text(errors="replace"))}
-        except OSError:
-            return set()
-
-    def _linked(self) -> str | None:
-        """The id in the `current` link, whether or not that version is there."""
-        try:
-            name = Path(os.readlink(self._link)).name
-        except OSError:
-            return None
-        return name if _ID.fullmatch(name) else None
-
-    def _bad_link(self, problem: str) -> Damaged:
-        return Damaged(
-            f"{self._link} {problem}.",
-            hint=f"{self._mend} Where no version is left, delete {self._link}.",
-        )
-
-    @contextmanager
-    def _failing(self, consequence: str) -> Iterator[None]:
-        """An OSError as a Failure that says where, why and what it means."""
-        try:
-            yield
-        except (OSError, Unfit) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            where = getattr(error, "filename", None) or self.root
-            raise Failure(
-                f"{consequence}: {reason} ({where}). What was served before still is.",
-                hint=_HINTS.get(getattr(error, "errno", None)),
-            ) from error
-
-
-_HINTS: Final[dict[int | None, str]] = {
-    errno.ENOSPC: "Make room on that disk and run the same command again.",
-    errno.EDQUOT: "Make room in the quota and run the same command again.",
-    errno.EROFS: "The disk is read-only: name a home that can be written.",
-    errno.EACCES: "Mend the permissions, or run as the owner of that folder.",
-    errno.EPERM: "Mend the permissions, or run as the owner of that folder.",
-}
+        return 1 + max(map(number_of, {*self._ids(), *self._link.ever_served()}), default=0)
 
 
 def _default_mend(name: str) -> str:
     again = ", or build it again with `reranker rebuild`" if name == "index" else ""
     return f"Run `reranker {name} rollback` to serve the version before{again}."
-
-
-def _number(version_id: str) -> int:
-    return int(version_id.partition("-")[0])
 
 
 def _version(folder: Path) -> Version:
@@ -333,26 +247,3 @@ def _version(folder: Path) -> Version:
         return Version(folder.name, folder, read_manifest(folder))
     except ValueError as error:
         return Version(folder.name, folder, None, str(error))
-
-
-def _settled(folder: Path) -> tuple[Stats, bool]:
-    """The files as they are, and whether any later write to them must show."""
-    try:
-        stats = stats_of(folder)
-    except (OSError, Unfit):
-        return {}, False  # verify() says what is wrong
-    return stats, settle(stats)
-
-
-def _finish_files(staged: Path) -> tuple[Stats, dict[str, FileSum]]:
-    """Close every file for writing, bring it to the disk and hash it."""
-    names = stats_of(staged)
-    if not names or (staged / MANIFEST).exists():
-        raise Unfit(f"{staged} holds {'its own manifest' if names else 'no file'}")
-    for name in names:
-        (staged / name).chmod(durable.READ_ONLY_FILE)
-        durable.sync(staged / name)
-    crash_point("files_synced")
-    stats = stats_of(staged)
-    settle(stats)
-    return stats, {name: file_sum(staged / name) for name in names}
