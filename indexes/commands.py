@@ -6,12 +6,12 @@ from typing import Any
 import click
 import msgspec
 
+from indexes.encoders import unknown_warning
 from indexes.errors import Failure
 from indexes.rebuild import Summary, rebuild
 from indexes.versions import Version, VersionStore
 from indexes.workspace import Workspace
 
-UNKNOWN_TOKENS_WARNING = 0.05
 _LINES_SHOWN = 20
 
 
@@ -36,8 +36,8 @@ def rebuild_command(workspace: Workspace, source: Path, force: bool, as_json: bo
     _show_rejected(summary, workspace)
     for note in summary.notes:
         click.echo(note, err=True)
-    if summary.unknown_tokens > UNKNOWN_TOKENS_WARNING:
-        click.echo(_unknown_tokens_warning(summary.unknown_tokens), err=True)
+    if warning := unknown_warning(round(summary.unknown_tokens * 10**6), 10**6):
+        click.echo(f"warning: {warning}", err=True)
     if as_json:
         click.echo(msgspec.json.encode(summary).decode())
     else:
@@ -66,15 +66,6 @@ def _table(summary: Summary) -> str:
             f"  items    {summary.items:>10,}",
             f"  seconds  {summary.seconds:>10,.1f}",
         )
-    )
-
-
-def _unknown_tokens_warning(share: float) -> str:
-    return (
-        f"warning: the model's tokenizer does not know {share:.1%} of the catalogue's tokens, so "
-        "their meaning is lost. For other languages than English set encoder.model to a "
-        "multilingual one, such as intfloat/multilingual-e5-small, "
-        "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2 or BAAI/bge-m3."
     )
 
 

@@ -17,7 +17,7 @@ from indexes.item_vectors import encode_missing, write_vectors
 from indexes.progress import Progress, bars
 from indexes.query_encoder import export_query_encoder
 from indexes.vector_cache import VectorCache, text_digest
-from indexes.versions import Version, VersionStore, exclusive
+from indexes.versions import Damaged, Version, VersionStore, exclusive
 from indexes.workspace import Settings, Workspace
 
 
@@ -74,11 +74,19 @@ class _Job:
         self.source, self.force, self.progress = source, force, progress
         self.template = ItemText(self.settings.template)
         self.store = VersionStore(self.root)
-        self.old = self.store.current()
+        self.old = self._served()
         self.rejected = Rejected(self.root / "rejected.jsonl")
         self.notes: list[str] = []
         for orphan in (self.root / "work").glob("*.texts"):  # a killed rebuild's; we hold the lock
             orphan.unlink()
+
+    def _served(self) -> Version | None:
+        """The served version if it is sound; a damaged one is about to be replaced."""
+        try:
+            old = self.store.current()
+        except Damaged:
+            return None
+        return None if old is None or self.store.verify(old) else old
 
     def run(self) -> tuple[Version, Catalogue, bool, int]:
         """The published version, what was read, whether anything changed, and items removed."""
@@ -156,11 +164,11 @@ class _Job:
         wanted = self._identity(catalogue, encoder)
         if self.force or self.old is None or any(old.get(key) != wanted[key] for key in wanted):
             return None
-        return None if self.store.verify(self.old) else self.old
+        return self.old
 
     def _guard_removed(self, catalogue: Catalogue) -> int:
         """How many items of the served version are gone; a Failure when suspiciously many are."""
-        if self.old is None or self.store.verify(self.old):
+        if self.old is None:
             return 0
         before = ItemIds(self.old.folder).hashes
         shrunk = 1 - len(catalogue) / len(before)

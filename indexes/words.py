@@ -44,6 +44,8 @@ def words(text: str) -> list[str]:
 
 def is_model_number(word: str) -> bool:
     """Digits with letters, or many digits, and not a size: "dv71211ea", "006r90321", "778555"."""
+    if word.isalpha():
+        return False
     digits = sum(letter.isdigit() for letter in word)
     if digits == len(word):
         return digits >= 5

@@ -1,0 +1,273 @@
+"""The offline rebuild as an operator meets it: incremental, resumable, guarded, locked."""
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from indexes.encoders import EncoderSettings
+from indexes.errors import Failure
+from indexes.item_index import IndexSettings, ItemIndex
+from indexes.progress import silent
+from indexes.rebuild import RebuildSettings, Summary, rebuild
+from indexes.versions import VersionStore, exclusive
+from indexes.workspace import Workspace
+
+COLOURS = ["red", "blue", "green", "black", "white", "grey", "brown", "pink", "gold", "teal"]
+THINGS = ["jacket", "kettle", "lamp", "notebook", "tent", "scarf", "drill", "sofa", "puzzle", "mug"]
+
+
+def items(n: int = 100) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"i{i}",
+            "title": f"{COLOURS[i % 10]} {THINGS[i // 10 % 10]} no {i}",
+            "price": float(i),
+        }
+        for i in range(n)
+    ]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_bytes(gzip.compress(b"\n".join(msgspec.json.encode(row) for row in rows) + b"\n"))
+    return path
+
+
+def workspace(home: Path, *sections: Any) -> Workspace:
+    return Workspace(home, {type(section): section for section in sections})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Summary]:
+    def run(rows: list[dict[str, Any]], *sections: Any, force: bool = False) -> Summary:
+        path = write(tmp_path / "items.jsonl.gz", rows)
+        home = workspace(tmp_path / "home", *sections)
+        return rebuild(home, path, force=force, progress=silent)
+
+    return run
+
+
+def served(tmp_path: Path) -> ItemIndex:
+    version = VersionStore(tmp_path / "home" / "index").current()
+    assert version is not None
+    return ItemIndex(version)
+
+
+def test_only_changed_texts_are_encoded_again(tmp_path: Path, run: Callable[..., Summary]) -> None:
+    first = run(items())
+    assert (first.read, first.encoded, first.reused, first.removed) == (100, 100, 0, 0)
+
+    again = run(items())
+    assert (again.encoded, again.reused, again.changed) == (0, 100, False)
+    assert again.version == first.version
+
+    rows = items()
+    rows[7]["title"] = "a different title"
+    changed = run(rows)
+    assert (changed.encoded, changed.reused, changed.changed) == (1, 99, True)
+
+    fewer = run(rows[:-5])
+    assert (fewer.encoded, fewer.removed) == (0, 5)
+    assert served(tmp_path).rows(["i94", "i99"]).tolist() == [94, -1]
+
+    rows[3]["price"] = 1.25  # a price is not in the text
+    priced = run(rows[:-5])
+    assert (priced.encoded, priced.changed) == (0, True)
+    assert served(tmp_path).columns.price[3] == 1.25
+
+
+def test_vectors_are_those_of_the_texts(tmp_path: Path, run: Callable[..., Summary]) -> None:
+    run(items(30))
+    index = served(tmp_path)
+    vectors = index.vectors(np.arange(30))
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=0.01)
+    nearest = index.neighbours(vectors[:3], 1)
+    assert [found[0][0] for found in nearest] == ["i0", "i1", "i2"]
+
+
+def test_a_new_template_encodes_everything_and_says_so(run: Callable[..., Summary]) -> None:
+    run(items(20))
+    summary = run(items(20), RebuildSettings(template="{title}. {brand}"))
+    assert summary.encoded == 20
+    assert summary.notes == ["The template changed: every item is encoded again."]
+
+
+def test_a_new_model_encodes_everything_and_says_so(run: Callable[..., Summary]) -> None:
+    run(items(20))
+    summary = run(items(20), EncoderSettings(dimensions=128))
+    assert summary.encoded == 20
+    assert "encoder changed" in summary.notes[0]
+
+
+def test_a_new_factory_encodes_nothing(tmp_path: Path, run: Callable[..., Summary]) -> None:
+    run(items(20))
+    summary = run(items(20), IndexSettings(factory="Flat"))
+    assert (summary.encoded, summary.changed) == (0, True)
+    assert served(tmp_path).about["factory"] == "Flat"
+
+
+def test_bad_lines_are_named_and_skipped(tmp_path: Path, run: Callable[..., Summary]) -> None:
+    rows = items()
+    rows[4] = {"id": "i4", "title": ""}
+    rows[9]["id"] = "i3"
+    rows[11].pop("id")
+    summary = run(rows, RebuildSettings(max_bad_share=0.05))
+    assert summary.skipped == 3
+    assert summary.items == 97
+    assert {bad["line"] for bad in summary.bad} == {5, 10, 12}
+    rejected = (tmp_path / "home/index/rejected.jsonl").read_bytes().splitlines()
+    assert [msgspec.json.decode(line) for line in rejected] == summary.bad
+
+
+def test_too_many_bad_lines_leave_the_old_version(run: Callable[..., Summary]) -> None:
+    run(items())
+    rows = items()
+    rows[4] = rows[5] = {"id": "x"}
+    with pytest.raises(Failure, match=r"2 of 100 lines.*line 5.*title"):
+        run(rows)
+    assert run(items()).changed is False
+
+
+def test_an_empty_catalogue_is_refused(run: Callable[..., Summary]) -> None:
+    with pytest.raises(Failure, match="no item"):
+        run([])
+
+
+def test_a_sudden_loss_of_items_needs_force(run: Callable[..., Summary]) -> None:
+    run(items())
+    with pytest.raises(Failure, match=r"75 items.*100.*--force"):
+        run(items(75))
+    assert run(items(75), force=True).removed == 25
+
+
+def test_the_second_rebuild_says_who_holds_the_lock(
+    tmp_path: Path, run: Callable[..., Summary]
+) -> None:
+    (tmp_path / "home/index").mkdir(parents=True)
+    with (
+        exclusive(tmp_path / "home/index/lock", "a test"),
+        pytest.raises(Failure, match=str(os.getpid())),
+    ):
+        run(items(5))
+    assert run(items(5)).encoded == 5
+
+
+def test_a_damaged_served_version_is_replaced(tmp_path: Path, run: Callable[..., Summary]) -> None:
+    first = run(items(20))
+    path = tmp_path / "home/index/versions" / first.version / "vectors.faiss"
+    path.chmod(0o644)
+    whole = bytearray(path.read_bytes())
+    whole[100] ^= 1
+    path.write_bytes(bytes(whole))
+    again = run(items(20))
+    assert again.changed and again.encoded == 0
+    store = VersionStore(tmp_path / "home/index")
+    current = store.current()
+    assert current is not None and store.verify(current) == []
+
+
+_SLOW = """
+import sys, time
+from pathlib import Path
+from indexes.encoders import TextEncoder
+from indexes.progress import silent
+from indexes.rebuild import rebuild
+from indexes.workspace import Workspace
+whole = TextEncoder.encode_batches
+def slowly(self, texts):
+    for start in range(0, len(texts), 10):
+        for positions, vectors in whole(self, texts[start:start + 10]):
+            yield positions + start, vectors
+        print("batch", flush=True)
+        time.sleep(0.05)
+TextEncoder.encode_batches = slowly
+rebuild(Workspace(Path(sys.argv[1])), Path(sys.argv[2]), progress=silent)
+"""
+
+
+def test_a_killed_rebuild_resumes_and_ends_with_the_same_vectors(
+    tmp_path: Path, run: Callable[..., Summary]
+) -> None:
+    path = write(tmp_path / "items.jsonl.gz", items())
+    slow = subprocess.Popen(
+        [sys.executable, "-c", _SLOW, str(tmp_path / "home"), str(path)], stdout=subprocess.PIPE
+    )
+    assert slow.stdout is not None
+    for _ in range(4):
+        slow.stdout.readline()
+    slow.send_signal(signal.SIGKILL)
+    slow.wait()
+    slow.stdout.close()
+    assert VersionStore(tmp_path / "home/index").current() is None
+
+    summary = run(items())
+    assert 0 < summary.encoded <= 70
+    assert summary.encoded + summary.reused == 100
+    assert not list((tmp_path / "home/index/work").glob("*.texts"))
+    resumed = served(tmp_path).vectors(np.arange(100))
+    whole = rebuild(workspace(tmp_path / "other"), path, progress=silent)
+    version = VersionStore(tmp_path / "other/index").get(whole.version)
+    assert ItemIndex(version).vectors(np.arange(100)) == pytest.approx(resumed, abs=0.02)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
+def test_a_full_disk_leaves_the_old_version(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(home)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount: {mounted.stderr.decode().strip()}")
+    try:
+        first = rebuild(workspace(home), write(tmp_path / "a.jsonl.gz", items(10)), progress=silent)
+        (home / "filler").write_bytes(b"x" * (200 * 2**20 - used(home) - 2**20))
+        with pytest.raises(Failure, match=r"space|full"):
+            rebuild(workspace(home), write(tmp_path / "b.jsonl.gz", items(12)), progress=silent)
+        store = VersionStore(home / "index")
+        current = store.current()
+        assert current is not None and current.id == first.version
+        assert store.verify(current) == []
+        assert not [path for path in (home / "index/work").iterdir() if path.suffix != ".lock"]
+        (home / "filler").unlink()
+        again = rebuild(workspace(home), tmp_path / "b.jsonl.gz", progress=silent)
+        assert again.items == 12
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
+
+
+def used(folder: Path) -> int:
+    stats = os.statvfs(folder)
+    return (stats.f_blocks - stats.f_bfree) * stats.f_frsize
+
+
+def test_two_at_once_publish_one_consistent_index(tmp_path: Path) -> None:
+    path = write(tmp_path / "items.jsonl.gz", items(40))
+    code = (
+        "import sys; from pathlib import Path; from indexes.rebuild import rebuild;"
+        "from indexes.workspace import Workspace;"
+        "rebuild(Workspace(Path(sys.argv[1])), Path(sys.argv[2]))"
+    )
+    started = time.monotonic()
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "home"), str(path)], stderr=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    errors = [process.communicate()[1].decode() for process in both]
+    assert time.monotonic() - started < 120
+    codes = sorted(process.returncode for process in both)
+    assert codes in ([0, 0], [0, 1])  # the first may have ended before the second began
+    if codes == [0, 1]:
+        assert any("LockHeld" in error for error in errors)
+    assert len(served(tmp_path)) == 40
