@@ -98,21 +98,28 @@ def _why(error: Exception) -> str:
 def _header(path: Path, lines: _Lines, required: Sequence[str]) -> tuple[list[str], str]:
     """The column names and the delimiter that separates them."""
     line = next(lines, "")
-    found = {mark: next(csv.reader([line], delimiter=mark), []) for mark in _DELIMITERS}
-    for mark, cells in found.items():
-        names = [cell.strip() for cell in cells]
+    found = {mark: _split(line, mark) for mark in _DELIMITERS}
+    for mark, names in found.items():
         if all(name in names for name in required):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise Failure(f"{path} has two columns named {twice[0]!r}.", hint="Rename one.")
             return names, mark
-    names = [cell.strip() for cell in found[","]]
+    names = found[","]
     missing = [name for name in required if name not in names]
     raise Failure(
         f"{path} has no column {', '.join(map(repr, missing))}; its first line names "
         f"{', '.join(map(repr, names[:12])) or 'nothing'}.",
         hint="The first line of a CSV file names its columns.",
     )
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    """The column names that a first line has with this delimiter."""
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:
+        return []
 
 
 def _allow_long_cells() -> None:

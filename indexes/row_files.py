@@ -49,47 +49,60 @@ def _json_rows(path: Path, lines: Iterator[tuple[int, bytes]], on_bad: OnBad) ->
     for number, line in lines:
         try:
             row = decode(line)
-        except (ValueError, RecursionError) as error:
-            if not line.strip():
+        except (ValueError, RecursionError):
+            line = line.strip()
+            if not line:
                 continue
-            if number == 1 and line.lstrip().startswith(b"["):
+            if number == 1 and line.startswith(b"["):
                 raise Failure(
                     f"{path} is a JSON array; one object on each line is expected.",
                     hint="Convert it with `jq -c '.[]'`.",
                 ) from None
-            on_bad(BadLine(number, _why_not_json(line, error)))
+            on_bad(BadLine(number, _why_not_json(line)))
             continue
         yield number, row
 
 
-def _why_not_json(line: bytes, error: Exception) -> str:
+def _why_not_json(line: bytes) -> str:
     """What is wrong with this line, in words for the person who made it."""
-    if isinstance(error, RecursionError):
-        return "the JSON is nested too deeply"
+    constants: list[_Constant] = []
     try:
-        text = line.decode()
+        value = json.loads(line.decode(), parse_constant=lambda name: _noted(name, constants))
     except UnicodeDecodeError as broken:
         return f"byte {broken.start + 1} (0x{line[broken.start]:02x}) is not valid UTF-8"
-    constants: list[str] = []
-    try:
-        value = json.loads(text, parse_constant=constants.append)
-    except (ValueError, RecursionError):
-        value = None
-    if constants:
-        return _not_finite(constants[0], value)
-    if isinstance(error, msgspec.ValidationError) and not isinstance(value, dict):
+    except RecursionError:
+        return "the JSON is nested too deeply"
+    except ValueError:
+        return _why_malformed(line)
+    if not isinstance(value, dict):
         return f"the line holds a JSON {_kind(value)}; an object is expected"
-    reason = str(error).removeprefix("JSON is malformed: ").partition(" - at ")[0]
-    if "truncated" in reason:
-        return "the JSON ends in the middle, or holds half of a surrogate pair"
-    return f"not valid JSON: {reason}"
+    if not constants:
+        return _why_malformed(line)
+    where = [f"{name} is {cell}" for name, cell in value.items() if isinstance(cell, _Constant)]
+    found = where[0] if where else f"it holds {constants[0]}"
+    return f"not valid JSON: {found}; a finite number is expected"
 
 
-def _not_finite(constant: str, row: Any) -> str:
-    """NaN and the infinities, which no JSON can hold; say where they stand."""
-    holders = [key for key, value in row.items() if value is None] if isinstance(row, dict) else []
-    where = f"{holders[0]} is {constant}" if len(holders) == 1 else f"it holds {constant}"
-    return f"not valid JSON: {where}; a finite number is expected"
+class _Constant(str):
+    """NaN, Infinity or -Infinity, which no JSON can hold."""
+
+
+def _noted(name: str, constants: list[_Constant]) -> _Constant:
+    constants.append(_Constant(name))
+    return constants[-1]
+
+
+def _why_malformed(line: bytes) -> str:
+    """The decoder's own reason."""
+    try:
+        msgspec.json.decode(line)
+    except RecursionError:
+        return "the JSON is nested too deeply"
+    except ValueError as error:
+        reason = str(error).removeprefix("JSON is malformed: ").partition(" - at ")[0]
+        ends = "truncated" in reason and not line.endswith(b"}")
+        return "the JSON ends in the middle" if ends else f"not valid JSON: {reason}"
+    return "not valid JSON"
 
 
 def _kind(value: Any) -> str:
