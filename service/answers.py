@@ -1,0 +1,117 @@
+"""answers.py: results and failures -> JSON answers; every error of every route has one shape."""
+
+import logging
+import re
+from typing import Any, Final
+
+import msgspec
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from indexes.errors import Failure
+from reranker.errors import BadRequest, UnknownBlend
+
+log = logging.getLogger("reranker")
+
+JSON: Final = "application/json"
+REQUEST_ID: Final = "X-Request-Id"
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_encoder: Final = msgspec.json.Encoder()
+
+
+class Malformed(Failure):
+    """A body that is not JSON, or JSON nested too deeply."""
+
+    code = "malformed_json"
+
+
+# Failures that are the caller's to mend; any other is ours.
+STATUS: Final[dict[type[Failure], int]] = {Malformed: 400, BadRequest: 422, UnknownBlend: 422}
+_CODES: Final = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    414: "address_too_long",
+    431: "headers_too_large",
+    500: "internal_error",
+    501: "not_implemented",
+    503: "not_ready",
+}
+
+
+class ErrorDetail(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What went wrong; `field` is the place in the request, such as `candidates[3].id`."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """Every answer with a status from 400 on."""
+
+    error: ErrorDetail
+
+
+def json_answer(payload: Any, status: int = 200) -> Response:
+    """Any msgspec-encodable value as a JSON answer."""
+    return Response(_encoder.encode(payload), status, content_type=JSON)
+
+
+def error_body(
+    status: int, message: str, code: str | None = None, field: str | None = None
+) -> bytes:
+    """The one error shape as bytes, for answers that are written without Flask, too."""
+    detail = ErrorDetail(code or _CODES.get(status, "failed"), message, field)
+    return _encoder.encode(ErrorAnswer(detail))
+
+
+def error_answer(
+    status: int, message: str, code: str | None = None, field: str | None = None
+) -> Response:
+    """The one error shape as an answer."""
+    return Response(error_body(status, message, code, field), status, content_type=JSON)
+
+
+def register_errors(app: Flask) -> None:
+    """Give every failure of every route the one shape, and log what was not foreseen."""
+    app.register_error_handler(Failure, _failure)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unforeseen)
+    app.after_request(_echo_request_id)
+
+
+def _failure(failure: Failure) -> Response:
+    status = next((status for kind, status in STATUS.items() if isinstance(failure, kind)), 500)
+    if status == 500:
+        return _unforeseen(failure)
+    return error_answer(status, str(failure), failure.code, failure.field)
+
+
+def _http(error: HTTPException) -> Response:
+    status = error.code or 500
+    answer = error_answer(status, _MESSAGES.get(status, error.name + "."))
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+        answer.set_data(error_body(405, f"{request.path} takes {answer.headers['Allow']}."))
+    return answer
+
+
+def _unforeseen(error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return error_answer(500, "The service failed here; its log has the reason.")
+
+
+def _echo_request_id(answer: Response) -> Response:
+    sent = request.headers.get(REQUEST_ID)
+    if sent and _SANE_ID.fullmatch(sent):
+        answer.headers[REQUEST_ID] = sent
+    return answer
+
+
+_MESSAGES: Final = {
+    400: "The request cannot be read.",
+    404: "There is nothing at this address; /openapi.json lists what there is.",
+    413: "The body is larger than the service takes (limits.body_bytes).",
+}

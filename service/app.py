@@ -1,0 +1,54 @@
+"""app.py: a workspace -> the Flask application that serves what is published in it."""
+
+import time
+
+from flask import Flask, Response, g, request
+
+from indexes.workspace import Workspace
+from service.answers import register_errors
+from service.health import health_routes
+from service.limits import LimitSettings
+from service.metrics import Metrics
+from service.openapi import openapi_routes
+from service.reload import Served
+from service.rerank_api import rerank_routes
+
+
+def create_app(workspace: Workspace) -> Flask:
+    """Load what is published and wire the routes. Failure when nothing sound is published.
+
+    New versions are picked up by `served(app).refresh()`; `reranker serve` calls it by itself.
+    """
+    limits = workspace.section(LimitSettings)
+    metrics = Metrics()
+    served = Served(workspace, metrics)
+    app = Flask("reranker", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # one error shape for OPTIONS, too
+    app.url_map.merge_slashes = False  # and no HTML that redirects
+    app.extensions["served"] = served
+    _count_requests(app, metrics)
+    register_errors(app)
+    app.register_blueprint(rerank_routes(served, limits, metrics))
+    app.register_blueprint(health_routes(served, metrics))
+    app.register_blueprint(openapi_routes(limits))
+    return app
+
+
+def served(app: Flask) -> Served:
+    """What this application answers from."""
+    found: Served = app.extensions["served"]
+    return found
+
+
+def _count_requests(app: Flask, metrics: Metrics) -> None:
+    @app.before_request
+    def start() -> None:
+        g.started = time.perf_counter()
+
+    @app.after_request
+    def count(answer: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule else "unmatched"
+        metrics.requests.labels(route, answer.status_code).inc()
+        metrics.seconds.labels(route).observe(time.perf_counter() - g.started)
+        return answer

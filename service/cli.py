@@ -1,0 +1,127 @@
+"""cli.py: `reranker ...` on the command line -> the command, its exit status and its errors.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from indexes.errors import Failure
+from indexes.workspace import Workspace
+from service.menu import Entry, Menu
+
+SETTINGS_FAILURE: Final = "service.settings_failure"
+_INTERRUPTED: Final = 130
+
+
+class Commands(Menu):
+    """Every command of the program."""
+
+    entries = {
+        "demo": Entry(
+            "service.demo.command:demo_command", "Begin", "Watch it work on a demo shop."
+        ),
+        "rebuild": Entry(
+            "indexes.commands:rebuild_command", "Begin", "Build the index from a catalogue."
+        ),
+        "serve": Entry(
+            "service.serve:serve_command", "Begin", "Answer POST /rerank until stopped."
+        ),
+        "evaluate": Entry(
+            "reranker.evaluate_command:evaluate_command",
+            "Measure",
+            "Compare a blend with the engine on judged requests.",
+        ),
+        "index": Entry(
+            "indexes.commands:index_commands", "Keep", "List, verify or roll back the index."
+        ),
+        "settings": Entry(
+            "service.settings_command:settings_command",
+            "Keep",
+            "Show every setting, its value and where it comes from.",
+        ),
+        "doctor": Entry(
+            "service.doctor:doctor_command", "Keep", "Check this machine and this home."
+        ),
+    }
+
+
+@click.group(
+    cls=Commands,
+    help="Re-ranks a shop's search results with a text transformer, FAISS and the shopper's own "
+    "behaviour. Everything of one shop lives in one home folder.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="RERANKER_HOME",
+    default="./var",
+    show_default=True,
+    show_envvar=True,
+    help="Folder of the shop: index, blends, settings.",
+)
+@click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="RERANKER_SETTINGS",
+    show_envvar=True,
+    help="Settings file, instead of settings.toml in the home.",
+)
+@click.version_option(package_name="reranker", message="reranker %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, home: Path, settings_file: Path | None) -> None:
+    """The program; its commands get the Workspace as their object."""
+    if _asks_for_help(ctx):
+        return
+    from service.settings import load_workspace  # the settings of all parts: not for --help
+
+    try:
+        ctx.obj = load_workspace(home, settings_file, os.environ)
+    except Failure as failure:
+        if ctx.invoked_subcommand != "doctor":  # the doctor reports it among the rest
+            raise
+        ctx.obj = Workspace(home)
+        ctx.meta[SETTINGS_FAILURE] = failure
+
+
+def _asks_for_help(ctx: click.Context) -> bool:
+    return any(arg in ("-h", "--help") for arg in ctx.args)
+
+
+def main() -> None:
+    """The program `reranker`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command and return its exit status; expected failures end in one clear line."""
+    try:
+        status = cli.main(args, prog_name="reranker", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return _INTERRUPTED
+    except Failure as failure:
+        return _failed(failure.code, str(failure), failure.field, args)
+    except OSError as error:
+        if not error.filename:
+            raise
+        return _failed("os_error", f"{error.filename}: {error.strerror}.", None, args)
+    return status if isinstance(status, int) else 0
+
+
+def _failed(code: str, message: str, field: str | None, args: Sequence[str]) -> int:
+    click.echo(f"error: {message}", err=True)
+    if "--json" in args:
+        error: dict[str, Any] = {"code": code, "message": message, "field": field}
+        click.echo(msgspec.json.encode({"error": error}).decode())
+    return 1

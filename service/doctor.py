@@ -1,0 +1,188 @@
+"""doctor.py: this machine and this home -> what is well, what is not, and what to do about it."""
+
+import os
+import platform
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import click
+import msgspec
+
+from indexes.encoders import unknown_warning
+from indexes.errors import Failure
+from indexes.query_encoder import load_query_encoder
+from indexes.versions import Version, VersionStore
+from indexes.workspace import Workspace
+from reranker.blend_store import BlendStore
+from reranker.blends import DEFAULT
+from service.cli import SETTINGS_FAILURE
+from service.serve import ServeSettings
+
+State = Literal["ok", "warn", "bad"]
+
+CPUINFO: Final = Path("/proc/cpuinfo")
+QUERY_MS: Final = 2.5
+_TOKENS: Final = 1_000_000
+_GIB: Final = 1024**3
+_COLOURS: Final = {"ok": "green", "warn": "yellow", "bad": "red"}
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of the doctor's."""
+
+    check: str
+    state: State
+    message: str
+    do: str = ""
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
+@click.pass_context
+def doctor_command(ctx: click.Context, as_json: bool) -> int:
+    """Check this machine and this home, and say what to do.
+
+    Exit status 1 when something is bad; warnings are only said.
+    """
+    findings = list(examine(ctx.obj, ctx.meta.get(SETTINGS_FAILURE)))
+    for finding in findings:
+        mark = click.style(f"{finding.state:<5}", fg=_COLOURS[finding.state])
+        click.echo(f"{mark}{finding.check:<10} {finding.message}", err=as_json)
+        if finding.do:
+            click.echo(f"{'':15} {finding.do}", err=as_json)
+    bad = any(finding.state == "bad" for finding in findings)
+    if as_json:
+        click.echo(msgspec.json.encode({"well": not bad, "findings": findings}).decode())
+    return int(bad)
+
+
+def examine(workspace: Workspace, settings_failure: Failure | None = None) -> Iterator[Finding]:
+    """All findings, machine first; no check's failure keeps the others from being made."""
+    yield _settings(workspace, settings_failure)
+    for check in (_python, _processor, _threads, _home, _disk, _blend, _index):
+        yield _careful(check, workspace)
+    version = _current(workspace)
+    if version is not None:
+        for look in (_unknown_tokens, _encoder):
+            yield _careful(look, version)
+
+
+def _careful(check: Callable[[Any], Finding], subject: Any) -> Finding:
+    try:
+        return check(subject)
+    except Failure as failure:
+        return Finding(check.__name__.strip("_"), "bad", failure.message, failure.hint or "")
+    except Exception as error:  # a doctor who faints helps nobody
+        return Finding(check.__name__.strip("_"), "bad", f"{type(error).__name__}: {error}")
+
+
+def _settings(workspace: Workspace, failure: Failure | None) -> Finding:
+    if failure:
+        return Finding("settings", "bad", failure.message, failure.hint or "")
+    return Finding("settings", "ok", f"{len(workspace.sources)} set, the others at their defaults")
+
+
+def _python(_workspace: Workspace) -> Finding:
+    message = f"{platform.python_version()}, faiss {metadata.version('faiss-cpu')}"
+    try:
+        return Finding("python", "ok", f"{message}, torch {metadata.version('torch')}")
+    except metadata.PackageNotFoundError:
+        do = "Enough to serve; to rebuild here: pip install 'reranker[encode]'."
+        return Finding("python", "ok", f"{message}, no torch", do)
+
+
+def _processor(_workspace: Workspace) -> Finding:
+    flags = set(CPUINFO.read_text().split()) if CPUINFO.exists() else set()
+    there = [name for name in ("amx_bf16", "avx512_bf16", "avx512_vnni", "avx2") if name in flags]
+    if "amx_bf16" in flags or "avx512_bf16" in flags:
+        return Finding("processor", "ok", f"{', '.join(there)}: rebuilds compute in bfloat16")
+    return Finding(
+        "processor",
+        "warn",
+        f"no bfloat16 unit ({', '.join(there) or 'features unknown'})",
+        "Rebuilds compute in float32, about three times slower; serving is as fast.",
+    )
+
+
+def _threads(workspace: Workspace) -> Finding:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = workspace.section(ServeSettings).workers
+    message = f"{cores} cores, {workers} workers"
+    if workers > (cores or 1):
+        return Finding("threads", "warn", message, f"Set serve.workers to {cores} or fewer.")
+    return Finding("threads", "ok", message)
+
+
+def _home(workspace: Workspace) -> Finding:
+    home = workspace.home
+    existing = next(path for path in (home, *home.absolute().parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding("home", "bad", f"{existing} cannot be written", "Mend its permissions.")
+    return Finding("home", "ok", f"{home}" if home.exists() else f"{home} (will be made)")
+
+
+def _disk(workspace: Workspace) -> Finding:
+    home = workspace.home.absolute()
+    free = shutil.disk_usage(next(path for path in (home, *home.parents) if path.exists())).free
+    message = f"{free / _GIB:,.1f} GiB free"
+    if free < _GIB:
+        need = "A rebuild writes the whole index anew beside the old one; make room."
+        return Finding("disk", "bad" if free < _GIB / 10 else "warn", message, need)
+    return Finding("disk", "ok", message)
+
+
+def _blend(workspace: Workspace) -> Finding:
+    if VersionStore(workspace.blends_root).current() is None:
+        return Finding("blend", "ok", f"{DEFAULT.name}, built in; none is published yet")
+    blend, number = BlendStore(workspace.blends_root).published_or_default()
+    return Finding("blend", "ok", f"{blend.name} v{number}")
+
+
+def _current(workspace: Workspace) -> Version | None:
+    try:
+        version = VersionStore(workspace.index_root).current()
+    except (Failure, OSError):
+        return None
+    return version if version is not None and version.manifest else None
+
+
+def _index(workspace: Workspace) -> Finding:
+    store = VersionStore(workspace.index_root)
+    version = store.current()
+    if version is None:
+        do = "Run `reranker rebuild --items FILE`, or `reranker demo` to see it work."
+        return Finding("index", "bad", "none is published", do)
+    problems = store.verify(version)
+    if problems:
+        do = "Run `reranker index rollback` to serve the one before, or `reranker rebuild`."
+        return Finding("index", "bad", f"{version.id} is damaged: {'; '.join(problems[:3])}", do)
+    items = version.manifest.about["items"] if version.manifest else 0
+    return Finding("index", "ok", f"{version.id}, {items:,} items, every file as published")
+
+
+def _unknown_tokens(version: Version) -> Finding:
+    share = float(version.manifest.about.get("unknown_tokens", 0.0)) if version.manifest else 0.0
+    warning = unknown_warning(round(share * _TOKENS), _TOKENS)
+    message = f"{share:.1%} of the catalogue's tokens are unknown to the model"
+    return Finding("language", "warn" if warning else "ok", message, warning or "")
+
+
+def _encoder(version: Version) -> Finding:
+    encoder = load_query_encoder(version.folder / "encoder", 1)
+    encoder.encode_queries(["warm up"])
+    seconds = []
+    for number in range(20):
+        started = time.perf_counter()
+        encoder.encode_queries([f"red running shoes number {number}"])
+        seconds.append(time.perf_counter() - started)
+    milliseconds = statistics.median(seconds) * 1000
+    message = f"{milliseconds:.1f} ms for a query not seen before"
+    if milliseconds > QUERY_MS:
+        do = f"More than {QUERY_MS} ms: a smaller encoder.model, or fewer other programs, helps."
+        return Finding("encoder", "warn", message, do)
+    return Finding("encoder", "ok", message)

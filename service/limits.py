@@ -1,0 +1,30 @@
+"""limits.py: how large a request may be -> what is refused before it costs anything."""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from indexes.workspace import Settings
+
+MAX_DEPTH: Final = 16  # JSON nesting; the request format itself goes 4 deep
+MAX_NAME: Final = 512  # characters of user, session, blend and of every name in an event
+
+
+class LimitSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How large one request may be."""
+
+    body_bytes: Annotated[
+        int, msgspec.Meta(ge=1, description="Largest request body; more is answered with 413.")
+    ] = 8 * 1024 * 1024
+    candidates: Annotated[
+        int, msgspec.Meta(ge=1, description="Most candidates in one request; more is 422.")
+    ] = 5000
+    query_chars: Annotated[
+        int, msgspec.Meta(ge=1, description="Longest query, in characters; longer is 422.")
+    ] = 2000
+    text_chars: Annotated[
+        int, msgspec.Meta(ge=1, description="Longest text of a candidate; longer is 422.")
+    ] = 20_000
+    history: Annotated[
+        int, msgspec.Meta(ge=0, description="Most events in a request's history; more is 422.")
+    ] = 1000

@@ -1,0 +1,96 @@
+"""metrics.py: what the service does -> Prometheus counters, over all workers.
+
+Labels come from short, fixed lists: no user, query or item ever becomes one.
+"""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"  # has to be set before this is imported
+_LABEL: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_CANDIDATES: Final = (0, 1, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+class Metrics:
+    """One set of counters; every application makes its own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "reranker_requests",
+            "Answered requests.",
+            ("route", "status"),
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            "reranker_request_seconds",
+            "Seconds from a request's arrival in Flask to its answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.stages = Histogram(
+            "reranker_stage_seconds",
+            "Seconds in each stage of POST /rerank.",
+            ("stage",),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.candidates = Histogram(
+            "reranker_candidates",
+            "Candidates in a request.",
+            buckets=_CANDIDATES,
+            registry=self._registry,
+        )
+        self.degraded = Counter(
+            "reranker_degraded",
+            "Answers in which a signal was left out or could not judge every candidate.",
+            ("signal", "reason"),
+            registry=self._registry,
+        )
+        self.reloads = Counter(
+            "reranker_reloads",
+            "Newly published versions, by what became of them in a worker: swapped or refused.",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self.items = Gauge(
+            "reranker_index_items",
+            "Items in the served index.",
+            registry=self._registry,
+            multiprocess_mode="livemostrecent",
+        )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage of POST /rerank."""
+        started = time.perf_counter()
+        yield
+        self.stages.labels(name).observe(time.perf_counter() - started)
+
+    def count_degraded(self, signal: str, reason: str) -> None:
+        """Count a degradation; what does not look like a name of ours is counted as "other"."""
+        labels = (value if _LABEL.fullmatch(value) else "other" for value in (signal, reason))
+        self.degraded.labels(*labels).inc()
+
+    def exposition(self) -> bytes:
+        """What Prometheus reads, summed over the workers that share a folder."""
+        if MULTIPROCESS_DIR not in os.environ:
+            return generate_latest(self._registry)
+        summed = CollectorRegistry()
+        multiprocess.MultiProcessCollector(summed)  # type: ignore[no-untyped-call]
+        return generate_latest(summed)

@@ -1,0 +1,133 @@
+"""openapi.py: the structs that requests are decoded into -> the OpenAPI 3.1 document."""
+
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response
+
+from reranker.blends import Weight
+from reranker.ranking import BlendName
+from reranker.requests import RerankRequest
+from reranker.signals import SIGNALS
+from service.answers import ErrorAnswer, json_answer
+from service.limits import MAX_NAME, LimitSettings
+from service.rerank_api import RerankAnswer
+
+Schema = dict[str, Any]
+_REF = "#/components/schemas/{name}"
+_TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$"
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    status: str
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """The service re-ranked some of its own items just now."""
+
+    status: str
+    versions: dict[str, str | None]
+    blend: BlendName
+    items: int
+
+
+def openapi_routes(limits: LimitSettings) -> Blueprint:
+    """The description that client generators and fuzzers read."""
+    routes = Blueprint("openapi", __name__)
+    document = openapi_document(limits)
+
+    @routes.get("/openapi.json")
+    def openapi() -> Response:
+        return json_answer(document)
+
+    return routes
+
+
+def openapi_document(limits: LimitSettings) -> Schema:
+    """The whole document, with the limits that this service was set to."""
+    kinds = (RerankRequest, RerankAnswer, ErrorAnswer, Alive, Ready)
+    _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
+    _write_limits(schemas, limits)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "reranker",
+            "version": version("reranker"),
+            "description": "Puts the results of a shop's own search engine in a better order.",
+        },
+        "paths": {
+            "/rerank": {"post": _rerank_operation()},
+            "/livez": {"get": _operation("Is the process alive?", "Alive")},
+            "/readyz": {"get": _operation("Can it re-rank? It tries.", "Ready", 503)},
+            "/metrics": {"get": _plain("Prometheus metrics.", "text/plain", {"type": "string"})},
+            "/openapi.json": {
+                "get": _plain("This document.", "application/json", {"type": "object"})
+            },
+        },
+        "components": {"schemas": schemas},
+    }
+
+
+def _rerank_operation() -> Schema:
+    operation = _operation("Re-rank candidates.", "RerankAnswer", 400, 413, 422)
+    operation["requestBody"] = {"required": True, "content": _json("RerankRequest")}
+    return operation
+
+
+def _operation(summary: str, answer: str, *errors: int) -> Schema:
+    answers = {"200": {"description": "Answered.", "content": _json(answer)}}
+    for status in (*errors, 500):
+        answers[str(status)] = {"description": _ERRORS[status], "content": _json("ErrorAnswer")}
+    return {"summary": summary, "responses": answers}
+
+
+def _plain(summary: str, content_type: str, schema: Schema) -> Schema:
+    operation = _operation(summary, "ErrorAnswer")
+    content = {content_type: {"schema": schema}}
+    operation["responses"]["200"] = {"description": "Answered.", "content": content}
+    return operation
+
+
+def _json(name: str) -> Schema:
+    return {"application/json": {"schema": {"$ref": _REF.format(name=name)}}}
+
+
+_ERRORS = {
+    400: "The body is not JSON, or nested too deeply.",
+    413: "The body is too large.",
+    422: "A field has a value that it cannot have; `field` says which.",
+    500: "The service failed; its log has the reason.",
+    503: "The service cannot re-rank now; the message says why.",
+}
+
+
+def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
+    """What is checked beyond the types of the structs."""
+    asked = schemas["RerankRequest"]["properties"]
+    candidate = schemas["Candidate"]["properties"]
+    event = schemas["Event"]["properties"]
+    asked["candidates"] |= {"maxItems": limits.candidates, "uniqueItems": True}
+    asked["query"]["maxLength"] = limits.query_chars
+    asked["weights"] |= {
+        "propertyNames": {"enum": list(SIGNALS)},
+        "additionalProperties": msgspec.json.schema(Weight),
+    }
+    _arm(asked["history"], "array")["maxItems"] = limits.history
+    _arm(candidate["text"], "string")["maxLength"] = limits.text_chars
+    _arm(event["query"], "string")["maxLength"] = limits.query_chars
+    event["type"]["maxLength"] = MAX_NAME
+    for field in ("user", "session", "blend"):
+        _arm(asked[field], "string")["maxLength"] = MAX_NAME
+    for field in ("item", "id", "user", "session", "ranking"):
+        _arm(event[field], "string")["maxLength"] = MAX_NAME
+    for schema in (asked["time"], event["time"]):
+        _arm(schema, "string")["pattern"] = _TIME
+
+
+def _arm(schema: Schema, kind: str) -> Schema:
+    """The part of an optional field's schema that describes a value that is there."""
+    found: Schema = next(part for part in schema["anyOf"] if part["type"] == kind)
+    return found

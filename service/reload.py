@@ -1,0 +1,132 @@
+"""reload.py: what is published now -> the state that answers, swapped in without a restart."""
+
+import logging
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import numpy as np
+
+from indexes.errors import Failure
+from indexes.workspace import Settings, Workspace
+from reranker.ranking import Ranking, rerank
+from reranker.requests import Candidate, RerankRequest
+from reranker.state import ServedState, load_state, published
+
+if TYPE_CHECKING:  # settings.py imports this before the workers' metrics folder is known
+    from service.metrics import Metrics
+
+log = logging.getLogger("reranker")
+
+_CANARIES: Final = 3
+_RETRY_SECONDS: Final = 30.0
+
+
+class ReloadSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How newly published versions reach a running service."""
+
+    seconds: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="Seconds between looks for a newly published version."),
+    ] = 1.0
+
+
+class NotReady(Failure):
+    """The state cannot re-rank its own items."""
+
+    code = "not_ready"
+
+
+class Served:
+    """The one reference that requests read: once each, so that no answer mixes two versions."""
+
+    def __init__(self, workspace: Workspace, metrics: "Metrics") -> None:
+        self._workspace = workspace
+        self._metrics = metrics
+        self._retry_at = 0.0
+        # Before loading: a version published meanwhile is seen at the first look.
+        self._seen = published(workspace.home)
+        self._refused: tuple[str, ...] | None = None
+        self.state = self._ready()
+
+    def refresh(self) -> bool:
+        """Swap in what was published since the last look; whether there was a swap.
+
+        A version that is damaged or cannot re-rank is refused, and the old one goes on answering.
+        """
+        found = published(self._workspace.home)
+        if found == self._seen or not self._worth_trying(found):
+            return False
+        try:
+            state = self._ready()
+        except Exception as error:  # whatever is wrong with the new one, the old one answers
+            self._refuse(found, error)
+            return False
+        self.state = state
+        self._seen, self._refused = found, None
+        self._metrics.reloads.labels("swapped").inc()
+        log.info("now serving index %s, blend %s", state.index.version, blend_label(state))
+        return True
+
+    def watch(self) -> threading.Thread:
+        """Refresh for as long as this process lives."""
+        thread = threading.Thread(target=self._watch, name="reload", daemon=True)
+        thread.start()
+        return thread
+
+    def _watch(self) -> None:
+        seconds = self._workspace.section(ReloadSettings).seconds
+        while True:
+            time.sleep(seconds)
+            try:
+                self.refresh()
+            except Exception:  # a home that cannot be read for a moment must not end the watch
+                log.exception("cannot see what is published in %s", self._workspace.home)
+
+    def _ready(self) -> ServedState:
+        """What is published, loaded and warm: the first shopper must not pay for that."""
+        state = load_state(self._workspace)
+        check_canary(state)
+        self._metrics.items.set(len(state.index))
+        return state
+
+    def _worth_trying(self, found: tuple[str, ...]) -> bool:
+        return found != self._refused or time.monotonic() > self._retry_at
+
+    def _refuse(self, found: tuple[str, ...], error: Exception) -> None:
+        if found != self._refused:
+            log.error(
+                "a newly published version is refused, %s goes on answering: %s",
+                self.state.index.version,
+                error,
+                exc_info=None if isinstance(error, Failure) else error,
+            )
+            self._metrics.reloads.labels("refused").inc()
+        self._refused = found
+        # Damage stays until something else is published; a full disk or memory may pass.
+        lasting = isinstance(error, Failure)
+        self._retry_at = math.inf if lasting else time.monotonic() + _RETRY_SECONDS
+
+
+def blend_label(state: ServedState) -> str:
+    """Name and version of the published blend, for people."""
+    return f"{state.published.name} v{state.published_version}"
+
+
+def check_canary(state: ServedState) -> Ranking:
+    """Re-rank a few of the index's own items on the main path; NotReady when that does not work."""
+    if not len(state.index):
+        raise NotReady("The index holds no item.")
+    rows = np.unique(np.linspace(0, len(state.index) - 1, _CANARIES).astype(np.int64))
+    ids = state.index.ids.ids(rows)
+    request = RerankRequest([Candidate(item_id) for item_id in ids], query="ready")
+    ranking = rerank(request, state)
+    if sorted(result.id for result in ranking.results) != sorted(ids):
+        raise NotReady("Re-ranking the index's own items did not give them back.")
+    missing = [part for part in ranking.degraded if part.count is None]
+    if missing:
+        left_out = ", ".join(f"{part.signal} ({part.reason})" for part in missing)
+        raise NotReady(f"Re-ranking the index's own items left out {left_out}.")
+    return ranking

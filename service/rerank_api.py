@@ -1,0 +1,104 @@
+"""rerank_api.py: POST /rerank -> the core's ranking as JSON; at worst the engine's own order."""
+
+import logging
+import secrets
+import time
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from reranker.errors import BadRequest, UnknownBlend
+from reranker.explanations import Explanation, SignalExplanation
+from reranker.ranking import BlendName, Degraded, Ranked, Ranking, rerank
+from reranker.requests import RerankRequest
+from reranker.state import ServedState
+from service.answers import json_answer
+from service.limits import LimitSettings
+from service.metrics import Metrics
+from service.reload import Served
+from service.rerank_requests import read_request
+
+log = logging.getLogger("reranker")
+
+
+class RerankAnswer(msgspec.Struct, frozen=True):
+    """What `POST /rerank` answers."""
+
+    id: str
+    results: list[Ranked]
+    blend: BlendName
+    versions: dict[str, str | None]
+    degraded: list[Degraded]
+    took_ms: float
+
+
+def rerank_routes(served: Served, limits: LimitSettings, metrics: Metrics) -> Blueprint:
+    """The route that a search backend calls."""
+    routes = Blueprint("rerank", __name__)
+
+    @routes.post("/rerank")
+    def rerank_route() -> Response:
+        started = time.perf_counter()
+        state = served.state  # read once: one answer never mixes two versions
+        with metrics.stage("read"):
+            asked = read_request(request.get_data(cache=False), limits)
+        with metrics.stage("rank"):
+            ranking = never_worse(asked, state)
+        metrics.candidates.observe(len(asked.candidates))
+        for part in ranking.degraded:
+            metrics.count_degraded(part.signal, part.reason)
+        with metrics.stage("write"):
+            return json_answer(answer_of(ranking, started))
+
+    return routes
+
+
+def never_worse(asked: RerankRequest, state: ServedState) -> Ranking:
+    """The core's ranking, or the engine's order when the core fails in a way nobody foresaw.
+
+    BadRequest and UnknownBlend are the caller's to mend and go through.
+    """
+    try:
+        return rerank(asked, state)
+    except (BadRequest, UnknownBlend):
+        raise
+    except Exception:
+        log.exception("re-ranking failed; the engine's order was answered")
+        return engine_order(asked, state)
+
+
+def engine_order(asked: RerankRequest, state: ServedState) -> Ranking:
+    """The candidates as they came; the score is minus the place, so that its order is theirs."""
+    results = [
+        Ranked(candidate.id, index, index + 1, score, _explained(score) if asked.explain else None)
+        for index, candidate in enumerate(asked.candidates[: asked.top_n])
+        for score in (-float(index),)
+    ]
+    return Ranking(
+        results=results,
+        blend=BlendName(state.published.name, state.published_version),
+        versions=state.versions,
+        degraded=[Degraded("all", "internal_error")],
+    )
+
+
+def _explained(score: float) -> Explanation:
+    alone = SignalExplanation(weight=1.0, normalised=score, contribution=score, raw=score)
+    return Explanation({"engine": score}, {"engine": alone}, moved=0)
+
+
+def answer_of(ranking: Ranking, started: float) -> RerankAnswer:
+    """A ranking with its own id; started: `time.perf_counter()` at the request's arrival."""
+    return RerankAnswer(
+        id=ranking_id(),
+        results=ranking.results,
+        blend=ranking.blend,
+        versions=ranking.versions,
+        degraded=ranking.degraded,
+        took_ms=round((time.perf_counter() - started) * 1000, 3),
+    )
+
+
+def ranking_id() -> str:
+    """32 hex digits, unique, and in the order of time like a UUID of version 7."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"

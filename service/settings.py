@@ -1,0 +1,198 @@
+"""settings.py: defaults, then settings.toml, then RERANKER_* variables -> one checked Workspace."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_args
+
+import msgspec
+
+from indexes.encoders import EncoderSettings
+from indexes.errors import Failure
+from indexes.item_index import IndexSettings
+from indexes.rebuild import RebuildSettings
+from indexes.workspace import Settings, Workspace
+from reranker.state import RankingSettings
+from service.limits import LimitSettings
+from service.reload import ReloadSettings
+from service.serve import ServeSettings
+from service.setting_types import allowed
+
+SECTIONS: Final[Mapping[str, type[Settings]]] = {
+    "encoder": EncoderSettings,
+    "index": IndexSettings,
+    "rebuild": RebuildSettings,
+    "ranking": RankingSettings,
+    "serve": ServeSettings,
+    "limits": LimitSettings,
+    "reload": ReloadSettings,
+}
+SHORT_NAMES: Final = {"RERANKER_HOST": "serve.host", "RERANKER_PORT": "serve.port"}
+# Read elsewhere: by the command line, and by the tests that crash a rebuild on purpose.
+_NOT_SETTINGS: Final = ("RERANKER_HOME", "RERANKER_SETTINGS", "RERANKER_CRASH_AT")
+_TESTS: Final = "RERANKER_TEST_"
+FILE_NAME: Final = "settings.toml"
+
+S = TypeVar("S", bound=Settings)
+
+
+class BadSetting(Failure):
+    """A setting that does not exist, or a value that it cannot have."""
+
+    code = "bad_setting"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One knob: where it stands, what it takes, what it does."""
+
+    section: str
+    field: str
+    type: Any
+    default: Any
+    help: str
+
+    @property
+    def name(self) -> str:
+        """As errors and `reranker settings` write it."""
+        return f"{self.section}.{self.field}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"RERANKER_{self.section}_{self.field}".upper()
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A value that somebody set, and where."""
+
+    value: Any
+    source: str
+    text: bool  # from the environment: "8" may mean the number 8
+
+
+def known_settings() -> dict[str, Setting]:
+    """Every setting by its name, in the order of the sections."""
+    found = (
+        Setting(section, field.name, field.type, _default(field), _help(field.type))
+        for section, kind in SECTIONS.items()
+        for field in msgspec.structs.fields(kind)
+    )
+    return {setting.name: setting for setting in found}
+
+
+def load_workspace(home: Path, settings_file: Path | None, environ: Mapping[str, str]) -> Workspace:
+    """The home folder with its settings; BadSetting names the setting, the value and what may be.
+
+    settings_file: instead of <home>/settings.toml; it then has to exist.
+    """
+    path = settings_file or home / FILE_NAME
+    known = known_settings()
+    given = dict(_from_file(path, known)) if settings_file or path.exists() else {}
+    given |= dict(_from_environment(environ, known))
+    values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for name, found in given.items():
+        setting = known[name]
+        values[setting.section][setting.field] = _checked(setting, found)
+    sections = {kind: kind(**values[section]) for section, kind in SECTIONS.items()}
+    return Workspace(home, sections, {name: found.source for name, found in given.items()})
+
+
+def with_options(workspace: Workspace, kind: type[S], **options: Any) -> Workspace:
+    """The workspace with some settings given on the command line; None means not given."""
+    section = next(name for name, there in SECTIONS.items() if there is kind)
+    known = known_settings()
+    values, sources = {}, {}
+    for field, value in options.items():
+        if value is not None:
+            option = f"--{field.replace('_', '-')}"
+            setting = known[f"{section}.{field}"]
+            values[field] = _checked(setting, _Given(value, option, text=False))
+            sources[setting.name] = option
+    changed = msgspec.structs.replace(workspace.section(kind), **values)
+    return replace(
+        workspace,
+        sections={**workspace.sections, kind: changed},
+        sources={**workspace.sources, **sources},
+    )
+
+
+def _from_file(path: Path, known: Mapping[str, Setting]) -> Iterator[tuple[str, _Given]]:
+    for section, fields in _read(path).items():
+        if section not in SECTIONS:
+            raise _unknown(f"{path}: [{section}] is no section", section, SECTIONS)
+        if not isinstance(fields, dict):
+            raise BadSetting(
+                f"{path}: {section} = {fields!r} stands outside a section.",
+                field=section,
+                hint=f"Write [{section}] on one line and its settings below.",
+            )
+        for field, value in fields.items():
+            name = f"{section}.{field}"
+            if name not in known:
+                raise _unknown(f"{path}: {name} is no setting", name, known)
+            yield name, _Given(value, str(path), text=False)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSetting(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:  # broken TOML or broken UTF-8
+        raise BadSetting(f"{path} is not TOML: {error}.") from None
+
+
+def _from_environment(
+    environ: Mapping[str, str], known: Mapping[str, Setting]
+) -> Iterator[tuple[str, _Given]]:
+    variables = SHORT_NAMES | {setting.variable: name for name, setting in known.items()}
+    for variable in sorted(environ):
+        if not variable.startswith("RERANKER_") or variable.startswith(_TESTS):
+            continue
+        if variable in variables:
+            yield variables[variable], _Given(environ[variable], variable, text=True)
+        elif variable not in _NOT_SETTINGS:
+            raise _unknown(
+                f"The environment variable {variable} is no setting",
+                variable,
+                (*variables, *_NOT_SETTINGS),
+            )
+
+
+def _unknown(problem: str, name: str, known: Mapping[str, Any] | tuple[str, ...]) -> BadSetting:
+    nearest = get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
+    return BadSetting(
+        f"{problem}; the nearest is {nearest}.",
+        field=name,
+        hint="`reranker settings` lists them all.",
+    )
+
+
+def _checked(setting: Setting, given: _Given) -> Any:
+    value = given.value
+    if given.text and allowed(setting.type).startswith("a list"):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        return msgspec.convert(value, setting.type, strict=not given.text)
+    except msgspec.ValidationError:
+        raise BadSetting(
+            f"{setting.name} is {given.value!r} ({given.source}); "
+            f"allowed is {allowed(setting.type)}.",
+            field=setting.name,
+            hint=setting.help,
+        ) from None
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return field.default
+
+
+def _help(annotated: Any) -> str:
+    metas = [part for part in get_args(annotated) if isinstance(part, msgspec.Meta)]
+    return next((meta.description for meta in metas if meta.description), "")
