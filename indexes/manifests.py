@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 MANIFEST: Final = "manifest.json"
-# A change within one clock tick of the file system leaves no new ctime; no tick is longer.
-_TICK_NS: Final = 20_000_000
+# A change within one clock tick of the file system leaves no new ctime; the kernel's longest tick
+# is 10 ms.
+_TICK_NS: Final = 12_000_000
 
 
 class FileSum(msgspec.Struct, frozen=True):
