@@ -1,0 +1,124 @@
+"""A small shop with a real index, made once: MiniLM reads its 60 items, FAISS holds them."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from indexes.progress import silent
+from indexes.rebuild import rebuild
+from indexes.workspace import Workspace
+from service.app import create_app
+
+THINGS = {
+    "running shoes": "Sport > Shoes",
+    "rain jacket": "Sport > Jackets",
+    "espresso machine": "Kitchen > Coffee",
+    "tea kettle": "Kitchen > Tea",
+    "office chair": "Furniture > Chairs",
+    "desk lamp": "Furniture > Lamps",
+    "wireless headphones": "Audio > Headphones",
+    "guitar strings": "Music > Guitars",
+    "dog leash": "Pets > Dogs",
+    "garden hose": "Garden > Watering",
+    "watercolour set": "Art > Paint",
+    "board game": "Toys > Games",
+}
+KINDS = (
+    ("Red", "Arvo"),
+    ("Blue", "Fell"),
+    ("Light", "Nimbus"),
+    ("Classic", "Orm"),
+    ("Mini", "Pico"),
+)
+
+
+def small_shop() -> list[dict[str, Any]]:
+    """60 invented items; every fifth cannot be bought, every seventh has no description."""
+    return [
+        {
+            "id": f"{number}",
+            "title": f"{adjective} {thing}",
+            "brand": brand,
+            "category": category,
+            "description": ""
+            if number % 7 == 0
+            else f"{adjective} {thing} by {brand} for daily use.",
+            "price": 10.0 + number,
+            "updated": f"2026-{1 + number % 11:02}-15T00:00:00Z",
+            "available": number % 5 != 0,
+        }
+        for number, (adjective, brand, thing, category) in enumerate(
+            (adjective, brand, thing, category)
+            for thing, category in THINGS.items()
+            for adjective, brand in KINDS
+        )
+    ]
+
+
+def write_items(path: Path, items: list[dict[str, Any]]) -> Path:
+    """A catalogue file of these items."""
+    path.write_bytes(b"".join(msgspec.json.encode(item) + b"\n" for item in items))
+    return path
+
+
+@pytest.fixture(scope="session")
+def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the small shop's index. Shared: tests that publish take `own_home`."""
+    folder = tmp_path_factory.mktemp("shop")
+    home = folder / "home"
+    rebuild(Workspace(home), write_items(folder / "items.jsonl", small_shop()), progress=silent)
+    return home
+
+
+@pytest.fixture
+def own_home(shop_home: Path, tmp_path: Path) -> Path:
+    """A copy of the home that a test may change; big read-only files are linked."""
+    return copy_home(shop_home, tmp_path / "home")
+
+
+def copy_home(home: Path, target: Path) -> Path:
+    """Versions linked (their files never change), everything else copied."""
+
+    def copy(source: str, to: str) -> None:
+        if "/versions/" in source:
+            os.link(source, to)
+        else:
+            shutil.copy2(source, to)
+
+    shutil.copytree(home, target, symlinks=True, copy_function=copy)
+    return target
+
+
+@pytest.fixture(scope="session")
+def app(shop_home: Path) -> Flask:
+    """The real application on the small shop."""
+    return create_app(Workspace(shop_home))
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """Requests to the real application."""
+    return app.test_client()
+
+
+Rerank = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def rerank(client: FlaskClient) -> Rerank:
+    """POST /rerank of a JSON body; the answer, which has to be 200."""
+
+    def post(body: dict[str, Any]) -> dict[str, Any]:
+        answer = client.post("/rerank", json=body)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.get_json()
+        return found
+
+    return post
