@@ -5,12 +5,12 @@ import string
 from typing import Any
 
 import pytest
+from conftest import Rerank
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import Rerank
 from service.app import served
 
 KNOWN = [str(number) for number in range(60)]
