@@ -1,0 +1,138 @@
+"""toys.py: the words of Toys & Baby -> Department."""
+
+from service.demo.vocabulary import Department, kind
+
+TOYS = Department(
+    "Toys & Baby",
+    codes=False,
+    kinds=(
+        kind(
+            "building blocks",
+            "Toys > Building",
+            (15, 140),
+            nouns="wooden blocks | building bricks | stacking blocks",
+            asked="construction toy | something to build for a four year old | stacking toy",
+            made="untreated maple | FSC beech | recycled plastic",
+            has="rounded edges | a cotton sack | letters and numbers | a book of ideas",
+            uses="rainy days | small hands | brothers and sisters | nurseries",
+            says="They become a castle, a garage, then a zoo."
+            " | Painted with colours that may be chewed."
+            " | A construction toy that grown-ups do not put away either.",
+            sizes="40 pieces | 80 pieces | 120 pieces",
+            goes="storage box | jigsaw puzzle",
+            form="many",
+        ),
+        kind(
+            "jigsaw puzzle",
+            "Toys > Puzzles",
+            (9, 49),
+            nouns="jigsaw puzzle | floor puzzle | wooden puzzle",
+            asked="quiet game for one | puzzle with animals | pastime for a rainy weekend",
+            made="recycled board | plywood | FSC card",
+            has="a linen finish | odd-shaped pieces | a poster | a storage bag",
+            uses="rainy days | grandparents | patient children | evenings",
+            says="Pieces click and stay clicked."
+            " | Drawn by an illustrator who hides a mouse in every picture.",
+            sizes="24 pieces | 100 pieces | 500 pieces | 1000 pieces",
+            goes="board game",
+            colours=False,
+        ),
+        kind(
+            "board game",
+            "Toys > Games",
+            (12, 75),
+            nouns="board game | card game | strategy game | cooperative game",
+            asked="something to play with the family | fun for game night"
+            " | present for a ten year old",
+            made="FSC card and wood | recycled card | linen-finished card",
+            has="wooden pieces | short rules | a solo mode | a score pad",
+            uses="quiet evenings | family evenings | parties | travel",
+            says="Explained in five minutes, played for years."
+            " | Nobody is thrown out before the end.",
+            sizes="2-4 players | 2-6 players | 3-8 players",
+            goes="jigsaw puzzle",
+            colours=False,
+        ),
+        kind(
+            "soft toy",
+            "Toys > Soft Toys",
+            (9, 69),
+            nouns="plush bear | cuddly rabbit | soft fox | knitted elephant",
+            asked="stuffed animal | teddy | something to cuddle | gift for a newborn",
+            made="organic cotton | recycled plush | lambswool",
+            has="embroidered eyes | floppy ears | a rattle inside | a name label",
+            uses="newborns | bedtime | first birthdays | long car rides",
+            says="Stuffed by hand and safe from the first day."
+            " | Machine washable, which will be needed.",
+            sizes="20 cm | 30 cm | 45 cm",
+            goes="baby blanket",
+        ),
+        kind(
+            "balance bike",
+            "Outdoor Play > Ride-Ons",
+            (45, 240),
+            nouns="balance bike | learner bike | toddler bike",
+            asked="first bicycle without pedals | toy to ride for a toddler | running bike",
+            made="birch plywood | aluminium | steel",
+            has="air tyres | a low step | a steering limiter | a growing saddle",
+            uses="toddlers | parks | first steps outside | ages three to six",
+            says="Grows with the child for three years."
+            " | The easiest way to learn to balance before pedals come.",
+            sizes='10" | 12" | 14"',
+            goes="bike helmet",
+        ),
+        kind(
+            "stroller",
+            "Baby > On the Move",
+            (89, 890),
+            nouns="stroller | buggy | running buggy | travel buggy",
+            asked="pushchair | baby carriage for planes | jogging with a baby",
+            made="aluminium and canvas | recycled polyester | magnesium alloy",
+            has="a one-hand fold | a sun canopy | an adjustable footrest | a shopping basket",
+            uses="city pavements | planes | newborns | forest paths",
+            says="Folds with one hand while the other holds the baby."
+            " | Rolls over cobbles as if they were not there.",
+            goes="changing bag | baby blanket",
+        ),
+        kind(
+            "changing bag",
+            "Baby > On the Move",
+            (29, 170),
+            nouns="changing bag | nappy backpack | diaper clutch",
+            asked="bag for baby things | carry nappies and bottles | parent backpack",
+            made="recycled polyester | waxed canvas | vegan leather",
+            has="an insulated bottle pocket | a changing mat | stroller clips | a wet pocket",
+            uses="day trips | fathers | twins | nursery days",
+            says="Opens wide, so that one hand finds everything."
+            " | Looks like a bag for grown-ups, because it is one.",
+            goes="baby bottle",
+        ),
+        kind(
+            "baby bottle",
+            "Baby > Feeding",
+            (7, 59),
+            nouns="baby bottle | anti-colic bottle | newborn bottle | wide-neck bottle",
+            asked="give milk to a newborn | drinking cup for a toddler | bottle against colic",
+            made="borosilicate glass | medical silicone | stainless steel",
+            has="a soft teat | a colic valve | a travel cap | measuring marks",
+            uses="newborns | weaning | night feeds | travel",
+            says="Few parts, quickly sterilised."
+            " | The teat is shaped so that switching to the breast is easy.",
+            sizes="150 ml | 240 ml | 300 ml",
+            goes="changing bag",
+        ),
+        kind(
+            "baby blanket",
+            "Baby > Sleeping",
+            (15, 110),
+            nouns="baby blanket | swaddle wrap | cot quilt | pram blanket",
+            asked="keep a newborn warm | cover for the cot | wrap my baby",
+            made="organic muslin | merino wool | organic cotton",
+            has="a satin border | rounded corners | a double layer | a name label",
+            uses="newborns | summer nights | the pram | naps",
+            says="Breathes where babies get warm. | Soft on arrival and softer each week.",
+            sizes="70 x 70 cm | 80 x 100 cm | 120 x 120 cm",
+            goes="soft toy | stroller",
+        ),
+    ),
+)

@@ -1,0 +1,37 @@
+"""files.py: records -> gzipped JSON lines, the same bytes for the same records, and back."""
+
+import gzip
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+def write_lines(path: Path, lines: Iterable[Any]) -> None:
+    """Write all lines or nothing."""
+    text = msgspec.json.Encoder().encode_lines(lines)
+    write_whole(path, gzip.compress(text, compresslevel=5, mtime=0))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Aside and synced first, then in one move into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_lines(path: Path, kind: type[T]) -> Iterator[T]:
+    decoder = msgspec.json.Decoder(kind)
+    with gzip.open(path, "rb") as file:
+        yield from (decoder.decode(line) for line in file)
