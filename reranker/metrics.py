@@ -68,7 +68,7 @@ def average_precision(grades: ArrayLike, ratings: ArrayLike) -> float:
     ranks = np.flatnonzero(np.asarray(grades) > 0.0) + 1
     if not relevant:
         return 0.0
-    return float(np.sum(np.arange(1, ranks.size + 1) / ranks)) / relevant
+    return float(np.sum(np.arange(1, ranks.size + 1) / ranks) / relevant)
 
 
 class Measures(NamedTuple):

@@ -86,7 +86,8 @@ def test_equal_to_trec_eval_on_integer_grades(seed: int) -> None:
         "hit@10": Success @ 10,
         "map": AP,
     }
-    qrels, run, expected = [], [], {}
+    qrels, run = [], []
+    expected: dict[tuple[str, str], float] = {}
     for query in map(str, range(60)):
         rated = {f"i{i}": int(rng.integers(0, 4)) for i in range(rng.integers(1, 60))} | {"i0": 1}
         ranked = [f"i{i}" for i in rng.permutation(80)[: rng.integers(1, 60)]]
@@ -109,6 +110,7 @@ def test_every_metric_lies_between_zero_and_one(
     names = [*DEFAULT_METRICS, "ndcg@1", "ndcg@1000"]
     values = measures(names, linear).of(np.array(grades), np.array(grades + others))
     assert all(0.0 <= value <= 1.0 + 1e-12 for value in values)
+    assert {type(value) for value in values} == {float}  # they are written as JSON
 
 
 @given(grades=GRADES, linear=st.booleans())

@@ -1,0 +1,123 @@
+"""evaluation.py: judged requests -> how good the engine's order and each blend's order are.
+
+Every request takes the main path, `rerank`: nothing is computed here that serving does not compute.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Annotated, Final
+
+import msgspec
+
+from indexes.errors import Failure
+from indexes.workspace import Settings
+from reranker.intervals import RESAMPLES, SEED, Difference
+from reranker.metrics import Measures, measures
+from reranker.query_results import ENGINE, QueryResult, query_results, rank_with
+from reranker.requests import JudgedRequest
+from reranker.state import ServedState
+from reranker.tally import Coverage, DegradedCount, Tally
+
+
+class EvaluationSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How requests are evaluated."""
+
+    max_bad_share: Annotated[
+        float,
+        msgspec.Meta(ge=0, le=1, description="Share of bad lines above which a file is refused."),
+    ] = 0.01
+    resamples: Annotated[
+        int,
+        msgspec.Meta(ge=100, description="Resamples behind each interval and each p-value."),
+    ] = RESAMPLES
+    seed: Annotated[
+        int, msgspec.Meta(ge=0, description="Seed of the resamples: equal seeds, equal numbers.")
+    ] = SEED
+
+
+DEFAULTS: Final = EvaluationSettings()
+
+
+class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The result: counts first, then metrics side by side, then the difference.
+
+    `difference` is the first blend minus `compared_with`; `differences` has each of several blends.
+    """
+
+    queries: int
+    left_out: int
+    metrics: dict[str, dict[str, float]]
+    difference: dict[str, Difference]
+    compared_with: str
+    blends: dict[str, int]
+    coverage: Coverage
+    degraded: list[DegradedCount]
+    versions: dict[str, str | None]
+    shoppers: int | None  # independent units behind the intervals; None: every query is one
+    later_events: int
+    linear_gain: bool
+    seconds: float
+    differences: dict[str, dict[str, Difference]] = {}
+
+
+def evaluate(
+    requests: Iterable[JudgedRequest],
+    state: ServedState,
+    blends: Sequence[str | None] = (None,),
+    *,
+    compare: str | None = None,
+    metrics: Measures | None = None,
+    linear_gain: bool = False,
+    settings: EvaluationSettings = DEFAULTS,
+    on_query: Callable[[QueryResult], object] | None = None,
+) -> Evaluation:
+    """Rank every request with every blend and compare with the engine, or with blend `compare`.
+
+    blends: names; None is the published blend, under its own name.
+    on_query: sees the result of each request as it comes.
+    """
+    began = time.perf_counter()
+    versions = blend_versions(state, [*blends, *([compare] if compare else [])])
+    names = [state.blend(blend)[0].name for blend in blends]
+    baseline = state.blend(compare)[0].name if compare else ENGINE
+    chosen = metrics or measures(linear_gain=linear_gain)
+    tally = Tally(chosen.names, (ENGINE, *versions))
+    rankers = {name: partial(rank_with, state, name) for name in versions}
+    for result in query_results(requests, rankers, chosen, linear_gain):
+        tally.add(result)
+        if on_query:
+            on_query(result)
+    tally.check()
+    found = {
+        name: tally.differences(name, baseline, settings.resamples, settings.seed)
+        for name in dict.fromkeys(names)
+    }
+    return Evaluation(
+        queries=tally.queries,
+        left_out=tally.left_out,
+        metrics=tally.means(),
+        difference=found[names[0]],
+        compared_with=baseline,
+        blends=versions,
+        coverage=tally.coverage(),
+        degraded=tally.degraded_counts(),
+        versions=state.versions,
+        shoppers=tally.shoppers,
+        later_events=tally.later_events,
+        linear_gain=linear_gain,
+        seconds=round(time.perf_counter() - began, 3),
+        differences=found if len(found) > 1 else {},
+    )
+
+
+def blend_versions(state: ServedState, blends: Iterable[str | None]) -> dict[str, int]:
+    """The version of each of these blends, by name."""
+    found = [state.blend(blend) for blend in blends]
+    if any(blend.name == ENGINE for blend, _ in found):
+        raise Failure(
+            f"A blend called {ENGINE!r} cannot be told from the engine's own order.",
+            field="blend",
+            hint="Publish it under another name.",
+        )
+    return {blend.name: version for blend, version in found}

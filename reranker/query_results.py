@@ -1,0 +1,91 @@
+"""query_results.py: one judged request -> the metrics of the engine's order and of each blend's."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from reranker.intervals import Floats
+from reranker.judged_requests import rerank_request
+from reranker.metrics import Measures, grades_of, has_ideal
+from reranker.ranking import Degraded, Ranking, rerank
+from reranker.requests import JudgedRequest, RerankRequest
+from reranker.state import ServedState
+
+ENGINE: Final = "engine"
+TOP: Final = 10  # coverage is also counted among the ranks that people look at
+
+Ranker = Callable[[RerankRequest], Ranking]
+
+
+class QueryResult(msgspec.Struct, frozen=True):
+    """One request: metrics of every order of its candidates, by order and name.
+
+    left_out: no order is better than another, so nothing was ranked.
+    """
+
+    id: str
+    query: str
+    user: str | None
+    candidates: int
+    judged: int
+    judged_top: dict[str, int]
+    metrics: dict[str, dict[str, float]]
+    degraded: dict[str, list[Degraded]]
+    later_events: int
+    left_out: bool = False
+
+
+def rank_with(state: ServedState, blend: str, request: RerankRequest) -> Ranking:
+    """The main path with this blend."""
+    return rerank(msgspec.structs.replace(request, blend=blend), state)
+
+
+def query_results(
+    requests: Iterable[JudgedRequest],
+    rankers: Mapping[str, Ranker],
+    metrics: Measures,
+    linear_gain: bool = False,
+) -> Iterator[QueryResult]:
+    """The result of each request, streaming; requests whose ideal is 0 are not ranked at all."""
+    for judged in requests:
+        ratings = np.array(list(judged.ratings.values()), dtype=np.float64)
+        if has_ideal(ratings, linear_gain):
+            yield _query_result(judged, ratings, rankers, metrics)
+        else:
+            yield _left_out(judged)
+
+
+def _query_result(
+    judged: JudgedRequest, ratings: Floats, rankers: Mapping[str, Ranker], metrics: Measures
+) -> QueryResult:
+    request = rerank_request(judged)
+    rankings = {name: rank(request) for name, rank in rankers.items()}
+    orders = {ENGINE: list(range(len(request.candidates)))} | {
+        name: [result.index for result in ranking.results] for name, ranking in rankings.items()
+    }
+    ids = [candidate.id for candidate in request.candidates]
+    grades = grades_of(ids, judged.ratings)
+    rated = np.array([item in judged.ratings for item in ids])
+    return QueryResult(
+        id=judged.id,
+        query=judged.query,
+        user=judged.user or judged.session,
+        candidates=len(ids),
+        judged=int(rated.sum()),
+        judged_top={name: int(rated[order[:TOP]].sum()) for name, order in orders.items()},
+        metrics={
+            name: dict(zip(metrics.names, metrics.of(grades[order], ratings), strict=True))
+            for name, order in orders.items()
+        },
+        degraded={name: ranking.degraded for name, ranking in rankings.items()},
+        later_events=len(judged.history or ()) - len(request.history or ()),
+    )
+
+
+def _left_out(judged: JudgedRequest) -> QueryResult:
+    user = judged.user or judged.session
+    return QueryResult(
+        judged.id, judged.query, user, len(judged.candidates), 0, {}, {}, {}, 0, True
+    )

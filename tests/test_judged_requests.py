@@ -1,0 +1,217 @@
+"""test_judged_requests.py: requests and judgments files, sound and dirty, as shops write them."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexes.byte_lines import BadLine
+from indexes.errors import Failure
+from reranker.judged_requests import BadLines, judged_request, read_requests, rerank_request
+from reranker.judgments import Judgments, folded, read_judgments
+from reranker.requests import Event, JudgedRequest, RerankRequest
+
+GOOD: dict[str, Any] = {
+    "id": "q1",
+    "query": "red shoes",
+    "time": 1000,
+    "user": "u1",
+    "history": [{"type": "view", "item": "a", "time": 900}],
+    "candidates": [{"id": "a", "score": 2.5}, {"id": "b", "text": "boots"}],
+    "ratings": {"a": 0.5, "z": 3},
+}
+
+
+def line(**changes: Any) -> bytes:
+    return msgspec.json.encode(GOOD | changes)
+
+
+def written(folder: Path, name: str, *lines: bytes | str) -> Path:
+    path = folder / name
+    data = b"\n".join(one if isinstance(one, bytes) else one.encode() for one in lines) + b"\n"
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+def read(path: Path) -> tuple[list[JudgedRequest], list[BadLine]]:
+    bad: list[BadLine] = []
+    return list(read_requests(path, bad.append)), bad
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.gz"])
+def test_a_request_is_read_with_fractional_grades_and_ratings_beyond_the_candidates(
+    tmp_path: Path, name: str
+) -> None:
+    (request,), bad = read(written(tmp_path, name, line()))
+    assert not bad
+    assert request.ratings == {"a": 0.5, "z": 3.0}
+    assert [candidate.id for candidate in request.candidates] == ["a", "b"]
+
+
+def test_only_candidates_are_required_and_unknown_keys_are_left_out(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "r.jsonl",
+        '{"candidates": [{"id": "a"}]}',
+        "",
+        line(shop="x", candidates=[{"id": "a", "price": 3}]),
+        line(history=[{"type": "view", "item": "a", "page": 7}]),
+    )
+    requests, bad = read(path)
+    assert not bad
+    assert [request.id for request in requests] == ["", "q1", "q1"]  # equal ids are all kept
+    assert rerank_request(requests[2]).history == [Event("view", "a")]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b'{"candidates": [', "JSON ends in the middle"),
+        (b'{"candidates": [{"id": "a", "score": NaN}]}', "NaN"),
+        (b'{"candidates": [{"id": "a", "score": 1e999}]}', "out of range"),
+        (b'{"candidates": [{"id": "\xff"}]}', "not valid UTF-8"),
+        (b"[]", "an object is expected"),
+        (b"{}", "missing required field `candidates`"),
+        (line(candidates=[]), "candidates is empty"),
+        (line(candidates=[{"id": "a"}, {"id": "b"}, {"id": "a"}]), "'a' 2 times"),
+        (line(candidates=[{"id": 7}]), "Expected `str`, got `int` - at `$.candidates[0].id`"),
+        (line(candidates=[{"id": ""}]), "length >= 1"),
+        (line(candidates=["a"]), "Expected `object`, got `str` - at `$.candidates[0]`"),
+        (line(candidates="a"), "Expected `array`, got `str` - at `$.candidates`"),
+        (line(ratings={"a": -1}), "ratings.a is -1.0; grades are numbers from 0"),
+        (line(ratings={"a": 2000}), "to 1000"),
+        (line(ratings={"a": "3"}), "Expected `float`, got `str`"),
+        (line(time="yesterday"), "time is 'yesterday'"),
+        (line(history=[{"item": "a"}]), "history[0]: Object missing required field `type`"),
+        (line(history=[{"type": 1}]), "$.history[0].type"),
+        (line(history=[{"type": "view", "time": "x"}]), "history[0].time is 'x'"),
+    ],
+)
+def test_a_bad_line_is_reported_and_skipped(tmp_path: Path, bad: bytes, reason: str) -> None:
+    requests, found = read(written(tmp_path, "r.jsonl", line(), bad, line()))
+    assert len(requests) == 2
+    assert [one.line for one in found] == [2]
+    assert reason in found[0].reason
+
+
+def test_too_many_bad_lines_fail_naming_the_first(tmp_path: Path) -> None:
+    path = written(tmp_path, "r.jsonl", *[line()] * 98, "x", "{}")
+    bad = BadLines(path)
+    good = sum(1 for _ in read_requests(path, bad.add))
+    bad.check(good, 0.02)
+    with pytest.raises(Failure, match=r"2 of 100 lines .* more than the allowed 1.00%; line 99: "):
+        bad.check(good, 0.01)
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.txt", "missing.jsonl"])
+def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name != "missing.jsonl":
+        path.write_text("x")
+    with pytest.raises(Failure):
+        read(path)
+
+
+def test_point_in_time_history_ends_before_the_request() -> None:
+    times = [999, 1000, 1001, "1970-01-01T00:16:39.9Z", "1970-01-01T00:20:00+00:00", None]
+    history = [{"type": "view", "item": str(at), "time": at} for at in times]
+    request = rerank_request(judged_request(GOOD | {"history": history}))
+    assert [event.time for event in request.history or []] == [999, times[3], None]
+    # without a time of its own "now" is the newest event, so all of them are the past
+    request = rerank_request(judged_request(GOOD | {"history": history, "time": None}))
+    assert len(request.history or []) == len(times)
+
+
+@given(times=st.lists(st.floats(0, 2000)), now=st.floats(0, 2000))
+def test_no_event_at_or_after_the_request_is_ever_used(times: list[float], now: float) -> None:
+    history = [{"type": "view", "time": at} for at in times]
+    request = rerank_request(judged_request(GOOD | {"history": history, "time": now}))
+    assert [event.time for event in request.history or []] == [at for at in times if at < now]
+
+
+def test_what_is_sent_is_the_request_and_never_its_answers() -> None:
+    sent = rerank_request(judged_request(dict(GOOD)))
+    assert isinstance(sent, RerankRequest)
+    assert (sent.query, sent.user, sent.time, sent.blend) == ("red shoes", "u1", 1000, None)
+    assert b"ratings" not in msgspec.json.encode(sent)
+    no_history = rerank_request(judged_request({"candidates": [{"id": "a"}]}))
+    assert no_history.history is None  # so that a stored history may be used
+
+
+def judgments(path: Path) -> tuple[Judgments, list[BadLine]]:
+    bad: list[BadLine] = []
+    return read_judgments(path, bad.append), bad
+
+
+def test_quepid_judgments_match_the_query_text_folded(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "j.csv.gz",
+        "query,docid,rating",
+        "Red  Shoes,a,2",
+        '"red shoes","b, c",0.5',
+        "RED SHOES ,a,2",  # the same again
+        "red shoes,unrated,",
+        "blue,z,1",
+    )
+    found, bad = judgments(path)
+    assert not bad
+    same, other = found.rated(
+        [judged_request(GOOD | {"query": " red\tSHOES"}), judged_request(GOOD | {"query": "green"})]
+    )
+    assert same.ratings == {"a": 2.0, "b, c": 0.5}
+    assert other.ratings == {}  # its own ratings are replaced too
+    assert found.requests_matched == 1
+
+
+def test_trec_judgments_match_the_request_id(tmp_path: Path) -> None:
+    path = written(tmp_path, "qrels.txt", "q1 0 a 2", "q1\t0\tb\t-2", "", "q2 0 a 1")
+    found, bad = judgments(path)
+    assert not bad
+    request, other = found.rated(map(judged_request, (GOOD | {"id": "q1"}, GOOD | {"id": "Q1"})))
+    assert request.ratings == {"a": 2.0, "b": 0.0}  # spam counts as not relevant
+    assert other.ratings == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "row", "reason"),
+    [
+        ("j.csv", "query,docid,rating", "q,a,good", "rating is 'good'; a number is expected"),
+        ("j.csv", "query,docid,rating", "q,a,-1", "grades are numbers from 0"),
+        ("j.csv", "query,docid,rating", "q,a,nan", "rating is nan"),
+        ("j.csv", "query,docid,rating", "q,,1", "docid is empty"),
+        ("j.csv", "query,docid,rating", " ,a,1", "query is empty"),
+        ("j.csv", "query,docid,rating", "Q,b,3", "'b' is judged twice for 'q': 1 and 3"),
+        ("qrels", "", "q 0 a", "a qrels line is"),
+        ("qrels", "", b"q 0 \xff 1", "UTF-8"),
+        ("qrels", "", "q 0 a nan", "rating is nan"),
+        ("qrels", "", "q 0 a x", "rating is 'x'"),
+        ("qrels", "", "q 0 b 3", "judged twice"),
+    ],
+)
+def test_a_bad_judgment_is_reported_and_skipped(
+    tmp_path: Path, name: str, head: str, row: str | bytes, reason: str
+) -> None:
+    good = "q,b,1" if name.endswith("csv") else "q 0 b 1"
+    found, bad = judgments(written(tmp_path, name, head, good, row))
+    assert found.rows == 1
+    assert [one.line for one in bad] == [3]
+    assert reason in bad[0].reason
+
+
+def test_a_csv_without_the_columns_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="'docid'"):
+        judgments(written(tmp_path, "j.csv", "query,item,rating", "q,a,1"))
+
+
+@given(st.text())
+def test_folding_ignores_space_around(query: str) -> None:
+    assert folded(f"  {query}\n") == folded(query)
+
+
+def test_full_width_letters_are_the_same_letters() -> None:
+    assert folded("ＴＶ　Set") == folded("tv set")
