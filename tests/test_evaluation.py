@@ -326,3 +326,18 @@ def test_wrong_usage_exits_2_and_another_file_can_add_a_command(home: Path) -> N
         assert run(home, "--requests", "r", "next-item").exit_code == 2
     finally:
         evaluate_command.commands.pop("next-item")
+
+
+def test_the_documented_way_to_trec_evals_numbers_is_true(home: Path, tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "evaluation.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    source = requests_file(tmp_path)
+    with source.open("rb") as lines:
+        names: dict[str, Any] = {"open": lambda *_: lines}
+        exec(code, names)
+    found = run(home, "--requests", source, "--linear-gain", "--json")
+    ours = msgspec.json.decode(found.stdout.splitlines()[-1])["metrics"]["engine"]
+    theirs = {str(measure): value for measure, value in names["found"].items()}
+    pairs = zip(DEFAULT_METRICS, ("nDCG@10", "RR", "P@10", "R@10", "Success@10", "AP"), strict=True)
+    for name, measure in pairs:
+        assert ours[name] == pytest.approx(theirs[measure], abs=1e-6), measure
