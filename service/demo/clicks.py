@@ -104,9 +104,9 @@ def _strolled(
     shelf = order.reshape(len(KINDS), -1)[steps.kind[strolls]]  # (strolls, items of a kind)
     person, time = steps.person[strolls], steps.time[strolls]
     liked = 1.6 * tastes.liking(shop, person, time, shelf) + rng.gumbel(0, 1, shelf.shape)
-    best = np.argpartition(-liked, _STROLL, axis=1)[:, :_STROLL]
+    best = np.argsort(-liked, axis=1, kind="stable")[:, :_STROLL]
     count = 1 + rng.binomial(_STROLL - 1, 0.3, len(strolls))
-    which, place = np.nonzero(np.arange(_STROLL) < count[:, None])
+    which, place = np.nonzero(np.arange(best.shape[1]) < count[:, None])
     row = shelf[which, best[which, place]]
     step = strolls[which]
     useful = tastes.utility(

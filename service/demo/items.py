@@ -99,7 +99,7 @@ def _drawn(draw: Draw, per_kind: int) -> tuple[list[Facts], list[str]]:
                 fact, title = _new(draw, department, kind, titles, models)
                 facts.append(fact)
                 titles[title] = None
-                models.add(fact.model)
+                models.add(_number(fact))
     return facts, list(titles)
 
 
@@ -110,8 +110,13 @@ def _new(
     while True:
         fact = draw_facts(draw, department, kind, draw.pick(sellers))
         title = title_of(draw, fact)
-        if title not in titles and (not fact.model or fact.model not in models):
+        if title not in titles and (not fact.model or _number(fact) not in models):
             return fact, title
+
+
+def _number(facts: Facts) -> str:
+    """What of a model number is its own: an engine splits "KT-317R" into "kt" and "317r"."""
+    return facts.model.partition("-")[2]
 
 
 def _attributes(facts: Facts) -> dict[str, Any]:

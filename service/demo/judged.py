@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.demo.brands import BRANDS
 from service.demo.clicks import Log
-from service.demo.items import DAY, END, KINDS, Floats, Ints, Shop
+from service.demo.items import DAY, END, KINDS, Floats, Ints
 from service.demo.logs import Season
 from service.demo.oracle import SEGMENTS, Truth, segment_of
 from service.demo.styles import STYLES
@@ -83,7 +82,11 @@ def request_lines(season: Season, held: Held, log: Log) -> Iterator[dict[str, An
             **season.identity(step),
             "history": [events[event] for event in of_person[number][-_LONGEST:]],
             "candidates": candidates,
-            "ratings": _by_id(season.shop, rows, ratings[number]),
+            "ratings": {
+                season.shop.ids[row]: grade
+                for row, grade in zip(rows.tolist(), ratings[number].tolist(), strict=True)
+                if row >= 0
+            },
         }
 
 
@@ -101,7 +104,11 @@ def truth_lines(season: Season, held: Held, log: Log) -> Iterator[Truth]:
             wants=dict(query.wants),
             likes=_likes(season, int(season.steps.person[step]), int(season.steps.time[step])),
             ranking=[season.shop.ids[rows[place]] for place in order],
-            utility=_by_id(season.shop, rows, useful),
+            utility={
+                season.shop.ids[row]: value
+                for row, value in zip(rows.tolist(), useful.tolist(), strict=True)
+                if row >= 0 and value > 0
+            },
         )
 
 
@@ -139,11 +146,6 @@ def _events_of(season: Season, held: Held, log: Log) -> list[list[int]]:
         if person in of_person:
             of_person[person].append(event)
     return [of_person[int(person)] for person in season.steps.person[held.steps]]
-
-
-def _by_id(shop: Shop, rows: Ints, values: NDArray[Any]) -> dict[str, Any]:
-    pairs = zip(rows.tolist(), values.tolist(), strict=True)
-    return {shop.ids[row]: value for row, value in pairs if row >= 0 and value > 0}
 
 
 def _likes(season: Season, person: int, time: int) -> list[str]:
