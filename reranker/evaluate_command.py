@@ -42,7 +42,11 @@ FILE = click.Path(path_type=Path)
     help=f"ndcg@K, precision@K, recall@K, hit@K, mrr, map; default {', '.join(DEFAULT_METRICS)}.",
 )
 @click.option("--linear-gain", is_flag=True, help="ndcg gains the grade, not 2^grade - 1.")
-@click.option("--max-bad-share", type=click.FloatRange(0, 1), help="Default 0.01, a setting.")
+@click.option(
+    "--max-bad-share",
+    type=click.FloatRange(0, 1),
+    help="Share of bad lines above which a file is refused; default evaluation.max_bad_share, 0.01.",
+)
 @click.option("--per-query", type=FILE, help="Write each query's metrics to this .jsonl file.")
 @click.option("--json", "as_json", is_flag=True, help="End with the result as one JSON object.")
 @click.pass_context
