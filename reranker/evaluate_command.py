@@ -45,7 +45,7 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--max-bad-share",
     type=click.FloatRange(0, 1),
-    help="Share of bad lines above which a file is refused; default evaluation.max_bad_share, 0.01.",
+    help="Share of bad lines that is let pass; default evaluation.max_bad_share (0.01).",
 )
 @click.option("--per-query", type=FILE, help="Write each query's metrics to this .jsonl file.")
 @click.option("--json", "as_json", is_flag=True, help="End with the result as one JSON object.")
