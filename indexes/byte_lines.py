@@ -30,6 +30,11 @@ class BadLine(NamedTuple):
 OnBad = Callable[[BadLine], object]
 
 
+def is_packed(path: Path) -> bool:
+    """Whether the file is gzipped, by its name."""
+    return path.suffix.lower() == ".gz"
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, unpacked if its name ends in .gz; Failure where they cannot be read."""
@@ -54,7 +59,7 @@ def _open(path: Path) -> BinaryIO:
         raise Failure(f"{path} does not exist.", hint="Check the path.") from None
     except OSError as error:
         raise Failure(f"{path} cannot be read: {error.strerror}.") from error
-    packed = path.suffix == ".gz"
+    packed = is_packed(path)
     start = file.peek(4)
     if packed and not start:
         file.close()

@@ -57,7 +57,10 @@ class _Lines:
 def csv_rows(
     path: Path, file: BinaryIO, required: Sequence[str], on_bad: OnBad
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows under the names of the header. The delimiter is `,`, `;` or a tab, as the header's."""
+    """Rows under the names of the header; columns without a name are left out.
+
+    The delimiter is `,`, `;` or a tab: whichever finds the required columns in the header.
+    """
     _allow_long_cells()
     lines = _Lines(byte_lines(path, file, on_bad))
     header, delimiter = _header(path, lines, required)
@@ -66,7 +69,8 @@ def csv_rows(
             reason = f"the row has {len(cells)} cells, the header has {len(header)}"
             on_bad(BadLine(number, reason))
             continue
-        yield number, {name: cell for name, cell in zip(header, cells, strict=True) if cell}
+        named = zip(header, cells, strict=True)
+        yield number, {name: cell for name, cell in named if name and cell and not cell.isspace()}
 
 
 def _records(lines: _Lines, delimiter: str, on_bad: OnBad) -> Iterator[tuple[int, list[str]]]:
@@ -101,7 +105,7 @@ def _header(path: Path, lines: _Lines, required: Sequence[str]) -> tuple[list[st
     found = {mark: _split(line, mark) for mark in _DELIMITERS}
     for mark, names in found.items():
         if all(name in names for name in required):
-            twice = sorted({name for name in names if names.count(name) > 1})
+            twice = sorted({name for name in names if name and names.count(name) > 1})
             if twice:
                 raise Failure(f"{path} has two columns named {twice[0]!r}.", hint="Rename one.")
             return names, mark

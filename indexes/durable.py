@@ -26,6 +26,14 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
+def make_folder(path: Path) -> None:
+    """The folder with its parents, each on the disk before it is used."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
 def write_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
     """A new file with this content, on the disk; its folder is not synced yet."""
     with path.open("xb") as file:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 
-from indexes.byte_lines import BadLine, OnBad
+from indexes.byte_lines import BadLine, OnBad, is_packed
 from indexes.errors import Failure
 
 _BATCH: Final = 1024
@@ -52,7 +52,7 @@ def _pyarrow(path: Path) -> tuple[Any, Any]:
 
 def _seekable(path: Path, file: BinaryIO) -> IO[bytes]:
     """Parquet is read from its end: a gzipped one is unpacked into a temporary file first."""
-    if path.suffix != ".gz":
+    if not is_packed(path):
         return file
     unpacked = tempfile.TemporaryFile()
     try:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from indexes.byte_lines import BadLine, OnBad, byte_lines, opened
+from indexes.byte_lines import BadLine, OnBad, byte_lines, is_packed, opened
 from indexes.csv_rows import csv_rows
 from indexes.errors import Failure
 from indexes.parquet_rows import parquet_rows
@@ -18,7 +18,7 @@ SUFFIXES: Final = (".jsonl", ".csv", ".parquet")
 
 def file_kind(path: Path) -> str:
     """Which of SUFFIXES the file is, by its name; Failure for any other name."""
-    kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    kind = Path(path.stem).suffix if is_packed(path) else path.suffix
     if kind.lower() not in SUFFIXES:
         raise Failure(
             f"{path} ends in {kind or 'no suffix'!r}; allowed are {', '.join(SUFFIXES)}, "

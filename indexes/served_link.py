@@ -47,7 +47,8 @@ class ServedLink:
             return None
         except OSError as error:
             plain = error.errno == errno.EINVAL
-            raise BadLink(f"is {'no symlink' if plain else error.strerror}") from None
+            problem = "is no symlink" if plain else f"cannot be read: {error.strerror}"
+            raise BadLink(problem) from None
         if target.parent.name != VERSIONS or not is_version_id(target.name):
             raise BadLink(f"points to {target}, which is no version")
         if not (self._versions / target.name).is_dir():

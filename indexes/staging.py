@@ -21,7 +21,7 @@ class WorkFolder:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """One process at a time, waiting: for the short steps that change what is published."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(self.path)
         with waiting(self.path / "publish.lock"):
             yield
 
@@ -61,7 +61,8 @@ class WorkFolder:
     def _clear_orphans(self) -> None:
         for path in sorted(self.path.iterdir()):
             if path.name.startswith((_DELETED, _ASIDE)):
-                durable.remove_tree(path)
+                with suppress(OSError):  # another user's: no reason to stop
+                    durable.remove_tree(path)
             elif path.name.startswith(_STAGED) and path.is_dir():
                 self._clear_if_dead(path)
         for lock in self.path.glob(f"{_STAGED}*.lock"):

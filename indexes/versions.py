@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from indexes import durable
 from indexes.disk_failures import failing
 from indexes.errors import Failure
 from indexes.locks import LockHeld, exclusive
@@ -27,8 +28,7 @@ from indexes.served_link import VERSIONS, BadLink, ServedLink, is_version_id, nu
 from indexes.staging import WorkFolder
 from indexes.verified import VerifiedNotes
 
-__all__ = ["CRASH_POINTS", "Damaged", "LockHeld", "Manifest", "Version", "VersionStore"]
-__all__ += ["exclusive"]
+__all__ = ["CRASH_POINTS", "Damaged", "LockHeld", "Version", "VersionStore", "exclusive"]
 
 # Where RERANKER_CRASH_AT=<name> ends the process, in the order in which publish and prune pass.
 CRASH_POINTS: Final = (
@@ -135,7 +135,7 @@ class VersionStore:
     def stage(self) -> Iterator[Path]:
         """A fresh folder to write a version in; gone afterwards, unless it was published."""
         with failing(f"Nothing can be staged. {_UNCHANGED}", self.root):
-            self._versions.mkdir(parents=True, exist_ok=True)
+            durable.make_folder(self._versions)
             staged, fd = self._work.fresh()
         maker = os.getpid()
         try:

@@ -285,6 +285,12 @@ def test_csv_cells(file: Callable[..., Path]) -> None:
     assert [entry.line for entry in bad] == [4, 5, 6]
 
 
+def test_columns_without_a_name_are_left_out(file: Callable[..., Path]) -> None:
+    found, bad = read(file("id, title ,,price,\n1,a,note, ,\n2,b,,3,x\n", "ITEMS.CSV"))
+    assert not bad
+    assert [item for _, item in found] == [Item("1", "a"), Item("2", "b", price=3.0)]
+
+
 def test_a_quote_that_is_not_closed_costs_one_line(file: Callable[..., Path]) -> None:
     rows = "".join(f"{n},item {n}\n" for n in range(3, 2000))
     found, bad = read(file(f'id,title\n1,one\n2,"two\n{rows}', "items.csv"))
