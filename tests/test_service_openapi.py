@@ -1,0 +1,70 @@
+"""/openapi.json: a valid document, with the limits in force, that the service keeps to."""
+
+import pytest
+import schemathesis
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from schemathesis.config import SchemathesisConfig
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+
+from reranker.signals import SIGNALS
+
+# A schema cannot say "ids differ", "a blend that exists" or "31 June": those are 422, too.
+CONFIG = {"checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "422"]}}}
+
+POSITIVE = GenerationMode.POSITIVE
+EXAMPLES = 100
+
+
+@pytest.fixture(scope="session")
+def described(app: Flask) -> OpenApiSchema:
+    return schemathesis.openapi.from_wsgi(
+        "/openapi.json", app, config=SchemathesisConfig.from_dict(CONFIG)
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [
+        *(("/rerank", mode) for mode in GenerationMode),
+        # A GET without parameters has nothing that could be sent wrongly.
+        *((path, POSITIVE) for path in ("/livez", "/readyz", "/metrics", "/openapi.json")),
+    ],
+)
+def test_the_service_keeps_to_its_description(
+    described: OpenApiSchema, path: str, mode: GenerationMode
+) -> None:
+    """All of schemathesis' checks. (Its pytest plugin does not know pytest 9.2, 2026-11.)"""
+    operation = described[path]["POST" if path == "/rerank" else "GET"]
+
+    @given(operation.as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=EXAMPLES if path == "/rerank" else 3,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    def keeps(case: schemathesis.Case) -> None:
+        case.call_and_validate()
+
+    keeps()
+
+
+def test_the_document_carries_limits_signals_and_the_error_shape(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").get_json()
+    schemas = document["components"]["schemas"]
+    asked = schemas["RerankRequest"]["properties"]
+    assert document["openapi"] == "3.1.0"
+    assert asked["candidates"]["maxItems"] == 5000
+    assert asked["weights"]["propertyNames"]["enum"] == list(SIGNALS)
+    assert set(schemas["ErrorDetail"]["properties"]) == {"code", "message", "field"}
+    answers = document["paths"]["/rerank"]["post"]["responses"]
+    assert set(answers) == {"200", "400", "413", "422", "500"}
+
+
+def test_every_route_is_described(app: Flask, client: FlaskClient) -> None:
+    described = client.get("/openapi.json").get_json()["paths"]
+    assert {rule.rule for rule in app.url_map.iter_rules()} == set(described)
