@@ -14,6 +14,7 @@ import msgspec
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
+from service.arguments import in_order
 from service.menu import Entry, Menu
 
 SETTINGS_FAILURE: Final = "service.settings_failure"
@@ -103,6 +104,7 @@ def main() -> None:
 
 def run(args: Sequence[str]) -> int:
     """Run one command and return its exit status; expected failures end in one clear line."""
+    args = in_order(args)
     try:
         status = cli.main(args, prog_name="reranker", standalone_mode=False)
     except click.ClickException as error:
