@@ -34,7 +34,7 @@ class Runs:
     """A run of bytes for each row: `NAME.bin`, and `NAME.at.npy` with n + 1 offsets."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._bytes = memoryview(_bytes_of(folder / f"{name}.bin"))
+        self._bytes = _bytes_of(folder / f"{name}.bin").data
         self._at = load(folder / f"{name}.at.npy")
 
     def __len__(self) -> int:

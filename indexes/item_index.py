@@ -48,8 +48,9 @@ def build_faiss(factory: str, dimensions: int, sample: Vectors) -> Any:
         index = faiss.index_factory(dimensions, factory, faiss.METRIC_INNER_PRODUCT)
         if not index.is_trained:
             index.train(sample)
-        if hasattr(faiss.try_extract_index_ivf(index), "make_direct_map"):
-            faiss.extract_index_ivf(index).set_direct_map_type(faiss.DirectMap.Array)
+        inverted = faiss.try_extract_index_ivf(index)
+        if inverted is not None:  # it finds a vector by row only with a map kept for that
+            inverted.set_direct_map_type(faiss.DirectMap.Array)  # type: ignore[attr-defined]
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise Failure(
@@ -92,7 +93,7 @@ class ItemIndex:
 
     def __init__(self, version: Version) -> None:
         self.version = version.id
-        self.about: dict[str, Any] = dict(version.manifest.about)
+        self.about: dict[str, Any] = dict(version.about)
         self.folder: Path = version.folder
         self.ids = ItemIds(version.folder)
         self.columns = ItemColumns(version.folder)

@@ -127,7 +127,7 @@ class _Job:
                 path.unlink()
 
     def _say_what_changed(self, encoder: TextEncoder) -> None:
-        old = _about(self.old)
+        old = self.old.about if self.old else {}
         if not old:
             return
         if old.get("fingerprint") != encoder.fingerprint:
@@ -160,7 +160,7 @@ class _Job:
 
     def _unchanged(self, catalogue: Catalogue, encoder: TextEncoder) -> Version | None:
         """The served version when a new one would be the same; never with --force."""
-        old = _about(self.old)
+        old = self.old.about if self.old else {}
         wanted = self._identity(catalogue, encoder)
         if self.force or self.old is None or any(old.get(key) != wanted[key] for key in wanted):
             return None
@@ -254,17 +254,13 @@ def _summary(
         changed=changed,
         notes=job.notes,
         bad=[{"line": bad.line, "reason": bad.reason} for bad in job.rejected.first],
-        unknown_tokens=float(_about(version).get("unknown_tokens", 0.0)),
+        unknown_tokens=float(version.about.get("unknown_tokens", 0.0)),
     )
 
 
 def _unknown_share(encoder: TextEncoder, catalogue: Catalogue) -> float:
     unknown, tokens = encoder.unknown_shares(catalogue.sample)
     return round(unknown / max(tokens, 1), 6)
-
-
-def _about(version: Version | None) -> dict[str, Any]:
-    return dict(version.manifest.about) if version and version.manifest else {}
 
 
 def _made(folder: Path) -> Path:

@@ -44,28 +44,22 @@ class BlendStore:
 
     def names(self) -> set[str]:
         """Names of all stored blends."""
-        return {str(about["name"]) for version in self._sound() if (about := _about(version))}
+        versions = self._versions.versions()
+        return {str(version.about["name"]) for version in versions if version.about}
 
     def newest(self, name: str) -> tuple[Blend, int] | None:
         """The newest version of this name, published or not."""
         found = self._of(name)
         return self._read(max(found, key=lambda pair: pair[1])[0]) if found else None
 
-    def _sound(self) -> list[Version]:
-        return [version for version in self._versions.versions() if _about(version)]
-
     def _of(self, name: str) -> list[tuple[Version, int]]:
         return [
-            (version, int(about["version"]))
-            for version in self._sound()
-            if (about := _about(version)) and about["name"] == name
+            (version, int(version.about["version"]))
+            for version in self._versions.versions()
+            if version.about.get("name") == name
         ]
 
     def _read(self, version: Version) -> tuple[Blend, int]:
         self._versions.ensure_verified(version)
         path = version.folder / BLEND_FILE
-        return parse(path.read_bytes(), str(path)), int(str(_about(version)["version"]))
-
-
-def _about(version: Version) -> dict[str, object]:
-    return dict(version.manifest.about) if version.manifest else {}
+        return parse(path.read_bytes(), str(path)), int(version.about["version"])

@@ -84,13 +84,15 @@ def _share_of_query_words(scene: Scene, rows: Rows) -> Values:
 def _brand_named(scene: Scene, rows: Rows) -> Mask:
     """All words of the brand stand in the query."""
     found, has = _hits(scene.index.columns.brand_words, rows, scene.query_hashes)
-    return (has > 0) & (found == has)
+    named: Mask = (has > 0) & (found == has)
+    return named
 
 
 def _named_exactly(scene: Scene, rows: Rows) -> Mask:
     codes, _ = _hits(scene.index.columns.codes, rows, scene.query_models)
-    same_title = scene.index.columns.title_keys[rows] == np.uint64(title_key(scene.query))
+    named: Mask = codes > 0
+    named |= scene.index.columns.title_keys[rows] == np.uint64(title_key(scene.query))
     query = fold(scene.query)
     ids = (item_id for item_id, known in zip(scene.ids, scene.indexed, strict=True) if known)
-    same_id = np.fromiter((fold(item_id) == query for item_id in ids), dtype=bool, count=len(rows))
-    return (codes > 0) | same_title | same_id
+    named |= np.fromiter((fold(item_id) == query for item_id in ids), dtype=bool, count=len(rows))
+    return named
