@@ -23,7 +23,7 @@ def create_app(workspace: Workspace) -> Flask:
     metrics = Metrics()
     served = Served(workspace, metrics)
     app = Flask("reranker", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes
+    app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1  # see bodies.py
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # one error shape for OPTIONS, too
     app.url_map.merge_slashes = False  # and no HTML that redirects
     app.extensions["served"] = served

@@ -5,7 +5,7 @@ import secrets
 import time
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from reranker.errors import BadRequest, UnknownBlend
 from reranker.explanations import Explanation, SignalExplanation
@@ -13,6 +13,7 @@ from reranker.ranking import BlendName, Degraded, Ranked, Ranking, rerank
 from reranker.requests import RerankRequest
 from reranker.state import ServedState
 from service.answers import json_answer
+from service.bodies import read_body
 from service.limits import LimitSettings
 from service.metrics import Metrics
 from service.reload import Served
@@ -41,7 +42,7 @@ def rerank_routes(served: Served, limits: LimitSettings, metrics: Metrics) -> Bl
         started = time.perf_counter()
         state = served.state  # read once: one answer never mixes two versions
         with metrics.stage("read"):
-            asked = read_request(request.get_data(cache=False), limits)
+            asked = read_request(read_body(limits.body_bytes), limits)
         with metrics.stage("rank"):
             ranking = never_worse(asked, state)
         metrics.candidates.observe(len(asked.candidates))

@@ -14,6 +14,7 @@ from indexes.errors import Failure
 from indexes.item_index import IndexSettings
 from indexes.rebuild import RebuildSettings
 from indexes.workspace import Settings, Workspace
+from reranker.evaluation import EvaluationSettings
 from reranker.state import RankingSettings
 from service.limits import LimitSettings
 from service.reload import ReloadSettings
@@ -25,6 +26,7 @@ SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "index": IndexSettings,
     "rebuild": RebuildSettings,
     "ranking": RankingSettings,
+    "evaluation": EvaluationSettings,
     "serve": ServeSettings,
     "limits": LimitSettings,
     "reload": ReloadSettings,

@@ -79,9 +79,10 @@ shows the values in force and where each comes from.
 
 Later ones win: the defaults below, then `settings.toml` in the home folder (or the file named by
 `--settings` or `RERANKER_SETTINGS`), then environment variables such as `RERANKER_SERVE_PORT` for
-`serve.port`, then a command's own options. {" and ".join(f"`{name}`" for name in SHORT_NAMES)} are
-short for {" and ".join(f"`{name}`" for name in SHORT_NAMES.values())}. A name that does not exist
-is an error, in the file and in the environment.
+`serve.port`, then a command's own options.
+{" and ".join(f"`{name}`" for name in SHORT_NAMES)} are short for
+{" and ".join(f"`{name}`" for name in SHORT_NAMES.values())}. A name that does not exist is an
+error, in the file and in the environment.
 
 ```toml
 [serve]
@@ -94,7 +95,7 @@ def _row(setting: Setting) -> str:
     default = _toml(setting.default).replace("|", "\\|")
     cells = (
         f"`{setting.name}`",
-        f"`{default}`",
+        f"`{default}`" if default else "not set",
         allowed(setting.type),
         setting.help.replace("|", "\\|"),
     )

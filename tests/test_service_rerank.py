@@ -2,6 +2,7 @@
 
 import math
 import string
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reranker.state import ServedState
 from service.app import served
 
 KNOWN = [str(number) for number in range(60)]
@@ -80,19 +82,11 @@ def test_a_sane_request_id_is_echoed_and_no_other(client: FlaskClient) -> None:
 def test_when_the_core_breaks_the_engines_order_is_answered(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A served state whose index cannot be read any more: what a failing disk looks like.
-    class Broken:
-        def __getattr__(self, name: str) -> Any:
-            raise OSError("the disk is gone")
-
-    state = served(app).state
-    monkeypatch.setattr(app.extensions["served"], "state", _with_index(state, Broken()))
-    body = {
-        "query": "shoes",
-        "candidates": [{"id": "5"}, {"id": "0"}, {"id": "9"}],
-        "explain": True,
-    }
-    answer = client.post("/rerank", json={**body, "top_n": 2})
+    monkeypatch.setattr(app.extensions["served"], "state", broken_index(served(app).state))
+    sent = [{"id": "5"}, {"id": "0"}, {"id": "9"}]
+    answer = client.post(
+        "/rerank", json={"query": "shoes", "candidates": sent, "explain": True, "top_n": 2}
+    )
     assert answer.status_code == 200
     found = answer.get_json()
     assert [result["id"] for result in found["results"]] == ["5", "0"]
@@ -103,16 +97,16 @@ def test_when_the_core_breaks_the_engines_order_is_answered(
     assert 'reranker_degraded_total{reason="internal_error",signal="all"}' in metrics
 
 
-def _with_index(state: Any, index: Any) -> Any:
-    class Half:
-        """The state with another index; everything else is the real one's."""
+def broken_index(state: ServedState) -> ServedState:
+    """The same state on a disk that fails: whatever is asked of the index raises."""
 
-        versions = state.versions
+    class Broken:
+        version = state.index.version
 
         def __getattr__(self, name: str) -> Any:
-            return index if name == "index" else getattr(state, name)
+            raise OSError(f"the disk is gone ({name})")
 
-    return Half()
+    return replace(state, index=Broken())  # type: ignore[arg-type]
 
 
 # Invariants 1 to 4 over anything that the format allows.

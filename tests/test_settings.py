@@ -1,0 +1,179 @@
+"""Settings: where values come from, what is refused, and that each one has an effect."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from indexes.encoders import EncoderSettings
+from indexes.workspace import Workspace
+from reranker.state import RankingSettings
+from service.cli import run
+from service.limits import LimitSettings
+from service.serve import ServeSettings
+from service.settings import SECTIONS, BadSetting, known_settings, load_workspace, with_options
+from service.settings_command import settings_page
+
+ROOT = Path(__file__).parent.parent
+
+# Every setting, and the test that proves it does something: "test file: test". A new setting
+# without its proof fails `test_every_setting_is_proved`.
+PROVED_BY = {
+    "index.factory": "test_rebuild: test_a_new_factory_encodes_nothing",
+    "encoder.dimensions": "test_rebuild: test_a_new_model_encodes_everything_and_says_so",
+    "rebuild.template": "test_rebuild: test_a_new_template_encodes_everything_and_says_so",
+    "rebuild.max_bad_share": "test_rebuild: test_too_many_bad_lines_leave_the_old_version",
+    "rebuild.max_shrink": "test_rebuild: test_a_sudden_loss_of_items_needs_force",
+    "rebuild.keep": "test_service_setting_effects: test_rebuild_keep",
+    "encoder.model": "test_service_setting_effects: test_encoder_model",
+    "encoder.query_prompt": "test_service_setting_effects: test_encoder_prompts",
+    "encoder.document_prompt": "test_service_setting_effects: test_encoder_prompts",
+    "encoder.dtype": "test_service_setting_effects: test_encoder_dtype",
+    "encoder.batch_tokens": "test_service_setting_effects: test_encoder_batch_tokens",
+    "encoder.threads": "test_service_setting_effects: test_encoder_threads",
+    "evaluation.max_bad_share": "test_evaluation: test_bad_lines_are_shown_and_too_many_fail",
+    "evaluation.resamples": "test_evaluation: test_the_same_seed_gives_the_same_numbers",
+    "evaluation.seed": "test_evaluation: test_the_same_seed_gives_the_same_numbers",
+    "ranking.query_cache": "test_service_setting_effects: test_ranking_query_cache",
+    "ranking.text_limit": "test_service_setting_effects: test_ranking_text_limit",
+    "ranking.encoder_threads": "test_service_setting_effects: test_ranking_encoder_threads",
+    "serve.host": "test_service_serve: test_an_address_that_cannot_be_had_is_refused",
+    "serve.port": "test_service_serve: test_an_address_that_cannot_be_had_is_refused",
+    "serve.workers": "test_service_serve: test_workers_threads_and_grace_reach_gunicorn",
+    "serve.threads": "test_service_serve: test_workers_threads_and_grace_reach_gunicorn",
+    "serve.grace_seconds": "test_service_serve: test_workers_threads_and_grace_reach_gunicorn",
+    "limits.body_bytes": "test_service_errors: test_limits_body_bytes",
+    "limits.candidates": "test_service_errors: test_limits_candidates",
+    "limits.query_chars": "test_service_errors: test_limits_query_chars",
+    "limits.text_chars": "test_service_errors: test_limits_text_chars",
+    "limits.history": "test_service_errors: test_limits_history",
+    "reload.seconds": "test_service_reload: test_reload_seconds",
+}
+
+
+def test_every_setting_is_proved() -> None:
+    assert set(PROVED_BY) == set(known_settings())
+    for name, proof in PROVED_BY.items():
+        module, test = proof.split(": ")
+        assert hasattr(importlib.import_module(module), test), f"{name}: {proof} is not there"
+
+
+def test_every_section_is_assembled() -> None:
+    declared = {
+        node.name
+        for package in ("indexes", "reranker", "service")
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id == "Settings" for base in node.bases)
+    }
+    assert declared == {kind.__name__ for kind in SECTIONS.values()}
+
+
+def test_every_setting_has_help_and_a_default_that_is_allowed() -> None:
+    for setting in known_settings().values():
+        assert setting.help.endswith("."), setting.name
+        assert msgspec.convert(setting.default, setting.type) == setting.default
+
+
+def test_the_page_is_what_the_command_writes() -> None:
+    written = (ROOT / "docs" / "settings.md").read_text()
+    assert written == settings_page(), "run `reranker settings --markdown > docs/settings.md`"
+
+
+def in_file(tmp_path: Path, text: str) -> Workspace:
+    tmp_path.joinpath("settings.toml").write_text(text)
+    return load_workspace(tmp_path, None, {})
+
+
+def test_defaults_where_nothing_is_set(tmp_path: Path) -> None:
+    workspace = load_workspace(tmp_path / "nowhere", None, {"PATH": "/bin"})
+    assert workspace.section(ServeSettings) == ServeSettings()
+    assert workspace.sources == {}
+
+
+def test_the_environment_wins_over_the_file_and_options_over_both(tmp_path: Path) -> None:
+    text = "[serve]\nport = 9000\nthreads = 2\n[limits]\nquery_chars = 10\n"
+    tmp_path.joinpath("settings.toml").write_text(text)
+    workspace = load_workspace(tmp_path, None, {"RERANKER_SERVE_PORT": "9001"})
+    assert workspace.section(ServeSettings) == ServeSettings(port=9001, threads=2)
+    assert workspace.section(LimitSettings).query_chars == 10
+    told = with_options(workspace, ServeSettings, port=9002, threads=None)
+    assert told.section(ServeSettings) == ServeSettings(port=9002, threads=2)
+    assert told.sources["serve.port"] == "--port"
+    assert told.sources["serve.threads"] == str(tmp_path / "settings.toml")
+
+
+def test_short_names_and_texts_of_the_environment_become_what_they_mean(tmp_path: Path) -> None:
+    environ = {
+        "RERANKER_HOST": "::1",
+        "RERANKER_PORT": "0",
+        "RERANKER_ENCODER_DIMENSIONS": "128",
+        "RERANKER_RELOAD_SECONDS": "0.5",
+        "RERANKER_HOME": "elsewhere",
+        "RERANKER_TEST_NO_SKIPS": "1",
+    }
+    workspace = load_workspace(tmp_path, None, environ)
+    assert workspace.section(ServeSettings) == ServeSettings(host="::1", port=0)
+    assert workspace.section(EncoderSettings).dimensions == 128
+
+
+def test_a_named_file_is_read_instead_of_the_homes_and_has_to_exist(tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text("[ranking]\nquery_cache = 5\n")
+    tmp_path.joinpath("settings.toml").write_text("[ranking]\nquery_cache = 6\n")
+    assert load_workspace(tmp_path, other, {}).section(RankingSettings).query_cache == 5
+    with pytest.raises(BadSetting, match=r"gone\.toml cannot be read"):
+        load_workspace(tmp_path, tmp_path / "gone.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[serve]\nprot = 1\n", "serve.prot is no setting; the nearest is serve.port"),
+        ("[srve]\nport = 1\n", r"\[srve\] is no section; the nearest is serve"),
+        ("port = 1\n", "port"),
+        ("serve = 1\n", "outside a section"),
+        ('[serve]\nport = "many"\n', "serve.port is 'many'.*a whole number from 0 to 65,535"),
+        ('[serve]\nport = "9000"\n', "serve.port is '9000'"),
+        ("[serve]\nport = 70000\n", "serve.port is 70000"),
+        ("[serve]\nport = true\n", "serve.port is True"),
+        ("[reload]\nseconds = 0\n", "reload.seconds is 0.*a number above 0"),
+        ("[reload]\nseconds = nan\n", "reload.seconds is nan"),
+        ('[encoder]\ndtype = "int4"\n', "encoder.dtype is 'int4'.*one of \""),
+        ("[serve\n", "is not TOML"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_name_value_and_allowed(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(BadSetting, match=message):
+        in_file(tmp_path, text)
+
+
+def test_broken_bytes_are_refused(tmp_path: Path) -> None:
+    tmp_path.joinpath("settings.toml").write_bytes(b"\xff\xfe[serve]")
+    with pytest.raises(BadSetting, match="is not TOML"):
+        load_workspace(tmp_path, None, {})
+
+
+def test_unknown_variables_are_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match=r"RERANKER_SERVE_PROT.*nearest is RERANKER_SERVE_PORT"):
+        load_workspace(tmp_path, None, {"RERANKER_SERVE_PROT": "1"})
+    with pytest.raises(BadSetting, match=r"serve.port is 'x' \(RERANKER_PORT\)"):
+        load_workspace(tmp_path, None, {"RERANKER_PORT": "x"})
+
+
+def test_the_command_prints_a_file_that_can_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tmp_path.joinpath("settings.toml").write_text("[serve]\nthreads = 3\n")
+    assert run(["--home", str(tmp_path), "settings"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^threads = 3  # .*settings\.toml$", shown, re.M)
+    again = tmp_path / "again.toml"
+    again.write_text(shown)
+    assert load_workspace(tmp_path, again, {}).section(ServeSettings).threads == 3
