@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
+import faiss
 from flask import Flask
 from gunicorn import util
 from gunicorn.app.base import BaseApplication
@@ -105,6 +106,9 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Flask:
         from service.app import create_app, served
 
+        # Requests run beside each other already; and OpenMP's pool, if the parent had one, does
+        # not survive the fork: waiting for its threads would hang.
+        faiss.omp_set_num_threads(1)
         try:
             app = create_app(self._workspace)
         except Exception as error:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from conftest import small_shop, write_items
+from test_service_reload import publish_again
 
 from indexes.progress import silent
 from indexes.rebuild import rebuild
@@ -283,6 +284,33 @@ def test_publishing_under_load_loses_and_mixes_nothing(own_home: Path, tmp_path:
     # Every answer that names a version has exactly that version's scores, and they differ.
     assert [len(found) for found in load.results.values()] == [1, 1]
     assert load.results[first.id] != load.results[second]
+
+
+def test_a_worker_that_dies_while_a_damaged_version_is_published_comes_back(
+    own_home: Path,
+) -> None:
+    store = VersionStore(own_home / "index")
+    with serving(own_home, RERANKER_RELOAD_SECONDS="0.05") as service:
+        first = store.current()
+        assert first is not None
+        publish_again(own_home, damaged=True)
+        os.kill(workers(service)[0], signal.SIGKILL)
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:  # the other one goes on alone
+            status, answer = service.ask("/rerank", BODY)
+            assert (status, json.loads(answer)["versions"]["index"]) == (200, first.id)
+            time.sleep(0.05)
+        store.switch_to(first.id)
+        deadline = time.monotonic() + 20
+        while len(workers(service)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(workers(service)) == 2
+        assert service.ask("/readyz")[0] == 200
+
+
+def workers(service: Running) -> list[int]:
+    pid = service.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
