@@ -7,6 +7,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -145,13 +146,18 @@ def _forget_gauges(_server: Any, worker: Worker) -> None:
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
-def run(workspace: Workspace, listener: socket.socket, banner: Banner) -> None:
+def run(
+    workspace: Workspace,
+    listener: socket.socket,
+    banner: Banner,
+    kind: Callable[..., BaseApplication] = Server,
+) -> None:
     """Serve until a signal; exits 1 when gunicorn could not start its workers."""
     folder = Path(tempfile.mkdtemp(prefix="reranker-"))
     os.environ[_MULTIPROCESS_DIR] = str(folder)  # before prometheus_client is imported
     parent = os.getpid()
     try:
-        Server(workspace, listener, banner, folder).run()
+        kind(workspace, listener, banner, folder).run()
     except SystemExit as ended:
         if os.getpid() != parent:
             _leave(ended)
