@@ -13,8 +13,11 @@ WordHashes = npt.NDArray[np.uint32]
 _WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+"
 )
-# "WF-1000XM4" is also searched as "wf1000xm4".
-_COMPOUND = re.compile(r"[^\W_]+(?:[-./_][^\W_]+)+")
+# "WF-1000XM4" is also searched as "wf1000xm4". Begun only where a run begins and never given back:
+# a long run without any dash would otherwise cost the square of its length.
+_COMPOUND = re.compile(r"(?<![^\W_])[^\W_]++(?:[-./_][^\W_]++)+")
+# Compatibility forms of these are letters, which would grow onto the name before them.
+_MARKS = str.maketrans({"\u2122": " ", "\u2120": " "})  # trade mark, service mark
 # Sizes and amounts look like model numbers and are not.
 _MEASURE = re.compile(
     r"\d+(?:x\d+)*(?:gb|tb|mb|kb|mah|wh|mm|cm|m|km|in|inch|ft|ml|cl|l|oz|lb|lbs|kg|g|mg|w|kw|v|a|hz|khz|mhz|ghz"
@@ -26,8 +29,10 @@ def fold(text: str) -> str:
     """One form for letters that people type differently: width, case, accents, spaces."""
     if text.isascii():
         return text.lower()
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    decomposed = unicodedata.normalize("NFKD", text.translate(_MARKS).casefold())
+    # "\u2121" only becomes letters, in capitals, by decomposing
+    folded = unicodedata.normalize("NFKD", decomposed.casefold())
+    return "".join(letter for letter in folded if not unicodedata.combining(letter))
 
 
 def stem(word: str) -> str:

@@ -1,5 +1,7 @@
 """Words meet whatever the typing: width, case, accents, plurals, model numbers."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,8 @@ def test_titles_and_queries_meet() -> None:
     assert words("Crème brûlée") == words("creme brulee")
     assert words("ＦＵＬＬ width") == ["full", "width"]
     assert words("雨具 jacket") == ["雨", "具", "jacket"]
+    assert words("Intel® Core™ i7, Nike℠") == ["intel", "core", "i7", "nike"]
+    assert words("℡ 5") == words("tel 5")
 
 
 @pytest.mark.parametrize("word", ["glass", "bus", "iris", "gas", "dv7s"])
@@ -29,6 +33,13 @@ def test_a_model_number_is_found_with_or_without_its_dash(text: str) -> None:
 )
 def test_sizes_and_years_are_no_model_numbers(text: str) -> None:
     assert model_numbers(text) == set()
+
+
+@pytest.mark.parametrize("run", ["a" * 10_000, "㌀" * 2000, "a-" * 5000, "1x" * 5000])
+def test_a_long_run_costs_no_more_than_its_length(run: str) -> None:
+    began = time.process_time()
+    model_numbers(run)
+    assert time.process_time() - began < 0.5  # seconds, and the square of the length took several
 
 
 @given(st.text())
