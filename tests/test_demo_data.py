@@ -20,7 +20,17 @@ from indexes.errors import Failure
 from reranker.judged_requests import read_requests
 from reranker.metrics import grades_of, ndcg
 from service.demo.clicks import PAGE, TYPES, examined
-from service.demo.data import EVENTS, FILES, ITEMS, ORACLE, REQUESTS, Made, write_shop
+from service.demo.data import (
+    EVENTS,
+    FILES,
+    ITEMS,
+    ORACLE,
+    REQUESTS,
+    SMALL,
+    Made,
+    Size,
+    write_shop,
+)
 from service.demo.departments import DEPARTMENTS
 from service.demo.items import KINDS
 from service.demo.oracle import (
@@ -32,7 +42,7 @@ from service.demo.oracle import (
     share_of_possible_gain,
 )
 
-SMALL = {"per_kind": 8, "users": 300, "visitors": 60, "requests": 60}
+TINY = Size(per_kind=4, users=120, visitors=20, requests=10)
 Row = dict[str, Any]
 
 
@@ -40,7 +50,7 @@ Row = dict[str, Any]
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small shop."""
     folder = tmp_path_factory.mktemp("small")
-    write_shop(folder, **SMALL)
+    write_shop(folder, SMALL)
     return folder
 
 
@@ -82,8 +92,8 @@ def truths(full: tuple[Path, Made]) -> dict[str, Truth]:
 
 def test_two_processes_write_the_same_bytes(small: Path, tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path; from service.demo.data import write_shop; "
-        f"write_shop(Path({str(tmp_path)!r}), **{SMALL!r})"
+        "from pathlib import Path; from service.demo.data import SMALL, write_shop; "
+        f"write_shop(Path({str(tmp_path)!r}), SMALL)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     for name in FILES:
@@ -92,18 +102,17 @@ def test_two_processes_write_the_same_bytes(small: Path, tmp_path: Path) -> None
 
 
 def test_another_seed_is_another_shop(small: Path, tmp_path: Path) -> None:
-    write_shop(tmp_path, seed=1, **SMALL)
+    write_shop(tmp_path, SMALL, seed=1)
     assert (tmp_path / ITEMS).read_bytes() != (small / ITEMS).read_bytes()
 
 
 def test_files_that_are_there_are_left_alone(tmp_path: Path) -> None:
-    tiny = {"per_kind": 4, "users": 120, "visitors": 20, "requests": 10}
-    made = write_shop(tmp_path, **tiny)
+    made = write_shop(tmp_path, TINY)
     before = {name: (tmp_path / name).stat().st_mtime_ns for name in FILES}
-    assert write_shop(tmp_path, **tiny) == made
+    assert write_shop(tmp_path, TINY) == made
     assert before == {name: (tmp_path / name).stat().st_mtime_ns for name in FILES}
     (tmp_path / ITEMS).write_bytes(b"half a file")
-    assert write_shop(tmp_path, **tiny) == made
+    assert write_shop(tmp_path, TINY) == made
     assert len(rows(tmp_path / ITEMS)) == made.lines[ITEMS]
 
 

@@ -11,7 +11,6 @@ from service.demo.files import write_lines, write_whole
 from service.demo.judged import hold_out, request_lines, truth_lines, without_future
 from service.demo.logs import make_season
 
-GENERATOR = 1  # raise it whenever the same seed gives other files
 SEED = 20_261_101
 
 ITEMS, EVENTS = "items.jsonl.gz", "events.jsonl.gz"
@@ -20,33 +19,39 @@ FILES = (ITEMS, EVENTS, REQUESTS, ORACLE)
 _STAMP = "made.json"
 
 
+class Size(msgspec.Struct, frozen=True):
+    """How big a shop: items of each kind, people with and without a user id, judged requests."""
+
+    per_kind: int = 36
+    users: int = 3_000
+    visitors: int = 600
+    requests: int = 640
+
+
+FULL = Size()
+SMALL = Size(per_kind=4, users=400, visitors=80, requests=80)
+
+
 class Made(msgspec.Struct, frozen=True):
     """The stamp beside the files: from what they were made, and their sizes and checksums."""
 
-    generator: int
+    generator: str  # fingerprint of the code that made them
     seed: int
-    size: dict[str, int]  # how big a shop was asked for
+    size: Size
     lines: dict[str, int]
     sha256: dict[str, str]
 
 
-def write_shop(
-    folder: Path,
-    seed: int = SEED,
-    *,
-    per_kind: int = 43,
-    users: int = 3_000,
-    visitors: int = 600,
-    requests: int = 640,
-) -> Made:
+def write_shop(folder: Path, size: Size = FULL, seed: int = SEED) -> Made:
     """Write the four files and their stamp; nothing is done where they are there already."""
-    size = {"per_kind": per_kind, "users": users, "visitors": visitors, "requests": requests}
     there = _already(folder, seed, size)
     if there is not None:
         return there
     (folder / _STAMP).unlink(missing_ok=True)
-    season, rng = make_season(seed, per_kind=per_kind, users=users, visitors=visitors)
-    held = hold_out(rng, season, requests)
+    season, rng = make_season(
+        seed, per_kind=size.per_kind, users=size.users, visitors=size.visitors
+    )
+    held = hold_out(rng, season, size.requests)
     log = without_future(season, held)
     written = {
         ITEMS: _write(folder / ITEMS, season.shop.lines()),
@@ -54,7 +59,7 @@ def write_shop(
         REQUESTS: _write(folder / REQUESTS, request_lines(season, held, log)),
         ORACLE: _write(folder / ORACLE, truth_lines(season, held, log)),
     }
-    made = Made(GENERATOR, seed, size, written, {name: _hash(folder / name) for name in FILES})
+    made = Made(_generator(), seed, size, written, {name: _hash(folder / name) for name in FILES})
     write_whole(folder / _STAMP, msgspec.json.format(msgspec.json.encode(made)) + b"\n")
     return made
 
@@ -65,11 +70,18 @@ def _write(path: Path, lines: Iterable[Any]) -> int:
     return len(listed)
 
 
-def _already(folder: Path, seed: int, size: dict[str, int]) -> Made | None:
+def _generator() -> str:
+    """Changes with the code and the words of the shop, so that no stale shop is kept."""
+    here = Path(__file__).parent
+    sources = sorted(here.rglob("*.py"), key=lambda path: path.relative_to(here).as_posix())
+    return hashlib.sha256(b"\n".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+
+
+def _already(folder: Path, seed: int, size: Size) -> Made | None:
     """The stamp, where it is of this seed, size and generator and the files are as it says."""
     try:
         made = msgspec.json.decode((folder / _STAMP).read_bytes(), type=Made)
-        same = (made.generator, made.seed, made.size) == (GENERATOR, seed, size)
+        same = (made.generator, made.seed, made.size) == (_generator(), seed, size)
         whole = same and all(_hash(folder / name) == made.sha256.get(name) for name in FILES)
     except (OSError, msgspec.MsgspecError):
         return None

@@ -64,7 +64,7 @@ class Shop:
             }
 
 
-def make_shop(rng: np.random.Generator, per_kind: int = 43) -> Shop:
+def make_shop(rng: np.random.Generator, per_kind: int) -> Shop:
     draw = Draw(rng)
     facts, titles = _drawn(draw, per_kind)
     order = rng.permutation(len(facts))

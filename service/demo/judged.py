@@ -8,7 +8,8 @@ import numpy as np
 
 from service.demo.brands import BRANDS
 from service.demo.clicks import Log
-from service.demo.items import DAY, END, KINDS, Floats, Ints
+from service.demo.departments import DEPARTMENTS
+from service.demo.items import DAY, DEPARTMENT_OF_KIND, END, KINDS, Floats, Ints
 from service.demo.logs import Season
 from service.demo.oracle import SEGMENTS, Truth, segment_of
 from service.demo.styles import STYLES
@@ -102,7 +103,7 @@ def truth_lines(season: Season, held: Held, log: Log) -> Iterator[Truth]:
             history=len(of_person[number]),
             intent=KINDS[query.kind].name,
             wants=dict(query.wants),
-            likes=_likes(season, int(season.steps.person[step]), int(season.steps.time[step])),
+            likes=_likes(season, step),
             ranking=[season.shop.ids[rows[place]] for place in order],
             utility={
                 season.shop.ids[row]: value
@@ -148,12 +149,18 @@ def _events_of(season: Season, held: Held, log: Log) -> list[list[int]]:
     return [of_person[int(person)] for person in season.steps.person[held.steps]]
 
 
-def _likes(season: Season, person: int, time: int) -> list[str]:
-    new = float(season.tastes.drift(np.array([person]), np.array([time]))[0])
-    tastes = season.tastes
+def _likes(season: Season, step: int) -> list[str]:
+    """The dearest brands of the department that was searched, and the dearest looks."""
+    person, tastes = int(season.steps.person[step]), season.tastes
+    new = float(tastes.drift(season.steps.person[[step]], season.steps.time[[step]])[0])
+    department = DEPARTMENTS[DEPARTMENT_OF_KIND[season.steps.kind[step]]].name
     brands = (1 - new) * tastes.brands_old[person] + new * tastes.brands_new[person]
     styles = (1 - new) * tastes.styles_old[person] + new * tastes.styles_new[person]
     return [
-        *(BRANDS[brand].name for brand in np.argsort(-brands, kind="stable")[:5]),
+        *[
+            BRANDS[brand].name
+            for brand in np.argsort(-brands, kind="stable")
+            if department in BRANDS[brand].departments
+        ][:3],
         *(STYLES[style].name for style in np.argsort(-styles, kind="stable")[:2]),
     ]

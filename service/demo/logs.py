@@ -60,7 +60,7 @@ class Season:
 
 
 def make_season(
-    seed: int, *, per_kind: int = 43, users: int = 3_000, visitors: int = 600
+    seed: int, *, per_kind: int, users: int, visitors: int
 ) -> tuple[Season, np.random.Generator]:
     """The season of this seed, and the generator with which requests are held out of it."""
     items, typed, people, visits, clicks, held = streams(seed, 6)

@@ -18,7 +18,7 @@ class Truth(msgspec.Struct, frozen=True):
     history: int  # events of this shopper before the request
     intent: str  # the kind of item that was meant
     wants: dict[str, str]  # details that the query asked for
-    likes: list[str]  # the shopper's dearest brands and looks at that time
+    likes: list[str]  # the dearest brands of that department, then the dearest looks
     ranking: list[str]  # all candidates, best first: no ranking can do better
     utility: dict[str, float]  # 0 to 1 by item id; 0 is left out
 

@@ -49,7 +49,7 @@ STYLES = (
         "Terra | Moss | Wild | Field | Root | Meadow",
         "oat | moss green | clay | sand | terracotta | hemp",
         "honest | natural | earthy | down-to-earth",
-        "Packed in recycled paper, no plastic anywhere."
+        "Sent in recycled paper, without a plastic bag."
         " | Natural through and through, from source to wrapping."
         " | Climate-friendly, and made to be repaired or refilled.",
     ),

@@ -60,7 +60,7 @@ class Tastes:
         return np.clip((times - START) * _PHASES // (END - START), 0, _PHASES - 1)
 
 
-def make_tastes(rng: np.random.Generator, users: int = 3_000, visitors: int = 600) -> Tastes:
+def make_tastes(rng: np.random.Generator, users: int, visitors: int) -> Tastes:
     people = users + visitors
     price = rng.beta(1.6, 1.8, people)
     styles_old, styles_new = _styles(rng, people)

@@ -89,7 +89,7 @@ KITCHEN = Department(
             asked="cup for coffee | something for hot chocolate | teacup",
             made="stoneware | enamelled steel | fine porcelain",
             has="a generous handle | a speckled finish | a rounded lip | a matt base",
-            uses="morning coffee | the office | camping | gifts",
+            uses="morning coffee | the office | long evenings | gifts",
             says="Each one is finished by hand, so no two are alike."
             " | Holds a proper mugful."
             " | The dishwasher does it no harm.",
