@@ -12,6 +12,7 @@ MAX_ID: Final = 512
 MAX_TITLE: Final = 10_000
 MAX_TEXT: Final = 1_000_000
 MAX_PRICE: Final = 1e12
+MAX_DEPTH: Final = 32  # of objects and arrays in one value
 _MAX_SECONDS: Final = 253_402_300_800  # the end of the year 9999
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SIMPLE: Final = frozenset({str, float, bool, type(None)})
@@ -67,7 +68,10 @@ def item_from(row: Mapping[str, Any]) -> Item:
 
 def shown(value: Any) -> str:
     """A value as it is quoted in a message, cut to a readable length."""
-    text = repr(value) if isinstance(value, str) else str(value)
+    try:
+        text = repr(value) if isinstance(value, str) else str(value)
+    except RecursionError:
+        text = f"a deeply nested {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -149,16 +153,18 @@ def _kept_all(values: dict[str, Any]) -> dict[str, Any]:
     return {name: _kept(value) for name, value in values.items()}
 
 
-def _kept(value: Any) -> Any:
+def _kept(value: Any, depth: int = 0) -> Any:
     """A value of any shape that every file format of an index can hold."""
+    if depth > MAX_DEPTH:
+        raise BadValue(f"a value is nested more than {MAX_DEPTH} deep")
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         return str(value)
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, dict):
-        return {name: _kept(part) for name, part in value.items()}
+        return {name: _kept(part, depth + 1) for name, part in value.items()}
     if isinstance(value, list):
-        return [_kept(part) for part in value]
+        return [_kept(part, depth + 1) for part in value]
     return value
 
 

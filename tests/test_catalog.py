@@ -151,6 +151,14 @@ BAD_LINES: list[tuple[bytes, str]] = [
     (b"17", "the line holds a JSON number; an object is expected"),
     (b"[" * 100_000, "the JSON is nested too deeply"),
     (b'{"a":' * 100_000, "the JSON is nested too deeply"),
+    (
+        b'{"id": "1", "title": "x", "attributes": {"a": ' + b"[" * 400 + b"]" * 400 + b"}}",
+        "a value is nested more than 32 deep",
+    ),
+    (
+        b'{"id": "1", "title": "x", "own": ' + b'{"a":' * 400 + b"1" + b"}" * 400 + b"}",
+        "a value is nested more than 32 deep",
+    ),
     (b"not json", "not valid JSON: invalid character"),
 ]
 
@@ -201,6 +209,15 @@ def test_values_are_read_as_meant(
     found, bad = read(file(json.dumps({"id": "1", "title": "x"} | values)))
     assert not bad
     assert found[0][1] == Item(**({"id": "1", "title": "x"} | expected))
+
+
+def test_no_depth_of_nesting_ends_the_reading(file: Callable[..., Path]) -> None:
+    """Python's own limit lies near 1,000: whatever of it is left, a line costs only itself."""
+    for depth in range(900, 1010):
+        nested = "[" * depth + "]" * depth
+        line = f'{{"id": "1", "title": {nested}}}\n'
+        items, bad = read(file(line + '{"id": "2", "title": "x"}\n'))
+        assert [item.id for _, item in items] == ["2"] and len(bad) == 1, depth
 
 
 def test_a_line_above_the_limit_is_passed_over_without_being_held(tmp_path: Path) -> None:
