@@ -20,6 +20,6 @@ def engine(scene: Scene) -> Column | Missing:
     if len(sent) < len(scores):
         return whole(by_rank, "partial_scores")
     values = np.array(sent, dtype=np.float64)
-    if (np.diff(values) > 0).any():
+    if (values[1:] > values[:-1]).any():
         return whole(by_rank, "scores_against_order")
     return whole(values)

@@ -1,13 +1,15 @@
 """normalising.py: raw signal values -> numbers that can be weighed against other signals'."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from reranker.columns import Column, Values
 
 Normalise = Literal["minmax", "zscore", "rank", "none"]
+
+LARGEST: Final = 1e100
 
 
 def normalised(column: Column, how: Normalise) -> Values:
@@ -21,7 +23,8 @@ def normalised(column: Column, how: Normalise) -> Values:
         return out
     scaled = _WAYS[how](known)
     out[column.known] = scaled
-    out[~column.known] = scaled.mean()
+    # Rounding takes the mean of equal values to one beside them, which would be an opinion.
+    out[~column.known] = np.clip(scaled.mean(), scaled.min(), scaled.max())
     return out
 
 
@@ -54,7 +57,8 @@ def _rank(values: Values) -> Values:
 
 
 def _none(values: Values) -> Values:
-    return values
+    """As they are, up to a size that no weights and no sum can carry to infinity."""
+    return np.clip(values, -LARGEST, LARGEST)
 
 
 _WAYS: Mapping[Normalise, Callable[[Values], Values]] = {

@@ -3,6 +3,7 @@
 The same functions run in evaluation, tuning and serving.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ import numpy as np
 
 from reranker.columns import Column, Missing
 from reranker.engine_signal import engine
+from reranker.errors import BadRequest
 from reranker.item_signals import available, fresh, match
 from reranker.scenes import Scene
 from reranker.text_signals import semantic
+
+log = logging.getLogger("reranker")
 
 Columns = dict[str, Column | Missing]
 
@@ -50,8 +54,18 @@ def compute(scene: Scene, names: Iterable[str], deadline: float | None = None) -
         if deadline is not None and name != "engine" and time.perf_counter() >= deadline:
             columns[name] = Missing("deadline")
             continue
-        columns[name] = checked(SIGNALS[name].compute(scene))
+        columns[name] = _computed(SIGNALS[name], scene)
     return columns
+
+
+def _computed(signal: Signal, scene: Scene) -> Column | Missing:
+    try:
+        return checked(signal.compute(scene))
+    except BadRequest:  # the caller's to mend
+        raise
+    except Exception:
+        log.exception("signal %s failed and was left out", signal.name)
+        return Missing("internal_error")
 
 
 def checked(column: Column | Missing) -> Column | Missing:

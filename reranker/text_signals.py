@@ -13,6 +13,8 @@ def semantic(scene: Scene) -> Column | Missing:
     vectors, known = scene.item_vectors
     if not known.any():
         return Missing("not_in_index")
-    cosines = (vectors @ scene.query_vectors.query(scene.query)).astype(np.float64)
+    # Not `@`: its rounding depends on a row's place, and minmax would stretch that to a difference
+    # between items of the same text.
+    cosines = np.vecdot(vectors, scene.query_vectors.query(scene.query)).astype(np.float64)
     unknown = int((~known).sum())
     return Column(cosines, known, (("not_in_index", unknown),) if unknown else ())

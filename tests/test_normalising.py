@@ -38,6 +38,16 @@ def test_unknown_candidates_get_the_mean_of_the_known() -> None:
     assert values.tolist() == [0, 2 / 3, 1, 1]
 
 
+def test_the_mean_of_equal_values_is_that_value() -> None:
+    values = normalised(column([0.1, 0.1, 0.1, NAN], [True, True, True, False]), "none")
+    assert values.tolist() == [0.1] * 4
+
+
+def test_huge_values_stay_finite_when_weighed_and_added() -> None:
+    values = normalised(column([1e308, 1e308, -1e308, NAN], [True, True, True, False]), "none")
+    assert np.isfinite(values * 1e6).all() and values[0] == values[1] > values[3] > values[2]
+
+
 def test_nothing_known_says_nothing() -> None:
     assert normalised(column([NAN, NAN], [False, False]), "zscore").tolist() == [0, 0]
 

@@ -82,7 +82,10 @@ def test_a_sane_request_id_is_echoed_and_no_other(client: FlaskClient) -> None:
 def test_when_the_core_breaks_the_engines_order_is_answered(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app.extensions["served"], "state", broken_index(served(app).state))
+    def fail(*_anything: Any) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr("service.rerank_api.rerank", fail)
     sent = [{"id": "5"}, {"id": "0"}, {"id": "9"}]
     answer = client.post(
         "/rerank", json={"query": "shoes", "candidates": sent, "explain": True, "top_n": 2}
@@ -95,6 +98,18 @@ def test_when_the_core_breaks_the_engines_order_is_answered(
         assert sum(result["explanation"]["contributions"].values()) == result["score"]
     metrics = client.get("/metrics").text
     assert 'reranker_degraded_total{reason="internal_error",signal="all"}' in metrics
+
+
+def test_signals_that_fail_are_named_and_the_engine_stays(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.extensions["served"], "state", broken_index(served(app).state))
+    sent = [{"id": "5", "score": 3.0}, {"id": "0", "score": 2.0}, {"id": "9", "score": 1.0}]
+    found = client.post("/rerank", json={"query": "shoes", "candidates": sent}).get_json()
+    assert [result["id"] for result in found["results"]] == ["5", "0", "9"]
+    assert [result["score"] for result in found["results"]] == [1.0, 0.5, 0.0]
+    assert {part["signal"] for part in found["degraded"]} == {"semantic", "match", "available"}
+    assert {part["reason"] for part in found["degraded"]} == {"internal_error"}
 
 
 def broken_index(state: ServedState) -> ServedState:

@@ -13,9 +13,10 @@ from indexes.progress import silent
 from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
 from reranker.columns import Column, Missing
+from reranker.errors import BadRequest
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.scenes import Scene, now_of
-from reranker.signals import SIGNALS, checked, compute
+from reranker.signals import SIGNALS, Signal, checked, compute
 from reranker.state import ServedState, load_state
 
 DAY = 86400.0
@@ -145,6 +146,33 @@ def test_a_late_signal_is_left_out_but_never_the_engine(scene: Callable[..., Sce
     columns = compute(scene("shoes"), ["engine", "semantic", "match"], deadline=0.0)
     assert isinstance(columns["engine"], Column)
     assert columns["semantic"] == columns["match"] == Missing("deadline")
+
+
+def test_a_signal_that_fails_is_left_out_and_named(
+    scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_scene: Scene) -> Column:
+        raise OSError("the disk is gone")
+
+    broken = {**SIGNALS, "semantic": Signal("semantic", fail, "")}
+    monkeypatch.setattr("reranker.signals.SIGNALS", broken)
+    columns = compute(scene("shoes"), ["engine", "semantic", "match"])
+    assert columns["semantic"] == Missing("internal_error")
+    assert isinstance(columns["engine"], Column) and isinstance(columns["match"], Column)
+
+
+def test_a_time_that_cannot_be_read_is_the_callers_to_mend(scene: Callable[..., Scene]) -> None:
+    with pytest.raises(BadRequest, match="time"):
+        compute(scene("shoes", time="yesterday"), ["fresh"])
+
+
+@pytest.mark.parametrize("n", [3, 5, 7, 59])
+def test_equal_vectors_have_equal_cosines(scene: Callable[..., Scene], n: int) -> None:
+    """However many there are: a difference by rounding alone would become a whole place."""
+    shop = scene("boils water", *(f"new{place}" for place in range(n)))
+    shop.item_vectors = np.repeat(shop.query_vectors.query("tea")[None], n, 0), np.full(n, True)
+    values = column(shop, "semantic").values
+    assert len(set(values.tolist())) == 1
 
 
 def test_nan_and_infinity_become_not_known() -> None:
