@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +122,13 @@ def rerank(client: FlaskClient) -> Rerank:
         return found
 
     return post
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With RERANKER_TEST_NO_SKIPS a skip is a failure: there, what tests need is installed."""
+    report = yield
+    if report.skipped and os.environ.get("RERANKER_TEST_NO_SKIPS"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and RERANKER_TEST_NO_SKIPS is set: {report.longrepr}"
+    return report
