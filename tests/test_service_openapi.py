@@ -1,5 +1,10 @@
 """/openapi.json: a valid document, with the limits in force, that the service keeps to."""
 
+import json
+import re
+from pathlib import Path
+from typing import Any
+
 import pytest
 import schemathesis
 from flask import Flask
@@ -68,3 +73,24 @@ def test_the_document_carries_limits_signals_and_the_error_shape(client: FlaskCl
 def test_every_route_is_described(app: Flask, client: FlaskClient) -> None:
     described = client.get("/openapi.json").get_json()["paths"]
     assert {rule.rule for rule in app.url_map.iter_rules()} == set(described)
+
+
+def test_the_example_in_the_docs_is_what_happens(client: FlaskClient) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "http.md").read_text()
+    request, answer = (
+        json.loads(re.search(rf"<!-- example: {what} -->\n```json\n(.*?)```", page, re.S)[1])
+        for what in ("request", "answer")
+    )
+    found = client.post("/rerank", json=request).get_json()
+    assert shape(found) == shape(answer)
+    assert [result["id"] for result in found["results"]] == ["7", "x9"]
+    for result in answer["results"]:
+        total = sum(result["explanation"]["contributions"].values())
+        assert abs(total - result["score"]) < 0.003  # the page shows three digits
+
+
+def shape(value: Any) -> Any:
+    """Keys and types, all the way down."""
+    if isinstance(value, dict):
+        return {key: shape(part) for key, part in value.items()}
+    return [shape(part) for part in value] if isinstance(value, list) else type(value).__name__
