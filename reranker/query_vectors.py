@@ -1,5 +1,6 @@
 """query_vectors.py: query text -> query vector, remembered, because shoppers repeat each other."""
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,51 +19,56 @@ class Encoder(Protocol):
     def encode_documents(self, texts: list[str], /) -> Vector: ...
 
 
+_Key = bytes  # of 16 bytes: texts themselves could fill the memory, at 20,000 characters each
+
+
 class QueryVectors:
     """Encodes each distinct text once and keeps the newest `size` vectors; safe between threads."""
 
     def __init__(self, encoder: Encoder, size: int) -> None:
         self._encoder = encoder
         self._size = size
-        self._kept: OrderedDict[tuple[str, str], Vector] = OrderedDict()
+        self._kept: OrderedDict[_Key, Vector] = OrderedDict()
         self._lock = threading.Lock()
-        self.hits = 0
         self.misses = 0
 
     def query(self, text: str) -> Vector:
         """The vector (d,) of a query; spaces do not matter."""
-        key = ("query", " ".join(text.split()))
+        text = " ".join(text.split())
+        key = _key("query", text)
         found = self._get(key)
         if found is None:
-            found = self._encoder.encode_queries([key[1]])[0]
+            found = self._encoder.encode_queries([text])[0]
             self._put(key, found)
         return found
 
     def texts(self, texts: Sequence[str]) -> Vector:
         """The vectors (n, d) of item texts that the index does not hold."""
-        keys = [("item", text) for text in texts]
-        found = {key: self._get(key) for key in keys}
-        new = [key for key, vector in found.items() if vector is None]
+        keys = {text: _key("item", text) for text in texts}
+        found = {text: self._get(key) for text, key in keys.items()}
+        new = [text for text, vector in found.items() if vector is None]
         if new:
-            for key, vector in zip(
-                new, self._encoder.encode_documents([text for _, text in new]), strict=True
-            ):
-                found[key] = vector
-                self._put(key, vector)
-        return np.stack([found[key] for key in keys])  # type: ignore[misc]  # every None was filled
+            for text, vector in zip(new, self._encoder.encode_documents(new), strict=True):
+                found[text] = vector
+                self._put(keys[text], vector)
+        return np.stack([found[text] for text in texts])  # type: ignore[misc]  # no None is left
 
-    def _get(self, key: tuple[str, str]) -> Vector | None:
+    def _get(self, key: _Key) -> Vector | None:
         with self._lock:
             found = self._kept.get(key)
             if found is None:
                 self.misses += 1
             else:
-                self.hits += 1
                 self._kept.move_to_end(key)
             return found
 
-    def _put(self, key: tuple[str, str], vector: Vector) -> None:
+    def _put(self, key: _Key, vector: Vector) -> None:
         with self._lock:
-            self._kept[key] = vector
+            self._kept[key] = vector.copy()  # a row of a batch would keep the whole batch
             while len(self._kept) > self._size:
                 self._kept.popitem(last=False)
+
+
+def _key(kind: str, text: str) -> _Key:
+    whole = f"{kind} {text}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(whole, digest_size=16).digest()
