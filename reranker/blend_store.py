@@ -1,5 +1,6 @@
 """blend_store.py: blends <-> numbered, immutable versions in <home>/blends; one is published."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -22,25 +23,20 @@ class BlendStore:
     def published_or_default(self) -> tuple[Blend, int]:
         """The published blend; the built-in default is published first where there is none."""
         current = self._versions.current()
-        if current is None:
-            try:
-                return self.save(DEFAULT, publish=True)
-            except (OSError, Failure):  # a read-only home, or another worker is doing the same
-                return DEFAULT, 1
-        return self._read(current)
+        if current is not None:
+            return self._read(current)
+        try:
+            with self._alone("publishing the built-in blend"):
+                current = self._versions.current()  # another may just have published one
+                return self._read(current) if current else self._store(DEFAULT, publish=True)
+        except (OSError, Failure):  # a read-only home, or another worker is doing the same
+            return DEFAULT, 1
 
     def save(self, blend: Blend, *, publish: bool = False) -> tuple[Blend, int]:
         """Store a blend as the next version of its name."""
         checked(blend)
-        self._root.mkdir(parents=True, exist_ok=True)
-        with exclusive(self._root / "lock", f"storing blend {blend.name}"):
-            number = 1 + max((number for _, number in self._of(blend.name)), default=0)
-            with self._versions.stage() as staged:
-                text = msgspec.json.format(msgspec.json.encode(blend), indent=2)
-                (staged / BLEND_FILE).write_bytes(text)
-                about = {"name": blend.name, "version": number}
-                self._versions.publish(staged, about, switch=publish)
-        return blend, number
+        with self._alone(f"storing blend {blend.name}"):
+            return self._store(blend, publish)
 
     def names(self) -> set[str]:
         """Names of all stored blends."""
@@ -51,6 +47,19 @@ class BlendStore:
         """The newest version of this name, published or not."""
         found = self._of(name)
         return self._read(max(found, key=lambda pair: pair[1])[0]) if found else None
+
+    def _alone(self, purpose: str) -> AbstractContextManager[None]:
+        self._root.mkdir(parents=True, exist_ok=True)
+        return exclusive(self._root / "lock", purpose)
+
+    def _store(self, blend: Blend, publish: bool) -> tuple[Blend, int]:
+        number = 1 + max((number for _, number in self._of(blend.name)), default=0)
+        with self._versions.stage() as staged:
+            text = msgspec.json.format(msgspec.json.encode(blend), indent=2)
+            (staged / BLEND_FILE).write_bytes(text)
+            about = {"name": blend.name, "version": number}
+            self._versions.publish(staged, about, switch=publish)
+        return blend, number
 
     def _of(self, name: str) -> list[tuple[Version, int]]:
         return [

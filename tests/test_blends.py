@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from indexes.versions import Version, VersionStore
 from reranker.blend_store import BlendStore
 from reranker.blends import DEFAULT, Blend, SignalWeight, contributions, parse, scores, wanted
 from reranker.columns import Column, Missing, whole
@@ -77,6 +78,23 @@ def test_the_first_published_blend_is_the_default(tmp_path: Path) -> None:
     store = BlendStore(tmp_path / "blends")
     assert store.published_or_default() == (DEFAULT, 1)
     assert BlendStore(tmp_path / "blends").published_or_default() == (DEFAULT, 1)
+
+
+def test_the_default_never_takes_the_place_of_a_blend_published_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, looked = BlendStore(tmp_path / "blends"), []
+    current = VersionStore.current
+
+    def first_look_is_early(versions: VersionStore) -> Version | None:
+        looked.append(versions)
+        if len(looked) > 1:
+            return current(versions)
+        BlendStore(tmp_path / "blends").save(BLEND, publish=True)
+        return None
+
+    monkeypatch.setattr(VersionStore, "current", first_look_is_early)
+    assert store.published_or_default() == (BLEND, 1)
 
 
 def test_versions_of_a_name_count_up_and_only_publishing_serves_them(tmp_path: Path) -> None:
