@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from indexes.items import shown
 from reranker.blends import Blend, contributions, scores, wanted
 from reranker.columns import Missing, Values
 from reranker.errors import BadRequest
@@ -64,7 +65,7 @@ def rerank(request: RerankRequest, state: ServedState) -> Ranking:
     parts = contributions(blend, columns, request.weights)
     score = scores(parts, len(request.candidates))
     order = np.argsort(-score, kind="stable")  # equal scores keep the engine's order
-    explained = explain(parts, order) if request.explain else None
+    explained = explain(parts, order[: request.top_n]) if request.explain else None
     return Ranking(
         results=_results(request, order, score, explained),
         blend=BlendName(blend.name, version),
@@ -83,7 +84,8 @@ def _check_weights(request: RerankRequest) -> None:
     for name, weight in request.weights.items():
         if name not in SIGNALS:
             raise BadRequest(
-                f"weights names {name!r}, which is no signal; signals are {', '.join(SIGNALS)}.",
+                f"weights names {shown(name)}, which is no signal; "
+                f"signals are {', '.join(SIGNALS)}.",
                 field=f"weights.{name}",
             )
         if not abs(weight) <= 1000:

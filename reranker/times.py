@@ -3,11 +3,12 @@
 import math
 from datetime import UTC, datetime
 
+from indexes.items import shown
 from reranker.errors import BadRequest
 
 
 def epoch_seconds(time: float | str, field: str = "time") -> float:
-    """Epoch seconds, or ISO 8601 with a zone, as epoch seconds; BadRequest for anything else."""
+    """Epoch seconds, or ISO 8601 (UTC where it names no zone); BadRequest for anything else."""
     if isinstance(time, str):
         try:
             parsed = datetime.fromisoformat(time)
@@ -22,7 +23,7 @@ def epoch_seconds(time: float | str, field: str = "time") -> float:
 
 def _unreadable(time: object, field: str) -> BadRequest:
     return BadRequest(
-        f"{field} is {time!r}; write epoch seconds or ISO 8601 with a zone, "
+        f"{field} is {shown(time)}; write epoch seconds or ISO 8601 with a zone, "
         'such as "2026-11-23T10:00:00Z".',
         field=field,
     )
