@@ -7,6 +7,7 @@ Vectors are kept as float16 (cosine error below 1e-6), half the size of float32.
 
 import os
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ Vectors = npt.NDArray[np.float32]
 DIGEST: Final = np.dtype("S16")
 _HEADER = struct.Struct("<8sIIQ")  # magic, vectors, dimensions, xxh3-64 of what follows
 _MAGIC: Final = b"vectors1"
+_SYNC_SECONDS: Final = 1.0  # what a power cut may cost; a disk takes some 10 ms for each sync
 
 
 def text_digest(text: str) -> bytes:
@@ -35,6 +37,7 @@ class VectorCache:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
+        self._synced = time.monotonic()
         self._forget()
         self._load()
 
@@ -114,7 +117,10 @@ class VectorCache:
         return self._find(digests) >= 0
 
     def append(self, digests: Digests, vectors: Vectors) -> None:
-        """Add vectors (n, d) for texts (n,) as one block, on the disk when this returns."""
+        """Add vectors (n, d) for texts (n,) as one block, which outlives this process at once.
+
+        A power cut may cost the last second: a block that is not whole is not read.
+        """
         payload = np.ascontiguousarray(digests).tobytes() + vectors.astype(np.float16).tobytes()
         header = _HEADER.pack(
             _MAGIC, len(digests), vectors.shape[1], xxhash.xxh3_64_intdigest(payload)
@@ -122,7 +128,9 @@ class VectorCache:
         start = self._file.seek(0, os.SEEK_END)
         self._file.write(header + payload)
         self._file.flush()
-        os.fsync(self._file.fileno())
+        if time.monotonic() - self._synced >= _SYNC_SECONDS:
+            os.fsync(self._file.fileno())
+            self._synced = time.monotonic()
         self._note(start, digests, vectors.shape[1])
 
     def vectors(self, digests: Digests) -> Vectors:
@@ -132,10 +140,17 @@ class VectorCache:
             raise KeyError(f"{int((found < 0).sum())} texts have no vector in {self.path.name}")
         places = self._places[found]
         dimensions = int(places[0, 1])
-        whole = np.memmap(self.path, dtype=np.uint8, mode="r")
-        span = np.arange(2 * dimensions)
-        raw = whole[places[:, :1] + span]  # (n, 2d) bytes
-        return np.ascontiguousarray(raw).view(np.float16).astype(np.float32)
+        halves = np.asarray(np.memmap(self.path, dtype=np.float16, mode="r"))
+        # Every run of d numbers, as a view: gathering rows of it needs no index a number.
+        runs = np.lib.stride_tricks.sliding_window_view(halves, dimensions)
+        return runs[places[:, 0] // 2].astype(np.float32)
+
+    def _copy(self, live: Digests, path: Path) -> None:
+        with VectorCache(path) as smaller:
+            for start in range(0, len(live), 16384):
+                part = live[start : start + 16384]
+                smaller.append(part, self.vectors(part))
+            os.fsync(smaller._file.fileno())  # before it replaces what is on the disk
 
     def compact(self, live: Digests) -> bool:
         """Rewrite the file when most of it is no item's any more; says whether it did."""
@@ -144,10 +159,11 @@ class VectorCache:
             return False
         fresh = self.path.with_suffix(".compact")
         fresh.unlink(missing_ok=True)
-        with VectorCache(fresh) as smaller:
-            for start in range(0, len(live), 16384):
-                part = live[start : start + 16384]
-                smaller.append(part, self.vectors(part))
+        try:
+            self._copy(live, fresh)
+        except BaseException:
+            fresh.unlink(missing_ok=True)  # on a full disk it would keep it full
+            raise
         self.close()
         os.replace(fresh, self.path)
         self._file = self.path.open("a+b")

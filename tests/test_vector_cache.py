@@ -1,5 +1,7 @@
 """Vectors survive interruptions; a damaged tail costs itself alone."""
 
+import errno
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +67,36 @@ def test_compaction_keeps_what_is_live(tmp_path: Path) -> None:
         cache.append(digests("new"), vectors(1))
     with VectorCache(path) as cache:
         assert cache.known(digests("3", "new", "7")).tolist() == [True, True, False]
+
+
+def test_a_full_disk_while_compacting_leaves_the_old_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, names = tmp_path / "a.bin", digests(*map(str, range(100)))
+    with VectorCache(path) as cache:
+        cache.append(names, vectors(100))
+
+        def full(*_block: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(VectorCache, "append", full)
+            with pytest.raises(OSError, match="space"):
+                cache.compact(names[:3])
+        assert cache.known(names).all()
+    assert [found.name for found in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_many_vectors_are_read_without_much_more_memory_than_they_take(tmp_path: Path) -> None:
+    with VectorCache(tmp_path / "a.bin") as cache:
+        names = digests(*map(str, range(5000)))
+        cache.append(names, np.ones((5000, 256), dtype=np.float32))
+        cache.known(names)
+        tracemalloc.start()
+        found = cache.vectors(names)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 2 * found.nbytes
 
 
 def test_digests_ending_in_zero_bytes_stay_apart(tmp_path: Path) -> None:
