@@ -5,6 +5,7 @@ bytes an item: records and texts go straight to files.
 """
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,9 @@ from indexes.item_text import ItemText
 from indexes.progress import Progress
 from indexes.vector_cache import DIGEST, Digests, VectorCache, text_digest
 
-_WINDOW: Final = 8192  # texts looked up in the vector cache at once
+WINDOW: Final = 8192  # texts in memory at once, to be looked up or encoded together,
+WINDOW_BYTES: Final = 16 * 1024 * 1024  # or fewer where they are long: one may have megabytes
+_SAMPLE_CHARS: Final = 2000  # of each text that the tokenizer is tried on
 _SHOWN: Final = 1000  # bad lines kept in memory; the file holds them all
 
 
@@ -74,14 +77,19 @@ class TextSpool:
         self._digests += digest
         self._lengths.append(len(encoded))
 
-    def rewind(self) -> None:
-        """Get ready to read from the first text."""
+    def windows(self) -> Iterator[tuple[int, list[str]]]:
+        """All texts in order, as many at a time as memory takes; before each, how many came."""
         self._file.seek(0)
-
-    def read(self, start: int, count: int) -> list[str]:
-        """The next texts, in order; `start` says how many were read before."""
-        lengths = self._lengths[start : start + count]
-        return [self._file.read(length).decode("utf-8", "surrogatepass") for length in lengths]
+        texts: list[str] = []
+        size = 0
+        for place, length in enumerate(self._lengths):
+            if len(texts) == WINDOW or (texts and size + length > WINDOW_BYTES):
+                yield place - len(texts), texts
+                texts, size = [], 0
+            texts.append(self._file.read(length).decode("utf-8", "surrogatepass"))
+            size += length
+        if texts:
+            yield len(self) - len(texts), texts
 
     def close(self) -> None:
         """Remove the texts; the vectors are what stays."""
@@ -115,6 +123,7 @@ class _Pass:
         self._content = xxhash.xxh3_128()
         self._digests = bytearray()
         self._window: list[tuple[bytes, str]] = []
+        self._window_chars = 0
         self.fresh = 0
         self.sample: list[str] = []
         self._step = 1
@@ -130,7 +139,8 @@ class _Pass:
         self._content.update(digest)
         self._digests += digest
         self._window.append((digest, text))
-        if len(self._window) == _WINDOW:
+        self._window_chars += len(text)
+        if len(self._window) == WINDOW or self._window_chars > WINDOW_BYTES:
             self.flush()
         self._keep_sample(text)
         return True
@@ -138,7 +148,7 @@ class _Pass:
     def _keep_sample(self, text: str) -> None:
         """Every text at first, then every 2nd, 4th, ...: at most 2,000 over the whole catalogue."""
         if (len(self._seen) - 1) % self._step == 0:
-            self.sample.append(text)
+            self.sample.append(text[:_SAMPLE_CHARS])
         if len(self.sample) >= 2000:
             self.sample, self._step = self.sample[::2], self._step * 2
 
@@ -154,6 +164,7 @@ class _Pass:
                 self._spooled.add(digest)
                 self._spool.add(digest, text)
         self._window.clear()
+        self._window_chars = 0
 
     def finish(self) -> Catalogue:
         self.flush()

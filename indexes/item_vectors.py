@@ -15,7 +15,6 @@ from indexes.item_index import Vectors, build_faiss
 from indexes.progress import Progress
 from indexes.vector_cache import Digests, VectorCache
 
-_WINDOW: Final = 8192  # texts sorted by length together: long enough that batches hold no padding
 _CHUNK: Final = 16384  # vectors in memory while the FAISS file is assembled
 _SAMPLE: Final = 100_000  # vectors that a factory with training (IVF, PQ, SQ8) learns from
 
@@ -23,12 +22,10 @@ _SAMPLE: Final = 100_000  # vectors that a factory with training (IVF, PQ, SQ8) 
 def encode_missing(
     spool: TextSpool, encoder: TextEncoder, cache: VectorCache, progress: Progress
 ) -> None:
-    """Encode what has no vector. Each batch is on the disk before the next begins."""
-    spool.rewind()
+    """Encode what has no vector. Each batch is in the cache before the next begins."""
     digests = spool.digests
     with progress("encoding", len(spool)) as advance:
-        for start in range(0, len(spool), _WINDOW):
-            texts = spool.read(start, _WINDOW)
+        for start, texts in spool.windows():
             for positions, vectors in encoder.encode_batches(texts):
                 cache.append(digests[start + positions], _usable(vectors, encoder.dimensions))
                 advance(len(positions))

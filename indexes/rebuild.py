@@ -1,6 +1,7 @@
 """rebuild.py: catalogue file -> item texts -> item vectors -> a published version of the index."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -101,7 +102,7 @@ class _Job:
                 catalogue = self._read(staged, cache, spool)
                 same = self._unchanged(catalogue, encoder)
                 if same is not None:
-                    return same, catalogue, False, 0
+                    return same, replace(catalogue, fresh=0), False, 0
                 removed = self._guard_removed(catalogue)
                 encode_missing(spool, encoder, cache, self.progress)
             finally:
@@ -109,8 +110,7 @@ class _Job:
             self._write_vectors(staged, catalogue, cache)
             export_query_encoder(encoder, _made(staged / ENCODER_FOLDER))
             version = self.store.publish(staged, self._about(catalogue, encoder))
-            cache.compact(catalogue.texts)
-        self._tidy(encoder)
+            self._tidy(cache, catalogue)
         return version, catalogue, True, removed
 
     def _cache_path(self, encoder: TextEncoder) -> Path:
@@ -118,13 +118,19 @@ class _Job:
         key = text_digest(f"{encoder.fingerprint}\n{self.settings.template}").hex()[:16]
         return self.root / "vectors" / f"{key}.bin"
 
-    def _tidy(self, encoder: TextEncoder) -> None:
-        """Let go of old versions and of vectors that no current setting asks for."""
-        self.store.prune(self.settings.keep)
-        kept = self._cache_path(encoder)
-        for path in kept.parent.glob("*.bin"):
-            if path != kept:
-                path.unlink()
+    def _tidy(self, cache: VectorCache, catalogue: Catalogue) -> None:
+        """Let go of old versions and of vectors that no current setting asks for.
+
+        The new version is served by now: what goes wrong here is noted, and no failed rebuild.
+        """
+        try:
+            self.store.prune(self.settings.keep)
+            for path in cache.path.parent.glob("*.bin"):
+                if path != cache.path:
+                    path.unlink()
+            cache.compact(catalogue.texts)
+        except (OSError, Failure) as error:
+            self.notes.append(f"Published, but what is not needed any more stays: {error}")
 
     def _say_what_changed(self, encoder: TextEncoder) -> None:
         old = self.old.about if self.old else {}
@@ -229,7 +235,10 @@ def rebuild(
         workspace.index_root.mkdir(parents=True, exist_ok=True)
         with exclusive(workspace.index_root / "lock", f"reranker rebuild --items {source}"):
             job = _Job(workspace, source, force, progress)
-            version, catalogue, changed, removed = job.run()
+            try:
+                version, catalogue, changed, removed = job.run()
+            finally:
+                job.rejected.close()
     except OSError as error:
         raise Failure(
             f"The rebuild stopped: {error.strerror or error} ({error.filename or workspace.home}). "

@@ -1,7 +1,9 @@
 """The offline rebuild as an operator meets it: incremental, resumable, guarded, locked."""
 
+import errno
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +16,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from indexes.catalog_pass import WINDOW_BYTES, TextSpool
 from indexes.encoders import EncoderSettings
 from indexes.errors import Failure
 from indexes.item_index import IndexSettings, ItemIndex
 from indexes.progress import silent
 from indexes.rebuild import RebuildSettings, Summary, rebuild
+from indexes.vector_cache import VectorCache, text_digest
 from indexes.versions import VersionStore, exclusive
 from indexes.workspace import Workspace
 
@@ -192,6 +196,39 @@ def slowly(self, texts):
 TextEncoder.encode_batches = slowly
 rebuild(Workspace(Path(sys.argv[1])), Path(sys.argv[2]), progress=silent)
 """
+
+
+def test_what_fails_after_publishing_is_noted_and_no_failure(
+    run: Callable[..., Summary], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_anything: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run(items(20))
+    monkeypatch.setattr(VectorCache, "compact", full)
+    summary = run(items(19))
+    assert summary.changed and summary.items == 19
+    assert "Published" in summary.notes[0] and "No space" in summary.notes[0]
+
+
+def test_without_the_kept_vectors_an_unchanged_catalogue_encodes_nothing_either(
+    tmp_path: Path, run: Callable[..., Summary]
+) -> None:
+    run(items(20))
+    shutil.rmtree(tmp_path / "home/index/vectors")
+    again = run(items(20))
+    assert (again.encoded, again.reused, again.changed) == (0, 20, False)
+
+
+def test_long_texts_are_held_a_few_at_a_time(tmp_path: Path) -> None:
+    spool = TextSpool(tmp_path / "texts")
+    texts = ["é" * length for length in (3, WINDOW_BYTES, 1, WINDOW_BYTES // 4, WINDOW_BYTES // 4)]
+    for text in texts:
+        spool.add(text_digest(text), text)
+    windows = list(spool.windows())
+    assert [(start, len(found)) for start, found in windows] == [(0, 1), (1, 1), (2, 2), (4, 1)]
+    assert [text for _, found in windows for text in found] == texts
+    spool.close()
 
 
 def test_a_killed_rebuild_resumes_and_ends_with_the_same_vectors(
