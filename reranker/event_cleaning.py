@@ -1,0 +1,238 @@
+"""event_cleaning.py: a row of a file or of POST /events -> a clean event, or what is wrong with it.
+
+The import and the service use this one Cleaner, so that both keep the same event.
+"""
+
+import math
+import re
+import time
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any, Final
+
+from indexes.errors import Failure
+from indexes.items import shown
+from reranker.events import SEARCH, EventSettings, HistoryEvent
+
+MAX_NAME: Final = 512
+MAX_QUERY: Final = 2000
+MAX_AMOUNT: Final = 1e12
+FIELDS: Final = frozenset(HistoryEvent.__struct_fields__) - {"unknown"}
+_LAST_SECOND: Final = 253_402_300_800.0  # the end of the year 9999
+_MILLISECONDS: Final = 1e11
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class BadEvent(Failure):
+    """An event that cannot be kept; `field` says where it is wrong."""
+
+    code = "invalid_event"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message, field=field)
+
+
+class Cleaner:
+    """Cleans events and counts what it let pass.
+
+    strict: a key that no event has is an error (a misspelling), else it is passed over and noted.
+    """
+
+    def __init__(
+        self,
+        settings: EventSettings,
+        *,
+        strict: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._types = settings.weights()
+        self._strict = strict
+        self._now = clock()
+        self._latest = self._now + settings.future_minutes * 60
+        self.ignored: set[str] = set()
+        self.ahead_of_clock = 0
+        self.without_zone = 0
+
+    def clean(self, row: Any) -> HistoryEvent:
+        """The event that a row describes. Raises BadEvent for its first fault."""
+        if not isinstance(row, Mapping):
+            raise BadEvent("", f"{shown(row)} is no event; an object is expected")
+        if not row.keys() <= FIELDS:
+            self._unknown_keys(row)
+        get = row.get
+        kind = self._type(get("type"))
+        user, session = _name("user", get("user")), _name("session", get("session"))
+        if user is None and session is None:
+            raise BadEvent("user", "user and session are missing; one of them is needed")
+        item, query = _name("item", get("item")), _query(get("query"))
+        if query is None and kind == SEARCH:
+            raise BadEvent("query", "query is missing; a search carries its text")
+        if item is None and query is None:
+            raise BadEvent("item", "item and query are missing; one of them is needed")
+        return HistoryEvent(
+            type=kind,
+            item=item,
+            query=query,
+            time=self._time(get("time")),
+            price=_amount("price", get("price")),
+            quantity=_quantity(kind, get("quantity")),
+            id=_name("id", get("id")),
+            user=user,
+            session=session,
+            ranking=_name("ranking", get("ranking")),
+            position=_position(get("position")),
+        )
+
+    def _unknown_keys(self, row: Mapping[str, Any]) -> None:
+        unknown = [str(key) for key in row if key not in FIELDS]
+        if self._strict:
+            nearest = get_close_matches(unknown[0], sorted(FIELDS), n=1, cutoff=0.0)[0]
+            raise BadEvent(
+                unknown[0][:MAX_NAME],
+                f"{shown(unknown[0])} is no field of an event; the nearest is {nearest!r}",
+            )
+        if len(self.ignored) < 100:
+            self.ignored.update(unknown)
+
+    def _type(self, value: Any) -> str:
+        if isinstance(value, str) and value in self._types:  # as nearly all are
+            return value
+        name = _name("type", value)
+        if name is None:
+            raise BadEvent("type", "type is missing")
+        if name.lower() not in self._types:
+            raise BadEvent(
+                "type",
+                f"type is {shown(value)}; allowed are {', '.join(self._types)}, and others by the "
+                "setting events.types",
+            )
+        return name.lower()
+
+    def _time(self, value: Any) -> float:
+        if value is None or value == "":
+            raise BadEvent("time", "time is missing")
+        seconds = self._seconds(value)
+        if seconds is None or not 0 <= seconds <= _LAST_SECOND:
+            raise BadEvent(
+                "time",
+                f"time is {shown(value)}; epoch seconds or ISO 8601 with a zone, such as "
+                f"2026-11-23T10:00:00Z, are expected{_in_milliseconds(seconds)}",
+            )
+        if seconds > self._now:
+            self._ahead(value, seconds)
+        return seconds
+
+    def _ahead(self, value: Any, seconds: float) -> None:
+        """A clock that runs a little ahead is let pass: the order of its events is right."""
+        if seconds > self._latest:
+            raise BadEvent(
+                "time",
+                f"time is {shown(value)}, in the future by more than events.future_minutes"
+                f"{_in_milliseconds(seconds)}",
+            )
+        self.ahead_of_clock += 1
+
+    def _seconds(self, value: Any) -> float | None:
+        if isinstance(value, int | float):
+            return None if isinstance(value, bool) else _finite(value)
+        if isinstance(value, str) and value[4:5] != "-":  # no ISO 8601: digits, perhaps
+            return _finite(value)
+        try:
+            at = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())
+            if at.tzinfo is None:
+                self.without_zone += 1
+                at = at.replace(tzinfo=UTC)
+            return at.timestamp()
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            return None
+
+
+def fold_query(text: str) -> str:
+    """A query in one form: case, width and spaces do not matter. Accents do, as in most languages.
+
+    Folding twice gives the same as folding once.
+    """
+    if text.isascii():
+        text = text.lower()
+    else:
+        for _ in range(3):  # a few letters need a second time: folded, they compose anew
+            text = unicodedata.normalize("NFKC", text.casefold())
+    return " ".join(_CONTROL.sub(" ", text).split())
+
+
+def _query(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise BadEvent("query", f"query is {shown(value)}; a text is expected")
+        value = str(value)
+    if len(value) > MAX_QUERY or len(folded := fold_query(value)) > MAX_QUERY:
+        raise BadEvent("query", f"query has more than {MAX_QUERY:,} characters")
+    return folded or None
+
+
+def _name(field: str, value: Any) -> str | None:
+    """An id, trimmed; None for null and blank."""
+    if type(value) is not str:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise BadEvent(field, f"{field} is {shown(value)}; a text is expected")
+        value = str(value)
+    name = value.strip()
+    if len(name) > MAX_NAME:
+        raise BadEvent(field, f"{field} has {len(name):,} characters; at most {MAX_NAME} may be")
+    if not name.isprintable() and (found := _CONTROL.search(name)):
+        raise BadEvent(field, f"{field} {shown(name)} holds the character U+{ord(found[0]):04X}")
+    return name or None
+
+
+def _amount(field: str, value: Any) -> float | None:
+    if value is None or value == "":
+        return None
+    number = None if isinstance(value, bool) else _finite(value)
+    if number is None or not 0 <= number <= MAX_AMOUNT:
+        raise BadEvent(
+            field, f"{field} is {shown(value)}; a number from 0 to {MAX_AMOUNT:.0e} is expected"
+        )
+    return number
+
+
+def _quantity(kind: str, value: Any) -> float | None:
+    """Above 0. Shops write what was given back as less than nothing; the type says it already."""
+    if value is None or value == "":
+        return None
+    number = None if isinstance(value, bool) else _finite(value)
+    if number is not None and kind == "cancel":
+        number = abs(number)
+    if number is None or not 0 < number <= MAX_AMOUNT:
+        raise BadEvent(
+            "quantity",
+            f"quantity is {shown(value)}; a number above 0 is expected (returns are cancels)",
+        )
+    return number
+
+
+def _position(value: Any) -> int | None:
+    if value is None or value == "":
+        return None
+    number = None if isinstance(value, bool) else _finite(value)
+    if number is None or not number.is_integer() or not 0 <= number < 2**31:
+        raise BadEvent("position", f"position is {shown(value)}; a whole number is expected")
+    return int(number)
+
+
+def _finite(value: Any) -> float | None:
+    """A finite number, also one in a string; None for anything else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _in_milliseconds(seconds: float | None) -> str:
+    return " (is it in milliseconds?)" if seconds is not None and seconds > _MILLISECONDS else ""

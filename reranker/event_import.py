@@ -1,0 +1,167 @@
+"""event_import.py: an events file (JSONL, CSV, Parquet) -> histories, and the count of every step.
+
+The file is read and checked as a whole before anything is kept. A second run, or one after a crash,
+adds only what is not there yet.
+"""
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from indexes.byte_lines import BadLine
+from indexes.errors import Failure
+from indexes.item_ids import ItemIds
+from indexes.progress import Progress
+from indexes.row_files import read_rows
+from indexes.workspace import Workspace
+from reranker.event_cleaning import BadEvent, Cleaner
+from reranker.event_spool import EventSpool
+from reranker.events import EventSettings, HistoryEvent
+from reranker.histories import Histories
+from reranker.judged_requests import BadLines
+from reranker.known_items import not_in_index, published_ids
+
+_BREATH: Final = 0.005  # between two batches, so that a service beside us gets its turn
+_BOTS_SHOWN: Final = 20
+
+
+class Bot(msgspec.Struct, frozen=True):
+    """Somebody too fast for a person."""
+
+    shopper: str
+    events_in_a_minute: int
+
+
+class ImportSummary(msgspec.Struct, kw_only=True):
+    """What happened to the events of a file, step by step."""
+
+    read: int = 0  # lines, good or bad
+    rejected: int = 0
+    rejected_by_field: dict[str, int] = {}
+    ignored_columns: list[str] = []
+    ahead_of_clock: int = 0
+    without_zone: int = 0
+    out_of_order: int = 0
+    duplicates: int = 0  # the same id before in this file
+    bots: int = 0
+    bot_events: int = 0
+    bots_dropped: bool = False
+    fastest: list[Bot] = []
+    unknown_item_events: int | None = None  # None: no index is published, so nobody looked
+    unknown_items: int | None = None
+    users: int = 0
+    anonymous_sessions: int = 0
+    visits: int = 0
+    types: dict[str, int] = {}
+    already_kept: int = 0
+    stored: int = 0
+    merged: int = 0
+    trimmed: int = 0
+    too_old: int = 0
+    seconds: float = 0.0
+
+
+class Importer:
+    """One import: first everything is checked, then everything is kept."""
+
+    def __init__(self, workspace: Workspace, path: Path, progress: Progress) -> None:
+        self.settings = workspace.section(EventSettings)
+        self.bad = BadLines(path)
+        self.summary = ImportSummary()
+        self._workspace, self._path, self._progress = workspace, path, progress
+        self._fields: Counter[str] = Counter()
+
+    def run(self, histories: Histories, max_bad_share: float | None = None) -> ImportSummary:
+        """Import the file; Failure when it cannot be read or too many lines are bad."""
+        started = time.perf_counter()
+        share = self.settings.max_bad_share if max_bad_share is None else max_bad_share
+        spool = EventSpool(self._workspace.home / "events")
+        try:
+            self._check(spool, share)
+            bots = self._look_for_bots(spool)
+            self._keep(spool, bots, histories)
+        finally:
+            spool.close()
+        histories.forget_old()
+        self.summary.seconds = round(time.perf_counter() - started, 3)
+        return self.summary
+
+    def _check(self, spool: EventSpool, max_bad_share: float) -> None:
+        """Read, clean and spool every line."""
+        cleaner, types = Cleaner(self.settings), Counter[str]()
+        with self._progress("checking", None) as advance:
+            for line, row in read_rows(self._path, ("type", "time"), self._unreadable):
+                try:
+                    event = cleaner.clean(row)
+                except BadEvent as error:
+                    self._fields[error.field or "event"] += 1
+                    self.bad.add(BadLine(line, error.message))
+                    continue
+                spool.add(event)
+                types[event.type] += 1
+                advance(1)
+        self.bad.check(len(spool), max_bad_share)
+        if not len(spool):
+            raise Failure(f"{self._path} holds no event.", hint="One event a line is expected.")
+        found = self.summary
+        found.read, found.rejected = len(spool) + self.bad.count, self.bad.count
+        found.rejected_by_field = dict(self._fields.most_common())
+        found.ignored_columns = sorted(cleaner.ignored)
+        found.ahead_of_clock, found.without_zone = cleaner.ahead_of_clock, cleaner.without_zone
+        found.out_of_order, found.types = spool.out_of_order, dict(types.most_common())
+        found.users = sum(is_user for is_user, _ in spool.shoppers)
+        found.anonymous_sessions = len(spool.shoppers) - found.users
+        found.visits = spool.visits(self.settings.session_minutes)
+
+    def _unreadable(self, bad: BadLine) -> None:
+        self._fields["line"] += 1
+        self.bad.add(bad)
+
+    def _look_for_bots(self, spool: EventSpool) -> set[int]:
+        """Numbers of the shoppers whose events are left out."""
+        found = spool.bots(self.settings.bot_events_per_minute)
+        names = spool.shoppers
+        fastest = sorted(found.items(), key=lambda bot: -bot[1])[:_BOTS_SHOWN]
+        self.summary.bots = len(found)
+        self.summary.bot_events = spool.events_of(found)
+        self.summary.bots_dropped = self.settings.drop_bots
+        self.summary.fastest = [Bot(names[number][1], most) for number, most in fastest]
+        return set(found) if self.settings.drop_bots else set()
+
+    def _keep(self, spool: EventSpool, bots: set[int], histories: Histories) -> None:
+        ids = published_ids(self._workspace)
+        unknown = self._unknown(spool, ids)
+        unknown_events = handed = 0
+        with self._progress("keeping", len(spool)) as advance:
+            for batch in spool.batches():
+                handed += len(batch.events)
+                keep = [at for at, shopper in enumerate(batch.shoppers) if shopper not in bots]
+                events = [_marked(batch.events[at], unknown) for at in keep]
+                unknown_events += sum(event.unknown for event in events)
+                self._count(histories.append(events, [batch.keys[at] for at in keep]))
+                advance(len(batch.events))
+                time.sleep(_BREATH)
+        self.summary.duplicates = len(spool) - handed
+        self.summary.unknown_item_events = unknown_events if ids is not None else None
+
+    def _unknown(self, spool: EventSpool, ids: ItemIds | None) -> frozenset[str]:
+        if ids is None:
+            return frozenset()
+        unknown = not_in_index(ids, sorted(spool.items))
+        self.summary.unknown_items = len(unknown)
+        return frozenset(unknown)
+
+    def _count(self, appended: msgspec.Struct) -> None:
+        done = msgspec.structs.asdict(appended)
+        self.summary.already_kept += done.pop("duplicates")
+        for name, count in done.items():
+            setattr(self.summary, name, getattr(self.summary, name) + count)
+
+
+def _marked(event: HistoryEvent, unknown: frozenset[str]) -> HistoryEvent:
+    if event.item in unknown:
+        return msgspec.structs.replace(event, unknown=True)
+    return event

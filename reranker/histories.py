@@ -1,0 +1,112 @@
+"""histories.py: kept events -> one shopper's history, behind an interface with few calls."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from indexes.workspace import Workspace
+from reranker.events import HistoryEvent
+
+
+class Appended(msgspec.Struct, kw_only=True):
+    """What became of events that were handed over."""
+
+    stored: int = 0
+    duplicates: int = 0  # kept before, by id
+    merged: int = 0  # moved from a session to the user who turned out to be behind it
+    trimmed: int = 0  # the oldest, which made room
+    too_old: int = 0  # not kept: older than what the user's limit or the days hold
+
+
+class Forgotten(msgspec.Struct, kw_only=True):
+    """What was deleted."""
+
+    events: int = 0
+    sessions: int = 0
+    known: bool = False
+
+
+class Shopper(NamedTuple):
+    """A user, or a session of which no user is known."""
+
+    user: str | None
+    session: str | None
+
+
+class Histories(Protocol):
+    """The events of every shopper. Safe for several threads and several processes.
+
+    A history is in the order of time, equal times in the order of arrival.
+    """
+
+    def append(self, events: Sequence[HistoryEvent], keys: Sequence[int] | None = None) -> Appended:
+        """Keep events; they survive a crash from the moment this returns.
+
+        keys: what tells events apart that have no id of their own; else each is a new one.
+        """
+        ...
+
+    def recent(
+        self,
+        user: str | None = None,
+        session: str | None = None,
+        n: int = 50,
+        before: float | None = None,
+    ) -> list[HistoryEvent]:
+        """The newest n events, oldest first, strictly before a time; without the user's name.
+
+        A session that was merged gives its user's history; user and session together give both.
+        """
+        ...
+
+    def merge(self, session: str, user: str) -> int:
+        """From now on the session's events are the user's; how many moved. The first user stays."""
+        ...
+
+    def forget(self, user: str | None = None, session: str | None = None) -> Forgotten:
+        """Delete a shopper with every trace, also on the disk."""
+        ...
+
+    def forget_old(self) -> int:
+        """Delete what is older than the settings allow, also on the disk; how many events."""
+        ...
+
+    def export(self, user: str | None = None, session: str | None = None) -> Iterator[HistoryEvent]:
+        """All that is kept of a shopper, oldest first."""
+        ...
+
+    def users(self) -> Iterator[str]:
+        """Every user with a history."""
+        ...
+
+    def stream(self) -> Iterator[tuple[Shopper, list[HistoryEvent]]]:
+        """Every history, one in memory at a time."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the files."""
+        ...
+
+
+def open_histories(workspace: Workspace) -> Histories:
+    """The histories of this home. Nothing is written before the first event."""
+    from reranker.events import HistorySettings
+    from reranker.history_store import SqliteHistories
+
+    return SqliteHistories(workspace.home / "events", workspace.section(HistorySettings))
+
+
+def visits(times: Iterable[float], gap_minutes: float) -> list[int]:
+    """For each event of a history, in order, the number of its visit from 0.
+
+    A silence longer than the gap (events.session_minutes) begins a new visit.
+    """
+    numbers: list[int] = []
+    number, before = 0, None
+    for time in times:
+        if before is not None and time - before > gap_minutes * 60:
+            number += 1
+        numbers.append(number)
+        before = time
+    return numbers

@@ -1,0 +1,222 @@
+"""history_files.py: a folder -> SQLite connections to its histories; failures in plain words."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+from indexes.durable import make_folder
+from indexes.errors import Failure
+
+FILE: Final = "history.db"
+_SCHEMA: Final = 1
+_PAUSE: Final = 0.002
+_OWNER_ONLY: Final = 0o700
+_CREATE: Final = """
+CREATE TABLE shoppers (  -- a user, or a session
+    id INTEGER PRIMARY KEY,
+    is_user INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    events INTEGER NOT NULL DEFAULT 0,
+    owner INTEGER,           -- of a session: the user it was merged into, and
+    owned_since REAL,        -- the time of the event that said so
+    UNIQUE (is_user, name)
+);
+CREATE INDEX shoppers_by_owner ON shoppers (owner) WHERE owner IS NOT NULL;
+CREATE TABLE events (        -- in the order in which they are read
+    shopper INTEGER NOT NULL,
+    time REAL NOT NULL,
+    seq INTEGER NOT NULL,
+    key INTEGER NOT NULL,
+    origin INTEGER,          -- the session of an event that named no user
+    payload BLOB NOT NULL,
+    PRIMARY KEY (shopper, time, seq)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX events_by_key ON events (key);
+CREATE INDEX events_by_origin ON events (origin) WHERE origin IS NOT NULL;
+CREATE TABLE counter (seq INTEGER NOT NULL);
+INSERT INTO counter VALUES (0);
+"""
+
+T = TypeVar("T")
+_of_the_parent: Final[list[sqlite3.Connection]] = []
+
+
+class HistoryFailure(Failure):
+    """The histories cannot be read or written now."""
+
+    code = "history_unavailable"
+
+
+class HistoryBusy(HistoryFailure):
+    """Another process held the histories for too long."""
+
+    code = "history_busy"
+
+
+class HistoryDamaged(HistoryFailure):
+    """The file is no database, or not a whole one."""
+
+    code = "history_damaged"
+
+
+def failure_of(error: Exception, path: Path) -> HistoryFailure:
+    """What SQLite says, as what a person can do about it."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return HistoryBusy(
+            f"{path} is held by another process.",
+            hint="Try again; history.wait_seconds says how long to wait.",
+        )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or not code:
+        return HistoryDamaged(
+            f"{path} is damaged: {error}.",
+            hint="Move it and its -wal and -shm files aside and run `reranker events import` "
+            "again, or restore a backup.",
+        )
+    return HistoryFailure(
+        f"{path} cannot be used: {error}.",
+        hint="Look at free space and permissions, or name another folder with --home.",
+    )
+
+
+@contextmanager
+def failing(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors in the block into a HistoryFailure."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise failure_of(error, path) from error
+    except OSError as error:
+        raise HistoryFailure(
+            f"{error.filename or path} cannot be used: {error.strerror}.",
+            hint="Look at free space and permissions, or name another folder with --home.",
+        ) from error
+
+
+def patiently(action: Callable[[], T], seconds: float) -> T:
+    """Try until nobody else holds the lock. SQLite's own waiting starves behind an import."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not busy or time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE)
+
+
+def make_own_folder(folder: Path) -> None:
+    """A folder for what only its owner may read."""
+    if not folder.is_dir():
+        make_folder(folder)
+        os.chmod(folder, _OWNER_ONLY)
+
+
+def open_writer(path: Path, seconds: float) -> sqlite3.Connection:
+    """A connection that may write; the file and its tables are made when they are not there."""
+    make_own_folder(path.parent)
+    db = _connect(path, "rwc")
+    try:
+        patiently(lambda: _prepare(db, path), seconds)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def open_reader(path: Path) -> sqlite3.Connection | None:
+    """A connection that only reads; None where no event was ever kept."""
+    if not path.exists():
+        return None
+    db = _connect(path, "rw")  # a reader, too, has to mend what a crash left
+    try:
+        db.execute("PRAGMA query_only = ON")
+        version = patiently(lambda: _version(db), 0.5)
+        if version == 0:  # another process is just making it
+            db.close()
+            return None
+        _check_version(version, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+class Opened:
+    """A connection that is kept for as long as it leads to the file at this path.
+
+    After a fork, or when somebody moved the file aside, there is a new one: what is written to a
+    file that is gone would be acknowledged and lost. Its user holds a lock.
+    """
+
+    def __init__(self, path: Path, make: Callable[[], sqlite3.Connection | None]) -> None:
+        self._path = path
+        self._make = make
+        self._db: sqlite3.Connection | None = None
+        self._of: tuple[int, int] | None = None  # process, inode
+
+    def connection(self) -> sqlite3.Connection | None:
+        """The connection to use now."""
+        if self._db is None or self._of != self._now():
+            self.close()
+            self._db = self._make()
+            self._of = self._now()
+        return self._db
+
+    def close(self) -> None:
+        """Let go of it; one of the parent process may neither be used nor closed here."""
+        if self._db is not None:
+            if self._of is not None and self._of[0] != os.getpid():
+                _of_the_parent.append(self._db)
+            else:
+                self._db.close()
+        self._db = None
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            return os.getpid(), os.stat(self._path).st_ino
+        except FileNotFoundError:
+            return None
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, timeout=0, isolation_level=None, check_same_thread=False, uri=True)
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")  # every commit waits for the disk
+    db.execute("PRAGMA secure_delete = ON")
+    db.execute("PRAGMA cache_size = -65536")
+    db.execute("PRAGMA journal_size_limit = 67108864")
+    if _version(db) == 0:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            if _version(db) == 0:
+                for statement in _CREATE.split(";\n"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {_SCHEMA}")
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+    _check_version(_version(db), path)
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _check_version(version: int, path: Path) -> None:
+    if version != _SCHEMA:
+        raise HistoryFailure(
+            f"{path} has the form {version}; this program knows {_SCHEMA}.",
+            hint="It was written by another version of the program: use that one.",
+        )
