@@ -119,9 +119,7 @@ def _row(version: Version, current: Version | None) -> dict[str, Any]:
 @click.option("--all", "every", is_flag=True, help="Every version, not only the served one.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
 @click.pass_obj
-def verify_command(
-    workspace: Workspace, version_id: str | None, every: bool, as_json: bool
-) -> None:
+def verify_command(workspace: Workspace, version_id: str | None, every: bool, as_json: bool) -> int:
     """Hash every file of a version again and compare with its manifest; exit 1 on damage."""
     store = VersionStore(workspace.index_root)
     found = {version.id: store.verify(version) for version in _chosen(store, version_id, every)}
@@ -132,11 +130,13 @@ def verify_command(
     damaged = [name for name, problems in found.items() if problems]
     if as_json:
         click.echo(msgspec.json.encode({"versions": found, "sound": not damaged}).decode())
+        return int(bool(damaged))  # the findings stay the last line
     if damaged:
         raise Failure(
             f"Damaged: {', '.join(damaged)}.",
             hint="Run `reranker index rollback` to serve the one before, or `reranker rebuild`.",
         )
+    return 0
 
 
 def _chosen(store: VersionStore, version_id: str | None, every: bool) -> list[Version]:

@@ -17,6 +17,8 @@ from indexes.catalog import Item
 from indexes.item_ids import id_hash, save_ids
 from indexes.words import model_numbers, word_hash, words
 
+# Of what a version holds; raised when the same items would be written otherwise.
+FORMAT: Final = 1
 UNKNOWN: Final = -1  # `available` of an item whose catalogue does not say
 _CODE_NAMES: Final = {"mpn", "model", "model_number", "part_number", "gtin", "ean", "upc", "isbn"}
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from indexes.arrays import Rows
 from indexes.errors import Failure
-from indexes.item_columns import ItemColumns
+from indexes.item_columns import FORMAT, ItemColumns
 from indexes.item_ids import ItemIds
 from indexes.versions import Version
 from indexes.workspace import Settings
@@ -44,22 +44,33 @@ class VectorReader(Protocol):
 
 def build_faiss(factory: str, dimensions: int, sample: Vectors) -> Any:
     """An empty, trained FAISS index by inner product; vectors are added by its caller."""
+    index = parsed_factory(factory, dimensions)
     try:
-        index = faiss.index_factory(dimensions, factory, faiss.METRIC_INNER_PRODUCT)
         if not index.is_trained:
             index.train(sample)
         inverted = faiss.try_extract_index_ivf(index)
         if inverted is not None:  # it finds a vector by row only with a map kept for that
             inverted.set_direct_map_type(faiss.DirectMap.Array)  # type: ignore[attr-defined]
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise Failure(
-            f"index.factory: FAISS cannot build {factory!r} for {len(sample)} vectors of "
-            f"{dimensions} dimensions ({reason}).",
-            field="index.factory",
-            hint='Set one such as "SQbf16", "Flat", "SQ8", "IVF256,SQ8" or "HNSW32".',
-        ) from None
+        raise _cannot_build(factory, f"{len(sample)} vectors of {dimensions}", error) from None
     return index
+
+
+def parsed_factory(factory: str, dimensions: int) -> Any:
+    """The index that a factory string means, empty; Failure, before any vector is made."""
+    try:
+        return faiss.index_factory(dimensions, factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise _cannot_build(factory, f"vectors of {dimensions}", error) from None
+
+
+def _cannot_build(factory: str, vectors: str, error: RuntimeError) -> Failure:
+    reason = str(error).strip().splitlines()[-1]
+    return Failure(
+        f"index.factory: FAISS cannot build {factory!r} for {vectors} dimensions ({reason}).",
+        field="index.factory",
+        hint='Set one such as "SQbf16", "Flat", "SQ8", "IVF256,SQ8" or "HNSW32".',
+    )
 
 
 def _codes(index: Any, dtype: type[np.generic], width: int) -> npt.NDArray[Any]:
@@ -88,12 +99,21 @@ def vector_reader(index: Any) -> VectorReader:
 _BF16: Final = faiss.ScalarQuantizer.QT_bf16
 
 
+def _check_format(found: int, version_id: str) -> None:
+    if found != FORMAT:
+        raise Failure(
+            f"Index {version_id} has format {found}, and this release reads format {FORMAT}.",
+            hint="Run `reranker rebuild --items FILE`: kept vectors are not encoded again.",
+        )
+
+
 class ItemIndex:
     """One version of the index, read-only and shared by every worker through the page cache."""
 
     def __init__(self, version: Version) -> None:
         self.version = version.id
         self.about: dict[str, Any] = dict(version.about)
+        _check_format(self.about.get("format", 1), version.id)
         self.folder: Path = version.folder
         self.ids = ItemIds(version.folder)
         self.columns = ItemColumns(version.folder)

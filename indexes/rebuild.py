@@ -11,8 +11,9 @@ import numpy as np
 from indexes.catalog_pass import Catalogue, Rejected, TextSpool, read_catalogue
 from indexes.encoders import EncoderSettings, TextEncoder, load_encoder
 from indexes.errors import Failure
+from indexes.item_columns import FORMAT
 from indexes.item_ids import ItemIds
-from indexes.item_index import ENCODER_FOLDER, VECTORS_FILE, IndexSettings
+from indexes.item_index import ENCODER_FOLDER, VECTORS_FILE, IndexSettings, parsed_factory
 from indexes.item_text import DEFAULT_TEMPLATE, ItemText
 from indexes.item_vectors import encode_missing, write_vectors
 from indexes.progress import Progress, bars
@@ -92,6 +93,7 @@ class _Job:
     def run(self) -> tuple[Version, Catalogue, bool, int]:
         """The published version, what was read, whether anything changed, and items removed."""
         encoder = load_encoder(self.encoder_settings)
+        parsed_factory(self.factory, encoder.dimensions)  # a typing error shows before the encoding
         with (
             self.store.stage() as staged,
             VectorCache(self._cache_path(encoder)) as cache,
@@ -209,6 +211,7 @@ class _Job:
             "fingerprint": encoder.fingerprint,
             "template": self.settings.template,
             "factory": self.factory,
+            "format": FORMAT,
         }
 
     def _about(self, catalogue: Catalogue, encoder: TextEncoder) -> dict[str, Any]:

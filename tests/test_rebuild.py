@@ -15,8 +15,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from indexes.catalog_pass import WINDOW_BYTES, TextSpool
+from indexes.commands import index_commands
 from indexes.encoders import EncoderSettings
 from indexes.errors import Failure
 from indexes.item_index import IndexSettings, ItemIndex
@@ -117,6 +119,47 @@ def test_a_new_factory_encodes_nothing(tmp_path: Path, run: Callable[..., Summar
     summary = run(items(20), IndexSettings(factory="Flat"))
     assert (summary.encoded, summary.changed) == (0, True)
     assert served(tmp_path).about["factory"] == "Flat"
+
+
+def test_an_unknown_factory_is_refused_before_anything_is_encoded(
+    tmp_path: Path, run: Callable[..., Summary]
+) -> None:
+    with pytest.raises(Failure, match=r"index\.factory: FAISS cannot build 'Flatt'"):
+        run(items(20), IndexSettings(factory="Flatt"))
+    assert run(items(20)).encoded == 20
+
+
+def test_another_format_is_refused_and_a_rebuild_mends_it(
+    tmp_path: Path, run: Callable[..., Summary], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(items(20))
+    for module in ("rebuild", "item_index"):
+        monkeypatch.setattr(f"indexes.{module}.FORMAT", 2)
+    with pytest.raises(Failure, match="format 1.*reranker rebuild"):
+        served(tmp_path)
+    again = run(items(20))
+    assert again.changed and again.encoded == 0
+    assert len(served(tmp_path)) == 20
+
+
+def test_verify_ends_with_its_findings_as_json(tmp_path: Path, run: Callable[..., Summary]) -> None:
+    path = tmp_path / "home/index/versions" / run(items(5)).version / "price.npy"
+
+    def verified() -> tuple[Any, Any]:
+        done = CliRunner().invoke(
+            index_commands,
+            ["verify", "--json"],
+            obj=workspace(tmp_path / "home"),
+            standalone_mode=False,
+        )
+        return done.return_value, msgspec.json.decode(done.stdout.splitlines()[-1])
+
+    assert verified() == (0, {"versions": {path.parent.name: []}, "sound": True})
+    path.chmod(0o644)
+    path.write_bytes(b"")
+    status, findings = verified()
+    assert status == 1 and findings["sound"] is False
+    assert "price.npy" in findings["versions"][path.parent.name][0]
 
 
 def test_bad_lines_are_named_and_skipped(tmp_path: Path, run: Callable[..., Summary]) -> None:
