@@ -76,6 +76,7 @@ class _Job:
         self.source, self.force, self.progress = source, force, progress
         self.template = ItemText(self.settings.template)
         self.store = VersionStore(self.root)
+        self.items_before = 0
         self.old = self._served()
         self.rejected = Rejected(self.root / "rejected.jsonl")
         self.notes: list[str] = []
@@ -88,6 +89,8 @@ class _Job:
             old = self.store.current()
         except Damaged:
             return None
+        # The guard against a sudden loss needs no more than the manifest.
+        self.items_before = int(old.about.get("items", 0)) if old else 0
         return None if old is None or self.store.verify(old) else old
 
     def run(self) -> tuple[Version, Catalogue, bool, int]:
@@ -176,19 +179,19 @@ class _Job:
 
     def _guard_removed(self, catalogue: Catalogue) -> int:
         """How many items of the served version are gone; a Failure when suspiciously many are."""
-        if self.old is None:
-            return 0
-        before = ItemIds(self.old.folder).hashes
-        shrunk = 1 - len(catalogue) / len(before)
+        before = self.items_before
+        shrunk = 1 - len(catalogue) / before if before else 0.0
         if shrunk > self.settings.max_shrink and not self.force:
             raise Failure(
-                f"The catalogue has {len(catalogue)} items, the served index {len(before)}: "
+                f"The catalogue has {len(catalogue)} items, the served index {before}: "
                 f"{shrunk:.0%} fewer (rebuild.max_shrink allows {self.settings.max_shrink:.0%}). "
                 "Nothing was published.",
                 field="rebuild.max_shrink",
                 hint="If that is meant, run the same command with --force.",
             )
-        return int((~np.isin(before, catalogue.id_hashes)).sum())
+        if self.old is None:
+            return 0
+        return int((~np.isin(ItemIds(self.old.folder).hashes, catalogue.id_hashes)).sum())
 
     def _write_vectors(self, staged: Path, catalogue: Catalogue, cache: VectorCache) -> None:
         path = staged / VECTORS_FILE

@@ -215,6 +215,8 @@ def test_a_damaged_served_version_is_replaced(tmp_path: Path, run: Callable[...,
     whole = bytearray(path.read_bytes())
     whole[100] ^= 1
     path.write_bytes(bytes(whole))
+    with pytest.raises(Failure, match=r"5 items.*20.*--force"):  # damage lifts no guard
+        run(items(5))
     again = run(items(20))
     assert again.changed and again.encoded == 0
     store = VersionStore(tmp_path / "home/index")
