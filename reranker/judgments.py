@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from indexes.byte_lines import BadLine, OnBad, byte_lines, opened
+from indexes.byte_lines import BadLine, OnBad, byte_lines, is_packed, opened
 from indexes.errors import Failure
 from indexes.row_files import read_rows
 from reranker.judged_requests import check_grade
@@ -48,7 +48,7 @@ class Judgments:
 
 def read_judgments(path: Path, on_bad: OnBad) -> Judgments:
     """A `.csv` is Quepid's `query,docid,rating`; any other name is TREC's `id 0 item grade`."""
-    quepid = Path(path.stem if path.suffix == ".gz" else path.name).suffix.lower() == ".csv"
+    quepid = Path(path.stem if is_packed(path) else path.name).suffix.lower() == ".csv"
     judgments = Judgments(_query if quepid else _request_id)
     for number, key, item, grade in (_quepid_rows if quepid else _trec_rows)(path, on_bad):
         try:
