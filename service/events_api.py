@@ -1,0 +1,147 @@
+"""events_api.py: POST /events -> events in the histories, and what is wrong with the others.
+
+The answer is sent when the events are on the disk: who reads "accepted" may forget them.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from flask import Blueprint, Response
+
+from reranker.errors import BadRequest
+from reranker.event_cleaning import BadEvent, Cleaner
+from reranker.events import EventSettings, HistoryEvent
+from reranker.histories import Histories
+from reranker.history_files import HistoryFailure
+from service.answers import Malformed, error_answer, json_answer
+from service.bodies import read_body
+from service.limits import LimitSettings
+
+log = logging.getLogger("reranker")
+
+UnknownItems = Callable[[Sequence[str]], set[str]]
+_list: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_any: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """One event that was not kept. position: counts from 0 in the order in which they were sent."""
+
+    position: int
+    field: str
+    message: str
+
+
+class EventsAnswer(msgspec.Struct, frozen=True):
+    """What `POST /events` answers.
+
+    accepted: events that are kept now, on the disk, together with `duplicates`: those of them that
+    were kept before, by their id. accepted and rejected add up to what was sent.
+    """
+
+    accepted: int
+    duplicates: int
+    rejected: list[Rejected]
+
+
+def events_routes(
+    histories: Histories,
+    limits: LimitSettings,
+    settings: EventSettings,
+    unknown_items: UnknownItems,
+) -> Blueprint:
+    """The route that a shop sends its events to. unknown_items: those that no index holds."""
+    routes = Blueprint("events", __name__)
+
+    @routes.post("/events")
+    def events_route() -> Response:
+        parts = split_events(read_body(limits.body_bytes))
+        if len(parts) > settings.request_events:
+            raise BadRequest(
+                f"The body has {len(parts):,} events; at most {settings.request_events:,} are "
+                "allowed (events.request_events)."
+            )
+        events, rejected = clean_events(parts, settings, limits)
+        try:
+            done = histories.append(_marked(events, unknown_items))
+        except HistoryFailure as failure:
+            return _not_kept(failure)
+        return json_answer(EventsAnswer(len(events), done.duplicates, rejected))
+
+    return routes
+
+
+def split_events(body: bytes) -> list[bytes | msgspec.Raw]:
+    """The events of a body, each still encoded: one object, an array, or an object on each line.
+
+    Raises Malformed when it is none of these.
+    """
+    start = body.lstrip()[:1]
+    try:
+        if start == b"[":
+            return list(_list.decode(body))
+        if start != b"{":
+            raise Malformed("The body is no event: an object, an array or NDJSON is expected.")
+        msgspec.json.decode(body, type=msgspec.Raw)
+        return [body]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        lines = [line for line in body.splitlines() if line.strip()]
+        if start == b"[" or not _is_lines(lines):
+            raise Malformed(f"The body is not JSON: {error}.") from None
+        return list(lines)
+
+
+def _is_lines(lines: list[bytes]) -> bool:
+    """NDJSON: several lines, each of which begins as an object, even where one of them is broken.
+
+    The lines of one object that is written over several do not.
+    """
+    return len(lines) > 1 and all(line.lstrip().startswith(b"{") for line in lines[:2])
+
+
+def clean_events(
+    parts: Sequence[bytes | msgspec.Raw], settings: EventSettings, limits: LimitSettings
+) -> tuple[list[HistoryEvent], list[Rejected]]:
+    """The good ones, and why the others are not."""
+    cleaner = Cleaner(settings, strict=True)
+    events, rejected = [], []
+    for position, part in enumerate(parts):
+        try:
+            event = cleaner.clean(_decoded(part))
+            if event.query is not None and len(event.query) > limits.query_chars:
+                raise BadEvent("query", f"query has more than {limits.query_chars:,} characters")
+            events.append(event)
+        except BadEvent as error:
+            rejected.append(Rejected(position, error.field or "", f"{error.message}."))
+    return events, rejected
+
+
+def _decoded(part: bytes | msgspec.Raw) -> dict[str, Any]:
+    try:
+        return _any.decode(part)
+    except msgspec.ValidationError:
+        raise BadEvent("", "this is no event; an object is expected") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadEvent("", f"this is not JSON: {error}") from None
+
+
+def _marked(events: list[HistoryEvent], unknown_items: UnknownItems) -> list[HistoryEvent]:
+    items = sorted({event.item for event in events if event.item is not None})
+    unknown = unknown_items(items) if items else set()
+    if not unknown:
+        return events
+    return [
+        msgspec.structs.replace(event, unknown=True) if event.item in unknown else event
+        for event in events
+    ]
+
+
+def _not_kept(failure: HistoryFailure) -> Response:
+    """None of them is kept, and the sender has to know; the log says where and why."""
+    log.error("events cannot be kept: %s", failure)
+    message = "The events cannot be kept now and none was; send them again. The log has the reason."
+    answer = error_answer(503, message, failure.code)
+    answer.headers["Retry-After"] = "1"
+    return answer

@@ -1,0 +1,208 @@
+"""POST /events: what was accepted is kept; one bad event costs no other."""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from werkzeug.test import TestResponse
+
+from indexes.progress import silent
+from indexes.workspace import Workspace
+from reranker.event_import import Importer
+from reranker.events import EventSettings, HistorySettings
+from reranker.histories import Histories, open_histories
+from service.answers import register_errors
+from service.events_api import events_routes
+from service.limits import LimitSettings
+
+VIEW: dict[str, Any] = {"user": "u1", "type": "view", "item": "17", "time": 1_700_000_000}
+
+
+def small_app(
+    histories: Histories,
+    limits: LimitSettings | None = None,
+    settings: EventSettings | None = None,
+) -> FlaskClient:
+    """The route by itself, on real histories; item "nowhere" is in no index."""
+    limits = limits or LimitSettings()
+    app = Flask("events", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1
+    register_errors(app)
+    app.register_blueprint(
+        events_routes(histories, limits, settings or EventSettings(), {"nowhere"}.intersection)
+    )
+    return app.test_client()
+
+
+@pytest.fixture
+def histories(tmp_path: Path) -> Iterator[Histories]:
+    brief = HistorySettings(wait_seconds=0.2)
+    found = open_histories(Workspace(tmp_path / "home", {HistorySettings: brief}))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def events(histories: Histories) -> FlaskClient:
+    return small_app(histories)
+
+
+def answered(answer: TestResponse) -> dict[str, Any]:
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.get_json()
+    assert set(found) == {"accepted", "duplicates", "rejected"}
+    return found
+
+
+def lines(*rows: Any) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def test_one_an_array_and_lines(events: FlaskClient, histories: Histories) -> None:
+    assert answered(events.post("/events", json=VIEW))["accepted"] == 1
+    assert answered(events.post("/events", json=[VIEW, VIEW]))["accepted"] == 2
+    assert answered(events.post("/events", data=lines(VIEW, VIEW, VIEW)))["accepted"] == 3
+    assert answered(events.post("/events", data=json.dumps(VIEW, indent=2)))["accepted"] == 1
+    assert answered(events.post("/events", json=[])) == {
+        "accepted": 0,
+        "duplicates": 0,
+        "rejected": [],
+    }
+    assert len(histories.recent("u1")) == 7
+
+
+def test_one_bad_event_costs_no_other(events: FlaskClient, histories: Histories) -> None:
+    sent = [VIEW, VIEW | {"time": "soon"}, 7, VIEW | {"colour": 1}, VIEW | {"item": "2"}]
+    for answer in (events.post("/events", json=sent), events.post("/events", data=lines(*sent))):
+        found = answered(answer)
+        assert found["accepted"] == 2
+        assert [(bad["position"], bad["field"]) for bad in found["rejected"]] == [
+            (1, "time"),
+            (2, ""),
+            (3, "colour"),
+        ]
+        assert "time is 'soon'" in found["rejected"][0]["message"]
+    assert len(histories.recent("u1")) == 4
+
+
+def test_lines_that_are_no_json_are_rejected_by_themselves(events: FlaskClient) -> None:
+    body = lines(VIEW) + b'{"half\n' + lines(VIEW) + b'{"user": "\xff"}\n{"price": 1e999}'
+    found = answered(events.post("/events", data=body))
+    assert found["accepted"] == 2
+    assert [bad["position"] for bad in found["rejected"]] == [1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"  ", b"7", b'"x"', b"{", b"[{]", b'[{"a": 1}', b"nonsense", b"[" * 100_000]
+)
+def test_what_is_not_json_is_400(events: FlaskClient, body: bytes) -> None:
+    answer = events.post("/events", data=body)
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (400, "malformed_json")
+
+
+def test_an_id_counts_once(events: FlaskClient, histories: Histories) -> None:
+    sent = VIEW | {"id": "e1"}
+    assert answered(events.post("/events", json=sent))["duplicates"] == 0
+    again = answered(events.post("/events", json=sent))  # a retry: it is kept, as it was
+    assert (again["accepted"], again["duplicates"]) == (1, 1)
+    assert len(histories.recent("u1")) == 1
+
+
+def test_unknown_items_are_kept_and_marked(events: FlaskClient, histories: Histories) -> None:
+    assert (
+        answered(events.post("/events", json=[VIEW | {"item": "nowhere"}, VIEW]))["accepted"] == 2
+    )
+    assert [event.unknown for event in histories.recent("u1")] == [True, False]
+
+
+def test_setting_request_events(histories: Histories) -> None:
+    client = small_app(histories, settings=EventSettings(request_events=2))
+    answer = client.post("/events", json=[VIEW] * 3)
+    assert answer.status_code == 422
+    assert "at most 2" in answer.get_json()["error"]["message"]
+    assert answered(client.post("/events", json=[VIEW] * 2))["accepted"] == 2
+
+
+def test_limits_of_body_and_query(histories: Histories) -> None:
+    client = small_app(histories, LimitSettings(body_bytes=300, query_chars=10))
+    assert client.post("/events", json=[VIEW] * 10).status_code == 413
+    found = answered(client.post("/events", json=VIEW | {"query": "q" * 11}))
+    assert found["rejected"][0]["field"] == "query"
+
+
+def test_nothing_is_accepted_that_cannot_be_kept(events: FlaskClient, tmp_path: Path) -> None:
+    events.post("/events", json=VIEW)
+    other = sqlite3.connect(tmp_path / "home" / "events" / "history.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    answer = events.post("/events", json=VIEW)
+    assert time.monotonic() - started < 3
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.get_json()["error"]["code"] == "history_busy"
+    other.execute("ROLLBACK")
+    other.close()
+    assert answered(events.post("/events", json=VIEW))["accepted"] == 1
+
+
+def test_many_senders_at_once(events: FlaskClient, histories: Histories) -> None:
+    def send(name: str) -> None:
+        client = events.application.test_client()
+        for n in range(20):
+            answered(client.post("/events", json=VIEW | {"user": name, "id": f"{name}-{n}"}))
+
+    threads = [threading.Thread(target=send, args=(f"t{n}",)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [len(histories.recent(f"t{n}")) for n in range(6)] == [20] * 6
+
+
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "type": st.sampled_from(["view", "search", "cart", "purchase", "cancel", "Look"]),
+            "time": st.sampled_from([5, 6.5, "2024-05-01T10:00:00Z", "2024-05-01", "never"]),
+        },
+        optional={
+            "user": st.sampled_from(["u", " u ", "v", ""]),
+            "session": st.sampled_from(["s", "t"]),
+            "item": st.text(max_size=3),
+            "query": st.text(max_size=8),
+            "price": st.sampled_from([0, 1.5, -1, None]),
+            "id": st.sampled_from(["e1", "e2"]),
+        },
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=20)
+@given(ROWS)
+def test_import_and_post_keep_the_same(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
+) -> None:
+    folder = tmp_path_factory.mktemp("both")
+    file = folder / "e.jsonl"
+    # A line that is always good: a file without any event is refused.
+    rows = [VIEW, *rows]
+    file.write_bytes(lines(*rows))
+    imported, posted = (Workspace(folder / name) for name in ("imported", "posted"))
+    one, other = open_histories(imported), open_histories(posted)
+    summary = Importer(imported, file, silent).run(one, max_bad_share=1)
+    found = answered(small_app(other).post("/events", json=rows))
+    assert summary.rejected == len(found["rejected"])
+    assert found["accepted"] + len(found["rejected"]) == len(rows)
+    assert dict(one.stream()) == dict(other.stream())
+    one.close()
+    other.close()
