@@ -70,7 +70,7 @@ def rerank(request: RerankRequest, state: ServedState) -> Ranking:
         results=_results(request, order, score, explained),
         blend=BlendName(blend.name, version),
         versions=state.versions,
-        degraded=_degraded(columns),
+        degraded=_degraded(columns) if request.candidates else [],  # no results are normal
     )
 
 

@@ -90,7 +90,7 @@ class Scene:
         texts = [
             (position, candidate.text)
             for position, candidate in enumerate(self.request.candidates)
-            if candidate.text and not known[position]
+            if candidate.text and not candidate.text.isspace() and not known[position]
         ][: self.text_limit]
         if texts:
             positions = [position for position, _ in texts]

@@ -14,6 +14,7 @@ from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
 from reranker.columns import Column, Missing
 from reranker.errors import BadRequest
+from reranker.ranking import rerank
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.scenes import Scene, now_of
 from reranker.signals import SIGNALS, Signal, checked, compute
@@ -96,6 +97,16 @@ def test_semantic_reads_the_candidates_own_text(scene: Callable[..., Scene]) -> 
     assert found.known.tolist() == [True, True, True, False, False]
     assert int(found.values.argmax()) == 1
     assert found.lost == (("not_in_index", 2),)
+
+
+def test_a_blank_text_says_nothing(scene: Callable[..., Scene]) -> None:
+    sent = [Candidate("shoe"), Candidate("new", text=" \n"), Candidate("newer", text="")]
+    assert column(scene("boil water", *sent), "semantic").known.tolist() == [True, False, False]
+
+
+def test_no_candidates_are_no_degradation(state: ServedState) -> None:
+    ranking = rerank(RerankRequest([], query="red shoes"), state)
+    assert (ranking.results, ranking.degraded) == ([], [])
 
 
 def test_semantic_without_query_or_items_says_so(scene: Callable[..., Scene]) -> None:
