@@ -5,7 +5,11 @@ import time
 from flask import Flask, Response, g, request
 
 from indexes.workspace import Workspace
+from reranker.events import EventSettings
+from reranker.histories import open_histories
+from reranker.known_items import not_in_index
 from service.answers import register_errors
+from service.events_api import events_routes
 from service.health import health_routes
 from service.limits import LimitSettings
 from service.metrics import Metrics
@@ -20,6 +24,7 @@ def create_app(workspace: Workspace) -> Flask:
     New versions are picked up by `served(app).refresh()`; `reranker serve` calls it by itself.
     """
     limits = workspace.section(LimitSettings)
+    events = workspace.section(EventSettings)
     metrics = Metrics()
     served = Served(workspace, metrics)
     app = Flask("reranker", static_folder=None)
@@ -30,8 +35,16 @@ def create_app(workspace: Workspace) -> Flask:
     _count_requests(app, metrics)
     register_errors(app)
     app.register_blueprint(rerank_routes(served, limits, metrics))
+    app.register_blueprint(
+        events_routes(
+            open_histories(workspace),
+            limits,
+            events,
+            lambda items: not_in_index(served.state.index.ids, items),
+        )
+    )
     app.register_blueprint(health_routes(served, metrics))
-    app.register_blueprint(openapi_routes(limits))
+    app.register_blueprint(openapi_routes(limits, events))
     return app
 
 

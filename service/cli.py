@@ -34,6 +34,9 @@ class Commands(Menu):
         "serve": Entry(
             "service.serve:serve_command", "Begin", "Answer POST /rerank until stopped."
         ),
+        "events": Entry(
+            "reranker.event_commands:events_commands", "Begin", "Import what shoppers did."
+        ),
         "evaluate": Entry(
             "reranker.evaluate_command:evaluate_command",
             "Measure",
@@ -41,6 +44,12 @@ class Commands(Menu):
         ),
         "index": Entry(
             "indexes.commands:index_commands", "Keep", "List, verify or roll back the index."
+        ),
+        "export": Entry(
+            "reranker.event_commands:export_command", "Keep", "Print what is kept of a user."
+        ),
+        "forget": Entry(
+            "reranker.event_commands:forget_command", "Keep", "Delete a user with every trace."
         ),
         "settings": Entry(
             "service.settings_command:settings_command",

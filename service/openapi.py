@@ -7,10 +7,13 @@ import msgspec
 from flask import Blueprint, Response
 
 from reranker.blends import Weight
+from reranker.events import EventSettings
 from reranker.ranking import BlendName
 from reranker.requests import RerankRequest
 from reranker.signals import SIGNALS
 from service.answers import ErrorAnswer, json_answer
+from service.events_api import EventsAnswer
+from service.events_openapi import events_body, sent_event
 from service.limits import MAX_NAME, LimitSettings
 from service.rerank_api import RerankAnswer
 
@@ -34,10 +37,10 @@ class Ready(msgspec.Struct, frozen=True):
     items: int
 
 
-def openapi_routes(limits: LimitSettings) -> Blueprint:
+def openapi_routes(limits: LimitSettings, events: EventSettings) -> Blueprint:
     """The description that client generators and fuzzers read."""
     routes = Blueprint("openapi", __name__)
-    document = openapi_document(limits)
+    document = openapi_document(limits, events)
 
     @routes.get("/openapi.json")
     def openapi() -> Response:
@@ -46,11 +49,12 @@ def openapi_routes(limits: LimitSettings) -> Blueprint:
     return routes
 
 
-def openapi_document(limits: LimitSettings) -> Schema:
+def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
     """The whole document, with the limits that this service was set to."""
-    kinds = (RerankRequest, RerankAnswer, ErrorAnswer, Alive, Ready)
+    kinds = (RerankRequest, RerankAnswer, EventsAnswer, ErrorAnswer, Alive, Ready)
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     _write_limits(schemas, limits)
+    schemas["SentEvent"] = sent_event(events)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -60,6 +64,7 @@ def openapi_document(limits: LimitSettings) -> Schema:
         },
         "paths": {
             "/rerank": {"post": _rerank_operation()},
+            "/events": {"post": _events_operation(events)},
             "/livez": {"get": _operation("Is the process alive?", "Alive")},
             "/readyz": {"get": _operation("Can it re-rank? It tries.", "Ready", 503)},
             "/metrics": {"get": _plain("Prometheus metrics.", "text/plain", {"type": "string"})},
@@ -74,6 +79,12 @@ def openapi_document(limits: LimitSettings) -> Schema:
 def _rerank_operation() -> Schema:
     operation = _operation("Re-rank candidates.", "RerankAnswer", 400, 413, 422)
     operation["requestBody"] = {"required": True, "content": _json("RerankRequest")}
+    return operation
+
+
+def _events_operation(events: EventSettings) -> Schema:
+    operation = _operation("Keep what shoppers did.", "EventsAnswer", 400, 413, 422, 503)
+    operation["requestBody"] = events_body(events)
     return operation
 
 
@@ -100,7 +111,7 @@ _ERRORS = {
     413: "The body is too large.",
     422: "A field has a value that it cannot have; `field` says which.",
     500: "The service failed; its log has the reason.",
-    503: "The service cannot re-rank now; the message says why.",
+    503: "The service cannot do it now; the message says why.",
 }
 
 

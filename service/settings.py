@@ -15,6 +15,7 @@ from indexes.item_index import IndexSettings
 from indexes.rebuild import RebuildSettings
 from indexes.workspace import Settings, Workspace
 from reranker.evaluation import EvaluationSettings
+from reranker.events import EventSettings, HistorySettings
 from reranker.state import RankingSettings
 from service.limits import LimitSettings
 from service.reload import ReloadSettings
@@ -26,6 +27,8 @@ SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "index": IndexSettings,
     "rebuild": RebuildSettings,
     "ranking": RankingSettings,
+    "events": EventSettings,
+    "history": HistorySettings,
     "evaluation": EvaluationSettings,
     "serve": ServeSettings,
     "limits": LimitSettings,

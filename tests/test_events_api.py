@@ -17,10 +17,12 @@ from werkzeug.test import TestResponse
 
 from indexes.progress import silent
 from indexes.workspace import Workspace
+from reranker.event_cleaning import FIELDS
 from reranker.event_import import Importer
 from reranker.events import EventSettings, HistorySettings
 from reranker.histories import Histories, open_histories
 from service.answers import register_errors
+from service.app import create_app
 from service.events_api import events_routes
 from service.limits import LimitSettings
 
@@ -206,3 +208,19 @@ def test_import_and_post_keep_the_same(
     assert dict(one.stream()) == dict(other.stream())
     one.close()
     other.close()
+
+
+def test_the_whole_service_keeps_events_and_describes_it(own_home: Path) -> None:
+    workspace = Workspace(own_home)
+    client = create_app(workspace).test_client()
+    found = answered(client.post("/events", json=[VIEW, VIEW | {"item": "nowhere"}, {}]))
+    assert (found["accepted"], len(found["rejected"])) == (2, 1)
+    histories = open_histories(workspace)  # another process would see the same
+    assert [event.unknown for event in histories.recent("u1")] == [False, True]
+    histories.close()
+    document = client.get("/openapi.json").get_json()
+    described = document["components"]["schemas"]["SentEvent"]
+    assert set(described["properties"]) == FIELDS
+    assert set(document["paths"]["/events"]["post"]["responses"]) == {
+        *("200", "400", "413", "422", "500", "503")
+    }
