@@ -1,21 +1,20 @@
-"""encoder_models.py: a model's name -> loaded modules that turn texts into vectors."""
+"""encoder_models.py: a model's name -> a loaded model that turns texts into unit vectors."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from indexes.encoder_batches import Forward, Positions, Vectors, encode_stream
 from indexes.errors import Failure
 from indexes.model_folders import model_digest, model_folder
 
-Vectors = npt.NDArray[np.float32]
-Positions = npt.NDArray[np.int64]
-
-_CHARACTERS_A_TOKEN = 64  # texts are cut to this many characters a token before tokenizing
+_FORMAT: Final = "1"  # raise it when this code makes other vectors of the same model
+_CHARACTERS_A_TOKEN: Final = 64  # texts are cut to this many characters a token
+_TOKENS: Final = 512  # what a model reads if it does not say
 
 
 def readable(text: str, max_tokens: int) -> str:
@@ -24,76 +23,78 @@ def readable(text: str, max_tokens: int) -> str:
 
 
 class Model:
-    """A loaded model: tokenizing, batches by token length, vectors of length 1."""
+    """A loaded model: its prompts, its arithmetic, its name for what it computes."""
 
     def __init__(
         self,
-        modules: Any,
-        fingerprint: str,
+        folder: Path,
+        *,
         prompts: tuple[str, str],
         dimensions: int | None,
+        dtype: str,
         batch_tokens: int,
+        threads: int,
     ) -> None:
-        self.modules = modules
-        self.fingerprint = fingerprint
+        from indexes.encoder_arithmetic import choose
+
+        modules = load_modules(folder, half=dtype == "bfloat16")
+        self.folder = folder
+        self.tokenizer: Any = modules.tokenizer
+        self.max_tokens = int(modules.max_seq_length or _TOKENS)
         self.query_prompt = prompts[0] or _own_prompt(modules, "query")
         self.document_prompt = prompts[1] or _own_prompt(modules, "document", "passage", "corpus")
         self.dimensions = _dimensions(modules, dimensions)
-        self.batch_tokens = batch_tokens
-        self.max_tokens = int(modules.max_seq_length or 512)
+        on_processor = modules.device.type == "cpu"
+        self._threads = _threads(threads) if on_processor else 1
+        self._batch_tokens = batch_tokens if on_processor else batch_tokens * 32
+        self._forward: Forward = choose(modules, self.max_tokens, dtype)
+        self.fingerprint = self._fingerprint(model_digest(folder), dtype)
+
+    @property
+    def arithmetic(self) -> str:
+        """What the model computes in here: int8, bfloat16 or float32."""
+        return self._forward.name
 
     def batches(
         self, texts: Iterable[str], prompt: str, window: int
     ) -> Iterator[tuple[Positions, Vectors]]:
-        """Positions and vectors, batch after batch; each window is sorted by token length."""
-        source, start = iter(texts), 0
-        while found := list(islice(source, window)):
-            found = [readable(text, self.max_tokens) for text in found]
-            lengths = self._lengths(found, prompt)
-            for rows in _by_length(lengths, self.batch_tokens):
-                vectors = self._forward([found[row] for row in rows], prompt)
-                yield start + rows, vectors
-            start += len(found)
+        """Positions in the stream and unit vectors, batch after batch."""
+        batches = encode_stream(
+            self._forward,
+            (readable(text, self.max_tokens) for text in texts),
+            prompt,
+            window=window,
+            batch_tokens=self._batch_tokens,
+            threads=self._threads,
+        )
+        for positions, vectors in batches:
+            cut = vectors[:, : self.dimensions]
+            yield positions, cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-12)
 
     def unknown_tokens(self, texts: Sequence[str]) -> tuple[int, int]:
-        tokenizer = self.modules.tokenizer
-        unknown = tokenizer.unk_token_id
-        rows = tokenizer(
+        """How many tokens of the texts the tokenizer does not know, and how many there are."""
+        if not texts:
+            return 0, 0
+        rows = self.tokenizer(
             [readable(text, self.max_tokens) for text in texts],
             add_special_tokens=False,
             truncation=True,
             max_length=self.max_tokens,
         )["input_ids"]
+        unknown = self.tokenizer.unk_token_id
         return sum(row.count(unknown) for row in rows), sum(len(row) for row in rows)
 
-    def _lengths(self, texts: list[str], prompt: str) -> Positions:
-        rows = self.modules.tokenizer(
-            [prompt + text for text in texts], truncation=True, max_length=self.max_tokens
-        )["input_ids"]
-        return np.array([len(row) for row in rows], dtype=np.int64)
-
-    def _forward(self, texts: list[str], prompt: str) -> Vectors:
-        import torch
-
-        with torch.inference_mode():
-            inputs = self.modules.preprocess(texts, prompt=prompt or None)
-            device = self.modules.device
-            inputs = {
-                k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in inputs.items()
-            }
-            vectors = self.modules(inputs)["sentence_embedding"].float()
-            cut = vectors[:, : self.dimensions]
-            return np.asarray(torch.nn.functional.normalize(cut, dim=1).cpu().numpy())
-
-
-def _by_length(lengths: Positions, batch_tokens: int) -> Iterator[Positions]:
-    """Rows in batches of about `batch_tokens`, the longest first, near-equal lengths together."""
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        size = max(1, batch_tokens // max(1, int(lengths[order[start]])))
-        yield order[start : start + size]
-        start += size
+    def _fingerprint(self, digest: str, dtype: str) -> str:
+        parts = (
+            _FORMAT,
+            digest,
+            self.query_prompt,
+            self.document_prompt,
+            str(self.dimensions),
+            str(self.max_tokens),
+            dtype,
+        )
+        return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
 
 
 def load_model(
@@ -106,24 +107,39 @@ def load_model(
     threads: int,
 ) -> Model:
     """Load a model by name or folder; Failure when it cannot be had or trusted."""
-    folder = model_folder(name)
+    return Model(
+        model_folder(name),
+        prompts=prompts,
+        dimensions=dimensions,
+        dtype=dtype,
+        batch_tokens=batch_tokens,
+        threads=threads,
+    )
+
+
+def load_modules(folder: Path, *, half: bool = False) -> Any:
+    """The sentence-transformers modules of a folder; never the network, never code of its own."""
     import torch
     from sentence_transformers import SentenceTransformer
 
-    if threads:
-        torch.set_num_threads(threads)
-    with _no_bars():
-        modules = SentenceTransformer(
-            str(folder),
-            local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
-        ).eval()
-    if dtype == "bfloat16" or (dtype == "auto" and _has_bfloat16()):
-        modules = modules.to(torch.bfloat16)
-    parts = (model_digest(folder), *prompts, str(dimensions), dtype, str(modules.max_seq_length))
-    fingerprint = hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
-    return Model(modules, fingerprint, prompts, dimensions, batch_tokens)
+    try:
+        with _no_bars():
+            return SentenceTransformer(
+                str(folder),
+                local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs={
+                    "use_safetensors": True,
+                    "dtype": torch.bfloat16 if half else torch.float32,
+                },
+            ).eval()
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise Failure(
+            f"encoder.model: {folder} cannot be loaded: {reason}",
+            field="encoder.model",
+            hint="It has to be a sentence-transformers model with all its files.",
+        ) from error
 
 
 @contextmanager
@@ -131,22 +147,20 @@ def _no_bars() -> Iterator[None]:
     """transformers draws a bar for each load; the commands have their own."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    bars: Any = logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            bars.enable_progress_bar()
 
 
-def _has_bfloat16() -> bool:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            flags = next((line for line in lines if line.startswith("flags")), "").split()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+def _threads(wanted: int) -> int:
+    import torch
+
+    return wanted or torch.get_num_threads()
 
 
 def _own_prompt(modules: Any, *names: str) -> str:

@@ -5,13 +5,10 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from indexes.encoder_batches import Positions, Vectors
 from indexes.encoder_models import Model, load_model
 from indexes.workspace import Settings
-
-Vectors = npt.NDArray[np.float32]
-Positions = npt.NDArray[np.int64]
 
 WINDOW: Final = 8192  # texts sorted by length together: long enough that batches hold no padding
 UNKNOWN_LIMIT: Final = 0.05
@@ -42,15 +39,16 @@ class EncoderSettings(Settings, frozen=True):
         ),
     ] = None
     dtype: Annotated[
-        Literal["auto", "bfloat16", "float32"],
+        Literal["auto", "int8", "bfloat16", "float32"],
         msgspec.Meta(
-            description="Arithmetic of the rebuild; auto: bfloat16 where the processor has it."
+            description="Arithmetic of the rebuild; auto: the fastest that this processor has "
+            "and that keeps the model's vectors (cosine of 0.995 to float32, checked at load)."
         ),
     ] = "auto"
     batch_tokens: Annotated[
         int,
         msgspec.Meta(ge=1, description="Tokens (texts times their length) encoded at once."),
-    ] = 2048
+    ] = 1024
     threads: Annotated[
         int,
         msgspec.Meta(ge=0, description="Threads the rebuild computes with; 0: one a core."),

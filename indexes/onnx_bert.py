@@ -18,11 +18,11 @@ class BertGraph:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
-    def build(self, *, pooling: str, first_position: int) -> bytes:
+    def build(self, *, pooling: str, positions: Array) -> bytes:
         """The model file: input `ids` (n, t) int64, output `vectors` (n, d) float32."""
         from onnx import TensorProto, helper
 
-        hidden = self._embeddings(first_position)
+        hidden = self._embeddings(positions)
         for layer in range(self.layers):
             hidden = self._layer(hidden, f"encoder.layer.{layer}")
         self._pool(hidden, pooling)
@@ -39,10 +39,7 @@ class BertGraph:
         file: bytes = model.SerializeToString(deterministic=True)
         return file
 
-    def _embeddings(self, first_position: int) -> str:
-        positions = self.weights["embeddings.position_embeddings.weight"][first_position:]
-        # Every token is of the first type, so its vector can be added here once for all.
-        positions = positions + self.weights["embeddings.token_type_embeddings.weight"][0]
+    def _embeddings(self, positions: Array) -> str:
         words = self._constant("words", self.weights["embeddings.word_embeddings.weight"])
         zero, one = self._numbers("zero", [0]), self._numbers("one", [1])
         length = self._node("Shape", ["ids"], start=1, end=2)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 from tokenizers import Tokenizer
 
-from indexes.encoder_models import readable
+from indexes.encoder_models import load_modules, readable
 from indexes.encoders import EncoderSettings, TextEncoder, load_encoder
 from indexes.errors import Failure
 
@@ -85,7 +85,8 @@ class OnnxEncoder:
         if vectors.shape[1] == self.dimensions:
             return vectors
         cut = vectors[:, : self.dimensions]
-        return cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-12)
+        unit: Vectors = cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-12)
+        return unit
 
 
 def export_query_encoder(encoder: TextEncoder, folder: Path) -> None:
@@ -93,7 +94,7 @@ def export_query_encoder(encoder: TextEncoder, folder: Path) -> None:
     runtime = "onnxruntime" if _export_graph(encoder, folder / GRAPH) else "torch"
     model = encoder.model
     if runtime == "onnxruntime":
-        tokens = Tokenizer.from_str(model.modules.tokenizer.backend_tokenizer.to_str())
+        tokens = Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
         tokens.no_padding()
         tokens.no_truncation()
         tokens.save(str(folder / TOKENIZER))
@@ -124,19 +125,15 @@ def load_query_encoder(folder: Path, threads: int = 1) -> QueryEncoder:
 
 
 def _export_graph(encoder: TextEncoder, path: Path) -> bool:
+    from indexes.bert_parts import bert_parts
     from indexes.onnx_bert import BertGraph
 
-    first, config = encoder.model.modules[0], encoder.model.modules[0].config
-    if config.model_type != "bert":
+    parts = bert_parts(load_modules(encoder.model.folder))
+    if parts is None:
         return False
-    weights = {name: value.float().numpy() for name, value in first.auto_model.state_dict().items()}
-    graph = BertGraph(
-        weights,
-        layers=config.num_hidden_layers,
-        heads=config.num_attention_heads,
-        epsilon=config.layer_norm_eps,
-    )
-    path.write_bytes(graph.build(pooling="mean", first_position=0))
+    weights = {name: value.numpy() for name, value in parts.weights.items()}
+    graph = BertGraph(weights, layers=parts.layers, heads=parts.heads, epsilon=parts.epsilon)
+    path.write_bytes(graph.build(pooling=parts.pooling, positions=parts.positions().numpy()))
     return True
 
 
