@@ -60,7 +60,7 @@ def rerank(request: RerankRequest, state: ServedState) -> Ranking:
     deadline = _deadline(request)
     blend, version = state.blend(request.blend)
     _check_weights(request)
-    scene = Scene(request, state.index, state.query_vectors, state.text_limit)
+    scene = Scene(request, state.index, state.query_vectors, state.text_limit, deadline=deadline)
     columns = compute(scene, wanted(blend, request.weights), deadline)
     parts = contributions(blend, columns, request.weights)
     score = scores(parts, len(request.candidates))

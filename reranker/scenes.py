@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from reranker.times import epoch_seconds
 
 Mask = npt.NDArray[np.bool_]
 Vectors = npt.NDArray[np.float32]
+_TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
 
 
 def now_of(
@@ -42,6 +44,7 @@ class Scene:
     query_vectors: QueryVectors
     text_limit: int  # at most so many candidates' own texts are encoded in one request
     clock: Callable[[], float] = time.time
+    deadline: float | None = None  # on `time.perf_counter`
 
     @cached_property
     def ids(self) -> list[str]:
@@ -92,9 +95,12 @@ class Scene:
             for position, candidate in enumerate(self.request.candidates)
             if candidate.text and not candidate.text.isspace() and not known[position]
         ][: self.text_limit]
-        if texts:
-            positions = [position for position, _ in texts]
-            vectors[positions] = self.query_vectors.texts([text for _, text in texts])
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            if self.deadline is not None and time.perf_counter() >= self.deadline:
+                break
+            part = texts[start : start + _TEXTS_AT_ONCE]
+            positions = [position for position, _ in part]
+            vectors[positions] = self.query_vectors.texts([text for _, text in part])
             known[positions] = True
         # A forced rebuild may have published zeros where the encoder gave nothing usable.
         known &= vectors.any(axis=1)

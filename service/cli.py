@@ -124,9 +124,8 @@ def run(args: Sequence[str]) -> int:
     except Failure as failure:
         return _failed(failure.code, str(failure), failure.field, args)
     except OSError as error:
-        if not error.filename:
-            raise
-        return _failed("os_error", f"{error.filename}: {error.strerror}.", None, args)
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed("os_error", f"{where}{error.strerror or error}.", None, args)
     return status if isinstance(status, int) else 0
 
 

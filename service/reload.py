@@ -1,7 +1,6 @@
 """reload.py: what is published now -> the state that answers, swapped in without a restart."""
 
 import logging
-import math
 import threading
 import time
 from typing import TYPE_CHECKING, Annotated, Final
@@ -105,9 +104,8 @@ class Served:
             )
             self._metrics.reloads.labels("refused").inc()
         self._refused = found
-        # Damage stays until something else is published; a full disk or memory may pass.
-        lasting = isinstance(error, Failure)
-        self._retry_at = math.inf if lasting else time.monotonic() + _RETRY_SECONDS
+        # A version may be mended in place, and a full disk or too many open files may pass.
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
 
 
 def blend_label(state: ServedState) -> str:
@@ -121,7 +119,8 @@ def check_canary(state: ServedState) -> Ranking:
         raise NotReady("The index holds no item.")
     rows = np.unique(np.linspace(0, len(state.index) - 1, _CANARIES).astype(np.int64))
     ids = state.index.ids.ids(rows)
-    request = RerankRequest([Candidate(item_id) for item_id in ids], query="ready")
+    fresh = f"ready {time.monotonic_ns()}"  # a remembered query would not show a broken encoder
+    request = RerankRequest([Candidate(item_id) for item_id in ids], query=fresh)
     ranking = rerank(request, state)
     if sorted(result.id for result in ranking.results) != sorted(ids):
         raise NotReady("Re-ranking the index's own items did not give them back.")

@@ -69,7 +69,7 @@ def _wrong_weight(body: bytes) -> str:
     """msgspec does not say which weight; this reads the body once more, for the message only."""
     try:
         weights = msgspec.json.decode(body, type=_Weights).weights
-    except (msgspec.DecodeError, ValueError):  # an infinite one cannot be read at all
+    except (msgspec.DecodeError, ValueError, RecursionError):  # an infinite one cannot be read
         return "weights"
     wrong = (name for name, value in weights.items() if type(value) not in (int, float))
     return next((f"weights.{name}" for name in wrong), "weights")

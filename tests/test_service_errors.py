@@ -202,3 +202,10 @@ def error(answer: Any) -> dict[str, Any]:
     assert set(body["error"]) <= {"code", "message", "field"}
     found: dict[str, Any] = body["error"]
     return found
+
+
+def test_a_wrong_weight_before_deep_nonsense_is_refused_like_any_other(client: FlaskClient) -> None:
+    body = '{"candidates": [], "weights": {"x": "bad", "y": "' + "z" * 70_000 + '"}, "user": '
+    answer = client.post("/rerank", data=body + "[" * 200_000)
+    assert answer.status_code in (400, 422)
+    assert answer.get_json()["error"]["code"]

@@ -1,6 +1,7 @@
 """Each signal on a tiny shop whose answers are visible by eye."""
 
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,3 +206,12 @@ def test_every_signal_is_in_the_documentation() -> None:
     text = (Path(__file__).parent.parent / "docs/design.md").read_text()
     for name in SIGNALS:
         assert f"| `{name}` |" in text
+
+
+def test_own_texts_are_encoded_only_until_the_deadline(
+    scene: Callable[..., Scene], state: ServedState
+) -> None:
+    sent = [Candidate(f"own {n}", text=f"own text {n} {time.monotonic_ns()}") for n in range(2)]
+    late = scene("x", *sent)
+    late.deadline = 0.0
+    assert SIGNALS["semantic"].compute(late) == Missing("not_in_index")
