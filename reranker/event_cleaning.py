@@ -137,8 +137,10 @@ class Cleaner:
     def _seconds(self, value: Any) -> float | None:
         if isinstance(value, int | float):
             return None if isinstance(value, bool) else _finite(value)
-        if isinstance(value, str) and value[4:5] != "-":  # no ISO 8601: digits, perhaps
-            return _finite(value)
+        if isinstance(value, str) and value[4:5] != "-":  # digits, perhaps
+            number = _finite(value)
+            if number is not None:
+                return number
         try:
             at = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())
             if at.tzinfo is None:

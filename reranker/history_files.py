@@ -65,13 +65,13 @@ class HistoryDamaged(HistoryFailure):
 
 def failure_of(error: Exception, path: Path) -> HistoryFailure:
     """What SQLite says, as what a person can do about it."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = _code(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return HistoryBusy(
             f"{path} is held by another process.",
             hint="Try again; history.wait_seconds says how long to wait.",
         )
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or not code:
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return HistoryDamaged(
             f"{path} is damaged: {error}.",
             hint="Move it and its -wal and -shm files aside and run `reranker events import` "
@@ -81,6 +81,11 @@ def failure_of(error: Exception, path: Path) -> HistoryFailure:
         f"{path} cannot be used: {error}.",
         hint="Look at free space and permissions, or name another folder with --home.",
     )
+
+
+def _code(error: Exception) -> int:
+    """SQLite's primary result code; 0 for what the Python module itself says."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 @contextmanager
@@ -104,7 +109,7 @@ def patiently(action: Callable[[], T], seconds: float) -> T:
         try:
             return action()
         except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            busy = _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
             if not busy or time.monotonic() > deadline:
                 raise
         time.sleep(_PAUSE)
@@ -220,3 +225,12 @@ def _check_version(version: int, path: Path) -> None:
             f"{path} has the form {version}; this program knows {_SCHEMA}.",
             hint="It was written by another version of the program: use that one.",
         )
+
+
+def truncate_log(db: sqlite3.Connection) -> None:
+    """Empty the write-ahead log; it waits for readers that are just at work."""
+    busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    if busy:
+        error = sqlite3.OperationalError("the log is being read by another process")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -18,25 +18,19 @@ from reranker.events import HistoryEvent, HistorySettings
 from reranker.histories import Appended, Forgotten, Shopper
 from reranker.history_files import (
     FILE,
-    HistoryDamaged,
     Opened,
     failing,
     failure_of,
     open_reader,
     open_writer,
     patiently,
+    truncate_log,
 )
+from reranker.history_reads import SHOPPER, decoded, newest
 from reranker.history_writes import Write, event_key
 
 _ERASE_SECONDS: Final = 60.0
 _WINDOW: Final = 256  # shoppers read at once when all are read
-_SHOPPER: Final = "(SELECT coalesce(owner, id) FROM shoppers WHERE is_user = ? AND name = ?)"
-_NEWEST: Final = (
-    "FROM events WHERE shopper = {} AND time < ? AND time >= ? ORDER BY time DESC, seq DESC LIMIT ?"
-)
-_RECENT: Final = "SELECT payload " + _NEWEST.format(_SHOPPER)
-_RECENT_OF_ID: Final = "SELECT time, seq, payload " + _NEWEST.format("?")
-_decode: Final = msgspec.msgpack.Decoder(list[HistoryEvent]).decode
 
 T = TypeVar("T")
 
@@ -121,15 +115,11 @@ class SqliteHistories:
                 db = self._reader.connection()
                 if db is None:
                     return []
-                if user is not None and session is not None:
-                    payloads = _of_both(db, user, session, until, since, n)
-                else:
-                    asked = (user is not None, user if user is not None else session)
-                    payloads = db.execute(_RECENT, (*asked, until, since, n)).fetchall()
+                payloads = newest(db, user, session, until, since, n)
         except sqlite3.Error as error:
             raise failure_of(error, self.path) from error
         payloads.reverse()
-        return self._events(payloads)
+        return decoded(payloads, self.path)
 
     def merge(self, session: str, user: str) -> int:
         """See Histories."""
@@ -163,7 +153,7 @@ class SqliteHistories:
             db = self._writer.connection()
             assert db is not None
             patiently(lambda: db.execute("VACUUM"), _ERASE_SECONDS)
-            patiently(lambda: _truncate_log(db), _ERASE_SECONDS)
+            patiently(lambda: truncate_log(db), _ERASE_SECONDS)
 
     def export(self, user: str | None = None, session: str | None = None) -> Iterator[HistoryEvent]:
         """See Histories. The events carry the user's name."""
@@ -172,12 +162,12 @@ class SqliteHistories:
         if db is None:
             return
         asked = (user is not None, user if user is not None else session)
-        query = f"SELECT payload FROM events WHERE shopper = {_SHOPPER} ORDER BY time, seq"
+        query = f"SELECT payload FROM events WHERE shopper = {SHOPPER} ORDER BY time, seq"
         try:
             with failing(self.path):
                 rows = db.execute(query, asked)
                 while some := rows.fetchmany(1000):
-                    for event in self._events(some):
+                    for event in decoded(some, self.path):
                         named = msgspec.structs.replace(event, user=user) if user else event
                         yield named
         finally:
@@ -219,46 +209,10 @@ class SqliteHistories:
     def _whole(self, db: sqlite3.Connection, shopper: int, since: float) -> list[HistoryEvent]:
         query = "SELECT payload FROM events WHERE shopper = ? AND time >= ? ORDER BY time, seq"
         with failing(self.path):
-            return self._events(db.execute(query, (shopper, since)).fetchall())
-
-    def _events(self, payloads: list[Any]) -> list[HistoryEvent]:
-        """All rows' payloads decoded as one list."""
-        packed = b"".join([payload for (payload,) in payloads])
-        try:
-            return _decode(b"\xdd" + len(payloads).to_bytes(4, "big") + packed)
-        except msgspec.DecodeError as error:
-            raise HistoryDamaged(
-                f"{self.path} is damaged: an event in it cannot be read ({error}).",
-                hint="Move it aside and run `reranker events import` again, or restore a backup.",
-            ) from error
+            return decoded(db.execute(query, (shopper, since)).fetchall(), self.path)
 
     def close(self) -> None:
         """See Histories."""
         with self._write_lock, self._read_lock:
             self._reader.close()
             self._writer.close()
-
-
-def _of_both(
-    db: sqlite3.Connection, user: str, session: str, until: float, since: float, n: int
-) -> list[Any]:
-    """Newest first: the user's events and those of a session that was not merged yet.
-
-    Whoever asks for both says that they are one person. A session of somebody else is left out.
-    """
-    shopper = "SELECT id FROM shoppers WHERE is_user = ? AND name = ?"
-    ids = db.execute(f"{shopper} UNION ALL {shopper} AND owner IS NULL", (1, user, 0, session))
-    rows: list[Any] = []
-    for (found,) in ids.fetchall():
-        rows += db.execute(_RECENT_OF_ID, (found, until, since, n))
-    rows.sort(key=lambda row: row[:2], reverse=True)
-    return [row[2:] for row in rows[:n]]
-
-
-def _truncate_log(db: sqlite3.Connection) -> None:
-    """Empty the write-ahead log; it waits for readers that are just at work."""
-    busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    if busy:
-        error = sqlite3.OperationalError("the log is being read by another process")
-        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
-        raise error

@@ -192,12 +192,14 @@ class Write:
             "UPDATE shoppers SET events = "
             "(SELECT count(*) FROM events WHERE events.shopper = shoppers.id)"
         )
+        # Sessions of users of whom nothing is left, and those that only old events spoke of.
         self._db.execute(
-            "DELETE FROM shoppers WHERE events = 0 AND id NOT IN "
-            "(SELECT owner FROM shoppers WHERE owner IS NOT NULL AND owned_since >= ?) "
-            "AND NOT (owner IS NOT NULL AND owned_since >= ?)",
-            (cutoff, cutoff),
+            "DELETE FROM shoppers WHERE owner IN (SELECT id FROM shoppers WHERE events = 0) "
+            "OR (owned_since BETWEEN 0 AND ? AND id NOT IN "
+            "(SELECT origin FROM events WHERE origin IS NOT NULL))",
+            (cutoff,),
         )
+        self._db.execute("DELETE FROM shoppers WHERE events = 0 AND owner IS NULL")
         return gone
 
     def forget(self, is_user: bool, name: str) -> Forgotten:

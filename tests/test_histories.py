@@ -126,8 +126,12 @@ def test_setting_days(tmp_path: Path) -> None:
     assert brief.append([view(now - 90_000, user="u")]).too_old == 1
     brief.append([view(now, user="u")])  # a write deletes what is old of its shopper
     assert items(list(plain.export("u"))) == ["new", "1"]
+    brief.append([view(now, session="s"), view(now, user="w", session="t")])
+    assert brief.merge("s", "u") == 1
     assert brief.forget_old() == 1
-    assert list(plain.users()) == ["u"]
+    assert set(plain.users()) == {"u", "w"}
+    plain.append([view(now, session="s"), view(now, session="t")])  # still theirs
+    assert (len(brief.recent("u")), len(brief.recent("w"))) == (4, 2)
     for store in (plain, brief):
         store.close()
 
@@ -441,8 +445,11 @@ def test_setting_wait_seconds(locked: Store) -> None:
     brief.close()
 
 
-DAMAGE: dict[str, Callable[[bytes], bytes]] = {"no database": lambda whole: b"x" * len(whole), "cut": lambda whole: whole[:5000],
-          "garbage inside": lambda whole: whole[:100] + os.urandom(len(whole) - 100)}  # fmt: skip
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "no database": lambda whole: b"x" * len(whole),
+    "cut": lambda whole: whole[:5000],
+    "garbage inside": lambda whole: whole[:100] + os.urandom(len(whole) - 100),
+}
 
 
 @pytest.mark.parametrize("name", DAMAGE)
@@ -487,3 +494,18 @@ def test_a_folder_that_cannot_be_made_is_a_failure(tmp_path: Path) -> None:
 
 def test_the_cutoff_is_off_by_default() -> None:
     assert HistorySettings().cutoff() == -math.inf
+
+
+def test_forget_reaches_the_log_while_others_have_the_file_open(store: Store) -> None:
+    other = SqliteHistories(store.path.parent, HistorySettings())
+    for user in ("shopper-secret", "somebody-else"):
+        store.append([view(n, user=user, query=f"{user}'s query {n}") for n in range(300)])
+    assert len(other.recent("shopper-secret")) == 50
+    other.append([view(999, user="somebody-else")])
+    assert store.forget("shopper-secret").events == 300
+    files = [path for path in store.path.parent.iterdir() if path.is_file()]
+    assert len(files) == 3  # the database, its log, the log's index
+    assert not any(b"shopper-secret" in path.read_bytes() for path in files)
+    assert other.recent("shopper-secret") == []
+    assert len(other.recent("somebody-else", n=999)) == 301
+    other.close()
