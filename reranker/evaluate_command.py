@@ -53,7 +53,7 @@ FILE = click.Path(path_type=Path)
 def evaluate_command(context: click.Context, /, source: Path | None, **options: Any) -> None:
     """Compare a blend's order with the engine's on judged requests.
 
-    Without --blend the published blend is evaluated. Nothing is published or changed.
+    Without --blend the published blend is evaluated. No index and no blend is changed.
     """
     if context.invoked_subcommand is not None:
         if source is not None:

@@ -6,6 +6,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -16,10 +17,12 @@ import msgspec
 from indexes.encoders import unknown_warning
 from indexes.errors import Failure
 from indexes.query_encoder import load_query_encoder
+from indexes.unknown_tokens import count_unknown
 from indexes.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.blend_store import BlendStore
 from reranker.blends import DEFAULT
+from reranker.judged_requests import read_requests
 from service.cli import SETTINGS_FAILURE
 from service.serve import ServeSettings
 
@@ -42,14 +45,19 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @click.command("doctor")
+@click.option(
+    "--requests",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A requests file: does the model know the words of its queries?",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
 @click.pass_context
-def doctor_command(ctx: click.Context, as_json: bool) -> int:
+def doctor_command(ctx: click.Context, requests: Path | None, as_json: bool) -> int:
     """Check this machine and this home, and say what to do.
 
     Exit status 1 when something is bad; warnings are only said.
     """
-    findings = list(examine(ctx.obj, ctx.meta.get(SETTINGS_FAILURE)))
+    findings = list(examine(ctx.obj, ctx.meta.get(SETTINGS_FAILURE), requests))
     for finding in findings:
         mark = click.style(f"{finding.state:<5}", fg=_COLOURS[finding.state])
         click.echo(f"{mark}{finding.check:<10} {finding.message}", err=as_json)
@@ -61,7 +69,9 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
     return int(bad)
 
 
-def examine(workspace: Workspace, settings_failure: Failure | None = None) -> Iterator[Finding]:
+def examine(
+    workspace: Workspace, settings_failure: Failure | None = None, requests: Path | None = None
+) -> Iterator[Finding]:
     """All findings, machine first; no check's failure keeps the others from being made."""
     yield _settings(workspace, settings_failure)
     for check in (_python, _processor, _threads, _home, _disk, _blend, _index):
@@ -70,15 +80,22 @@ def examine(workspace: Workspace, settings_failure: Failure | None = None) -> It
     if version is not None:
         for look in (_unknown_tokens, _encoder):
             yield _careful(look, version)
+        if requests is not None:
+            yield _careful(partial(_queries, requests), version)
 
 
 def _careful(check: Callable[[Any], Finding], subject: Any) -> Finding:
     try:
         return check(subject)
     except Failure as failure:
-        return Finding(check.__name__.strip("_"), "bad", failure.message, failure.hint or "")
+        return Finding(_name(check), "bad", failure.message, failure.hint or "")
     except Exception as error:  # a doctor who faints helps nobody
-        return Finding(check.__name__.strip("_"), "bad", f"{type(error).__name__}: {error}")
+        return Finding(_name(check), "bad", f"{type(error).__name__}: {error}")
+
+
+def _name(check: Callable[[Any], Finding]) -> str:
+    named = check.func if isinstance(check, partial) else check
+    return named.__name__.strip("_")
 
 
 def _settings(workspace: Workspace, failure: Failure | None) -> Finding:
@@ -100,11 +117,11 @@ def _processor(_workspace: Workspace) -> Finding:
     flags = set(CPUINFO.read_text().split()) if CPUINFO.exists() else set()
     there = [name for name in ("amx_bf16", "avx512_bf16", "avx512_vnni", "avx2") if name in flags]
     if "amx_bf16" in flags or "avx512_bf16" in flags:
-        return Finding("processor", "ok", f"{', '.join(there)}: rebuilds compute in bfloat16")
+        return Finding("processor", "ok", f"{', '.join(there)}: rebuilds use short arithmetic")
     return Finding(
         "processor",
         "warn",
-        f"no bfloat16 unit ({', '.join(there) or 'features unknown'})",
+        f"no unit for short arithmetic ({', '.join(there) or 'features unknown'})",
         "Rebuilds compute in float32, about three times slower; serving is as fast.",
     )
 
@@ -170,6 +187,16 @@ def _unknown_tokens(version: Version) -> Finding:
     warning = unknown_warning(round(share * _TOKENS), _TOKENS)
     message = f"{share:.1%} of the catalogue's tokens are unknown to the model"
     return Finding("language", "warn" if warning else "ok", message, warning or "")
+
+
+def _queries(requests: Path, version: Version) -> Finding:
+    queries = {request.query for request in read_requests(requests, lambda _bad: None)}
+    unknown, tokens = count_unknown(version.folder / "encoder", sorted(queries))
+    warning = unknown_warning(unknown, tokens, "the queries")
+    message = (
+        f"{unknown / max(tokens, 1):.1%} of the tokens of {len(queries):,} queries are unknown"
+    )
+    return Finding("queries", "warn" if warning else "ok", message, warning or "")
 
 
 def _encoder(version: Version) -> Finding:

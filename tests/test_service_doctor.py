@@ -26,6 +26,25 @@ def test_a_sound_home_is_well(shop_home: Path, capsys: pytest.CaptureFixture[str
     assert "0.0%" in found["language"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("query", "state"), [("red running shoes", "ok"), ("防水登山鞋 女 轻便 透气", "warn")]
+)
+def test_queries_that_the_model_cannot_read_are_found(
+    query: str,
+    state: str,
+    shop_home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    requests = tmp_path / "requests.jsonl"
+    requests.write_text(json.dumps({"query": query, "candidates": [{"id": "1"}]}) + "\n")
+    run(["--home", str(shop_home), "doctor", "--requests", str(requests), "--json"])
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    found = {finding["check"]: finding for finding in answer["findings"]}["queries"]
+    assert found["state"] == state
+    assert state == "ok" or "multilingual" in found["do"]
+
+
 def test_an_empty_home_needs_a_rebuild(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = tmp_path / "new"
     status, found = states(home, capsys)
