@@ -32,6 +32,12 @@ class Forward(Protocol):
         """The vectors (n, d) of a batch; `tokens` are those of prompt and text."""
 
 
+def least_cosine(found: Vectors, expected: Vectors) -> float:
+    """The smallest cosine between rows of the same place; NaN where one is NaN."""
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    return float(((found * expected).sum(axis=1) / np.maximum(lengths, 1e-12)).min())
+
+
 class Batch(NamedTuple):
     """Texts of near-equal token length, and where in the stream they were."""
 

@@ -22,6 +22,11 @@ def readable(text: str, max_tokens: int) -> str:
     return text[: max_tokens * _CHARACTERS_A_TOKEN].encode("utf-8", "replace").decode("utf-8")
 
 
+def max_tokens(modules: Any) -> int:
+    """How many tokens of a text the model reads."""
+    return int(modules.max_seq_length or _TOKENS)
+
+
 class Model:
     """A loaded model: its prompts, its arithmetic, its name for what it computes."""
 
@@ -40,14 +45,14 @@ class Model:
         modules = load_modules(folder, half=dtype == "bfloat16")
         self.folder = folder
         self.tokenizer: Any = modules.tokenizer
-        self.max_tokens = int(modules.max_seq_length or _TOKENS)
+        self.max_tokens = max_tokens(modules)
         self.query_prompt = prompts[0] or _own_prompt(modules, "query")
         self.document_prompt = prompts[1] or _own_prompt(modules, "document", "passage", "corpus")
         self.dimensions = _dimensions(modules, dimensions)
         on_processor = modules.device.type == "cpu"
         self._threads = _threads(threads) if on_processor else 1
         self._batch_tokens = batch_tokens if on_processor else batch_tokens * 32
-        self._forward: Forward = choose(modules, self.max_tokens, dtype)
+        self._forward: Forward = choose(modules, dtype)
         self.fingerprint = self._fingerprint(model_digest(folder), dtype)
 
     @property

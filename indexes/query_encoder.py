@@ -7,12 +7,12 @@ from typing import Any, Final, Protocol
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 from tokenizers import Tokenizer
 
-from indexes.encoder_models import load_modules, readable
+from indexes.encoder_models import readable
 from indexes.encoders import EncoderSettings, TextEncoder, load_encoder
 from indexes.errors import Failure
+from indexes.onnx_export import session
 
 Vectors = npt.NDArray[np.float32]
 
@@ -52,9 +52,7 @@ class OnnxEncoder:
     def __init__(self, folder: Path, about: About, threads: int) -> None:
         self.fingerprint, self.dimensions, self._about = about.fingerprint, about.dimensions, about
         self._tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(about.max_tokens)
-        self._session = _session(folder / GRAPH, threads)
+        self._session = session(folder / GRAPH, threads)
 
     def encode_queries(self, texts: list[str], /) -> Vectors:
         """The vectors (n, d) of queries, each of length 1."""
@@ -91,20 +89,14 @@ class OnnxEncoder:
 
 def export_query_encoder(encoder: TextEncoder, folder: Path) -> None:
     """Write the files that `load_query_encoder` needs into an existing folder."""
-    runtime = "onnxruntime" if _export_graph(encoder, folder / GRAPH) else "torch"
     model = encoder.model
-    if runtime == "onnxruntime":
-        tokens = Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
-        tokens.no_padding()
-        tokens.no_truncation()
-        tokens.save(str(folder / TOKENIZER))
     about = About(
         fingerprint=encoder.fingerprint,
         dimensions=encoder.dimensions,
         max_tokens=model.max_tokens,
         query_prompt=model.query_prompt,
         document_prompt=model.document_prompt,
-        runtime=runtime,
+        runtime="onnxruntime" if _exported(encoder, folder) else "torch",
         settings=encoder.settings,
     )
     (folder / ABOUT).write_bytes(msgspec.json.format(msgspec.json.encode(about), indent=2))
@@ -124,22 +116,18 @@ def load_query_encoder(folder: Path, threads: int = 1) -> QueryEncoder:
     return OnnxEncoder(folder, about, threads)
 
 
-def _export_graph(encoder: TextEncoder, path: Path) -> bool:
-    from indexes.bert_parts import bert_parts
-    from indexes.onnx_bert import BertGraph
+def _exported(encoder: TextEncoder, folder: Path) -> bool:
+    """Write tokenizer and graph; False when this model cannot do without torch."""
+    from indexes.onnx_export import export_graph
 
-    parts = bert_parts(load_modules(encoder.model.folder))
-    if parts is None:
+    model = encoder.model
+    own = getattr(model.tokenizer, "backend_tokenizer", None)
+    if own is None:
         return False
-    weights = {name: value.numpy() for name, value in parts.weights.items()}
-    graph = BertGraph(weights, layers=parts.layers, heads=parts.heads, epsilon=parts.epsilon)
-    path.write_bytes(graph.build(pooling=parts.pooling, positions=parts.positions().numpy()))
+    tokenizer: Any = Tokenizer.from_str(own.to_str())
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(model.max_tokens, direction=model.tokenizer.truncation_side)
+    if not export_graph(model.folder, tokenizer, model.query_prompt, folder / GRAPH):
+        return False
+    tokenizer.save(str(folder / TOKENIZER))
     return True
-
-
-def _session(path: Path, threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
