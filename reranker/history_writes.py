@@ -103,7 +103,10 @@ class Write:
         return found
 
     def merge(self, session: str, user: str) -> int:
-        """Give a session to a user, whatever its events say later."""
+        """Give a session that is nobody's to a user, whatever its events say later."""
+        owner, _ = self._owner(self._shopper(False, session))
+        if owner is not None:
+            return 0
         return self._own(session, self._shopper(True, user), _MERGED_BY_HAND)
 
     def _own(self, session: str, user: int, since: float) -> int:

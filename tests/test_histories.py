@@ -87,7 +87,10 @@ def test_merge_by_hand_and_the_first_user_stays(store: Store) -> None:
     store.append([view(1, "a", session="s")])
     assert store.merge("s", "u") == 1
     assert store.merge("s", "u") == store.merge("s", "v") == 0
+    store.append([view(0, "b", user="v", session="s"), view(2, "c", user="w", session="r")])
     assert items(store.recent("u")) == ["a"]
+    assert store.merge("r", "u") == 0  # it is w's, whose history nobody else gets
+    assert items(store.recent(session="r")) == ["c"]
 
 
 def test_export_and_stream_carry_whose_events_they_are(store: Store) -> None:
@@ -286,8 +289,8 @@ def test_any_sequence_of_calls(tmp_path: Path) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=15,
-            stateful_step_count=25,
+            max_examples=40,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
