@@ -17,6 +17,7 @@ from indexes.workspace import Settings, Workspace
 from reranker.evaluation import EvaluationSettings
 from reranker.events import EventSettings, HistorySettings
 from reranker.state import RankingSettings
+from reranker.train_settings import TrainSettings
 from service.limits import LimitSettings
 from service.reload import ReloadSettings
 from service.serve import ServeSettings
@@ -29,6 +30,7 @@ SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "ranking": RankingSettings,
     "events": EventSettings,
     "history": HistorySettings,
+    "train": TrainSettings,
     "evaluation": EvaluationSettings,
     "serve": ServeSettings,
     "limits": LimitSettings,

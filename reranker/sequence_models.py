@@ -1,0 +1,173 @@
+"""sequence_models.py: a batch of sequences -> user vectors, in the space of item vectors.
+
+An item's vector is its text part (the whitened text vector through a small adaptor) beside its id
+part (learned, for items seen in training). A user vector's inner product with it is the affinity.
+A new item has no id part, and is compared by its text from its first minute.
+"""
+
+from typing import Final, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+
+from indexes.errors import Failure
+from reranker.attention import Layout, TransformerEncoder
+from reranker.recurrent import RecurrentEncoder
+from reranker.sequence_batches import BUCKETS, Batch
+from reranker.train_settings import TrainSettings
+
+_START: Final = 0.02  # standard deviation of what is learned, at the beginning
+_TEXT_SCALE: Final = 0.16  # brings texts, of length 1, to the size that id vectors begin with
+Vectors = npt.NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """What the three encoders share: packed events (p, width) -> states (p, width), causal."""
+
+    def __call__(self, events: torch.Tensor, layout: Layout, /) -> torch.Tensor: ...
+
+
+class Items:
+    """What a model knows of a catalogue: which row has which learned id, and the rows' texts.
+
+    ids (n,): 1.. for items seen in training, 0 for all others. texts (n, d): whitened; None where
+    there is no index. queries (q, d): whitened vectors of search texts.
+    """
+
+    def __init__(
+        self, ids: torch.Tensor, texts: torch.Tensor | None, queries: torch.Tensor | None = None
+    ) -> None:
+        self.ids = ids
+        self.texts = None
+        if texts is not None:
+            nothing = texts.new_zeros(1, texts.shape[1])
+            found = [texts] if queries is None else [texts, queries]
+            self.texts = torch.cat([*found, nothing])  # the last row: neither item nor query
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device) -> "Items":
+        moved = Items(self.ids.to(device), None)
+        moved.texts = None if self.texts is None else self.texts.to(device)
+        return moved
+
+    def text_places(self, batch: Batch) -> torch.Tensor:
+        """Row of `texts` for each event: its item's, else its query's, else the last."""
+        assert self.texts is not None
+        neither = len(self.texts) - 1
+        query = torch.where(batch.queries >= 0, len(self) + batch.queries, neither)
+        return torch.where(batch.items >= 0, batch.items, query)
+
+
+class SequenceModel(nn.Module):
+    """Event inputs, one of three encoders, and user vectors from its states."""
+
+    def __init__(
+        self, settings: TrainSettings, known_items: int, text_width: int, types: int
+    ) -> None:
+        super().__init__()
+        width = settings.width
+        self.id_dropout = settings.id_dropout if text_width else 0.0
+        self.dropout = settings.dropout
+        self.item_ids = nn.Embedding(known_items + 1, width, padding_idx=0)
+        self.types = nn.Embedding(types, width)
+        self.gaps = nn.Embedding(BUCKETS, width)
+        self.ages = nn.Embedding(BUCKETS, width)
+        self.text_width = text_width
+        if text_width:
+            self.adaptor = nn.Linear(text_width, width, bias=False)
+            self.read_text = nn.Linear(width, width, bias=False)
+            self.foresee_text = nn.Linear(width, width)
+        self.encoder: Encoder = _encoder(settings)
+        self.apply(_begin)
+        if text_width:
+            nn.init.orthogonal_(self.adaptor.weight)
+            nn.init.eye_(self.read_text.weight)
+
+    @property
+    def dimensions(self) -> int:
+        """Length of user and item vectors."""
+        return self.item_ids.embedding_dim * (2 if self.text_width else 1)
+
+    def kept_ids(self) -> torch.Tensor:
+        """Learned id vectors by id, some left out while training: such items are as new ones."""
+        vectors = self.item_ids.weight
+        if not (self.training and self.id_dropout):
+            return vectors
+        kept = torch.rand(len(vectors), 1, device=vectors.device) >= self.id_dropout
+        return vectors * kept
+
+    def text_part(self, texts: torch.Tensor) -> torch.Tensor:
+        """Whitened text vectors (n, d) -> text parts (n, width) of length 1, or 0 for no text."""
+        return functional.normalize(self.adaptor(texts), dim=1)
+
+    def forward(self, batch: Batch, items: Items, ids: torch.Tensor | None = None) -> torch.Tensor:
+        """User vectors (p, dimensions) after each event of the batch; ids: kept_ids()."""
+        known = self.kept_ids() if ids is None else ids
+        states: torch.Tensor = self.states(batch, items, known) + self.ages(batch.ages)
+        if not self.text_width:
+            return states
+        return torch.cat([self.foresee_text(states), states], dim=1)
+
+    def states(self, batch: Batch, items: Items, ids: torch.Tensor) -> torch.Tensor:
+        """What the encoder makes of each event and all before it (p, width)."""
+        numbers = torch.where(batch.items >= 0, items.ids[batch.items.clamp(min=0)], 0)
+        events = ids[numbers] + self.types(batch.types) + self.gaps(batch.gaps)
+        if items.texts is not None:
+            texts = items.texts[items.text_places(batch)]
+            events = events + self.read_text(self.text_part(texts)) * _TEXT_SCALE
+        events = functional.dropout(events, self.dropout, self.training)
+        return self.encoder(events, Layout(batch.lengths))
+
+    def item_vectors(
+        self, items: Items, rows: torch.Tensor, ids: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Item vectors (n, dimensions) of catalogue rows (n,).
+
+        Id parts count from their mean, which no softmax sees: an item without one is an average
+        one, neither last nor first.
+        """
+        vectors = self.kept_ids() if ids is None else ids
+        numbers = items.ids[rows]
+        centred = vectors - self.item_ids.weight[1:].mean(dim=0)
+        part = torch.where(numbers[:, None] > 0, centred[numbers], 0.0)
+        if items.texts is None:
+            return part
+        return torch.cat([self.text_part(items.texts[rows]), part], dim=1)
+
+
+def _encoder(settings: TrainSettings) -> Encoder:
+    if settings.encoder != "transformer":
+        return RecurrentEncoder(settings.encoder, settings.width, settings.dropout)
+    if settings.width % settings.heads:
+        raise Failure(
+            f"train.heads is {settings.heads}, which does not divide train.width "
+            f"({settings.width}).",
+            field="train.heads",
+            hint="Set a divisor, such as 1 or 2.",
+        )
+    return TransformerEncoder(
+        settings.width, settings.blocks, settings.heads, settings.length, settings.dropout
+    )
+
+
+def _begin(part: nn.Module) -> None:
+    """Small normal numbers for tables and layers; recurrent layers keep torch's own."""
+    if isinstance(part, nn.Embedding):
+        nn.init.normal_(part.weight, std=_START)
+        if part.padding_idx is not None:
+            with torch.no_grad():
+                part.weight[part.padding_idx].zero_()
+    elif isinstance(part, nn.Linear):
+        nn.init.xavier_normal_(part.weight)
+        if part.bias is not None:
+            nn.init.zeros_(part.bias)
+
+
+def numbers(tensor: torch.Tensor) -> Vectors:
+    """As numpy, float32."""
+    return cast(Vectors, tensor.detach().float().cpu().numpy())
