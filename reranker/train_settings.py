@@ -68,3 +68,4 @@ class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ] = "auto"
     seed: Annotated[int, msgspec.Meta(ge=0, description="Of everything that is drawn.")] = 1
+    keep: Annotated[int, msgspec.Meta(ge=1, description="Model versions kept.")] = 5

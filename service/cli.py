@@ -37,6 +37,9 @@ class Commands(Menu):
         "events": Entry(
             "reranker.event_commands:events_commands", "Begin", "Import what shoppers did."
         ),
+        "train": Entry(
+            "reranker.train_command:train_command", "Begin", "Learn from what shoppers did."
+        ),
         "evaluate": Entry(
             "reranker.evaluate_command:evaluate_command",
             "Measure",

@@ -1,0 +1,168 @@
+"""model_store.py: a trained model <-> a published version of it: safetensors and JSON, no more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file, save_file
+
+from indexes.errors import Failure
+from indexes.item_index import ItemIndex
+from indexes.versions import Version, VersionStore
+from indexes.workspace import Workspace
+from reranker.events import HistoryEvent
+from reranker.model_catalogue import encoded_queries
+from reranker.sequence_batches import Cases
+from reranker.sequence_models import Items, SequenceModel, numbers
+from reranker.sequences import sequences_of
+from reranker.train_settings import TrainSettings
+from reranker.training import Trained
+from reranker.training_data import Catalogue, TrainingData, items_of
+from reranker.user_vectors import item_vectors, user_vectors
+from reranker.whitening import Whitening
+
+Vectors = npt.NDArray[np.float32]
+WEIGHTS: Final = "model.safetensors"
+CARD: Final = "model.json"
+_WHITE: Final = "whitening."
+_MEND: Final = "Train it again with `reranker train`."
+
+
+class ModelMismatch(Failure):
+    """The model was trained on item vectors of another text encoder than the index now has."""
+
+    code = "model_mismatch"
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed to build the model again around its weights."""
+
+    format: int = 1
+    settings: dict[str, Any]
+    text_width: int
+    weights: dict[str, float]  # event types with their weights, in the model's order
+    item_ids: list[str]  # seen in training: ids 1, 2, ... of the model
+
+
+@dataclass(frozen=True, eq=False)
+class PublishedModel:
+    """One model version, fitted to the rows of one index."""
+
+    version: str
+    about: dict[str, Any]
+    model: SequenceModel
+    settings: TrainSettings
+    items: Items
+    weights: dict[str, float]
+    whitening: Whitening
+    index: ItemIndex
+
+    def user_vectors(self, histories: Sequence[tuple[Sequence[HistoryEvent], float]]) -> Vectors:
+        """A vector (n, d) for each history and time of the request; 0 for an empty history."""
+        named = [(str(who), event) for who, (events, _) in enumerate(histories) for event in events]
+        sequences = sequences_of(named, self.weights)
+        queries = encoded_queries(self.index, sequences, self.whitening)
+        sequences = sequences.with_rows(self.index.rows(sequences.item_ids))
+        who = np.array([int(name) for name in sequences.shoppers], np.int64)
+        now = np.array([time for _, time in histories], np.float64)
+        nothing = np.zeros(len(who), np.int64)
+        cases = Cases(np.arange(len(who)), sequences.at[1:], now[who], nothing)
+        items = self.items
+        if queries is not None:
+            items = items.with_queries(torch.from_numpy(queries))
+        found = np.zeros((len(histories), self.model.dimensions), np.float32)
+        length = self.settings.length
+        found[who] = user_vectors(self.model, items, sequences, cases, length)
+        return found
+
+    def item_vectors(self) -> Vectors:
+        """Every item's vector (items, d), by row of the index."""
+        return item_vectors(self.model, self.items)
+
+
+def model_store(workspace: Workspace) -> VersionStore:
+    """The model versions of a home."""
+    return VersionStore(workspace.home / "model", mend=_MEND)
+
+
+def publish_model(
+    store: VersionStore,
+    trained: Trained,
+    data: TrainingData,
+    whitening: Whitening,
+    weights: dict[str, float],
+    settings: TrainSettings,
+    about: dict[str, Any],
+) -> Version:
+    """Write a trained model as a new version and serve it."""
+    tensors = {name: value.cpu() for name, value in trained.model.state_dict().items()}
+    tensors[_WHITE + "mean"] = torch.from_numpy(whitening.mean)
+    tensors[_WHITE + "matrix"] = torch.from_numpy(whitening.matrix)
+    card = Card(
+        settings=msgspec.to_builtins(settings),
+        text_width=trained.model.text_width,
+        weights=weights,
+        item_ids=[data.catalogue.ids[row] for row in data.seen],
+    )
+    with store.stage() as staged:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, staged / WEIGHTS)
+        (staged / CARD).write_bytes(msgspec.json.encode(card))
+        version = store.publish(staged, about)
+    store.prune(settings.keep)
+    return version
+
+
+def load_model(workspace: Workspace, index: ItemIndex) -> PublishedModel | None:
+    """The served model; None before the first one, ModelMismatch where it fits another index."""
+    store = model_store(workspace)
+    version = store.current()
+    if version is None:
+        return None
+    check_fits(version, index)
+    store.ensure_verified(version)
+    return _opened(version, index)
+
+
+def check_fits(version: Version, index: ItemIndex) -> None:
+    """ModelMismatch unless the index's vectors are those that the model learned to read."""
+    trained_on = version.about.get("fingerprint")
+    if trained_on != index.fingerprint:
+        raise ModelMismatch(
+            f"Model {version.id} was trained on item vectors of {trained_on}, "
+            f"index {index.version} has those of {index.fingerprint}.",
+            hint=f"{_MEND[:-1]}, or `reranker index rollback` to the index that it knows.",
+        )
+
+
+def _opened(version: Version, index: ItemIndex) -> PublishedModel:
+    card, tensors = _read(version.folder)
+    settings = msgspec.convert(card.settings, TrainSettings)
+    white = {name: numbers(tensors.pop(_WHITE + name)) for name in ("mean", "matrix")}
+    model = SequenceModel(settings, len(card.item_ids), card.text_width, len(card.weights))
+    model.load_state_dict(tensors)
+    whitening = Whitening(**white)
+    rows = index.rows(card.item_ids)
+    ids = np.zeros(len(index), np.int64)
+    there = rows >= 0  # an item may have left the index since
+    ids[rows[there]] = 1 + np.flatnonzero(there)
+    texts = whitening(index.vectors(np.arange(len(index), dtype=np.int64)))
+    return PublishedModel(
+        version=version.id,
+        about=version.about,
+        model=model.eval(),
+        settings=settings,
+        items=items_of(Catalogue([], texts), ids),
+        weights=card.weights,
+        whitening=whitening,
+        index=index,
+    )
+
+
+def _read(folder: Path) -> tuple[Card, dict[str, torch.Tensor]]:
+    card = msgspec.json.decode((folder / CARD).read_bytes(), type=Card)
+    return card, load_file(folder / WEIGHTS)

@@ -1,0 +1,163 @@
+"""`reranker train`: imported events become a published model that fits its index."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from conftest import copy_home
+
+from indexes.item_index import ItemIndex
+from indexes.versions import Version, VersionStore
+from indexes.workspace import Workspace
+from reranker.events import HistoryEvent
+from reranker.histories import open_histories
+from reranker.model_store import ModelMismatch, check_fits, load_model, model_store
+from reranker.training import Training
+from service.cli import run
+from service.settings import load_workspace
+
+SETTINGS = """[train]
+width = 16
+epochs = 4
+learning_rate = 0.02
+batch_users = 16
+precision = "float32"
+keep = 2
+"""
+
+
+def walk(shopper: int) -> list[HistoryEvent]:
+    """Five items in the order of their ids, with a search among them."""
+    events = [
+        HistoryEvent(
+            type="view", item=f"{(shopper + step) % 20}", time=1e9 + 60.0 * step, user=f"{shopper}"
+        )
+        for step in range(5)
+    ]
+    events.insert(2, HistoryEvent(type="search", query="lamp", time=1e9 + 70, user=f"{shopper}"))
+    return events
+
+
+@pytest.fixture(scope="module")
+def trained_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = copy_home(shop_home, tmp_path_factory.mktemp("trained") / "home")
+    (home / "settings.toml").write_text(SETTINGS)
+    histories = open_histories(Workspace(home))
+    for shopper in range(40):
+        histories.append(walk(shopper))
+    histories.close()
+    assert run(["--home", str(home), "train"]) == 0
+    return home
+
+
+@pytest.fixture
+def home(trained_home: Path, tmp_path: Path) -> Path:
+    return copy_home(trained_home, tmp_path / "home")
+
+
+def index_of(home: Path) -> ItemIndex:
+    version = VersionStore(home / "index").current()
+    assert version
+    return ItemIndex(version)
+
+
+def workspace_of(home: Path) -> Workspace:
+    return load_workspace(home, None, {})
+
+
+def answer_of(home: Path, capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run(["--home", str(home), "train", *args, "--json"]) == 0
+    found: dict[str, Any] = msgspec.json.decode(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+def test_a_version_is_published_with_what_it_was_made_of(home: Path) -> None:
+    store = model_store(workspace_of(home))
+    version = store.current()
+    assert version is not None and store.verify(version) == []
+    names = sorted(path.name for path in version.folder.iterdir())
+    assert names == ["manifest.json", "model.json", "model.safetensors"]
+    index = index_of(home)
+    about = version.about
+    assert (about["fingerprint"], about["index"]) == (index.fingerprint, index.version)
+    assert (about["encoder"], about["shoppers"], about["events"]) == ("transformer", 40, 240)
+    assert (about["items"], about["known_items"], about["seed"]) == (60, 20, 1)
+
+
+def test_a_loaded_model_gives_what_the_trained_one_gave(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Training] = []
+    whole_run = Training.run
+    monkeypatch.setattr(Training, "run", lambda self: (kept.append(self), whole_run(self))[1])
+    assert run(["--home", str(home), "train", "--encoder", "gru"]) == 0
+    from reranker.user_vectors import item_vectors
+
+    found = load_model(workspace_of(home), index_of(home))
+    assert found is not None and found.settings.encoder == "gru"
+    expected = item_vectors(kept[0].model, kept[0].items)
+    np.testing.assert_array_equal(found.item_vectors(), expected)
+
+
+def test_user_vectors_come_from_events_searches_and_the_time(home: Path) -> None:
+    found = load_model(workspace_of(home), index_of(home))
+    assert found is not None
+    events = walk(3)
+    now = 1e9 + 400
+    histories = [(events, now), ([], now), (events[:3], now), (events, now + 1e6)]
+    together = found.user_vectors(histories)
+    assert together.shape == (4, 32) and not together[1].any()
+    alone = np.concatenate([found.user_vectors([one]) for one in histories])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    without_search = [event for event in events if event.type != "search"]
+    assert not np.allclose(found.user_vectors([(without_search, now)]), together[0])
+    unknown = [HistoryEvent(type="view", item="nowhere", time=1.0)]
+    assert np.isfinite(found.user_vectors([(unknown, 2.0)])).all()
+
+
+def test_a_model_of_another_index_is_refused_by_name(home: Path) -> None:
+    index = index_of(home)
+    version = model_store(workspace_of(home)).current()
+    assert version is not None and version.manifest is not None
+    check_fits(version, index)
+    about = version.about | {"fingerprint": "other-encoder"}
+    other = msgspec.structs.replace(version.manifest, about=about)
+    with pytest.raises(ModelMismatch, match=r"other-encoder.*reranker train"):
+        check_fits(Version(version.id, version.folder, other), index)
+
+
+def test_every_epoch_is_in_the_log_and_nothing_names_a_shopper(trained_home: Path) -> None:
+    work = trained_home / "model" / "work"
+    lines = (work / "training.jsonl").read_bytes().splitlines()
+    epochs = [msgspec.json.decode(line) for line in lines]
+    assert [one["epoch"] for one in epochs] == [1, 2, 3, 4]
+    assert {"loss", "ndcg@10", "hit@10", "best", "seconds"} <= set(epochs[0])
+    assert not list(work.glob("*.safetensors"))  # done: nothing to go on with
+
+
+def test_minutes_and_encoder_on_the_command_line(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = answer_of(home, capsys, "--minutes", "0.0001", "--encoder", "lstm")
+    assert (answer["stopped"], answer["encoder"]) == ("minutes", "lstm")
+    assert answer["best_epoch"] == 1
+    again = answer_of(home, capsys, "--minutes", "5", "--encoder", "lstm")
+    assert (again["stopped"], again["epochs"]) == ("epochs", 4)
+
+
+def test_only_so_many_versions_are_kept(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        answer_of(home, capsys, "--encoder", "gru", "--minutes", "0.0001")
+    assert len(model_store(workspace_of(home)).versions()) == 2
+
+
+def test_without_events_or_index_the_next_command_is_named(
+    own_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--home", str(own_home), "train"]) == 1
+    assert "reranker events import" in capsys.readouterr().err
+    assert run(["--home", str(tmp_path / "empty"), "train"]) == 1
+    assert "reranker rebuild" in capsys.readouterr().err
