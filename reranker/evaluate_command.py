@@ -16,6 +16,7 @@ from reranker.evaluation_report import report
 from reranker.judged_requests import BadLines, read_requests
 from reranker.judgments import Judgments, read_judgments
 from reranker.metrics import DEFAULT_METRICS, measures
+from reranker.next_item_command import next_item_command
 from reranker.query_results import QueryResult
 from reranker.requests import JudgedRequest
 from reranker.state import load_state
@@ -62,6 +63,9 @@ def evaluate_command(context: click.Context, /, source: Path | None, **options: 
     if source is None:
         raise click.UsageError("Missing option '--requests'.")
     _evaluate(context.obj, source, **options)
+
+
+evaluate_command.add_command(next_item_command)
 
 
 def _evaluate(

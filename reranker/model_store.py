@@ -95,7 +95,6 @@ def publish_model(
     trained: Trained,
     data: TrainingData,
     whitening: Whitening,
-    weights: dict[str, float],
     settings: TrainSettings,
     about: dict[str, Any],
 ) -> Version:
@@ -106,7 +105,7 @@ def publish_model(
     card = Card(
         settings=msgspec.to_builtins(settings),
         text_width=trained.model.text_width,
-        weights=weights,
+        weights=data.sequences.weights,
         item_ids=[data.catalogue.ids[row] for row in data.seen],
     )
     with store.stage() as staged:

@@ -36,8 +36,7 @@ class Sequences:
     queries: Ints  # number in query_texts
     types: Ints  # number in type_names
     times: Floats
-    type_names: tuple[str, ...]
-    wanted: tuple[bool, ...]  # for each type, whether its items are what should be foreseen
+    weights: dict[str, float]  # by type, in the order of their numbers
 
     def __len__(self) -> int:
         return len(self.shoppers)
@@ -49,9 +48,9 @@ class Sequences:
 
     @property
     def targets(self) -> Ints:
-        """Positions of the events whose item should be foreseen, in order."""
-        wanted = np.array(self.wanted)[self.types] & (self.items != NONE)
-        return np.flatnonzero(wanted)
+        """Positions of the events whose item should be foreseen: of a type that counts above 0."""
+        wanted = np.array([weight > 0 for weight in self.weights.values()])
+        return np.flatnonzero(wanted[self.types] & (self.items != NONE))
 
     def with_rows(self, rows: Ints) -> "Sequences":
         """The same with items as rows of a catalogue: rows (items,), NONE where it lacks one."""
@@ -83,7 +82,7 @@ class SequenceBuilder:
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         self._types = {name: number for number, name in enumerate(weights)}
-        self._wanted = tuple(weight > 0 for weight in weights.values())
+        self._weights = dict(weights)
         self._shoppers: dict[str, int] = {}
         self._items: dict[str, int] = {}
         self._queries: dict[str, int] = {}
@@ -119,8 +118,7 @@ class SequenceBuilder:
             queries=queries[order],
             types=types[order],
             times=times[order],
-            type_names=tuple(self._types),
-            wanted=self._wanted,
+            weights=self._weights,
         )
 
 

@@ -79,8 +79,7 @@ def train(
     from reranker.training_data import training_data
 
     began = time.perf_counter()
-    weights, index = _weights(workspace), _index(workspace)
-    sequences = _imported(workspace, weights)
+    index, sequences = published_index(workspace), imported_sequences(workspace)
     catalogue, sequences, whitening = index_catalogue(index, sequences)
     data = training_data(sequences, catalogue, sequences.at[1:], settings)
     work = workspace.home / "model" / "work"
@@ -106,19 +105,14 @@ def train(
         "bfloat16": trained.bfloat16,
     }
     store = model_store(workspace)
-    version = publish_model(store, trained, data, whitening, weights, settings, about)
+    version = publish_model(store, trained, data, whitening, settings, about)
     if trained.stopped != "minutes":
         Checkpoint(work).remove()
     return {"version": version.id, **about, "seconds": round(time.perf_counter() - began, 1)}
 
 
-def _weights(workspace: Workspace) -> dict[str, float]:
-    from reranker.events import event_weights
-
-    return event_weights(workspace)
-
-
-def _index(workspace: Workspace) -> Any:
+def published_index(workspace: Workspace) -> Any:
+    """The served index; NoIndex before the first one."""
     from indexes.item_index import ItemIndex
     from indexes.versions import VersionStore
     from reranker.state import NoIndex
@@ -134,13 +128,15 @@ def _index(workspace: Workspace) -> Any:
     return ItemIndex(version)
 
 
-def _imported(workspace: Workspace, weights: dict[str, float]) -> Any:
+def imported_sequences(workspace: Workspace) -> Any:
+    """Every kept history; NoEvents where there is none."""
+    from reranker.events import event_weights
     from reranker.histories import open_histories
     from reranker.sequences import kept_events, sequences_of
 
     histories = open_histories(workspace)
     try:
-        sequences = sequences_of(kept_events(histories), weights)
+        sequences = sequences_of(kept_events(histories), event_weights(workspace))
     finally:
         histories.close()
     if not len(sequences):

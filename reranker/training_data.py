@@ -86,4 +86,4 @@ def new_model(data: TrainingData, settings: TrainSettings) -> SequenceModel:
     """A model at its beginning, the same for the same seed."""
     torch.manual_seed(settings.seed)
     text_width = 0 if data.catalogue.texts is None else data.catalogue.texts.shape[1]
-    return SequenceModel(settings, len(data.seen), text_width, len(data.sequences.type_names))
+    return SequenceModel(settings, len(data.seen), text_width, len(data.sequences.weights))
