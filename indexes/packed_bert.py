@@ -1,10 +1,9 @@
 """packed_bert.py: token ids of many texts -> vectors, in 8-bit arithmetic and without padding.
 
 Every linear layer multiplies 8-bit integers: weights scaled per output channel, tokens each by
-their own largest value, so no text's vector depends on its neighbours. The columns that a
-LayerNorm lets run high are evened out first, half into the weights (SmoothQuant); the few loudest
-columns of the widest layer stay in float32. Texts lie end to end, sorted by length; attention
-runs on each run of equal lengths at once, in bfloat16.
+their own largest value, so no text's vector depends on its neighbours. The few columns of an
+input that run far above the others would cost these their precision: they stay in float32.
+Texts lie end to end, sorted by length; attention runs on each run of equal lengths at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,116 +16,125 @@ from torch.nn.functional import layer_norm, normalize
 from indexes.bert_parts import BertParts
 
 Tensor = torch.Tensor
-Scale = Mapping[str, Tensor]  # the largest magnitude each column of a linear layer's input reached
+Reached = Mapping[str, Tensor]  # the largest magnitude in each column of a linear layer's input
 
-_EVENED: Final = {"attention.self.query": 0.65, "intermediate.dense": 0.5}  # measured, MiniLM
-_LOUD: Final = "output.dense"  # one column here reaches 20 times the others, at the ends of a text
-_LOUD_COLUMNS: Final = 4
-_LEVELS: Final = 127.0
+_INPUTS: Final = (
+    "attention.self.query",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
+_LOUD_COLUMNS: Final = 8
 _GELU_DEPTH: Final = 0.17  # GELU never goes below -0.17
 _TINY: Final = 1e-8
 
 
 def watched_inputs(parts: BertParts) -> list[str]:
-    """The linear layers whose inputs are treated by column: their maxima are to be measured."""
-    names = (*_EVENED, _LOUD)
-    return [f"encoder.layer.{layer}.{name}" for layer in range(parts.layers) for name in names]
+    """The linear layers for whose inputs we need to know how far each column reaches."""
+    return [f"encoder.layer.{layer}.{name}" for layer in range(parts.layers) for name in _INPUTS]
 
 
 class Int8Linear:
-    """A matrix (out, in) in 8 bits, laid out once for the processor's integer instructions."""
+    """A linear layer in 8 bits, laid out once for the processor's integer instructions."""
 
-    def __init__(self, matrix: Tensor, output: torch.dtype = torch.float32) -> None:
-        scale = matrix.abs().amax(1).clamp_(min=_TINY) / _LEVELS
-        rounded = (matrix / scale[:, None]).round().to(torch.int8)
+    def __init__(
+        self,
+        matrix: Tensor,
+        bias: Tensor,
+        reached: Tensor,
+        *,
+        depth: float = 0.0,
+        output: torch.dtype = torch.float32,
+    ) -> None:
+        """matrix (out, in); depth: how far below zero the inputs go, where that is little."""
+        self._loud = reached.topk(min(_LOUD_COLUMNS, len(reached) // 8)).indices
+        self._loud_weights = matrix[:, self._loud].T.to(output).contiguous()
+        matrix = matrix.index_fill(1, self._loud, 0.0)
+        self._scale = matrix.abs().amax(1).clamp_(min=_TINY) / 127
+        rounded = (matrix / self._scale[:, None]).round().to(torch.int8)
         self._packed = torch.ops.onednn.qlinear_prepack(rounded, [1024, matrix.shape[1]])
-        self._scale = scale / _LEVELS
-        # Tokens come as 0..255 for -128..127; this takes the shift of 128 out again.
-        self._shift = -128.0 * self._scale * rounded.sum(1)
-        self._zeros = torch.zeros(len(scale), dtype=torch.int32)
+        self._zeros = torch.zeros(len(matrix), dtype=torch.int32)
+        sums = self._scale * rounded.sum(1)
+        # Signed tokens come as 0..255 for -128..127: this takes the 128 out of the sums again.
+        self._shift = torch.zeros_like(sums) if depth else -128 * sums
+        self.bias = bias - depth * sums
+        self._depth, self._floor = depth, torch.full((matrix.shape[1],), -128.0)
         self._output = output
 
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """Products (t, out), each row still to be multiplied by its token's largest value."""
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Products (t, out), each row (t, 1) still to be multiplied by its step; then the bias."""
+        levels, step = self._one_sided(x) if self._depth else self._two_sided(x)
+        tokens = levels.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(128)
         product: Tensor = torch.ops.onednn.qlinear_pointwise(
             tokens, 1.0, 0, self._packed, self._scale, self._zeros, self._shift,
             1.0, 0, self._output, "none", [], "",
         )  # fmt: skip
-        return product
+        loud = (x[:, self._loud] / step).to(self._output)
+        return product.addmm_(loud, self._loud_weights), step
+
+    def _two_sided(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        levels = x.abs().index_fill_(1, self._loud, 0.0)
+        step = levels.amax(1, keepdim=True).clamp_(min=_TINY).div_(127)
+        torch.mul(x, 1 / step, out=levels)
+        return levels.index_fill_(1, self._loud, 0.0), step
+
+    def _one_sided(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Twice as fine, for inputs that hardly go below zero."""
+        levels = (x + self._depth).index_fill_(1, self._loud, 0.0)
+        step = levels.amax(1, keepdim=True).clamp_(min=_TINY).div_(255)
+        return torch.addcmul(self._floor, levels, 1 / step, out=levels), step
 
 
 class _Layer:
-    """One transformer layer. x comes in and goes out divided by the next linear's evening."""
+    """One transformer layer: tokens (t, d) in and out."""
 
     def __init__(
-        self, parts: BertParts, layer: int, highest: Scale, attention: torch.dtype
+        self, parts: BertParts, layer: int, reached: Reached, attention: torch.dtype
     ) -> None:
+        prefix = f"encoder.layer.{layer}."
         weights = {
-            name.removeprefix(f"encoder.layer.{layer}."): value
+            name.removeprefix(prefix): value
             for name, value in parts.weights.items()
-            if name.startswith(f"encoder.layer.{layer}.")
+            if name.startswith(prefix)
         }
-        self.heads, self.epsilon, width = parts.heads, parts.epsilon, parts.width
-        mix, grow = _mixing(weights, width, parts.heads), weights["intermediate.dense.weight"]
-        self.before = _evening(layer, "attention.self.query", mix, highest)
-        self.between = _evening(layer, "intermediate.dense", grow, highest)
-        self.mix = Int8Linear(mix * self.before, attention)
-        scale = (width // parts.heads) ** -0.5
-        self.query_bias = (weights["attention.self.query.bias"] * scale).to(attention)
-        self.join = Int8Linear(weights["attention.output.dense.weight"])
+        mixing, joining, growing, shrinking = (reached[prefix + name] for name in _INPUTS)
+        self.heads, self.epsilon = parts.heads, parts.epsilon
+        self.mix = Int8Linear(*_mixing(weights, parts), mixing, output=attention)
+        join, join_bias = _linear(weights, "attention.output.dense")
         # Attention weights sum to 1, so the values' bias passes through; the keys' has no effect.
-        self.join_bias = (
-            weights["attention.output.dense.bias"]
-            + weights["attention.output.dense.weight"] @ weights["attention.self.value.bias"]
-        )
-        self.grow = Int8Linear(grow * self.between)
-        self.grow_bias = weights["intermediate.dense.bias"]
-        shrink, reached = weights["output.dense.weight"], highest[f"encoder.layer.{layer}.{_LOUD}"]
-        self.loud = reached.topk(min(_LOUD_COLUMNS, len(reached))).indices
-        self.shrink_loud = shrink[:, self.loud].T.contiguous()
-        self.shrink = Int8Linear(shrink.index_fill(1, self.loud, 0.0))
-        self.shrink_bias = weights["output.dense.bias"]
-        self.middle_norm = _norm(weights, "attention.output.LayerNorm", self.between)
-        self.weights = weights
-        self.end_norm: tuple[Tensor, Tensor] = _norm(weights, "output.LayerNorm", torch.ones(width))
+        join_bias = join_bias + join @ weights["attention.self.value.bias"]
+        self.join = Int8Linear(join, join_bias, joining)
+        self.grow = Int8Linear(*_linear(weights, "intermediate.dense"), growing)
+        self.shrink = Int8Linear(*_linear(weights, "output.dense"), shrinking, depth=_GELU_DEPTH)
+        self.middle_norm = _linear(weights, "attention.output.LayerNorm")
+        self.end_norm = _linear(weights, "output.LayerNorm")
 
     def __call__(self, x: Tensor, runs: Sequence[tuple[int, int]], exact: bool) -> Tensor:
-        tokens, highest = _rounded(x)
-        mixed = self.mix(tokens)
-        seen = self._attention(mixed, highest.to(mixed.dtype), runs, exact)
-        tokens, highest = _rounded(seen)
-        x = torch.addcmul(self.join_bias, x, self.before)
-        x.addcmul_(self.join(tokens), highest)
+        mixed, step = self.mix(x)
+        seen, step = self.join(self._attention(mixed, step.to(mixed.dtype), runs, exact))
+        x = torch.add(x, self.join.bias).addcmul_(seen, step)
         x = layer_norm(x, x.shape[1:], *self.middle_norm, self.epsilon)
-        x = self._widened(x)
+        wide, step = self.grow(x)
+        torch.addcmul(self.grow.bias, wide, step, out=wide)
+        torch.ops.aten.gelu_(wide)
+        narrow, step = self.shrink(wide)
+        x = torch.add(x, self.shrink.bias).addcmul_(narrow, step)
         return layer_norm(x, x.shape[1:], *self.end_norm, self.epsilon)
 
-    def _widened(self, x: Tensor) -> Tensor:
-        """x plus what the wide layer makes of it."""
-        tokens, highest = _rounded(x)
-        wide = self.grow(tokens)
-        torch.addcmul(self.grow_bias, wide, highest, out=wide)
-        torch.ops.aten.gelu_(wide)
-        loud = wide[:, self.loud]
-        wide.index_fill_(1, self.loud, 0.0)
-        tokens, highest = _rounded(wide, wide.amax(1, keepdim=True).clamp_(min=_GELU_DEPTH))
-        x = torch.addcmul(self.shrink_bias, x, self.between)
-        return x.addmm_(loud, self.shrink_loud).addcmul_(self.shrink(tokens), highest)
-
     def _attention(
-        self, mixed: Tensor, highest: Tensor, runs: Sequence[tuple[int, int]], exact: bool
+        self, mixed: Tensor, step: Tensor, runs: Sequence[tuple[int, int]], exact: bool
     ) -> Tensor:
         """What each token sees (t, d), from queries, keys and values (t, 3d) side by side."""
         width = mixed.shape[1] // 3
         size = width // self.heads
         seen = torch.empty(len(mixed), width)
-        bias = self.query_bias.view(1, self.heads, 1, size)
+        bias = self.mix.bias[:width].to(mixed.dtype).view(1, self.heads, 1, size)
         start = 0
         for texts, length in runs:
             end = start + texts * length
             shape = (texts, self.heads, length, size)
             parts = mixed[start:end].view(texts, length, 3, self.heads, size).permute(2, 0, 3, 1, 4)
-            by = highest[start:end].view(texts, 1, length, 1)
+            by = step[start:end].view(texts, 1, length, 1)
             query, key = mixed.new_empty(2, *shape).unbind()
             torch.addcmul(bias, parts[0], by, out=query)
             torch.mul(parts[1], by, out=key)
@@ -147,14 +155,12 @@ class _Layer:
 class PackedBert:
     """A BERT-family encoder with mean or first-token pooling; returns unit vectors (n, d)."""
 
-    def __init__(self, parts: BertParts, highest: Scale, bfloat16: bool) -> None:
+    def __init__(self, parts: BertParts, reached: Reached, bfloat16: bool) -> None:
         attention = torch.bfloat16 if bfloat16 else torch.float32
         self._words = parts.weights["embeddings.word_embeddings.weight"]
         self._positions = parts.positions()
-        self._layers = [_Layer(parts, layer, highest, attention) for layer in range(parts.layers)]
-        for layer, following in zip(self._layers, self._layers[1:], strict=False):
-            layer.end_norm = _norm(layer.weights, "output.LayerNorm", following.before)
-        self._norm = _norm(parts.weights, "embeddings.LayerNorm", self._layers[0].before)
+        self._norm = _linear(parts.weights, "embeddings.LayerNorm")
+        self._layers = [_Layer(parts, layer, reached, attention) for layer in range(parts.layers)]
         self._epsilon, self._mean = parts.epsilon, parts.pooling == "mean"
 
     def __call__(self, rows: Sequence[Sequence[int]]) -> Tensor:
@@ -178,29 +184,15 @@ class PackedBert:
         return normalize(torch.cat(pooled))
 
 
-def _mixing(weights: Mapping[str, Tensor], width: int, heads: int) -> Tensor:
+def _linear(weights: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
+    return weights[f"{name}.weight"], weights[f"{name}.bias"]
+
+
+def _mixing(weights: Mapping[str, Tensor], parts: BertParts) -> tuple[Tensor, Tensor]:
     """Queries, keys and values as one matrix (3d, d); the queries' 1/sqrt(head size) is in it."""
     query, key, value = (
-        weights[f"attention.self.{name}.weight"] for name in ("query", "key", "value")
+        _linear(weights, f"attention.self.{name}") for name in ("query", "key", "value")
     )
-    return torch.cat([query * (width // heads) ** -0.5, key, value])
-
-
-def _evening(layer: int, name: str, matrix: Tensor, highest: Scale) -> Tensor:
-    """What each input column is divided by, its weights multiplied by."""
-    share = _EVENED[name]
-    inputs = highest[f"encoder.layer.{layer}.{name}"].clamp(min=1e-3)
-    evening = inputs**share / matrix.abs().amax(0).clamp(min=1e-4) ** (1 - share)
-    return evening / evening.median()
-
-
-def _norm(weights: Mapping[str, Tensor], name: str, evening: Tensor) -> tuple[Tensor, Tensor]:
-    return weights[f"{name}.weight"] / evening, weights[f"{name}.bias"] / evening
-
-
-def _rounded(x: Tensor, highest: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Tokens (t, d) as 0..255, the fast kernels' input, and their largest magnitudes (t, 1)."""
-    if highest is None:
-        highest = x.abs().amax(1, keepdim=True).clamp_(min=_TINY)
-    levels = torch.mul(x, _LEVELS / highest).round_().to(torch.int8)
-    return levels.view(torch.uint8).bitwise_xor_(128), highest
+    scale = (parts.width // parts.heads) ** -0.5
+    matrix = torch.cat([query[0] * scale, key[0], value[0]])
+    return matrix, torch.cat([query[1] * scale, key[1], value[1]])
