@@ -58,14 +58,14 @@ def next_item_loss(
     denominator: Denominator,
 ) -> torch.Tensor:
     """Mean loss of the events of a batch; targets (p,) are catalogue rows."""
-    ids = model.kept_ids()
-    users = model(batch, items, ids)  # (p, d)
-    logits = users @ model.item_vectors(items, denominator.rows, ids).T  # (p, k)
+    known = model.known_ids()
+    users = model(batch, items, known)  # (p, d)
+    logits = users @ model.item_vectors(items, denominator.rows, known).T  # (p, k)
     if denominator.log_expected is None:
         place = torch.full((len(items),), -1, device=targets.device)
         place[denominator.rows] = torch.arange(len(denominator.rows), device=targets.device)
         return functional.cross_entropy(logits, place[targets])
-    true = (users * model.item_vectors(items, targets, ids)).sum(dim=1, keepdim=True)
+    true = (users * model.item_vectors(items, targets, known)).sum(dim=1, keepdim=True)
     others = logits.float() - denominator.log_expected
     others = others.masked_fill(denominator.rows == targets[:, None], -torch.inf)
     both = torch.cat([true.float(), others], dim=1)

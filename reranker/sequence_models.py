@@ -98,29 +98,33 @@ class SequenceModel(nn.Module):
         """Length of user and item vectors."""
         return self.item_ids.embedding_dim * (2 if self.text_width else 1)
 
-    def kept_ids(self) -> torch.Tensor:
-        """Learned id vectors by id, some left out while training: such items are as new ones."""
+    def known_ids(self) -> torch.Tensor:
+        """1 by id (k, 1); 0 for no id, and for some left out while training, as new items are."""
         vectors = self.item_ids.weight
-        if not (self.training and self.id_dropout):
-            return vectors
-        kept = torch.rand(len(vectors), 1, device=vectors.device) >= self.id_dropout
-        return vectors * kept
+        known = torch.ones(len(vectors), 1, device=vectors.device)
+        if self.training and self.id_dropout:
+            known = (torch.rand_like(known) >= self.id_dropout).to(known.dtype)
+        known[0] = 0
+        return known
 
     def text_part(self, texts: torch.Tensor) -> torch.Tensor:
         """Whitened text vectors (n, d) -> text parts (n, width) of length 1, or 0 for no text."""
         return functional.normalize(self.adaptor(texts), dim=1)
 
-    def forward(self, batch: Batch, items: Items, ids: torch.Tensor | None = None) -> torch.Tensor:
-        """User vectors (p, dimensions) after each event of the batch; ids: kept_ids()."""
-        known = self.kept_ids() if ids is None else ids
+    def forward(
+        self, batch: Batch, items: Items, known: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """User vectors (p, dimensions) after each event of the batch; known: known_ids()."""
+        known = self.known_ids() if known is None else known
         states: torch.Tensor = self.states(batch, items, known) + self.ages(batch.ages)
         if not self.text_width:
             return states
         return torch.cat([self.foresee_text(states), states], dim=1)
 
-    def states(self, batch: Batch, items: Items, ids: torch.Tensor) -> torch.Tensor:
+    def states(self, batch: Batch, items: Items, known: torch.Tensor) -> torch.Tensor:
         """What the encoder makes of each event and all before it (p, width)."""
         numbers = torch.where(batch.items >= 0, items.ids[batch.items.clamp(min=0)], 0)
+        ids = self.item_ids.weight * known
         events = ids[numbers] + self.types(batch.types) + self.gaps(batch.gaps)
         if items.texts is not None:
             texts = items.texts[items.text_places(batch)]
@@ -129,17 +133,16 @@ class SequenceModel(nn.Module):
         return self.encoder(events, Layout(batch.lengths))
 
     def item_vectors(
-        self, items: Items, rows: torch.Tensor, ids: torch.Tensor | None = None
+        self, items: Items, rows: torch.Tensor, known: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Item vectors (n, dimensions) of catalogue rows (n,).
 
         Id parts count from their mean, which no softmax sees: an item without one is an average
         one, neither last nor first.
         """
-        vectors = self.kept_ids() if ids is None else ids
-        numbers = items.ids[rows]
-        centred = vectors - self.item_ids.weight[1:].mean(dim=0)
-        part = torch.where(numbers[:, None] > 0, centred[numbers], 0.0)
+        known = self.known_ids() if known is None else known
+        centred = (self.item_ids.weight - self.item_ids.weight[1:].mean(dim=0)) * known
+        part = centred[items.ids[rows]]
         if items.texts is None:
             return part
         return torch.cat([self.text_part(items.texts[rows]), part], dim=1)

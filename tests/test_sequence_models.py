@@ -81,6 +81,17 @@ def test_affinity_is_one_inner_product_of_text_part_and_id_part() -> None:
     assert (vectors[:CIRCLE, 16:].mean(dim=0).abs() < 1e-6).all()  # known items' parts are centred
 
 
+def test_an_item_left_out_while_training_is_as_a_new_one() -> None:
+    model, items, _ = random_model(tiny_settings(id_dropout=0.5))
+    every = torch.arange(len(items))
+    known = model.train().known_ids()
+    vectors = model.item_vectors(items, every, known)
+    left_out = (known[items.ids] == 0)[:, 0]
+    assert 2 < int(left_out.sum()) < len(items)
+    assert not vectors[left_out, 16:].any() and vectors[~left_out, 16:].any(dim=1).all()
+    assert model.eval().known_ids().sum() == CIRCLE
+
+
 def test_an_unknown_item_has_only_type_and_time_and_a_search_its_text() -> None:
     model, items, sequences = random_model(tiny_settings())
     batch = windows(sequences, [0])
