@@ -316,16 +316,16 @@ def test_wrong_usage_exits_2_and_another_file_can_add_a_command(home: Path) -> N
     assert run(home).exit_code == 2
     assert run(home, "--requests", "r", "--max-bad-share", "2").exit_code == 2
 
-    @click.command("next-item")
-    def next_item() -> None:
+    @click.command("another")
+    def another() -> None:
         click.echo("next")
 
-    evaluate_command.add_command(next_item)
+    evaluate_command.add_command(another)
     try:
-        assert run(home, "next-item").stdout == "next\n"
-        assert run(home, "--requests", "r", "next-item").exit_code == 2
+        assert run(home, "another").stdout == "next\n"
+        assert run(home, "--requests", "r", "another").exit_code == 2
     finally:
-        evaluate_command.commands.pop("next-item")
+        evaluate_command.commands.pop("another")
 
 
 def test_the_documented_way_to_trec_evals_numbers_is_true(home: Path, tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 """What settings do whose own section has no test that shows it; test_settings.py has the list."""
 
-from collections.abc import Iterator
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from conftest import small_shop, write_items
 
 from indexes.encoders import EncoderSettings, TextEncoder, load_encoder
@@ -60,17 +59,14 @@ def test_encoder_batch_tokens(plain: TextEncoder) -> None:
     assert batches(encoder(dtype="float32", batch_tokens=1)) > batches(plain)
 
 
-@pytest.fixture
-def threads_as_before() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-def test_encoder_threads(threads_as_before: None) -> None:
-    for threads in (2, 1):
-        encoder(threads=threads)
-        assert torch.get_num_threads() == threads
+@pytest.mark.parametrize("threads", [1, 2])
+def test_encoder_threads(threads: int) -> None:
+    most = 0
+    for _, _ in encoder(threads=threads, batch_tokens=1).encode_batches(TEXTS):
+        pools = [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
+        most = max(most, len(pools))
+    # One reads ahead; encoding takes none of its own when it is the only one.
+    assert most == 1 + (threads if threads > 1 else 0)
 
 
 def test_rebuild_keep(own_home: Path, tmp_path: Path) -> None:
