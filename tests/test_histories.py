@@ -303,7 +303,7 @@ from pathlib import Path
 from reranker.events import HistoryEvent, HistorySettings
 from reranker.history_store import SqliteHistories
 
-store = SqliteHistories(Path(sys.argv[1]), HistorySettings())
+store = SqliteHistories(Path(sys.argv[1]), HistorySettings(events_per_user=10**6))
 batch, number = int(sys.argv[3]), int(sys.argv[2])
 print("ready", flush=True)
 while True:
