@@ -13,6 +13,8 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from indexes.kept_memory import kept_memory
+
 Vectors = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.int64]
 Tokens = Sequence[Sequence[int]]
@@ -61,19 +63,19 @@ def encode_stream(
     def encode(batch: Batch) -> tuple[Positions, Vectors]:
         return batch.positions, forward.vectors(batch.texts, batch.tokens, prompt)
 
-    if threads <= 1:
-        yield from map(encode, batches)
-        return
     import torch
 
     workers = min(threads, _MOST_WORKERS)
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(workers, initializer=_share, initargs=(threads // workers,))
-    try:
-        yield from _in_order(pool, encode, batches, 2 * workers)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)
+    with kept_memory():
+        try:
+            if workers == 1:
+                torch.set_num_threads(1)
+                yield from map(encode, batches)
+            else:
+                yield from _in_order(workers, threads // workers, encode, batches)
+        finally:
+            torch.set_num_threads(before)
 
 
 def _share(threads: int) -> None:
@@ -83,19 +85,23 @@ def _share(threads: int) -> None:
 
 
 def _in_order(
-    pool: ThreadPoolExecutor,
+    workers: int,
+    share: int,
     encode: Callable[[Batch], tuple[Positions, Vectors]],
     batches: Iterator[Batch],
-    most: int,
 ) -> Iterator[tuple[Positions, Vectors]]:
-    """Results in the order of the batches, of which at most `most` wait at a time."""
+    """Results in the order of the batches, of which only a few wait at a time."""
     waiting: deque[Future[tuple[Positions, Vectors]]] = deque()
-    for batch in batches:
-        waiting.append(pool.submit(encode, batch))
-        if len(waiting) >= most:
+    pool = ThreadPoolExecutor(workers, initializer=_share, initargs=(share,))
+    try:
+        for batch in batches:
+            waiting.append(pool.submit(encode, batch))
+            if len(waiting) >= 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
             yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _batches(
