@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from reranker.dropout import dropout
+
 
 class Layout:
     """Where packed events (p,) stand in a padded block (windows, longest)."""
@@ -64,7 +66,7 @@ class Block(nn.Module):
         return layout.packed(mixed.transpose(1, 2).flatten(2))
 
     def _drop(self, values: torch.Tensor) -> torch.Tensor:
-        return functional.dropout(values, self.dropout, self.training)
+        return dropout(values, self.dropout, self.training)
 
 
 class TransformerEncoder(nn.Module):

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from reranker.sequence_batches import Batch
 from reranker.sequence_models import Items, SequenceModel
 from reranker.sequences import Ints
+from reranker.softmax_loss import softmax_loss
 
 _POPULAR = 0.75  # how far the frequent are drawn more often
 
@@ -60,11 +60,13 @@ def next_item_loss(
     """Mean loss of the events of a batch; targets (p,) are catalogue rows."""
     known = model.known_ids()
     users = model(batch, items, known)  # (p, d)
-    logits = users @ model.item_vectors(items, denominator.rows, known).T  # (p, k)
+    others_vectors = model.item_vectors(items, denominator.rows, known)  # (k, d)
     if denominator.log_expected is None:
         place = torch.full((len(items),), -1, device=targets.device)
         place[denominator.rows] = torch.arange(len(denominator.rows), device=targets.device)
-        return functional.cross_entropy(logits, place[targets])
+        bfloat16 = torch.is_autocast_enabled(users.device.type)
+        return softmax_loss(users.float(), others_vectors.float(), place[targets], bfloat16)
+    logits = users @ others_vectors.T  # (p, k)
     true = (users * model.item_vectors(items, targets, known)).sum(dim=1, keepdim=True)
     others = logits.float() - denominator.log_expected
     others = others.masked_fill(denominator.rows == targets[:, None], -torch.inf)

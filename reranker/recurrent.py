@@ -4,9 +4,9 @@ from typing import Final, cast
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from reranker.attention import Layout
+from reranker.dropout import dropout
 
 CELLS: Final[dict[str, type[nn.LSTM] | type[nn.GRU]]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -25,6 +25,6 @@ class RecurrentEncoder(nn.Module):
     def forward(self, events: torch.Tensor, layout: Layout) -> torch.Tensor:
         """Packed events (p, d) -> (p, d). Padding comes after a window, so it is never read."""
         states, _ = self.first(layout.padded(events))
-        states = functional.dropout(states, self.dropout, self.training)
+        states = dropout(states, self.dropout, self.training)
         states, _ = self.second(states)
         return cast(torch.Tensor, self.last(layout.packed(states)))

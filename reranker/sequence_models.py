@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from indexes.errors import Failure
 from reranker.attention import Layout, TransformerEncoder
+from reranker.dropout import dropout
 from reranker.recurrent import RecurrentEncoder
 from reranker.sequence_batches import BUCKETS, Batch
 from reranker.train_settings import TrainSettings
@@ -129,7 +130,7 @@ class SequenceModel(nn.Module):
         if items.texts is not None:
             texts = items.texts[items.text_places(batch)]
             events = events + self.read_text(self.text_part(texts)) * _TEXT_SCALE
-        events = functional.dropout(events, self.dropout, self.training)
+        events = dropout(events, self.dropout, self.training)
         return self.encoder(events, Layout(batch.lengths))
 
     def item_vectors(
