@@ -18,7 +18,7 @@ from indexes.item_ids import id_hash, save_ids
 from indexes.words import model_numbers, word_hash, words
 
 # Of what a version holds; raised when the same items would be written otherwise.
-FORMAT: Final = 1
+FORMAT: Final = 2
 UNKNOWN: Final = -1  # `available` of an item whose catalogue does not say
 _CODE_NAMES: Final = {"mpn", "model", "model_number", "part_number", "gtin", "ean", "upc", "isbn"}
 
@@ -26,6 +26,13 @@ _CODE_NAMES: Final = {"mpn", "model", "model_number", "part_number", "gtin", "ea
 def title_key(text: str) -> int:
     """Equal for two texts of the same words in the same order."""
     return id_hash(" ".join(words(text)))
+
+
+def category_paths(category: str) -> set[str]:
+    """Every level of "A > B > C" with those above it, folded: a, a > b, a > b > c."""
+    levels = [" ".join(words(level)) for level in category.split(">")]
+    levels = [level for level in levels if level]
+    return {" > ".join(levels[: depth + 1]) for depth in range(len(levels))}
 
 
 def _codes(item: Item) -> set[str]:
@@ -62,7 +69,9 @@ class ColumnsWriter:
         self._record_lengths, self._id_lengths = array("Q"), array("Q")
         self.id_hashes, self._title_keys = array("Q"), array("Q")
         self._price, self._updated, self._available = array("f"), array("d"), array("b")
-        self._title_words, self._brand_words, self._codes = (_RaggedWriter() for _ in range(3))
+        self._title_words, self._brand_words = _RaggedWriter(), _RaggedWriter()
+        self._codes, self._categories = _RaggedWriter(), _RaggedWriter()
+        self._brand_keys = array("Q")
         self._encode = msgspec.msgpack.Encoder()
 
     def add(self, item: Item, hashed_id: int) -> bytes:
@@ -79,6 +88,8 @@ class ColumnsWriter:
         self._title_words.add(set(title))
         self._brand_words.add(set(words(item.brand)))
         self._codes.add(_codes(item))
+        self._categories.add(category_paths(item.category))
+        self._brand_keys.append(title_key(item.brand) if item.brand else 0)
         self._price.append(np.nan if item.price is None else item.price)
         self._updated.append(np.nan if item.updated is None else item.updated)
         self._available.append(UNKNOWN if item.available is None else int(item.available))
@@ -105,6 +116,8 @@ class ColumnsWriter:
         self._title_words.save(folder, "title_words")
         self._brand_words.save(folder, "brand_words")
         self._codes.save(folder, "codes")
+        self._categories.save(folder, "categories")
+        arrays.save(folder / "brand_keys.npy", np.asarray(self._brand_keys, dtype=np.uint64))
         return {
             "price": int(np.isfinite(price).sum()),
             "updated": int(np.isfinite(updated).sum()),
@@ -124,6 +137,8 @@ class ItemColumns:
         self.title_words: Ragged[np.uint32] = Ragged(folder, "title_words")
         self.brand_words: Ragged[np.uint32] = Ragged(folder, "brand_words")
         self.codes: Ragged[np.uint32] = Ragged(folder, "codes")
+        self.categories: Ragged[np.uint32] = Ragged(folder, "categories")  # of every level
+        self.brand_keys: npt.NDArray[np.uint64] = arrays.load(folder / "brand_keys.npy")  # 0: none
         self._records = Runs(folder, "records")
         self._decode = msgspec.msgpack.Decoder(Item)
 

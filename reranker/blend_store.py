@@ -8,7 +8,8 @@ import msgspec
 
 from indexes.errors import Failure
 from indexes.versions import Version, VersionStore, exclusive
-from reranker.blends import DEFAULT, Blend, checked, parse
+from reranker.blends import DEFAULT, PERSONAL, Blend, checked, parse
+from reranker.signals import SIGNALS
 
 BLEND_FILE: Final = "blend.json"
 
@@ -72,3 +73,17 @@ class BlendStore:
         self._versions.ensure_verified(version)
         path = version.folder / BLEND_FILE
         return parse(path.read_bytes(), str(path)), int(version.about["version"])
+
+
+def publish_personal(store: BlendStore) -> str:
+    """Publish the `default` that uses a model, unless somebody chose another blend; what was done.
+
+    A `default` that weighs personal signals already, tuned or not, is left as it is.
+    """
+    current, number = store.published_or_default()
+    if current.name != DEFAULT.name:
+        return f"{current.name} v{number} stays published; it is somebody's choice"
+    if any(SIGNALS[name].personal for name in current.signals):
+        return f"{current.name} v{number} stays published"
+    blend, number = store.save(PERSONAL, publish=True)
+    return f"{blend.name} v{number} published, with personal signals"

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
 
 from reranker.columns import Column, Missing, Values
 from reranker.errors import BadBlend
+from reranker.gates import Gate
 from reranker.normalising import Normalise, normalised
 from reranker.signals import SIGNALS, Columns
 
@@ -32,6 +33,7 @@ class Blend(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     kind: Literal["linear"] = "linear"
     note: str = ""
     author: str = ""
+    gate: Gate | None = None  # of the personal signals; None: they count in full
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,22 @@ DEFAULT = Blend(
         "available": SignalWeight(0.5, "none"),
         "fresh": SignalWeight(0.0, "none"),
     },
+)
+
+# What `reranker train` publishes: docs/sequence-models.md says how it was picked.
+PERSONAL: Final = msgspec.structs.replace(
+    DEFAULT,
+    note="The default, with what shoppers do: published by `reranker train`.",
+    signals=DEFAULT.signals
+    | {
+        "popular": SignalWeight(0.5),
+        "behaviour": SignalWeight(0.3, "none"),
+        "repeat": SignalWeight(0.3, "none"),
+        "together": SignalWeight(1.0),
+        "near": SignalWeight(0.5),
+        "taste": SignalWeight(0.5),
+    },
+    gate=Gate(),
 )
 
 
@@ -99,16 +117,19 @@ def wanted(blend: Blend, weights: Mapping[str, float]) -> list[str]:
 
 
 def contributions(
-    blend: Blend, columns: Columns, weights: Mapping[str, float]
+    blend: Blend, columns: Columns, weights: Mapping[str, float], gate: float = 1.0
 ) -> list[Contribution]:
-    """What each present signal adds to each candidate's score, in the blend's order."""
+    """What each present signal adds to each candidate's score, in the blend's order.
+
+    gate: what the weights of personal signals are multiplied by.
+    """
     found = []
     for name, part in blend.signals.items():
         column = columns.get(name)
         if column is None or isinstance(column, Missing):
             continue
         values = normalised(column, part.normalise)
-        weight = part.weight * weights.get(name, 1.0)
+        weight = part.weight * weights.get(name, 1.0) * (gate if SIGNALS[name].personal else 1.0)
         found.append(Contribution(name, column, values, weight, weight * values))
     return found
 

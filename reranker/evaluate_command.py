@@ -49,6 +49,16 @@ FILE = click.Path(path_type=Path)
     help="Share of bad lines that is let pass; default evaluation.max_bad_share (0.01).",
 )
 @click.option("--per-query", type=FILE, help="Write each query's metrics to this .jsonl file.")
+@click.option(
+    "--strangers",
+    is_flag=True,
+    help="Also rank with another shopper's history and with none: what a wrong history costs.",
+)
+@click.option(
+    "--allow-leak",
+    is_flag=True,
+    help="Also requests of shoppers whose later events the model was trained on.",
+)
 @click.option("--json", "as_json", is_flag=True, help="End with the result as one JSON object.")
 @click.pass_context
 def evaluate_command(context: click.Context, /, source: Path | None, **options: Any) -> None:
@@ -78,6 +88,8 @@ def _evaluate(
     linear_gain: bool,
     max_bad_share: float | None,
     per_query: Path | None,
+    strangers: bool,
+    allow_leak: bool,
     as_json: bool,
 ) -> None:
     settings = workspace.section(EvaluationSettings)
@@ -97,6 +109,8 @@ def _evaluate(
             linear_gain=linear_gain,
             settings=settings,
             on_query=lambda query: (write(query), bar.update()),
+            allow_leak=allow_leak,
+            strangers=strangers,
         )
     matched = judged.requests_matched if judged else None
     if as_json:

@@ -13,10 +13,12 @@ import msgspec
 from indexes.errors import Failure
 from indexes.workspace import Settings
 from reranker.intervals import RESAMPLES, SEED, Difference
+from reranker.leaks import Leaks
 from reranker.metrics import Measures, measures
-from reranker.query_results import ENGINE, QueryResult, query_results, rank_with
+from reranker.query_results import ENGINE, QueryResult, Ranker, query_results, rank_with
 from reranker.requests import JudgedRequest
 from reranker.state import ServedState
+from reranker.strangers import Strangers, Watched, unpersonalised
 from reranker.tally import Coverage, DegradedCount, Tally
 
 
@@ -42,6 +44,8 @@ DEFAULTS: Final = EvaluationSettings()
 class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     """The result: counts first, then metrics side by side, then the difference.
 
+    leaks: requests that were refused, because the model learned from events of their shopper at or
+    after their time. gates: how far the gate was open in the mean, with `strangers`.
     `difference` is the first blend minus `compared_with`; `differences` has each of several blends.
     """
 
@@ -59,6 +63,8 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     linear_gain: bool
     seconds: float
     differences: dict[str, dict[str, Difference]] = {}
+    leaks: int = 0
+    gates: dict[str, float] = {}
 
 
 def evaluate(
@@ -71,23 +77,34 @@ def evaluate(
     linear_gain: bool = False,
     settings: EvaluationSettings = DEFAULTS,
     on_query: Callable[[QueryResult], object] | None = None,
+    allow_leak: bool = False,
+    strangers: bool = False,
 ) -> Evaluation:
     """Rank every request with every blend and compare with the engine, or with blend `compare`.
 
     blends: names; None is the published blend, under its own name.
     on_query: sees the result of each request as it comes.
+    allow_leak: also requests of which the model has seen the future (invariant 7 in DESIGN).
+    strangers: also rank with another shopper's history, and with none.
     """
     began = time.perf_counter()
     versions = blend_versions(state, [*blends, *([compare] if compare else [])])
     names = [state.blend(blend)[0].name for blend in blends]
     baseline = state.blend(compare)[0].name if compare else ENGINE
     chosen = metrics or measures(linear_gain=linear_gain)
-    tally = Tally(chosen.names, (ENGINE, *versions))
-    rankers = {name: partial(rank_with, state, name) for name in versions}
-    for result in query_results(requests, rankers, chosen, linear_gain):
+    rankers: dict[str, Ranker] = {name: partial(rank_with, state, name) for name in versions}
+    watched: dict[str, Watched] = {}
+    if strangers:
+        requests = list(requests)
+        watched = _with_strangers(rankers, Strangers(requests))
+        rankers = {**rankers, **watched}
+    tally = Tally(chosen.names, (ENGINE, *rankers))
+    leaks = Leaks(state, versions, allow_leak)
+    for result in query_results(leaks.without(requests), rankers, chosen, linear_gain):
         tally.add(result)
         if on_query:
             on_query(result)
+    leaks.check(tally.queries + tally.left_out)
     tally.check()
     found = {
         name: tally.differences(name, baseline, settings.resamples, settings.seed)
@@ -108,7 +125,19 @@ def evaluate(
         linear_gain=linear_gain,
         seconds=round(time.perf_counter() - began, 3),
         differences=found if len(found) > 1 else {},
+        leaks=leaks.count,
+        gates={name: one.mean for name, one in watched.items()},
     )
+
+
+def _with_strangers(rankers: dict[str, Ranker], others: Strangers) -> dict[str, Watched]:
+    """Each blend three more times: watched, with a stranger's history, and with none."""
+    found = {}
+    for name, rank in rankers.items():
+        found[name] = Watched(rank)
+        found[f"{name}:stranger"] = Watched(rank, others.swapped)
+        found[f"{name}:unpersonalised"] = Watched(rank, unpersonalised)
+    return found
 
 
 def blend_versions(state: ServedState, blends: Iterable[str | None]) -> dict[str, int]:

@@ -1,9 +1,12 @@
 """evaluation_report.py: evaluation -> the table that a person reads, counts first."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from reranker.evaluation import Evaluation
 from reranker.intervals import Difference
+
+_HISTORIES: Final = {"": "own", ":stranger": "a stranger's", ":unpersonalised": "none"}
 
 
 def report(
@@ -14,7 +17,7 @@ def report(
     lines = [*_counts(result, bad_lines, bad_judgments, matched), ""]
     for blend, difference in differences.items():
         lines += [*_table(result, blend, difference), ""]
-    lines += [_basis(result), ""]
+    lines += [*_strangers(result), _basis(result), ""]
     for blend, difference in differences.items():
         metric = next(iter(difference))
         lines.append(f"{metric}: {verdict(blend, result.compared_with, difference[metric])}")
@@ -55,6 +58,11 @@ def _counts(
     )
     if result.later_events:
         yield f"{result.later_events:,} history events not before their request's time, not used"
+    if result.leaks:
+        yield (
+            f"{result.leaks:,} requests refused: the model was trained on later events of their "
+            "shoppers (--allow-leak takes them)"
+        )
     blends = ", ".join(f"{name} version {version}" for name, version in result.blends.items())
     yield f"index {result.versions.get('index')}; {blends}"
 
@@ -106,3 +114,24 @@ def _degraded(result: Evaluation) -> list[str]:
         for one in result.degraded
     ]
     return ["", "degraded:", *rows]
+
+
+def _strangers(result: Evaluation) -> list[str]:
+    """What the right history gains, and what a wrong one costs, against none."""
+    lines = []
+    for blend in result.blends if result.gates else ():
+        none = result.metrics[f"{blend}:unpersonalised"]
+        width = len(blend) + 14
+        heads = "".join(f"{metric:>14}" for metric in none)
+        lines.append(f"{blend}, history".ljust(width) + heads + "   gate")
+        for name, label in _HISTORIES.items():
+            cells = "".join(
+                f"{value:.4f} {_share(value, none[metric]):>5}".rjust(14)
+                for metric, value in result.metrics[blend + name].items()
+            )
+            lines.append(f"  {label}".ljust(width) + f"{cells}   {result.gates[blend + name]:.2f}")
+    return [*lines, ""] if lines else []
+
+
+def _share(value: float, base: float) -> str:
+    return f"{value / base - 1:+.0%}" if base else ""

@@ -20,18 +20,21 @@ class SignalExplanation(msgspec.Struct, frozen=True, omit_defaults=True):
     parts: dict[str, float] = {}
 
 
-class Explanation(msgspec.Struct, frozen=True):
+class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
     """`contributions` add up to the score; `moved` counts the places gained (+) or lost (-)."""
 
     contributions: dict[str, float]
     signals: dict[str, SignalExplanation]
     moved: int
+    gate: float | None = None  # factor within the weights of personal signals
 
 
-def explain(parts: list[Contribution], order: npt.NDArray[np.int64]) -> list[Explanation]:
+def explain(
+    parts: list[Contribution], order: npt.NDArray[np.int64], gate: float | None = None
+) -> list[Explanation]:
     """One explanation for each place of the new order (n,)."""
     plain = [_plain(part) for part in parts]
-    return [_explanation(plain, int(index), place) for place, index in enumerate(order)]
+    return [_explanation(plain, int(index), place, gate) for place, index in enumerate(order)]
 
 
 def _plain(part: Contribution) -> tuple[Contribution, dict[str, Any]]:
@@ -47,12 +50,13 @@ def _plain(part: Contribution) -> tuple[Contribution, dict[str, Any]]:
 
 
 def _explanation(
-    plain: list[tuple[Contribution, dict[str, Any]]], index: int, place: int
+    plain: list[tuple[Contribution, dict[str, Any]]], index: int, place: int, gate: float | None
 ) -> Explanation:
     return Explanation(
         contributions={part.signal: lists["amounts"][index] for part, lists in plain},
         signals={part.signal: _signal(part, lists, index) for part, lists in plain},
         moved=index - place,
+        gate=gate,
     )
 
 

@@ -1,6 +1,6 @@
 """model_store.py: a trained model <-> a published version of it: safetensors and JSON, no more."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from indexes.item_index import ItemIndex
 from indexes.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent
+from reranker.model_card import CARD, WEIGHTS, WHITE, Card
 from reranker.model_catalogue import encoded_queries
 from reranker.sequence_batches import Cases
 from reranker.sequence_models import Items, SequenceModel, numbers
@@ -27,9 +28,6 @@ from reranker.user_vectors import item_vectors, user_vectors
 from reranker.whitening import Whitening
 
 Vectors = npt.NDArray[np.float32]
-WEIGHTS: Final = "model.safetensors"
-CARD: Final = "model.json"
-_WHITE: Final = "whitening."
 _MEND: Final = "Train it again with `reranker train`."
 
 
@@ -37,16 +35,6 @@ class ModelMismatch(Failure):
     """The model was trained on item vectors of another text encoder than the index now has."""
 
     code = "model_mismatch"
-
-
-class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """What is needed to build the model again around its weights."""
-
-    format: int = 1
-    settings: dict[str, Any]
-    text_width: int
-    weights: dict[str, float]  # event types with their weights, in the model's order
-    item_ids: list[str]  # seen in training: ids 1, 2, ... of the model
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +85,12 @@ def publish_model(
     whitening: Whitening,
     settings: TrainSettings,
     about: dict[str, Any],
+    more: Callable[[Path], object] = lambda _folder: None,
 ) -> Version:
-    """Write a trained model as a new version and serve it."""
+    """Write a trained model as a new version and serve it. more: writes further files beside it."""
     tensors = {name: value.cpu() for name, value in trained.model.state_dict().items()}
-    tensors[_WHITE + "mean"] = torch.from_numpy(whitening.mean)
-    tensors[_WHITE + "matrix"] = torch.from_numpy(whitening.matrix)
+    tensors[WHITE + "mean"] = torch.from_numpy(whitening.mean)
+    tensors[WHITE + "matrix"] = torch.from_numpy(whitening.matrix)
     card = Card(
         settings=msgspec.to_builtins(settings),
         text_width=trained.model.text_width,
@@ -111,6 +100,7 @@ def publish_model(
     with store.stage() as staged:
         save_file({name: value.contiguous() for name, value in tensors.items()}, staged / WEIGHTS)
         (staged / CARD).write_bytes(msgspec.json.encode(card))
+        more(staged)
         version = store.publish(staged, about)
     store.prune(settings.keep)
     return version
@@ -141,7 +131,7 @@ def check_fits(version: Version, index: ItemIndex) -> None:
 def _opened(version: Version, index: ItemIndex) -> PublishedModel:
     card, tensors = _read(version.folder)
     settings = msgspec.convert(card.settings, TrainSettings)
-    white = {name: numbers(tensors.pop(_WHITE + name)) for name in ("mean", "matrix")}
+    white = {name: numbers(tensors.pop(WHITE + name)) for name in ("mean", "matrix")}
     model = SequenceModel(settings, len(card.item_ids), card.text_width, len(card.weights))
     model.load_state_dict(tensors)
     whitening = Whitening(**white)

@@ -1,5 +1,6 @@
 """ranking.py: request -> signals -> blend -> ranking. The main path, read from `rerank` down."""
 
+import logging
 import time
 
 import msgspec
@@ -8,13 +9,16 @@ import numpy.typing as npt
 
 from indexes.items import shown
 from reranker.blends import Blend, contributions, scores, wanted
-from reranker.columns import Missing, Values
+from reranker.columns import Column, Missing, Values
 from reranker.errors import BadRequest
 from reranker.explanations import Explanation, explain
+from reranker.gates import gate_features
 from reranker.requests import RerankRequest
 from reranker.scenes import Scene
 from reranker.signals import SIGNALS, Columns, compute
 from reranker.state import ServedState
+
+log = logging.getLogger("reranker")
 
 
 class Ranked(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,6 +53,7 @@ class Ranking(msgspec.Struct, frozen=True):
     blend: BlendName
     versions: dict[str, str | None]
     degraded: list[Degraded]
+    gate: float | None = None  # how much personal signals counted; None without any
 
 
 def rerank(request: RerankRequest, state: ServedState) -> Ranking:
@@ -60,18 +65,42 @@ def rerank(request: RerankRequest, state: ServedState) -> Ranking:
     deadline = _deadline(request)
     blend, version = state.blend(request.blend)
     _check_weights(request)
-    scene = Scene(request, state.index, state.query_vectors, state.text_limit, deadline=deadline)
+    scene = Scene(
+        request,
+        state.index,
+        state.query_vectors,
+        state.text_limit,
+        deadline=deadline,
+        personal=state.personal,
+    )
     columns = compute(scene, wanted(blend, request.weights), deadline)
-    parts = contributions(blend, columns, request.weights)
+    gate = gate_of(blend, scene, columns)
+    parts = contributions(blend, columns, request.weights, 1.0 if gate is None else gate)
     score = scores(parts, len(request.candidates))
     order = np.argsort(-score, kind="stable")  # equal scores keep the engine's order
-    explained = explain(parts, order[: request.top_n]) if request.explain else None
+    explained = explain(parts, order[: request.top_n], gate) if request.explain else None
     return Ranking(
         results=_results(request, order, score, explained),
         blend=BlendName(blend.name, version),
         versions=state.versions,
         degraded=_degraded(columns) if request.candidates else [],  # no results are normal
+        gate=gate,
     )
+
+
+def gate_of(blend: Blend, scene: Scene, columns: Columns) -> float | None:
+    """How much the personal signals count; None where none says anything."""
+    if not any(
+        SIGNALS[name].personal and isinstance(column, Column) for name, column in columns.items()
+    ):
+        return None
+    if blend.gate is None:
+        return 1.0
+    try:
+        return blend.gate.value(gate_features(scene))
+    except Exception:
+        log.exception("the gate failed; personal signals were left out")
+        return 0.0
 
 
 def _deadline(request: RerankRequest) -> float | None:

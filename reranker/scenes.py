@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -12,12 +12,15 @@ import numpy.typing as npt
 from indexes.arrays import Rows
 from indexes.item_index import ItemIndex
 from indexes.words import WordHashes, model_numbers, word_hashes, words
+from reranker.columns import Missing
+from reranker.pasts import Past, Personal, past_of
 from reranker.query_vectors import QueryVectors
 from reranker.requests import Event, RerankRequest
 from reranker.times import epoch_seconds
 
 Mask = npt.NDArray[np.bool_]
 Vectors = npt.NDArray[np.float32]
+_RECENT: Final = 20  # items of a history that candidates are held against
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
 
 
@@ -45,6 +48,7 @@ class Scene:
     text_limit: int  # at most so many candidates' own texts are encoded in one request
     clock: Callable[[], float] = time.time
     deadline: float | None = None  # on `time.perf_counter`
+    personal: Personal = field(default_factory=Personal)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -110,3 +114,24 @@ class Scene:
     def now(self) -> float:
         """Epoch seconds at which this request is answered."""
         return now_of(self.request.time, self.request.history, self.clock)
+
+    @cached_property
+    def past(self) -> Past | Missing:
+        """What the shopper did before now, or why nothing of it counts."""
+        return past_of(self.request, lambda: self.now, self.personal, self.index)
+
+    @cached_property
+    def user_vector(self) -> Vectors:
+        """What the model makes of the past (d,); asked for only where there are both."""
+        assert isinstance(self.past, Past) and self.personal.model is not None
+        return self.personal.model.user_vector(self.past.events, self.now, self.query_vectors)
+
+    @cached_property
+    def nearness(self) -> tuple[Vectors, Mask]:
+        """Whitened cosines (n, h) of candidates with the newest items met, and which are known."""
+        vectors, known = self.item_vectors
+        model = self.personal.model
+        if isinstance(self.past, Missing) or model is None:
+            return np.zeros((len(self.ids), 0), np.float32), known
+        white = model.whitening
+        return white(vectors) @ white(self.past.vectors[:_RECENT]).T, known

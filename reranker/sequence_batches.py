@@ -1,8 +1,4 @@
-"""sequence_batches.py: windows of sequences -> packed columns, real events only, as a model reads.
-
-Gaps and ages in seconds become buckets of their binary logarithm: a minute and an hour differ, ten
-and eleven days do not.
-"""
+"""sequence_batches.py: windows of sequences -> packed columns of real events, as a model reads."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +8,8 @@ import numpy as np
 import torch
 
 from reranker.sequences import NONE, Floats, Ints, Sequences
+from reranker.time_buckets import bucket
 
-BUCKETS: Final = 34  # 0: no time to compare with; 1 + log2(1 + seconds), up to 272 years
 _WITHIN: Final = 32  # batches of which the histories are sorted by length together
 
 
@@ -62,12 +58,6 @@ def cases_at(sequences: Sequences, positions: Ints) -> Cases:
     """The cases whose answers are the target events at these positions (n,)."""
     owner = np.searchsorted(sequences.at, positions, side="right") - 1
     return Cases(owner, positions, sequences.times[positions], sequences.items[positions])
-
-
-def bucket(seconds: Floats) -> Ints:
-    """From 1 on; equal times, and events out of order, are 1."""
-    logs: Ints = np.log2(1.0 + np.maximum(seconds, 0.0)).astype(np.int64)
-    return 1 + logs.clip(max=BUCKETS - 2)
 
 
 def flat_places(starts: Ints, stops: Ints) -> Ints:

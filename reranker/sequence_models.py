@@ -17,11 +17,12 @@ from indexes.errors import Failure
 from reranker.attention import Layout, TransformerEncoder
 from reranker.dropout import dropout
 from reranker.recurrent import RecurrentEncoder
-from reranker.sequence_batches import BUCKETS, Batch
+from reranker.sequence_batches import Batch
+from reranker.time_buckets import BUCKETS
 from reranker.train_settings import TrainSettings
 
 _START: Final = 0.02  # standard deviation of what is learned, at the beginning
-_TEXT_SCALE: Final = 0.16  # brings texts, of length 1, to the size that id vectors begin with
+TEXT_SCALE: Final = 0.16  # brings texts, of length 1, to the size that id vectors begin with
 Vectors = npt.NDArray[np.float32]
 
 
@@ -129,7 +130,7 @@ class SequenceModel(nn.Module):
         events = ids[numbers] + self.types(batch.types) + self.gaps(batch.gaps)
         if items.texts is not None:
             texts = items.texts[items.text_places(batch)]
-            events = events + self.read_text(self.text_part(texts)) * _TEXT_SCALE
+            events = events + self.read_text(self.text_part(texts)) * TEXT_SCALE
         events = dropout(events, self.dropout, self.training)
         return self.encoder(events, Layout(batch.lengths))
 

@@ -14,6 +14,7 @@ from reranker.columns import Column, Missing
 from reranker.engine_signal import engine
 from reranker.errors import BadRequest
 from reranker.item_signals import available, fresh, match
+from reranker.personal_signals import behaviour, near, popular, repeat, taste, together
 from reranker.scenes import Scene
 from reranker.text_signals import semantic
 
@@ -40,6 +41,12 @@ SIGNALS: Mapping[str, Signal] = {
         Signal("available", available, "1 where the catalogue says that it can be bought"),
         Signal("fresh", fresh, "halves with every 90 days since the item was updated"),
         Signal("semantic", semantic, "cosine of the query vector with the item vector"),
+        Signal("popular", popular, "how often shoppers met the item, by type of event, decayed"),
+        Signal("behaviour", behaviour, "user vector times item vector: what comes next", True),
+        Signal("repeat", repeat, "own earlier events with the item, as repeats go here", True),
+        Signal("together", together, "met by others together with the newest of the history", True),
+        Signal("near", near, "cosine with the nearest item of the history, whitened", True),
+        Signal("taste", taste, "share of brand and category in the history, its price level", True),
     )
 }
 

@@ -1,5 +1,6 @@
 """state.py: the published versions of one home -> the one consistent set that answers requests."""
 
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,13 @@ from indexes.workspace import Settings, Workspace
 from reranker.blend_store import BlendStore
 from reranker.blends import Blend
 from reranker.errors import UnknownBlend
+from reranker.habits import Habits
+from reranker.histories import Histories, open_histories
+from reranker.pasts import Personal
 from reranker.query_vectors import QueryVectors
+from reranker.served_model import ServedModel
+
+log = logging.getLogger("reranker")
 
 
 class RankingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,11 +61,17 @@ class ServedState:
     store: BlendStore
     text_limit: int
     others: dict[str, tuple[Blend, int]] = field(default_factory=dict)
+    personal: Personal = field(default_factory=Personal)
+
+    @property
+    def model(self) -> ServedModel | None:
+        """The sequence encoder that answers, if there is one that fits the index."""
+        return self.personal.model
 
     @property
     def versions(self) -> dict[str, str | None]:
         """Which versions answer, for every response."""
-        return {"index": self.index.version, "model": None}
+        return {"index": self.index.version, "model": self.model.version if self.model else None}
 
     def blend(self, name: str | None) -> tuple[Blend, int]:
         """The published blend, or the newest version of the one named; UnknownBlend otherwise."""
@@ -76,14 +89,17 @@ class ServedState:
 
 def published(home: Path) -> tuple[str, ...]:
     """What is current, cheap enough to ask every second: it changes when anything is published."""
-    links = (home / "index" / "current", home / "blends" / "current")
+    links = [home / name / "current" for name in ("index", "blends", "model")]
     current = tuple(os.readlink(link) if link.is_symlink() else "" for link in links)
     blends = home / "blends" / "versions"  # unpublished versions can be asked for by name
     return (*current, str(blends.stat().st_mtime_ns) if blends.is_dir() else "")
 
 
-def load_state(workspace: Workspace) -> ServedState:
-    """Open everything that is published; Failure says what is missing and the command for it."""
+def load_state(workspace: Workspace, histories: Histories | None = None) -> ServedState:
+    """Open everything that is published; Failure says what is missing and the command for it.
+
+    histories: those that are open already, for a process that reads them in other places, too.
+    """
     store = VersionStore(workspace.index_root)
     version = store.current()
     if version is None:
@@ -110,4 +126,24 @@ def load_state(workspace: Workspace) -> ServedState:
         published_version=number,
         store=blends,
         text_limit=settings.text_limit,
+        personal=load_personal(workspace, index, histories or open_histories(workspace)),
     )
+
+
+def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) -> Personal:
+    """Model, habits and histories; a model of another text encoder is left out, and said so."""
+    store = VersionStore(workspace.home / "model", mend="Train it again with `reranker train`.")
+    version = store.current()
+    if version is None:
+        return Personal(recent=histories.recent)
+    trained_on = version.about.get("fingerprint")
+    if trained_on != index.fingerprint:
+        log.warning(
+            "model %s was trained on item vectors of %s, index %s has those of %s; it is left out "
+            "until `reranker train` has run again",
+            *(version.id, trained_on, index.version, index.fingerprint),
+        )
+        return Personal(reason="model_mismatch", recent=histories.recent)
+    store.ensure_verified(version)
+    model, habits = ServedModel(version, index), Habits(version.folder, index)
+    return Personal(model, habits, recent=histories.recent)

@@ -56,6 +56,7 @@ def train_command(
             f"{summary['items']:,} items\n"
             f"  epochs    {summary['epochs']} (best {summary['best_epoch']}; ended by "
             f"{summary['stopped']})\n"
+            f"  blend     {summary['blend']}\n"
             f"  seconds   {summary['seconds']:,.1f}"
         )
 
@@ -72,9 +73,12 @@ def train(
     workspace: Workspace, settings: TrainSettings, on_line: Callable[[str], object]
 ) -> dict[str, Any]:
     """Train and publish; what came of it."""
+    from reranker.blend_store import BlendStore, publish_personal
     from reranker.checkpoints import Checkpoint
     from reranker.model_catalogue import index_catalogue
     from reranker.model_store import model_store, publish_model
+    from reranker.shop_habits import shop_habits
+    from reranker.trained_shoppers import save_trained_shoppers
     from reranker.training import Training
     from reranker.training_data import training_data
 
@@ -105,10 +109,22 @@ def train(
         "bfloat16": trained.bfloat16,
     }
     store = model_store(workspace)
-    version = publish_model(store, trained, data, whitening, settings, about)
+    habits = shop_habits(sequences, catalogue.ids)
+
+    def more(folder: Path) -> None:
+        habits.save(folder)
+        save_trained_shoppers(sequences, folder)
+
+    version = publish_model(store, trained, data, whitening, settings, about, more)
+    blend = publish_personal(BlendStore(workspace.blends_root))
     if trained.stopped != "minutes":
         Checkpoint(work).remove()
-    return {"version": version.id, **about, "seconds": round(time.perf_counter() - began, 1)}
+    return {
+        "version": version.id,
+        "blend": blend,
+        **about,
+        "seconds": round(time.perf_counter() - began, 1),
+    }
 
 
 def published_index(workspace: Workspace) -> Any:

@@ -6,7 +6,6 @@ from flask import Flask, Response, g, request
 
 from indexes.workspace import Workspace
 from reranker.events import EventSettings
-from reranker.histories import open_histories
 from reranker.known_items import not_in_index
 from service.answers import register_errors
 from service.events_api import events_routes
@@ -37,7 +36,7 @@ def create_app(workspace: Workspace) -> Flask:
     app.register_blueprint(rerank_routes(served, limits, metrics))
     app.register_blueprint(
         events_routes(
-            open_histories(workspace),
+            served.histories,
             limits,
             events,
             lambda items: not_in_index(served.state.index.ids, items),

@@ -10,6 +10,7 @@ import numpy as np
 
 from indexes.errors import Failure
 from indexes.workspace import Settings, Workspace
+from reranker.histories import open_histories
 from reranker.ranking import Ranking, rerank
 from reranker.requests import Candidate, RerankRequest
 from reranker.state import ServedState, load_state, published
@@ -44,6 +45,7 @@ class Served:
     def __init__(self, workspace: Workspace, metrics: "Metrics") -> None:
         self._workspace = workspace
         self._metrics = metrics
+        self.histories = open_histories(workspace)
         self._retry_at = 0.0
         # Before loading: a version published meanwhile is seen at the first look.
         self._seen = published(workspace.home)
@@ -66,7 +68,11 @@ class Served:
         self.state = state
         self._seen, self._refused = found, None
         self._metrics.reloads.labels("swapped").inc()
-        log.info("now serving index %s, blend %s", state.index.version, blend_label(state))
+        model = state.model.version if state.model else "none"
+        log.info(
+            "now serving index %s, model %s, blend %s",
+            *(state.index.version, model, blend_label(state)),
+        )
         return True
 
     def watch(self) -> threading.Thread:
@@ -86,7 +92,7 @@ class Served:
 
     def _ready(self) -> ServedState:
         """What is published, loaded and warm: the first shopper must not pay for that."""
-        state = load_state(self._workspace)
+        state = load_state(self._workspace, self.histories)
         check_canary(state)
         self._metrics.items.set(len(state.index))
         return state
@@ -120,7 +126,7 @@ def check_canary(state: ServedState) -> Ranking:
     rows = np.unique(np.linspace(0, len(state.index) - 1, _CANARIES).astype(np.int64))
     ids = state.index.ids.ids(rows)
     fresh = f"ready {time.monotonic_ns()}"  # a remembered query would not show a broken encoder
-    request = RerankRequest([Candidate(item_id) for item_id in ids], query=fresh)
+    request = RerankRequest([Candidate(item_id) for item_id in ids], query=fresh, personalize=False)
     ranking = rerank(request, state)
     if sorted(result.id for result in ranking.results) != sorted(ids):
         raise NotReady("Re-ranking the index's own items did not give them back.")

@@ -134,7 +134,7 @@ def test_another_format_is_refused_and_a_rebuild_mends_it(
 ) -> None:
     run(items(20))
     for module in ("rebuild", "item_index"):
-        monkeypatch.setattr(f"indexes.{module}.FORMAT", 2)
+        monkeypatch.setattr(f"indexes.{module}.FORMAT", 3)
     with pytest.raises(Failure, match="format 1.*reranker rebuild"):
         served(tmp_path)
     again = run(items(20))

@@ -11,14 +11,13 @@ from indexes.workspace import Workspace
 from reranker.events import TYPES, EventSettings, HistoryEvent
 from reranker.histories import open_histories
 from reranker.sequence_batches import (
-    BUCKETS,
     TrainingWindows,
     batch_of,
-    bucket,
     case_batches,
     cases_at,
 )
 from reranker.sequences import NONE, Sequences, file_events, kept_events, sequences_of
+from reranker.time_buckets import BUCKETS, bucket
 
 Row = tuple[str, str, str | None, float]
 

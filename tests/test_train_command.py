@@ -79,7 +79,14 @@ def test_a_version_is_published_with_what_it_was_made_of(home: Path) -> None:
     version = store.current()
     assert version is not None and store.verify(version) == []
     names = sorted(path.name for path in version.folder.iterdir())
-    assert names == ["manifest.json", "model.json", "model.safetensors"]
+    learned = ["habits.json", "habits.safetensors"]
+    assert [name for name in names if not name.startswith("next_action")] == [
+        *learned,
+        "manifest.json",
+        "model.json",
+        "model.safetensors",
+        "shoppers.safetensors",
+    ]
     index = index_of(home)
     about = version.about
     assert (about["fingerprint"], about["index"]) == (index.fingerprint, index.version)

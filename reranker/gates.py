@@ -1,0 +1,56 @@
+"""gates.py: scene -> how much personal signals count here, from 0 to 1.
+
+Undifferentiated personalisation hurts real queries: a history that has nothing to do with what is
+searched for should not move it. Zero-attention models let a query attend to nothing (ZAM, Ai et
+al. 2019); this is the same thought as a logistic function of few things that a person can read.
+"""
+
+import math
+
+import msgspec
+import numpy as np
+
+from reranker.columns import Missing
+from reranker.scenes import Scene
+
+
+class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """gate = floor + (1 - floor) / (1 + exp(-(bias + sum of weight x feature)))."""
+
+    bias: float = -4.0
+    closest: float = 6.0
+    query: float = 2.0
+    together: float = 1.0
+    length: float = 0.0
+    floor: float = 0.0
+
+    def value(self, features: dict[str, float]) -> float:
+        """From `floor` to 1."""
+        total = self.bias + sum(getattr(self, name) * some for name, some in features.items())
+        opened = 1.0 / (1.0 + math.exp(-min(max(total, -50.0), 50.0)))
+        return self.floor + (1.0 - self.floor) * opened
+
+
+def gate_features(scene: Scene) -> dict[str, float]:
+    """What a gate reads; empty without a past.
+
+    closest: largest whitened cosine of a candidate with an item of the history. query: of the query
+    with one. together: log(1 + 100 x the largest co-occurrence). length: log(1 + events).
+    """
+    past = scene.past
+    if isinstance(past, Missing):
+        return {}
+    found = {"length": math.log1p(len(past.events))}
+    cosines, known = scene.nearness
+    if cosines.shape[1] and known.any():
+        found["closest"] = float(cosines[known].max())
+        if scene.query and scene.personal.model:
+            vector = scene.query_vectors.query(scene.query)[None]
+            white = scene.personal.model.whitening
+            found["query"] = float((white(past.vectors[:20]) @ white(vector)[0]).max())
+    habits = scene.personal.habits
+    if habits is not None and len(past.rows):
+        rows = past.rows[:20]
+        said = habits.together(rows, 0.9 ** np.arange(len(rows)), scene.rows)
+        found["together"] = math.log1p(100.0 * float(said.max(initial=0.0)))
+    return found

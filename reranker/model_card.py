@@ -1,0 +1,19 @@
+"""model_card.py: the files of a model version, and what the weights are built into."""
+
+from typing import Any, Final
+
+import msgspec
+
+WEIGHTS: Final = "model.safetensors"
+CARD: Final = "model.json"
+WHITE: Final = "whitening."  # prefix of the whitening's tensors among the weights
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed to build the model again around its weights."""
+
+    format: int = 1
+    settings: dict[str, Any]
+    text_width: int
+    weights: dict[str, float]  # event types with their weights, in the model's order
+    item_ids: list[str]  # seen in training: ids 1, 2, ... of the model

@@ -1,0 +1,149 @@
+"""pasts.py: a request and the stored histories -> the events that its personal signals may read.
+
+Only what came before the request's time; `history` in the request replaces what is stored.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from indexes.item_index import ItemIndex
+from reranker.columns import Missing, Values
+from reranker.events import HistoryEvent
+from reranker.habits import Habits
+from reranker.requests import Event, RerankRequest
+from reranker.served_model import ServedModel
+from reranker.times import epoch_seconds
+
+log = logging.getLogger("reranker")
+
+Rows = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.float32]
+LENGTH: Final = 50  # newest events that are read where no model says how many
+NOT_ASKED: Final = Missing("not_asked", degraded=False)
+
+
+class Recent(Protocol):
+    """`Histories.recent`."""
+
+    def __call__(
+        self, user: str | None, session: str | None, n: int, before: float | None, /
+    ) -> list[HistoryEvent]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Personal:
+    """What the served state knows of shoppers; without a model, why there is none."""
+
+    model: ServedModel | None = None
+    habits: Habits | None = None
+    reason: str = "no_model"
+    recent: Recent | None = None
+
+    @property
+    def length(self) -> int:
+        """Newest events that are read."""
+        return self.model.length if self.model else LENGTH
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """What a shopper did, oldest first, at least one event of which the index or a text knows."""
+
+    events: list[HistoryEvent]
+    weights: dict[str, float]
+    now: float
+    index: ItemIndex
+
+    @cached_property
+    def met(self) -> list[HistoryEvent]:
+        """Events with an item and a type that counts above 0, newest first, each item once."""
+        newest = {
+            event.item: event
+            for event in self.events
+            if event.item is not None and self.weights.get(event.type, 0.0) > 0
+        }
+        found = sorted(
+            enumerate(newest.values()), key=lambda pair: (pair[1].time, pair[0]), reverse=True
+        )
+        return [event for _, event in found]
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Index rows (h,) of the items met, newest first, without those that the index lacks."""
+        rows = self.index.rows([event.item or "" for event in self.met])
+        return rows[rows >= 0]
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """Item vectors (h, d) of `rows`."""
+        return self.index.vectors(self.rows)
+
+    def ages(self, events: Sequence[HistoryEvent]) -> Values:
+        """Seconds since each event (n,), at least 0."""
+        return np.maximum(self.now - np.array([event.time for event in events]), 0.0)
+
+
+def past_of(
+    request: RerankRequest, now: Callable[[], float], personal: Personal, index: ItemIndex
+) -> Past | Missing:
+    """The past that counts for this request, or why there is none."""
+    if not request.personalize:
+        return NOT_ASKED
+    events = _events(request, now, personal)
+    if isinstance(events, Missing):
+        return events
+    if not events:
+        return Missing("no_history")
+    weights = personal.model.weights if personal.model else _weights()
+    past = Past(events, weights, now(), index)
+    if not len(past.rows) and not any(event.query for event in events):
+        return Missing("unknown_history")
+    return past
+
+
+def _weights() -> dict[str, float]:
+    from reranker.events import TYPES
+
+    return dict(TYPES)
+
+
+def _events(
+    request: RerankRequest, now: Callable[[], float], personal: Personal
+) -> list[HistoryEvent] | Missing:
+    if request.history is not None:
+        return _sent(request.history, request.time is not None, now())[-personal.length :]
+    if personal.recent is None or not (request.user or request.session):
+        return []
+    before = now() if request.time is not None else None
+    try:
+        return personal.recent(request.user, request.session, personal.length, before)
+    except Exception:  # histories that cannot be read must not cost the search
+        log.exception("the stored history cannot be read")
+        return Missing("history_unavailable")
+
+
+def _sent(history: Sequence[Event], timed: bool, now: float) -> list[HistoryEvent]:
+    """The request's own events; one without a time happened with the one before it.
+
+    timed: the request has a time, so that what is not before it is not read.
+    """
+    found, last = [], None
+    for position, event in enumerate(history):
+        if event.time is None:
+            time = now if last is None else last
+        else:
+            time = epoch_seconds(event.time, f"history[{position}].time")
+            if timed and time >= now:
+                continue
+        last = time
+        found.append(
+            HistoryEvent(**{**msgspec.structs.asdict(event), "time": time, "unknown": False})
+        )
+    return sorted(found, key=lambda event: event.time)

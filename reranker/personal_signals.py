@@ -1,0 +1,179 @@
+"""personal_signals.py: what this shopper did, against each candidate. All count from before now."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from reranker.columns import Column, Mask, Missing, Values
+from reranker.item_signals import HALF_LIFE_DAYS
+from reranker.pasts import Past
+from reranker.scenes import Scene
+
+_RECENT: Final = 20  # items met that `together` and `near` look at
+_DECAY: Final = 0.9  # each earlier item counts this much of the one after it
+_DAY: Final = 86_400.0
+
+
+def behaviour(scene: Scene) -> Column | Missing:
+    """User vector . item vector, minus the mean over the candidates: log odds of being next."""
+    past = scene.past
+    if isinstance(past, Missing):
+        return past
+    model = scene.personal.model
+    if model is None:
+        return Missing(scene.personal.reason)
+    vectors, known = scene.item_vectors
+    if not known.any():
+        return Missing("not_in_index")
+    items = model.item_vectors(scene.rows, vectors)
+    values = np.vecdot(items, scene.user_vector).astype(np.float64)
+    return _known(values - values[known].mean(), known)
+
+
+def repeat(scene: Scene) -> Column | Missing:
+    """Own earlier events with the item, each type times its learned lift, halved every 90 days.
+
+    A lift is the log of how much more often than by chance shoppers here come back to what they
+    viewed, bought, ...: below 0 where bought is done.
+    """
+    past = scene.past
+    if isinstance(past, Missing):
+        return past
+    habits = scene.personal.habits
+    if habits is None:
+        return Missing(scene.personal.reason)
+    places = {item: place for place, item in enumerate(scene.ids)}
+    worth = np.exp2(-past.ages(past.events) / (_DAY * HALF_LIFE_DAYS))
+    counts: dict[str, Values] = {}
+    for event, share in zip(past.events, worth.tolist(), strict=True):
+        place = places.get(event.item or "")
+        if place is not None:
+            column = counts.setdefault(event.type, np.zeros(len(places)))
+            column[place] += share
+    parts = {
+        kind: habits.card.lifts.get(kind, 0.0) * np.minimum(column, 1.0)
+        for kind, column in counts.items()
+    }
+    values = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(places))
+    return Column(values, np.ones(len(places), dtype=bool), (), parts)
+
+
+def together(scene: Scene) -> Column | Missing:
+    """How often shoppers met the candidate with the newest items of this history; log(1 + sum)."""
+    past = scene.past
+    if isinstance(past, Missing):
+        return past
+    habits = scene.personal.habits
+    if habits is None:
+        return Missing(scene.personal.reason)
+    rows = past.rows[:_RECENT]
+    if not len(rows) or not scene.indexed.any():
+        return Missing("unknown_history" if not len(rows) else "not_in_index")
+    found = habits.together(rows, _DECAY ** np.arange(len(rows)), scene.rows)
+    return _known(np.log1p(100.0 * found), scene.indexed)
+
+
+def popular(scene: Scene) -> Column | Missing:
+    """log(1 + events with the item, each counting its type's weight, halved every 90 days)."""
+    habits, model = scene.personal.habits, scene.personal.model
+    if habits is None or model is None:
+        return Missing(scene.personal.reason)
+    if not scene.indexed.any():
+        return Missing("not_in_index")
+    weights = np.array([model.weights.get(name, 0.0) for name in habits.card.types])
+    values, parts = habits.popularity(scene.rows, weights)
+    found = _known(values, scene.indexed)
+    return Column(found.values, found.known, found.lost, parts)
+
+
+def near(scene: Scene) -> Column | Missing:
+    """Cosine with the nearest item of the history, whitened; its parts are the other nearnesses."""
+    past = scene.past
+    if isinstance(past, Missing):
+        return past
+    if scene.personal.model is None:
+        return Missing(scene.personal.reason)
+    cosines, known = scene.nearness
+    if not cosines.shape[1]:
+        return Missing("unknown_history")
+    if not known.any():
+        return Missing("not_in_index")
+    vectors, _ = scene.item_vectors
+    raw = np.max(vectors @ past.vectors[:_RECENT].T, axis=1)
+    parts = {"mean": cosines.mean(axis=1), "last": cosines[:, 0], "raw": raw}
+    found = _known(cosines.max(axis=1), known)
+    return Column(found.values, known, found.lost, {k: v.astype(float) for k, v in parts.items()})
+
+
+def taste(scene: Scene) -> Column | Missing:
+    """Share of the brand and of the category levels in the history, and nearness of the price."""
+    past = scene.past
+    if isinstance(past, Missing):
+        return past
+    if not len(past.rows):
+        return Missing("unknown_history")
+    if not scene.indexed.any():
+        return Missing("not_in_index")
+    worth = np.power(_DECAY, np.arange(len(past.rows)), dtype=np.float64)
+    worth /= worth.sum()
+    rows = scene.rows[scene.indexed]
+    parts = {
+        "brand": _brand_share(scene, past, worth, rows),
+        "category": _category_share(scene, past, worth, rows),
+        "price": _price_nearness(scene, past, rows),
+    }
+    spread = {name: _over_all(part, scene.indexed) for name, part in parts.items()}
+    values = spread["brand"] + spread["category"] + spread["price"]
+    found = _known(values, scene.indexed)
+    return Column(found.values, found.known, found.lost, spread)
+
+
+def _brand_share(scene: Scene, past: Past, worth: Values, rows: npt.NDArray[np.int64]) -> Values:
+    keys = scene.index.columns.brand_keys
+    own, theirs = keys[past.rows], keys[rows]
+    same = (theirs[:, None] == own) & (theirs != 0)[:, None]
+    return np.asarray(same @ worth)
+
+
+def _category_share(scene: Scene, past: Past, worth: Values, rows: npt.NDArray[np.int64]) -> Values:
+    """Mean over the candidate's levels of the share of the history below that level."""
+    categories = scene.index.columns.categories
+    own, owner = categories.gather(past.rows)
+    theirs, candidate = categories.gather(rows)
+    if not len(own) or not len(theirs):
+        return np.zeros(len(rows))
+    levels, place = np.unique(own, return_inverse=True)
+    share = np.bincount(place, worth[owner])
+    at = np.minimum(np.searchsorted(levels, theirs), len(levels) - 1)
+    found = np.where(levels[at] == theirs, share[at], 0.0)
+    total = np.bincount(candidate, found, minlength=len(rows))
+    return total / np.maximum(np.bincount(candidate, minlength=len(rows)), 1)
+
+
+def _price_nearness(scene: Scene, past: Past, rows: npt.NDArray[np.int64]) -> Values:
+    """exp(-|log price - the history's median log price|); 0 where a price is not known."""
+    price = scene.index.columns.price
+    own = price[past.rows]
+    own = own[own > 0]
+    theirs = price[rows].astype(np.float64)
+    if not len(own):
+        return np.zeros(len(rows))
+    known = theirs > 0
+    away = np.abs(np.log(np.where(known, theirs, 1.0)) - np.median(np.log(own)))
+    return np.where(known, np.exp(-away), 0.0)
+
+
+def _over_all(values: npt.NDArray[np.generic], indexed: Mask) -> Values:
+    spread = np.zeros(len(indexed))
+    spread[indexed] = values
+    return spread
+
+
+def _known(values: npt.NDArray[np.generic], known: Mask) -> Column:
+    lost = int((~known).sum())
+    return Column(
+        np.where(known, values, 0.0).astype(np.float64),
+        known,
+        (("not_in_index", lost),) if lost else (),
+    )

@@ -1,0 +1,146 @@
+"""shop_habits.py: all sequences -> what shoppers of this shop do: met together, popular, repeated.
+
+Counted by `reranker train` and published with the model, so that signals only look numbers up.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from reranker.sequences import NONE, Floats, Ints, Sequences
+
+ARRAYS: Final = "habits.safetensors"
+HABITS_CARD: Final = "habits.json"
+HALF_LIFE_DAYS: Final = 90.0
+_NEAR: Final = 20  # item events of one shopper this close to each other count as met together
+_DECAY: Final = 0.9  # each event further away counts this much of the one before
+_BACKWARD: Final = 0.5  # what came before says less of what comes next than what came after
+_NEIGHBOURS: Final = 100  # kept of each item
+_LOOK_BACK: Final = 50  # item events in which a repeated item is looked for
+_LARGEST_LIFT: Final = 5.0
+_DAY: Final = 86_400.0
+
+
+class HabitsCard(msgspec.Struct, frozen=True, kw_only=True):
+    """item_ids: of the arrays' rows. lifts: how much more often (log) than by chance the next item
+    is one of the shopper's own earlier ones, by the type of the earlier event."""
+
+    item_ids: list[str]
+    types: list[str]
+    lifts: dict[str, float]
+    newest: float  # time at which the decayed counts hold
+
+
+@dataclass(frozen=True, eq=False)
+class ShopHabits:
+    """neighbours (m, m): what an item's meeting says for another, at most 100 a row.
+    counts (m, types): decayed counts."""
+
+    card: HabitsCard
+    neighbours: sparse.csr_matrix
+    counts: npt.NDArray[np.float32]
+
+    def save(self, folder: Path) -> None:
+        """Write both files; safetensors and JSON."""
+        from safetensors.numpy import save_file
+
+        arrays = {
+            "at": self.neighbours.indptr.astype(np.int64),
+            "numbers": self.neighbours.indices.astype(np.int32),
+            "shares": self.neighbours.data.astype(np.float32),
+            "counts": self.counts,
+        }
+        save_file(
+            {name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / ARRAYS
+        )
+        (folder / HABITS_CARD).write_bytes(msgspec.json.encode(self.card))
+
+
+def shop_habits(sequences: Sequences, catalogue_ids: list[str]) -> ShopHabits:
+    """sequences: their items are rows of the catalogue."""
+    wanted = np.array([weight > 0 for weight in sequences.weights.values()])
+    kept = np.flatnonzero(wanted[sequences.types] & (sequences.items != NONE))
+    rows, numbers = np.unique(sequences.items[kept], return_inverse=True)
+    met = Met(
+        shoppers=sequences.owner[kept],
+        items=numbers.astype(np.int64),
+        types=sequences.types[kept],
+        times=sequences.times[kept],
+        count=len(rows),
+    )
+    names = list(sequences.weights)
+    newest = float(met.times.max()) if len(kept) else 0.0
+    card = HabitsCard(
+        item_ids=[catalogue_ids[row] for row in rows],
+        types=names,
+        lifts=repeat_lifts(met, names),
+        newest=newest,
+    )
+    return ShopHabits(card, neighbours(met), decayed_counts(met, len(names), newest))
+
+
+@dataclass(frozen=True, eq=False)
+class Met:
+    """Item events that count above 0 (n,), shopper by shopper, oldest first; items 0..count - 1."""
+
+    shoppers: Ints
+    items: Ints
+    types: Ints
+    times: Floats
+    count: int
+
+
+def neighbours(met: Met) -> sparse.csr_matrix:
+    """Sum of _DECAY ** (distance - 1) over meetings, through sqrt(how often each was met)."""
+    shape = (met.count, met.count)
+    total = sparse.csr_matrix(shape, dtype=np.float32)
+    for distance in range(1, min(_NEAR, len(met.items) - 1) + 1):
+        same = met.shoppers[distance:] == met.shoppers[:-distance]
+        first, then = met.items[:-distance][same], met.items[distance:][same]
+        size = np.full(len(first), _DECAY ** (distance - 1), np.float32)
+        ahead = sparse.csr_matrix((size, (first, then)), shape=shape)
+        total = total + ahead + ahead.T * np.float32(_BACKWARD)
+    often = 1.0 / np.sqrt(np.maximum(np.bincount(met.items, minlength=met.count), 1.0))
+    scale = sparse.diags(often.astype(np.float32))
+    return _strongest((scale @ total @ scale).tocsr())
+
+
+def _strongest(near: sparse.csr_matrix) -> sparse.csr_matrix:
+    """At most _NEIGHBOURS a row, and no item its own neighbour."""
+    near.setdiag(0)
+    near.eliminate_zeros()
+    rows = np.repeat(np.arange(near.shape[0]), np.diff(near.indptr))
+    order = np.lexsort((-near.data, rows))
+    place = np.arange(len(order)) - near.indptr[rows[order]]
+    kept = order[place < _NEIGHBOURS]
+    found = sparse.csr_matrix((near.data[kept], (rows[kept], near.indices[kept])), shape=near.shape)
+    return found.tocsr()
+
+
+def decayed_counts(met: Met, types: int, newest: float) -> npt.NDArray[np.float32]:
+    """How often each item was met (m, types), each event halved every HALF_LIFE_DAYS."""
+    worth = np.exp2(-(newest - met.times) / (_DAY * HALF_LIFE_DAYS))
+    found = np.bincount(met.items * types + met.types, worth, minlength=met.count * types)
+    return found.reshape(met.count, types).astype(np.float32)
+
+
+def repeat_lifts(met: Met, names: list[str]) -> dict[str, float]:
+    """log of (how often an event's item is that of an earlier event) / (how often by chance).
+
+    By chance: items drawn as often as they are met at all. Both plus 1: few events say little.
+    """
+    share = np.bincount(met.items, minlength=met.count) / max(len(met.items), 1)
+    same, chance = np.zeros(len(names)), np.zeros(len(names))
+    for distance in range(1, min(_LOOK_BACK, len(met.items) - 1) + 1):
+        pair = met.shoppers[distance:] == met.shoppers[:-distance]
+        earlier, kind = met.items[:-distance][pair], met.types[:-distance][pair]
+        again = earlier == met.items[distance:][pair]
+        same += np.bincount(kind, again, minlength=len(names))
+        chance += np.bincount(kind, share[earlier], minlength=len(names))
+    lifts = np.log((same + 1) / (chance + 1)).clip(-_LARGEST_LIFT, _LARGEST_LIFT)
+    return dict(zip(names, lifts.tolist(), strict=True))

@@ -1,0 +1,278 @@
+"""Signals from behaviour, their gate, and what holds for them whatever the history."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from conftest import small_shop, write_items
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from indexes.progress import silent
+from indexes.rebuild import rebuild
+from indexes.workspace import Workspace
+from reranker.columns import Column, Missing
+from reranker.evaluation import evaluate
+from reranker.events import HistoryEvent
+from reranker.gates import Gate
+from reranker.histories import open_histories
+from reranker.judged_requests import judged_request
+from reranker.leaks import Leak
+from reranker.ranking import rerank
+from reranker.requests import Candidate, Event, RerankRequest
+from reranker.scenes import Scene
+from reranker.signals import SIGNALS, compute
+from reranker.state import ServedState, load_state
+from reranker.train_command import train
+from reranker.train_settings import TrainSettings
+
+PERSONAL = [name for name, signal in SIGNALS.items() if signal.personal]
+DAY = 86_400.0
+NOW = 1_000 * DAY
+IDS = [item["id"] for item in small_shop()]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty shoppers who go from running shoes (0-4) to rain jackets (5-9), and a trained model."""
+    folder = tmp_path_factory.mktemp("personal")
+    workspace = Workspace(folder / "home")
+    rebuild(workspace, write_items(folder / "items.jsonl", small_shop()), progress=silent)
+    histories = open_histories(workspace)
+    for shopper in range(40):
+        base = NOW - 20 * DAY + shopper
+        items = [shopper % 5, 5 + shopper % 5, 10 + shopper % 50]
+        histories.append(
+            [
+                HistoryEvent(
+                    type="view" if step % 2 else "purchase",
+                    item=str(item),
+                    time=base + step * 60,
+                    user=f"u{shopper}",
+                )
+                for step, item in enumerate(items)
+            ]
+        )
+    histories.close()
+    train(workspace, TrainSettings(epochs=2, minutes=0, width=16), on_line=lambda _line: None)
+    return workspace.home
+
+
+@pytest.fixture(scope="module")
+def state(home: Path) -> ServedState:
+    return load_state(Workspace(home))
+
+
+def request(history: list[Event] | None, ids: list[str] = IDS[:12], **more: Any) -> RerankRequest:
+    return RerankRequest(
+        [Candidate(item) for item in ids], query="rain jacket", history=history, time=NOW, **more
+    )
+
+
+def event(item: str, days: float = 1.0, kind: str = "view") -> Event:
+    return Event(type=kind, item=item, time=NOW - days * DAY)
+
+
+def column(state: ServedState, name: str, asked: RerankRequest) -> Column | Missing:
+    scene = Scene(asked, state.index, state.query_vectors, 10, personal=state.personal)
+    return compute(scene, [name])[name]
+
+
+def values(state: ServedState, name: str, asked: RerankRequest) -> list[float]:
+    found = column(state, name, asked)
+    assert isinstance(found, Column)
+    return found.values.tolist()
+
+
+def test_behaviour_is_the_inner_product_minus_the_mean(state: ServedState) -> None:
+    asked = request([event("1"), event("6")])
+    scene = Scene(asked, state.index, state.query_vectors, 10, personal=state.personal)
+    assert state.model
+    rows = state.index.rows(IDS[:12])
+    items = state.model.item_vectors(rows, state.index.vectors(rows))
+    products = items @ scene.user_vector
+    found = values(state, "behaviour", asked)
+    np.testing.assert_allclose(found, products - products.mean(), atol=1e-5)
+    assert sum(found) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_repeat_by_hand(state: ServedState) -> None:
+    habits = state.personal.habits
+    assert habits
+    habits.card.lifts.update(view=2.0, purchase=-3.0)
+    found = values(
+        state,
+        "repeat",
+        request([event("1", 90), event("2", 0, "purchase"), event("2", 90), event("99")]),
+    )
+    assert found[0] == 0.0
+    assert found[1] == pytest.approx(2.0 * 0.5)
+    assert found[2] == 2.0 * 0.5 or found[2] == pytest.approx(2.0 * 0.5)  # a purchase at now is not
+
+
+def test_taste_by_hand(state: ServedState) -> None:
+    shop = {item["id"]: item for item in small_shop()}
+    asked = request([event("0", 2), event("6", 1)])  # Arvo shoes, Fell jacket, newest first: 6
+    found = column(state, "taste", asked)
+    assert isinstance(found, Column)
+    newest, older = 1 / 1.9, 0.9 / 1.9
+    assert shop["0"]["brand"] == "Arvo"
+    assert found.parts["brand"][0] == pytest.approx(older)
+    assert found.parts["brand"][1] == pytest.approx(newest)
+    # Sport: both; Sport > Shoes: the older one
+    assert found.parts["category"][0] == pytest.approx((1.0 + older) / 2)
+    usual = math.exp((math.log(10) + math.log(16)) / 2)
+    assert found.parts["price"][3] == pytest.approx(min(13 / usual, usual / 13), abs=1e-6)
+
+
+def test_together_knows_what_was_met_together(state: ServedState) -> None:
+    found = values(state, "together", request([event("2")]))
+    assert np.argmax(found) == 7  # jackets follow shoes of the same number
+    assert found[2] == 0.0
+
+
+def test_near_is_highest_for_the_item_itself(state: ServedState) -> None:
+    found = values(state, "near", request([event("3")]))
+    assert found[3] == pytest.approx(1.0, abs=1e-5)
+    assert max(found) == found[3]
+
+
+def test_popular_counts_events_by_weight(state: ServedState) -> None:
+    found = column(state, "popular", request(None))
+    assert isinstance(found, Column)
+    assert set(found.parts) == {"view", "purchase"}
+    weighed = found.parts["view"] * 1.0 + found.parts["purchase"] * 5.0
+    np.testing.assert_allclose(found.values, np.log1p(weighed), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        (request(None), "no_history"),
+        (request([]), "no_history"),
+        (request(None, user="nobody"), "no_history"),
+        (request([event("not there")]), "unknown_history"),
+        (request([Event(type="view", item="1", time=NOW)]), "no_history"),  # not before now
+        (request([event("1")], personalize=False), "not_asked"),
+    ],
+)
+def test_without_a_past_the_ranking_is_the_unpersonalised_one_bit_for_bit(
+    state: ServedState, asked: RerankRequest, reason: str
+) -> None:
+    for name in PERSONAL:
+        found = column(state, name, asked)
+        assert isinstance(found, Missing)
+        assert found.reason == reason
+    plain = rerank(msgspec.structs.replace(asked, personalize=False), state)
+    ranking = rerank(asked, state)
+    assert ranking.results == plain.results
+    assert ranking.gate is None
+    named = {(one.signal, one.reason) for one in ranking.degraded}
+    assert named == (set() if reason == "not_asked" else {(name, reason) for name in PERSONAL})
+
+
+@given(
+    items=st.lists(st.sampled_from([*IDS, "gone", "x y"]), max_size=60),
+    kinds=st.lists(st.sampled_from(["view", "cart", "purchase", "cancel", "other"]), min_size=1),
+    explain=st.booleans(),
+)
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_history_ranks_all_candidates_and_explains_the_sum(
+    state: ServedState, items: list[str], kinds: list[str], explain: bool
+) -> None:
+    history = [event(item, 40 - at / 2, kinds[at % len(kinds)]) for at, item in enumerate(items)]
+    ids = [*IDS[:20], "gone", "new"]
+    ranking = rerank(request(history, ids, explain=explain), state)
+    assert sorted(one.id for one in ranking.results) == sorted(ids)
+    for one in ranking.results:
+        assert math.isfinite(one.score)
+        if one.explanation:
+            total = 0.0
+            for amount in one.explanation.contributions.values():
+                total += amount
+            assert total == one.score
+            assert one.explanation.gate == ranking.gate
+
+
+def test_a_gate_by_hand() -> None:
+    gate = Gate(bias=-1.0, closest=2.0, query=0.0, together=0.0, length=0.0, floor=0.1)
+    assert gate.value({"closest": 0.5}) == pytest.approx(0.1 + 0.9 * 0.5)
+    assert Gate().value({}) < 0.05
+
+
+def test_the_gate_multiplies_personal_contributions_only(state: ServedState) -> None:
+    ranking = rerank(request([event("1"), event("6")], explain=True), state)
+    assert ranking.gate is not None and 0 < ranking.gate < 1
+    blend, _ = state.blend(None)
+    explained = ranking.results[0].explanation
+    assert explained
+    for name, signal in explained.signals.items():
+        factor = ranking.gate if name in PERSONAL else 1.0
+        assert signal.weight == blend.signals[name].weight * factor
+
+
+def test_train_published_a_default_blend_that_uses_the_model(state: ServedState) -> None:
+    assert state.published.name == "default"
+    assert state.published_version == 2
+    assert set(PERSONAL) <= set(state.published.signals)
+    assert state.versions["model"]
+
+
+def test_an_event_changes_the_very_next_ranking(home: Path, state: ServedState) -> None:
+    asked = request(None, user="fresh shopper")
+    before = rerank(msgspec.structs.replace(asked, time=None), state)
+    histories = open_histories(Workspace(home))
+    histories.append([HistoryEvent(type="view", item="7", time=NOW, user="fresh shopper")])
+    after = rerank(msgspec.structs.replace(asked, time=None), state)
+    histories.forget(user="fresh shopper")
+    histories.close()
+    assert before.gate is None and after.gate is not None
+    assert [one.score for one in before.results] != [one.score for one in after.results]
+    gone = rerank(msgspec.structs.replace(asked, time=None), state)
+    assert gone.results == before.results
+
+
+def test_history_in_the_request_replaces_the_stored_one(state: ServedState) -> None:
+    sent = rerank(request([event("44")], user="u1"), state)
+    assert sent.results == rerank(request([event("44")]), state).results
+    assert sent.results != rerank(request(None, user="u1"), state).results
+
+
+def judged(user: str, time: float) -> Any:
+    return judged_request(
+        {
+            "id": f"{user} {time}",
+            "user": user,
+            "time": time,
+            "query": "rain jacket",
+            "history": [{"type": "view", "item": "1", "time": time - 5}],
+            "candidates": [{"id": item} for item in IDS[:12]],
+            "ratings": {"6": 1},
+        }
+    )
+
+
+def test_requests_whose_answer_the_model_has_seen_are_refused_with_their_count(
+    state: ServedState,
+) -> None:
+    seen, later = judged("u3", NOW - 30 * DAY), judged("u3", NOW)
+    unknown = judged("somebody", NOW - 30 * DAY)
+    found = evaluate([seen, later, unknown], state)
+    assert (found.leaks, found.queries) == (1, 2)
+    assert evaluate([seen, later, unknown], state, allow_leak=True).queries == 3
+    with pytest.raises(Leak, match="--allow-leak") as failure:
+        evaluate([seen], state)
+    assert "1 requests" in failure.value.message
+
+
+def test_strangers_histories_are_anothers(state: ServedState) -> None:
+    requests = [judged(f"s{number}", NOW + number) for number in range(6)]
+    found = evaluate(requests, state, strangers=True)
+    rows = {"engine", "default", "default:stranger", "default:unpersonalised"}
+    assert set(found.metrics) == rows
+    assert found.gates["default"] > 0 and found.gates["default:unpersonalised"] == 0

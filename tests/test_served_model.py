@@ -1,0 +1,98 @@
+"""test_served_model.py: what serves without torch equals the model that torch trained."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from indexes.item_index import ItemIndex
+from indexes.query_encoder import load_query_encoder
+from indexes.versions import VersionStore
+from indexes.workspace import Workspace
+from reranker.events import TYPES, HistoryEvent
+from reranker.model_store import load_model, model_store, publish_model
+from reranker.query_vectors import QueryVectors
+from reranker.served_model import ServedModel
+from reranker.train_settings import ENCODERS, TrainSettings
+
+
+@pytest.fixture(scope="module", params=[*ENCODERS, "transformer of two heads"])
+def both(request: Any, shop_home: Path, tmp_path_factory: Any) -> Iterator[tuple[Any, Any]]:
+    """A model with random weights, read by torch and by numpy."""
+    import torch
+
+    from reranker.model_catalogue import index_catalogue
+    from reranker.sequences import sequences_of
+    from reranker.training import Trained
+    from reranker.training_data import new_model, training_data
+
+    kind = request.param.split()[0]
+    settings = TrainSettings(encoder=kind, heads=2 if "two" in request.param else 1, length=20)
+    index = ItemIndex(VersionStore(shop_home / "index").current())  # type: ignore[arg-type]
+    events = [
+        (f"u{user}", HistoryEvent(type="view", item=str((user * 7 + step) % 40), time=100.0 * step))
+        for user in range(20)
+        for step in range(6)
+    ]
+    catalogue, sequences, whitening = index_catalogue(index, sequences_of(events, TYPES))
+    data = training_data(sequences, catalogue, sequences.at[1:], settings)
+    model = new_model(data, settings)
+    with torch.no_grad():
+        for value in model.parameters():
+            value += torch.randn_like(value) * 0.1
+    trained = Trained(
+        model=model, epochs=1, best_epoch=1, best_ndcg=0, seconds=0, bfloat16=False, stopped=""
+    )
+    workspace = Workspace(tmp_path_factory.mktemp("model"))
+    about = {"fingerprint": index.fingerprint}
+    version = publish_model(model_store(workspace), trained, data, whitening, settings, about)
+    yield load_model(workspace, index), ServedModel(version, index)
+
+
+def histories() -> list[tuple[list[HistoryEvent], float]]:
+    rng = np.random.default_rng(4)
+    found: list[tuple[list[HistoryEvent], float]] = [([], 5.0)]
+    for length in (1, 2, 3, 19, 20, 21, 60):
+        times = np.sort(rng.random(length) * 1e6)
+        events = [
+            HistoryEvent(type="search", query=f"tea {at}", time=float(time))
+            if at % 5 == 1
+            else HistoryEvent(
+                type=("view", "cart", "purchase", "cancel")[at % 4],
+                item=str(rng.integers(70)),  # some are in no index
+                time=float(time),
+            )
+            for at, time in enumerate(times)
+        ]
+        found.append((events, float(times[-1] + 10.0**length % 1e7)))
+    return found
+
+
+def test_user_vectors_are_torchs_within_1e_5(both: tuple[Any, Any]) -> None:
+    by_torch, served = both
+    encoder = load_query_encoder(served.index.encoder_folder)
+    queries = QueryVectors(encoder, 100)
+    wanted = by_torch.user_vectors(histories())
+    for (events, now), right in zip(histories(), wanted, strict=True):
+        found = served.user_vector(events, now, queries)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, right, atol=1e-5, rtol=1e-5)
+
+
+def test_item_vectors_are_torchs_within_1e_5(both: tuple[Any, Any]) -> None:
+    by_torch, served = both
+    rows = np.arange(len(served.index), dtype=np.int64)
+    found = served.item_vectors(rows, served.index.vectors(rows))
+    np.testing.assert_allclose(found, by_torch.item_vectors(), atol=1e-5)
+
+
+def test_an_event_type_of_another_time_is_passed_over(both: tuple[Any, Any]) -> None:
+    _, served = both
+    queries = QueryVectors(load_query_encoder(served.index.encoder_folder), 10)
+    events = [HistoryEvent(type="view", item="3", time=5.0)]
+    plain = served.user_vector(events, 9.0, queries)
+    strange = msgspec.structs.replace(events[0], type="wave")
+    np.testing.assert_array_equal(served.user_vector([strange, *events], 9.0, queries), plain)
