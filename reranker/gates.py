@@ -8,7 +8,6 @@ al. 2019); this is the same thought as a logistic function of few things that a 
 import math
 
 import msgspec
-import numpy as np
 
 from reranker.columns import Missing
 from reranker.scenes import Scene
@@ -42,15 +41,12 @@ def gate_features(scene: Scene) -> dict[str, float]:
         return {}
     found = {"length": math.log1p(len(past.events))}
     cosines, known = scene.nearness
-    if cosines.shape[1] and known.any():
+    model = scene.personal.model
+    if model is not None and cosines.shape[1] and known.any():
         found["closest"] = float(cosines[known].max())
-        if scene.query and scene.personal.model:
-            vector = scene.query_vectors.query(scene.query)[None]
-            white = scene.personal.model.whitening
-            found["query"] = float((white(past.vectors[:20]) @ white(vector)[0]).max())
-    habits = scene.personal.habits
-    if habits is not None and len(past.rows):
-        rows = past.rows[:20]
-        said = habits.together(rows, 0.9 ** np.arange(len(rows)), scene.rows)
-        found["together"] = math.log1p(100.0 * float(said.max(initial=0.0)))
+        if scene.query:
+            query = model.whitening(scene.query_vectors.query(scene.query)[None])[0]
+            found["query"] = float((scene.white_past @ query).max())
+    if len(past.rows):
+        found["together"] = math.log1p(100.0 * float(scene.met_together.max(initial=0.0)))
     return found

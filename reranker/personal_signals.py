@@ -8,10 +8,8 @@ import numpy.typing as npt
 from reranker.columns import Column, Mask, Missing, Values
 from reranker.item_signals import HALF_LIFE_DAYS
 from reranker.pasts import Past
-from reranker.scenes import Scene
+from reranker.scenes import DECAY, RECENT, Scene
 
-_RECENT: Final = 20  # items met that `together` and `near` look at
-_DECAY: Final = 0.9  # each earlier item counts this much of the one after it
 _DAY: Final = 86_400.0
 
 
@@ -67,11 +65,11 @@ def together(scene: Scene) -> Column | Missing:
     habits = scene.personal.habits
     if habits is None:
         return Missing(scene.personal.reason)
-    rows = past.rows[:_RECENT]
-    if not len(rows) or not scene.indexed.any():
-        return Missing("unknown_history" if not len(rows) else "not_in_index")
-    found = habits.together(rows, _DECAY ** np.arange(len(rows)), scene.rows)
-    return _known(np.log1p(100.0 * found), scene.indexed)
+    if not len(past.rows):
+        return Missing("unknown_history")
+    if not scene.indexed.any():
+        return Missing("not_in_index")
+    return _known(np.log1p(100.0 * scene.met_together), scene.indexed)
 
 
 def popular(scene: Scene) -> Column | Missing:
@@ -100,7 +98,7 @@ def near(scene: Scene) -> Column | Missing:
     if not known.any():
         return Missing("not_in_index")
     vectors, _ = scene.item_vectors
-    raw = np.max(vectors @ past.vectors[:_RECENT].T, axis=1)
+    raw = np.max(vectors @ past.vectors[:RECENT].T, axis=1)
     parts = {"mean": cosines.mean(axis=1), "last": cosines[:, 0], "raw": raw}
     found = _known(cosines.max(axis=1), known)
     return Column(found.values, known, found.lost, {k: v.astype(float) for k, v in parts.items()})
@@ -115,7 +113,7 @@ def taste(scene: Scene) -> Column | Missing:
         return Missing("unknown_history")
     if not scene.indexed.any():
         return Missing("not_in_index")
-    worth = np.power(_DECAY, np.arange(len(past.rows)), dtype=np.float64)
+    worth = np.power(DECAY, np.arange(len(past.rows)), dtype=np.float64)
     worth /= worth.sum()
     rows = scene.rows[scene.indexed]
     parts = {

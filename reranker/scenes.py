@@ -20,7 +20,8 @@ from reranker.times import epoch_seconds
 
 Mask = npt.NDArray[np.bool_]
 Vectors = npt.NDArray[np.float32]
-_RECENT: Final = 20  # items of a history that candidates are held against
+RECENT: Final = 20  # items of a history that candidates are held against
+DECAY: Final = 0.9  # each earlier item counts this much of the one after it
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
 
 
@@ -127,11 +128,27 @@ class Scene:
         return self.personal.model.user_vector(self.past.events, self.now, self.query_vectors)
 
     @cached_property
+    def white_past(self) -> Vectors:
+        """Whitened vectors (h, d) of the newest items met; none without a past or a model."""
+        model = self.personal.model
+        if isinstance(self.past, Missing) or model is None:
+            return np.zeros((0, self.index.dimensions), np.float32)
+        return model.whitening(self.past.vectors[:RECENT])
+
+    @cached_property
     def nearness(self) -> tuple[Vectors, Mask]:
         """Whitened cosines (n, h) of candidates with the newest items met, and which are known."""
         vectors, known = self.item_vectors
         model = self.personal.model
-        if isinstance(self.past, Missing) or model is None:
+        if model is None or not len(self.white_past):
             return np.zeros((len(self.ids), 0), np.float32), known
-        white = model.whitening
-        return white(vectors) @ white(self.past.vectors[:_RECENT]).T, known
+        return model.whitening(vectors) @ self.white_past.T, known
+
+    @cached_property
+    def met_together(self) -> npt.NDArray[np.float64]:
+        """What the newest items met say for each candidate (n,), by who else met both."""
+        habits = self.personal.habits
+        if isinstance(self.past, Missing) or habits is None or not len(self.past.rows):
+            return np.zeros(len(self.ids))
+        rows = self.past.rows[:RECENT]
+        return habits.together(rows, DECAY ** np.arange(len(rows)), self.rows)
