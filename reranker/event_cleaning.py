@@ -19,8 +19,8 @@ from reranker.events import SEARCH, EventSettings, HistoryEvent
 MAX_NAME: Final = 512
 MAX_QUERY: Final = 2000
 MAX_AMOUNT: Final = 1e12
+LAST_SECOND: Final = 253_402_300_800.0  # the end of the year 9999
 FIELDS: Final = frozenset(HistoryEvent.__struct_fields__) - {"unknown"}
-_LAST_SECOND: Final = 253_402_300_800.0  # the end of the year 9999
 _MILLISECONDS: Final = 1e11
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -114,7 +114,7 @@ class Cleaner:
         if value is None or value == "":
             raise BadEvent("time", "time is missing")
         seconds = self._seconds(value)
-        if seconds is None or not 0 <= seconds <= _LAST_SECOND:
+        if seconds is None or not 0 <= seconds <= LAST_SECOND:
             raise BadEvent(
                 "time",
                 f"time is {shown(value)}; epoch seconds or ISO 8601 with a zone, such as "

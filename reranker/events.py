@@ -52,7 +52,11 @@ class EventSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ] = 120
     drop_bots: Annotated[
-        bool, msgspec.Meta(description="Leave all events of bot-like users out of an import.")
+        bool,
+        msgspec.Meta(
+            description="Leave all events of bot-like users out of an import; in POST /events "
+            "reject those beyond the limit."
+        ),
     ] = False
     max_bad_share: Annotated[
         float,

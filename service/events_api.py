@@ -5,19 +5,21 @@ The answer is sent when the events are on the disk: who reads "accepted" may for
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from flask import Blueprint, Response
 
 from reranker.errors import BadRequest
 from reranker.event_cleaning import BadEvent, Cleaner
+from reranker.event_rates import EventRates
 from reranker.events import EventSettings, HistoryEvent
 from reranker.histories import Histories
 from reranker.history_files import HistoryFailure
 from service.answers import Malformed, error_answer, json_answer
 from service.bodies import read_body
 from service.limits import LimitSettings
+from service.metrics import Metrics
 
 log = logging.getLogger("reranker")
 
@@ -38,12 +40,22 @@ class EventsAnswer(msgspec.Struct, frozen=True):
     """What `POST /events` answers.
 
     accepted: events that are kept now, on the disk, together with `duplicates`: those of them that
-    were kept before, by their id. accepted and rejected add up to what was sent.
+    were kept before, by their id. accepted and rejected add up to what was sent. bot_like: those of
+    the accepted that came when their shopper had more than events.bot_events_per_minute.
     """
 
     accepted: int
     duplicates: int
+    bot_like: int
     rejected: list[Rejected]
+
+
+class Checked(NamedTuple):
+    """The events of a body: the good ones, what is wrong with the others, how many are a bot's."""
+
+    events: list[HistoryEvent]
+    rejected: list[Rejected]
+    bot_like: int  # of the good ones, or of the rejected with events.drop_bots
 
 
 def events_routes(
@@ -51,9 +63,11 @@ def events_routes(
     limits: LimitSettings,
     settings: EventSettings,
     unknown_items: UnknownItems,
+    metrics: Metrics | None = None,
 ) -> Blueprint:
     """The route that a shop sends its events to. unknown_items: those that no index holds."""
     routes = Blueprint("events", __name__)
+    rates = EventRates(settings)
 
     @routes.post("/events")
     def events_route() -> Response:
@@ -63,12 +77,17 @@ def events_routes(
                 f"The body has {len(parts):,} events; at most {settings.request_events:,} are "
                 "allowed (events.request_events)."
             )
-        events, rejected = clean_events(parts, settings, limits)
+        events, rejected, bot_like = check_events(parts, settings, limits, rates)
         try:
             done = histories.append(_marked(events, unknown_items))
         except HistoryFailure as failure:
             return _not_kept(failure)
-        return json_answer(EventsAnswer(len(events), done.duplicates, rejected))
+        if metrics is not None:
+            metrics.count_events(
+                len(events), done.duplicates, bot_like, [bad.field for bad in rejected]
+            )
+        kept_bots = 0 if settings.drop_bots else bot_like
+        return json_answer(EventsAnswer(len(events), done.duplicates, kept_bots, rejected))
 
     return routes
 
@@ -101,21 +120,37 @@ def _is_lines(lines: list[bytes]) -> bool:
     return len(lines) > 1 and all(line.lstrip().startswith(b"{") for line in lines[:2])
 
 
-def clean_events(
-    parts: Sequence[bytes | msgspec.Raw], settings: EventSettings, limits: LimitSettings
-) -> tuple[list[HistoryEvent], list[Rejected]]:
+def check_events(
+    parts: Sequence[bytes | msgspec.Raw],
+    settings: EventSettings,
+    limits: LimitSettings,
+    rates: EventRates,
+) -> Checked:
     """The good ones, and why the others are not."""
     cleaner = Cleaner(settings, strict=True)
-    events, rejected = [], []
+    events, rejected, bot_like = [], [], 0
     for position, part in enumerate(parts):
         try:
             event = cleaner.clean(_decoded(part))
             if event.query is not None and len(event.query) > limits.query_chars:
                 raise BadEvent("query", f"query has more than {limits.query_chars:,} characters")
+            if rates.too_many(event):
+                bot_like += 1
+                if settings.drop_bots:
+                    raise _too_many(event, settings)
             events.append(event)
         except BadEvent as error:
             rejected.append(Rejected(position, error.field or "", f"{error.message}."))
-    return events, rejected
+    return Checked(events, rejected, bot_like)
+
+
+def _too_many(event: HistoryEvent, settings: EventSettings) -> BadEvent:
+    field = "session" if event.user is None else "user"
+    return BadEvent(
+        field,
+        f"this {field} has more than {settings.bot_events_per_minute:,} events in a minute "
+        "(events.bot_events_per_minute) and events.drop_bots is on",
+    )
 
 
 def _decoded(part: bytes | msgspec.Raw) -> dict[str, Any]:

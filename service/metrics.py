@@ -6,7 +6,8 @@ Labels come from short, fixed lists: no user, query or item ever becomes one.
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -18,6 +19,8 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+
+from reranker.event_cleaning import FIELDS
 
 MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"  # has to be set before this is imported
 _LABEL: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -68,6 +71,19 @@ class Metrics:
             ("outcome",),
             registry=self._registry,
         )
+        self.events = Counter(
+            "reranker_events",
+            "Events sent to POST /events. Duplicates are accepted ones, by their id; bot: those "
+            "beyond events.bot_events_per_minute, accepted or rejected.",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self.events_rejected = Counter(
+            "reranker_events_rejected",
+            "Rejected events, by the field that was wrong.",
+            ("field",),
+            registry=self._registry,
+        )
         self.items = Gauge(
             "reranker_index_items",
             "Items in the served index.",
@@ -87,6 +103,21 @@ class Metrics:
         labels = (value if _LABEL.fullmatch(value) else "other" for value in (signal, reason))
         self.degraded.labels(*labels).inc()
 
+    def count_events(
+        self, accepted: int, duplicates: int, bot_like: int, rejected: Iterable[str]
+    ) -> None:
+        """Count one POST /events. rejected: the wrong field of each, "" for what is no event."""
+        fields = Tally(_field_label(field) for field in rejected)
+        for outcome, count in (
+            ("accepted", accepted),
+            ("duplicate", duplicates),
+            ("rejected", fields.total()),
+            ("bot", bot_like),
+        ):
+            self.events.labels(outcome).inc(count)
+        for field, count in fields.items():
+            self.events_rejected.labels(field).inc(count)
+
     def exposition(self) -> bytes:
         """What Prometheus reads, summed over the workers that share a folder."""
         if MULTIPROCESS_DIR not in os.environ:
@@ -94,3 +125,10 @@ class Metrics:
         summed = CollectorRegistry()
         multiprocess.MultiProcessCollector(summed)  # type: ignore[no-untyped-call]
         return generate_latest(summed)
+
+
+def _field_label(field: str) -> str:
+    """The names of our fields, and no other text of a sender."""
+    if not field:
+        return "event"
+    return field if field in FIELDS else "other"

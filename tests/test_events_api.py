@@ -25,6 +25,7 @@ from service.answers import register_errors
 from service.app import create_app
 from service.events_api import events_routes
 from service.limits import LimitSettings
+from service.metrics import Metrics
 
 VIEW: dict[str, Any] = {"user": "u1", "type": "view", "item": "17", "time": 1_700_000_000}
 
@@ -33,6 +34,7 @@ def small_app(
     histories: Histories,
     limits: LimitSettings | None = None,
     settings: EventSettings | None = None,
+    metrics: Metrics | None = None,
 ) -> FlaskClient:
     """The route by itself, on real histories; item "nowhere" is in no index."""
     limits = limits or LimitSettings()
@@ -40,7 +42,9 @@ def small_app(
     app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1
     register_errors(app)
     app.register_blueprint(
-        events_routes(histories, limits, settings or EventSettings(), {"nowhere"}.intersection)
+        events_routes(
+            histories, limits, settings or EventSettings(), {"nowhere"}.intersection, metrics
+        )
     )
     return app.test_client()
 
@@ -61,7 +65,7 @@ def events(histories: Histories) -> FlaskClient:
 def answered(answer: TestResponse) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.get_json()
-    assert set(found) == {"accepted", "duplicates", "rejected"}
+    assert set(found) == {"accepted", "duplicates", "bot_like", "rejected"}
     return found
 
 
@@ -77,6 +81,7 @@ def test_one_an_array_and_lines(events: FlaskClient, histories: Histories) -> No
     assert answered(events.post("/events", json=[])) == {
         "accepted": 0,
         "duplicates": 0,
+        "bot_like": 0,
         "rejected": [],
     }
     assert len(histories.recent("u1")) == 7
@@ -139,6 +144,62 @@ def test_limits_of_body_and_query(histories: Histories) -> None:
     assert client.post("/events", json=[VIEW] * 10).status_code == 413
     found = answered(client.post("/events", json=VIEW | {"query": "q" * 11}))
     assert found["rejected"][0]["field"] == "query"
+
+
+def test_bots_are_reported(histories: Histories) -> None:
+    client = small_app(histories, settings=EventSettings(bot_events_per_minute=5))
+    fast = [VIEW | {"time": VIEW["time"] + n} for n in range(7)]
+    basket = [VIEW | {"user": "b", "type": "purchase", "item": str(n)} for n in range(7)]
+    found = answered(client.post("/events", json=[*fast, *basket]))
+    assert (found["accepted"], found["bot_like"], found["rejected"]) == (14, 2, [])
+    assert answered(client.post("/events", json=fast[0]))["bot_like"] == 1  # it is remembered
+    later = VIEW | {"time": VIEW["time"] + 1000}
+    assert answered(client.post("/events", json=later))["bot_like"] == 0
+
+
+def test_setting_drop_bots(histories: Histories) -> None:
+    dropping = EventSettings(bot_events_per_minute=5, drop_bots=True)
+    client = small_app(histories, settings=dropping)
+    sent = [VIEW | {"time": VIEW["time"] + n, "id": f"e{n}"} for n in range(7)]
+    for duplicates in (0, 5):  # a retry has the same answer
+        found = answered(client.post("/events", json=sent))
+        assert (found["accepted"], found["duplicates"]) == (5, duplicates)
+        assert found["bot_like"] == 0
+        assert [(bad["position"], bad["field"]) for bad in found["rejected"]] == [
+            (5, "user"),
+            (6, "user"),
+        ]
+        assert "events.drop_bots" in found["rejected"][0]["message"]
+    anonymous = [{key: event[key] for key in event if key != "user"} for event in sent]
+    anonymous = [event | {"session": "s", "id": None} for event in anonymous]
+    found = answered(client.post("/events", json=anonymous))
+    assert [bad["field"] for bad in found["rejected"]] == ["session"] * 2
+
+
+def test_events_are_counted_by_outcome_and_field(histories: Histories) -> None:
+    metrics = Metrics()
+    settings = EventSettings(bot_events_per_minute=5)
+    client = small_app(histories, settings=settings, metrics=metrics)
+    bad = [VIEW | {"time": "soon"}, VIEW | {"price": -1}, VIEW | {"u" * 50: 1}, VIEW | {"Q": 1}, 7]
+    fast = [VIEW | {"id": f"e{n}"} for n in range(7)]
+    answered(client.post("/events", json=[*fast, fast[0], *bad]))
+    text = metrics.exposition().decode()
+    for outcome, count in {"accepted": 8, "duplicate": 1, "rejected": 5, "bot": 3}.items():
+        assert f'reranker_events_total{{outcome="{outcome}"}} {count}.0' in text
+    counted = {line for line in text.splitlines() if line.startswith("reranker_events_rejected_to")}
+    assert counted == {
+        f'reranker_events_rejected_total{{field="{field}"}} {count}.0'
+        for field, count in {"time": 1, "price": 1, "other": 2, "event": 1}.items()
+    }
+
+
+def test_dropped_bots_are_counted(histories: Histories) -> None:
+    metrics = Metrics()
+    dropping = EventSettings(bot_events_per_minute=5, drop_bots=True)
+    answered(small_app(histories, None, dropping, metrics).post("/events", json=[VIEW] * 7))
+    text = metrics.exposition().decode()
+    assert 'reranker_events_total{outcome="bot"} 2.0' in text
+    assert 'reranker_events_rejected_total{field="user"} 2.0' in text
 
 
 def test_nothing_is_accepted_that_cannot_be_kept(events: FlaskClient, tmp_path: Path) -> None:

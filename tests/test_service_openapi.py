@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from conftest import copy_home
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
@@ -14,26 +15,37 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
+from indexes.workspace import Workspace
 from reranker.signals import SIGNALS
+from service.app import create_app
 
 # A schema cannot say "ids differ", "a blend that exists" or "31 June": those are 422, too.
-CONFIG = {"checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "422"]}}}
+POSITIVE_CHECK = {"positive_data_acceptance": {"expected-statuses": ["2xx", "422"]}}
+# An event that is wrong is no wrong request: the answer is 200, and its `rejected` says why.
+NEGATIVE_CHECK = {"negative_data_rejection": {"expected-statuses": ["200", "4xx"]}}
+CONFIG = {
+    "checks": POSITIVE_CHECK,
+    "operations": [{"include-path": "/events", "checks": POSITIVE_CHECK | NEGATIVE_CHECK}],
+}
 
 POSITIVE = GenerationMode.POSITIVE
 EXAMPLES = 100
+POSTS = ("/rerank", "/events")
 
 
 @pytest.fixture(scope="session")
-def described(app: Flask) -> OpenApiSchema:
+def described(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> OpenApiSchema:
+    """Of a service of its own: the events that are sent to it stay in its home."""
+    home = copy_home(shop_home, tmp_path_factory.mktemp("described") / "home")
     return schemathesis.openapi.from_wsgi(
-        "/openapi.json", app, config=SchemathesisConfig.from_dict(CONFIG)
+        "/openapi.json", create_app(Workspace(home)), config=SchemathesisConfig.from_dict(CONFIG)
     )
 
 
 @pytest.mark.parametrize(
     ("path", "mode"),
     [
-        *(("/rerank", mode) for mode in GenerationMode),
+        *((path, mode) for path in POSTS for mode in GenerationMode),
         # A GET without parameters has nothing that could be sent wrongly.
         *((path, POSITIVE) for path in ("/livez", "/readyz", "/metrics", "/openapi.json")),
     ],
@@ -42,11 +54,11 @@ def test_the_service_keeps_to_its_description(
     described: OpenApiSchema, path: str, mode: GenerationMode
 ) -> None:
     """All of schemathesis' checks. (Its pytest plugin does not know pytest 9.2, 2026-11.)"""
-    operation = described[path]["POST" if path == "/rerank" else "GET"]
+    operation = described[path]["POST" if path in POSTS else "GET"]
 
     @given(operation.as_strategy(generation_mode=mode))
     @settings(
-        max_examples=EXAMPLES if path == "/rerank" else 3,
+        max_examples=EXAMPLES if path in POSTS else 3,
         deadline=None,
         derandomize=True,
         database=None,
