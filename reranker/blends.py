@@ -60,18 +60,18 @@ DEFAULT = Blend(
     },
 )
 
-# What `reranker train` publishes: docs/sequence-models.md says how it was picked.
+# What `reranker train` publishes: docs/evaluation.md says how it was picked.
 PERSONAL: Final = msgspec.structs.replace(
     DEFAULT,
     note="The default, with what shoppers do: published by `reranker train`.",
     signals=DEFAULT.signals
     | {
         "popular": SignalWeight(0.5),
-        "behaviour": SignalWeight(0.3, "none"),
+        "behaviour": SignalWeight(0.35, "none"),
         "repeat": SignalWeight(0.3, "none"),
-        "together": SignalWeight(1.0),
-        "near": SignalWeight(0.5),
-        "taste": SignalWeight(0.5),
+        "together": SignalWeight(0.5),
+        "near": SignalWeight(0.75),
+        "taste": SignalWeight(0.75),
     },
     gate=Gate(),
 )

@@ -33,7 +33,8 @@ def repeat(scene: Scene) -> Column | Missing:
     """Own earlier events with the item, each type times its learned lift, halved every 90 days.
 
     A lift is the log of how much more often than by chance shoppers here come back to what they
-    viewed, bought, ...: below 0 where bought is done.
+    viewed, bought, ...: below 0 where bought is done. Sums above 0 count as log(1 + sum): that a
+    shopper looked twice does not make it what is searched for now.
     """
     past = scene.past
     if isinstance(past, Missing):
@@ -53,7 +54,8 @@ def repeat(scene: Scene) -> Column | Missing:
         kind: habits.card.lifts.get(kind, 0.0) * np.minimum(column, 1.0)
         for kind, column in counts.items()
     }
-    values = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(places))
+    total = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(places))
+    values = np.where(total > 0, np.log1p(np.maximum(total, 0.0)), total)
     return Column(values, np.ones(len(places), dtype=bool), (), parts)
 
 

@@ -13,6 +13,7 @@ from indexes.arrays import Rows
 from indexes.item_index import ItemIndex
 from indexes.words import WordHashes, model_numbers, word_hashes, words
 from reranker.columns import Missing
+from reranker.events import SEARCH, HistoryEvent
 from reranker.pasts import Past, Personal, past_of
 from reranker.query_vectors import QueryVectors
 from reranker.requests import Event, RerankRequest
@@ -123,9 +124,16 @@ class Scene:
 
     @cached_property
     def user_vector(self) -> Vectors:
-        """What the model makes of the past (d,); asked for only where there are both."""
+        """What the model makes of the past and this search (d,); only where there are both.
+
+        A model that has read searches reads this one as the newest event: what comes next is then
+        foreseen among what is searched for.
+        """
         assert isinstance(self.past, Past) and self.personal.model is not None
-        return self.personal.model.user_vector(self.past.events, self.now, self.query_vectors)
+        events, model = self.past.events, self.personal.model
+        if self.query and model.reads_searches and events[-1].query != self.query:
+            events = [*events, HistoryEvent(type=SEARCH, query=self.query, time=self.now)]
+        return model.user_vector(events, self.now, self.query_vectors)
 
     @cached_property
     def white_past(self) -> Vectors:

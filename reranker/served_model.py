@@ -64,6 +64,11 @@ class ServedModel:
         return 2 * int(self._ids.shape[1])
 
     @property
+    def reads_searches(self) -> bool:
+        """Whether searches were among the events that it learned from."""
+        return bool(self.about.get("searches"))
+
+    @property
     def length(self) -> int:
         """Newest events that are read."""
         return self.settings.length

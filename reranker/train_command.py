@@ -81,13 +81,22 @@ def train(
     from reranker.trained_shoppers import save_trained_shoppers
     from reranker.training import Training
     from reranker.training_data import training_data
+    from reranker.training_log import FOLDER, tensorboard_log
 
     began = time.perf_counter()
     index, sequences = published_index(workspace), imported_sequences(workspace)
     catalogue, sequences, whitening = index_catalogue(index, sequences)
     data = training_data(sequences, catalogue, sequences.at[1:], settings)
     work = workspace.home / "model" / "work"
-    with epoch_log(work / LOG, on_line) as on_epoch:
+    with (
+        epoch_log(work / LOG, on_line) as told,
+        tensorboard_log(work / FOLDER, on_line) as drawn,
+    ):
+
+        def on_epoch(epoch: Any) -> None:
+            told(epoch)
+            drawn(epoch)
+
         trained = Training(
             data, settings, folder=work, progress=epoch_bars, on_epoch=on_epoch
         ).run()
@@ -99,6 +108,7 @@ def train(
         "seed": settings.seed,
         "shoppers": len(sequences),
         "events": len(sequences.items),
+        "searches": int((sequences.queries >= 0).sum()),
         "items": len(index),
         "known_items": len(data.seen),
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),

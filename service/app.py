@@ -40,6 +40,7 @@ def create_app(workspace: Workspace) -> Flask:
             limits,
             events,
             lambda items: not_in_index(served.state.index.ids, items),
+            metrics,
         )
     )
     app.register_blueprint(health_routes(served, metrics))

@@ -60,8 +60,8 @@ def measured(demo: Demo, state: ServedState) -> Measured:
 def test_it_says_what_it_did_without_noise(demo: Demo) -> None:
     assert demo.errors == ""
     lines = demo.said.splitlines()
-    assert [line.split()[0] for line in lines[:3]] == ["shop", "index", "measure"]
-    assert all(line.endswith(" s") for line in lines[:3])
+    assert [line.split()[0] for line in lines[:4]] == ["shop", "index", "events", "measure"]
+    assert all(line.endswith(" s") for line in lines[:4])
     assert max(map(len, lines)) < 100
     for told in ("NDCG@10", "share of the possible gain", "before:", "after:", "semantic"):
         assert told in demo.said

@@ -21,6 +21,7 @@ from reranker.gates import Gate
 from reranker.histories import open_histories
 from reranker.judged_requests import judged_request
 from reranker.leaks import Leak
+from reranker.pasts import Past
 from reranker.ranking import rerank
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.scenes import Scene
@@ -109,8 +110,10 @@ def test_repeat_by_hand(state: ServedState) -> None:
         request([event("1", 90), event("2", 0, "purchase"), event("2", 90), event("99")]),
     )
     assert found[0] == 0.0
-    assert found[1] == pytest.approx(2.0 * 0.5)
-    assert found[2] == 2.0 * 0.5 or found[2] == pytest.approx(2.0 * 0.5)  # a purchase at now is not
+    assert found[1] == pytest.approx(math.log1p(2.0 * 0.5))
+    assert found[2] == pytest.approx(math.log1p(2.0 * 0.5))  # the purchase is not before now
+    done = values(state, "repeat", request([event("3", 0.0001, "purchase")]))
+    assert done[3] == pytest.approx(-3.0, abs=1e-4)
 
 
 def test_taste_by_hand(state: ServedState) -> None:
@@ -276,3 +279,21 @@ def test_strangers_histories_are_anothers(state: ServedState) -> None:
     rows = {"engine", "default", "default:stranger", "default:unpersonalised"}
     assert set(found.metrics) == rows
     assert found.gates["default"] > 0 and found.gates["default:unpersonalised"] == 0
+
+
+def test_a_model_that_reads_searches_reads_this_one(state: ServedState) -> None:
+    model = state.model
+    assert model and not model.reads_searches
+    asked = request([event("1"), event("6")])
+    plain = Scene(asked, state.index, state.query_vectors, 10, personal=state.personal)
+    without = plain.user_vector
+    model.about["searches"] = 3
+    try:
+        scene = Scene(asked, state.index, state.query_vectors, 10, personal=state.personal)
+        assert isinstance(scene.past, Past)
+        search = HistoryEvent(type="search", query="rain jacket", time=NOW)
+        wanted = model.user_vector([*scene.past.events, search], NOW, state.query_vectors)
+        np.testing.assert_array_equal(scene.user_vector, wanted)
+        assert not np.allclose(wanted, without)
+    finally:
+        model.about["searches"] = 0

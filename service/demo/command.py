@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from indexes.errors import Failure
+from indexes.progress import silent
 from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
+from reranker.event_import import Importer
+from reranker.histories import open_histories
 from reranker.state import ServedState, load_state
 from service.serve import ServeSettings, serve
 
@@ -32,7 +35,8 @@ def demo_command(
     """Watch it work on a demo shop in <home>/demo, then serve it.
 
     Makes a shop of 5,000 items and its shoppers, builds the index, re-ranks what a BM25 engine
-    found for 640 searches, and shows one of them before and after.
+    found for 640 searches, and shows one of them before and after. While it serves, a model of what
+    shoppers do is trained beside it for three minutes, and then used.
     """
     from service.settings import with_options  # settings.py imports every part of the program
 
@@ -42,12 +46,15 @@ def demo_command(
     there = with_options(replace(workspace, home=home), ServeSettings, host=host, port=port)
     measured = _prepare(there, home / "data", small)
     # Only here, like the rest of the demo: its words cost the other commands nothing.
-    from service.demo.showcase import banner, write_curl
+    from service.demo.showcase import banner, training_note, write_curl
+    from service.demo.training import training_beside
 
     body = write_curl(home / "data", measured.shown)
     click.echo(f"\n{time.monotonic() - began:.1f} s in all; everything is in {home}.\n")
     if not no_serve:
-        serve(there, lambda url, state: banner(url, state, measured.shown, body))
+        with training_beside(there) as log:
+            said = "" if log is None else "\n" + training_note(log)
+            serve(there, lambda url, state: banner(url, state, measured.shown, body) + said)
 
 
 def _prepare(workspace: Workspace, data: Path, small: bool) -> "Measured":
@@ -63,6 +70,10 @@ def _prepare(workspace: Workspace, data: Path, small: bool) -> "Measured":
     with _step("index") as say:
         built = rebuild(workspace, data / ITEMS)
         say(f"{built.encoded:,} items encoded, {built.reused:,} as before; {built.version}")
+    with _step("events") as say:
+        with closing(open_histories(workspace)) as histories:
+            imported = Importer(workspace, data / EVENTS, silent).run(histories)
+        say(f"{imported.read:,} events of {imported.users:,} shoppers imported")
     with _step("measure") as say:
         state: ServedState = load_state(workspace)
         measured = measure(state, data)

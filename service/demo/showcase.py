@@ -14,6 +14,7 @@ from service.demo.data import ITEMS
 from service.demo.files import read_lines, write_whole
 from service.demo.measure import METRIC, Measured
 from service.demo.oracle import Share, Truth
+from service.demo.training import MINUTES
 
 _WIDTH = 98
 _TOP = 5
@@ -142,5 +143,16 @@ def banner(url: str, state: ServedState, shown: JudgedRequest, body: Path) -> st
             f"    -d {shlex.quote(short)}",
             "The whole search, with the arithmetic of each score:",
             f"  curl -s {url}/rerank -d @{shlex.quote(str(body))}",
+        )
+    )
+
+
+def training_note(log: Path) -> str:
+    """That a model is on its way, and what will be seen of it."""
+    return "\n".join(
+        (
+            f"A model of what these shoppers do is trained beside it for {MINUTES} minutes",
+            f"({log}). Then the same search counts its shopper's own",
+            "history, too: behaviour, repeat, together, near and taste are in the arithmetic.",
         )
     )
