@@ -16,6 +16,7 @@ from reranker.evaluation_report import report
 from reranker.judged_requests import BadLines, read_requests
 from reranker.judgments import Judgments, read_judgments
 from reranker.metrics import DEFAULT_METRICS, measures
+from reranker.next_action_command import next_action_command
 from reranker.next_item_command import next_item_command
 from reranker.query_results import QueryResult
 from reranker.requests import JudgedRequest
@@ -76,6 +77,7 @@ def evaluate_command(context: click.Context, /, source: Path | None, **options: 
 
 
 evaluate_command.add_command(next_item_command)
+evaluate_command.add_command(next_action_command)
 
 
 def _evaluate(

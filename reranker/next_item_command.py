@@ -86,7 +86,7 @@ def evaluate(
     from reranker.next_item_baselines import baselines
     from reranker.training_data import training_data
 
-    sequences, catalogue = _sequences(workspace, source, ids_only)
+    sequences, catalogue = read_sequences(workspace, source, ids_only)
     parts = split_parts(sequences, split)
     data = training_data(sequences, catalogue, parts.limits, settings)
     possible = baselines(sequences, parts.limits, catalogue, parts.cutoff)
@@ -137,7 +137,7 @@ def _trained(data: Any, parts: Any, settings: TrainSettings) -> tuple[Any, dict[
     }
 
 
-def _sequences(workspace: Workspace, source: Path | None, ids_only: bool) -> tuple[Any, Any]:
+def read_sequences(workspace: Workspace, source: Path | None, ids_only: bool) -> tuple[Any, Any]:
     """Sequences by catalogue row, and the catalogue."""
     from reranker.model_catalogue import index_catalogue, own_catalogue
     from reranker.train_command import imported_sequences, published_index

@@ -17,6 +17,7 @@ from indexes.item_index import ItemIndex
 from reranker.columns import Missing, Values
 from reranker.events import HistoryEvent
 from reranker.habits import Habits
+from reranker.next_action import NextAction
 from reranker.requests import Event, RerankRequest
 from reranker.served_model import ServedModel
 from reranker.times import epoch_seconds
@@ -43,6 +44,7 @@ class Personal:
 
     model: ServedModel | None = None
     habits: Habits | None = None
+    next_action: NextAction | None = None
     reason: str = "no_model"
     recent: Recent | None = None
 
@@ -106,6 +108,13 @@ def past_of(
     if not len(past.rows) and not any(event.query for event in events):
         return Missing("unknown_history")
     return past
+
+
+def shopper_events(
+    request: RerankRequest, now: Callable[[], float], personal: Personal
+) -> list[HistoryEvent] | Missing:
+    """The events of a request's shopper before now, oldest first; Missing where there are none."""
+    return _events(request, now, personal) or Missing("no_history")
 
 
 def _weights() -> dict[str, float]:

@@ -18,6 +18,7 @@ from reranker.blends import Blend
 from reranker.errors import UnknownBlend
 from reranker.habits import Habits
 from reranker.histories import Histories, open_histories
+from reranker.next_action import load_next_action
 from reranker.pasts import Personal
 from reranker.query_vectors import QueryVectors
 from reranker.served_model import ServedModel
@@ -146,4 +147,4 @@ def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) 
         return Personal(reason="model_mismatch", recent=histories.recent)
     store.ensure_verified(version)
     model, habits = ServedModel(version, index), Habits(version.folder, index)
-    return Personal(model, habits, recent=histories.recent)
+    return Personal(model, habits, load_next_action(model), recent=histories.recent)

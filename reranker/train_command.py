@@ -75,8 +75,10 @@ def train(
     """Train and publish; what came of it."""
     from reranker.blend_store import BlendStore, publish_personal
     from reranker.checkpoints import Checkpoint
+    from reranker.events import EventSettings
     from reranker.model_catalogue import index_catalogue
     from reranker.model_store import model_store, publish_model
+    from reranker.next_action import fit_next_action
     from reranker.shop_habits import shop_habits
     from reranker.trained_shoppers import save_trained_shoppers
     from reranker.training import Training
@@ -124,6 +126,8 @@ def train(
     def more(folder: Path) -> None:
         habits.save(folder)
         save_trained_shoppers(sequences, folder)
+        items, minutes = data.items, workspace.section(EventSettings).session_minutes
+        fit_next_action(trained.model.cpu(), items, sequences, minutes, settings.length, folder)
 
     version = publish_model(store, trained, data, whitening, settings, about, more)
     blend = publish_personal(BlendStore(workspace.blends_root))

@@ -12,6 +12,7 @@ from service.events_api import events_routes
 from service.health import health_routes
 from service.limits import LimitSettings
 from service.metrics import Metrics
+from service.next_action_api import next_action_routes
 from service.openapi import openapi_routes
 from service.reload import Served
 from service.rerank_api import rerank_routes
@@ -43,6 +44,7 @@ def create_app(workspace: Workspace) -> Flask:
             metrics,
         )
     )
+    app.register_blueprint(next_action_routes(served, limits))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events))
     return app

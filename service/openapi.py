@@ -15,6 +15,7 @@ from service.answers import ErrorAnswer, json_answer
 from service.events_api import EventsAnswer
 from service.events_openapi import events_body, sent_event
 from service.limits import MAX_NAME, LimitSettings
+from service.next_action_api import NextActionAnswer, NextActionRequest
 from service.rerank_api import RerankAnswer
 
 Schema = dict[str, Any]
@@ -51,7 +52,10 @@ def openapi_routes(limits: LimitSettings, events: EventSettings) -> Blueprint:
 
 def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
     """The whole document, with the limits that this service was set to."""
-    kinds = (RerankRequest, RerankAnswer, EventsAnswer, ErrorAnswer, Alive, Ready)
+    kinds = (
+        *(RerankRequest, RerankAnswer, NextActionRequest, NextActionAnswer),
+        *(EventsAnswer, ErrorAnswer, Alive, Ready),
+    )
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     _write_limits(schemas, limits)
     schemas["SentEvent"] = sent_event(events)
@@ -65,6 +69,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
         "paths": {
             "/rerank": {"post": _rerank_operation()},
             "/events": {"post": _events_operation(events)},
+            "/next-action": {"post": _next_action_operation()},
             "/livez": {"get": _operation("Is the process alive?", "Alive")},
             "/readyz": {"get": _operation("Can it re-rank? It tries.", "Ready", 503)},
             "/metrics": {"get": _plain("Prometheus metrics.", "text/plain", {"type": "string"})},
@@ -85,6 +90,14 @@ def _rerank_operation() -> Schema:
 def _events_operation(events: EventSettings) -> Schema:
     operation = _operation("Keep what shoppers did.", "EventsAnswer", 400, 413, 422, 503)
     operation["requestBody"] = events_body(events)
+    return operation
+
+
+def _next_action_operation() -> Schema:
+    operation = _operation(
+        "What does this shopper do next in the visit?", "NextActionAnswer", 400, 413, 422
+    )
+    operation["requestBody"] = {"required": True, "content": _json("NextActionRequest")}
     return operation
 
 
@@ -118,6 +131,7 @@ _ERRORS = {
 def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
     """What is checked beyond the types of the structs."""
     asked = schemas["RerankRequest"]["properties"]
+    about = schemas["NextActionRequest"]["properties"]
     candidate = schemas["Candidate"]["properties"]
     event = schemas["Event"]["properties"]
     asked["candidates"] |= {"maxItems": limits.candidates, "uniqueItems": True}
@@ -126,15 +140,17 @@ def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
         "propertyNames": {"enum": list(SIGNALS)},
         "additionalProperties": msgspec.json.schema(Weight),
     }
-    _arm(asked["history"], "array")["maxItems"] = limits.history
+    for request in (asked, about):
+        _arm(request["history"], "array")["maxItems"] = limits.history
+        for field in ("user", "session"):
+            _arm(request[field], "string")["maxLength"] = MAX_NAME
     _arm(candidate["text"], "string")["maxLength"] = limits.text_chars
     _arm(event["query"], "string")["maxLength"] = limits.query_chars
     event["type"]["maxLength"] = MAX_NAME
-    for field in ("user", "session", "blend"):
-        _arm(asked[field], "string")["maxLength"] = MAX_NAME
+    _arm(asked["blend"], "string")["maxLength"] = MAX_NAME
     for field in ("item", "id", "user", "session", "ranking"):
         _arm(event[field], "string")["maxLength"] = MAX_NAME
-    for schema in (asked["time"], event["time"]):
+    for schema in (asked["time"], about["time"], event["time"]):
         _arm(schema, "string")["pattern"] = _TIME
 
 

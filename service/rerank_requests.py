@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -12,6 +12,7 @@ from reranker.times import epoch_seconds
 from service.answers import Malformed
 from service.limits import MAX_DEPTH, MAX_NAME, LimitSettings
 
+T = TypeVar("T")
 _decoder: Final = msgspec.json.Decoder(RerankRequest)
 _PATH: Final = re.compile(r" - at `\$\.?(?P<path>.*)`$", re.DOTALL)
 _NAMED: Final = re.compile(r"(?:unknown|required) field `(?P<name>.*)`$", re.DOTALL)
@@ -26,13 +27,22 @@ def read_request(body: bytes, limits: LimitSettings) -> RerankRequest:
     Nothing is built for what the format does not know: decoding stops at the first value of a
     wrong type, so deep or huge nonsense costs no more than reading up to it.
     """
+    return checked_request(decoded(_decoder, body), limits)
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The body as this type; Malformed, or BadRequest with the field."""
     try:
-        request = _decoder.decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         _refuse_depth(body)
         raise _invalid(str(error), body) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"The body is not JSON: {error}.") from None
+
+
+def checked_request(request: RerankRequest, limits: LimitSettings) -> RerankRequest:
+    """The same request; BadRequest where it asks for more than is allowed, or for nonsense."""
     _check_limits(request, limits)
     _check_candidates(request.candidates, limits)
     _check_history(request.history or (), limits)

@@ -30,7 +30,7 @@ CONFIG = {
 
 POSITIVE = GenerationMode.POSITIVE
 EXAMPLES = 100
-POSTS = ("/rerank", "/events")
+POSTS = ("/rerank", "/events", "/next-action")
 
 
 @pytest.fixture(scope="session")

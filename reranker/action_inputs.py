@@ -1,0 +1,46 @@
+"""action_inputs.py: sequences and a trained model -> what the action head reads, at chosen events.
+
+The newest `length` events are read, as in serving.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from reranker.action_features import action_features
+from reranker.sequence_batches import Cases
+from reranker.sequence_models import Items, SequenceModel
+from reranker.sequences import Ints, Sequences
+from reranker.user_vectors import user_vectors
+
+Numbers = npt.NDArray[np.float32]
+
+
+def plain_inputs(sequences: Sequences, positions: Ints, length: int, gap_minutes: float) -> Numbers:
+    """Recency and counts after each of these events (n, d)."""
+    begins = sequences.at[np.searchsorted(sequences.at, positions, side="right") - 1]
+    kinds = len(sequences.weights)
+    rows = [
+        action_features(
+            sequences.types[max(begin, place + 1 - length) : place + 1],
+            sequences.times[max(begin, place + 1 - length) : place + 1],
+            kinds,
+            gap_minutes,
+        )
+        for begin, place in zip(begins.tolist(), positions.tolist(), strict=True)
+    ]
+    return np.stack(rows)
+
+
+def model_inputs(
+    plain: Numbers,
+    model: SequenceModel,
+    items: Items,
+    sequences: Sequences,
+    positions: Ints,
+    length: int,
+) -> Numbers:
+    """User vectors right after each of these events, beside recency and counts (n, d + e)."""
+    shoppers = np.searchsorted(sequences.at, positions, side="right") - 1
+    nothing = np.zeros(len(positions), np.int64)
+    cases = Cases(shoppers, positions + 1, sequences.times[positions], nothing)
+    return np.concatenate([user_vectors(model, items, sequences, cases, length), plain], axis=1)

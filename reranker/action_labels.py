@@ -1,0 +1,52 @@
+"""action_labels.py: sequences -> after each event, what the shopper still did in the same visit."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from reranker.sequences import Floats, Ints, Sequences
+
+ACTIONS: Final = ("purchase", "cart", "leave")
+
+
+@dataclass(frozen=True, eq=False)
+class ActionCases:
+    """positions (n,): events after which is foreseen. labels (n, 3): ACTIONS, as 0 or 1.
+    ended (n,): when the visit's last event was.
+
+    open_visits: events left out, because their visit may still have gone on when the data ended.
+    """
+
+    positions: Ints
+    shoppers: Ints
+    labels: npt.NDArray[np.bool_]
+    ended: Floats
+    open_visits: int
+
+
+def action_cases(sequences: Sequences, gap_minutes: float) -> ActionCases:
+    """A silence longer than the gap ends a visit; the last event of a visit is followed by leaving.
+
+    purchase, cart: such an event comes later in the visit.
+    """
+    owner, times = sequences.owner, sequences.times
+    n, gap = len(times), gap_minutes * 60
+    if not n:
+        empty = np.zeros(0, np.int64)
+        return ActionCases(empty, empty, np.zeros((0, len(ACTIONS)), bool), np.zeros(0), 0)
+    last = np.ones(n, bool)  # of its visit
+    last[:-1] = (owner[1:] != owner[:-1]) | (np.diff(times) > gap)
+    visit = np.append(0, np.cumsum(last)[:-1])
+    ends = np.flatnonzero(last)[visit]  # place of the visit's last event
+    names = list(sequences.weights)
+    labels = np.zeros((n, len(ACTIONS)), bool)
+    for column, name in enumerate(ACTIONS[:2]):
+        if name in names:
+            so_far = np.cumsum(sequences.types == names.index(name))
+            labels[:, column] = so_far[ends] > so_far
+    labels[:, 2] = last
+    closed = times[ends] + gap < times.max()
+    kept = np.flatnonzero(closed)
+    return ActionCases(kept, owner[kept], labels[kept], times[ends][kept], int(n - len(kept)))

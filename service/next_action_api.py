@@ -1,0 +1,75 @@
+"""next_action_api.py: POST /next-action -> the chances of what this shopper does next."""
+
+import time
+from typing import Final
+
+import msgspec
+from flask import Blueprint, Response
+
+from reranker.columns import Missing
+from reranker.pasts import shopper_events
+from reranker.requests import Event, RerankRequest, Time
+from reranker.scenes import now_of
+from service.answers import json_answer
+from service.bodies import read_body
+from service.limits import LimitSettings
+from service.reload import Served
+from service.rerank_requests import checked_request, decoded
+
+
+class NextActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `POST /next-action` takes; history replaces the stored one."""
+
+    user: str | None = None
+    session: str | None = None
+    history: list[Event] | None = None
+    time: Time | None = None
+
+
+_decoder: Final = msgspec.json.Decoder(NextActionRequest)
+
+
+class NextActionAnswer(msgspec.Struct, frozen=True):
+    """actions: chances from 0 to 1; empty where degraded says why."""
+
+    actions: dict[str, float]
+    versions: dict[str, str | None]
+    degraded: list[dict[str, str]]
+
+
+def next_action_routes(served: Served, limits: LimitSettings) -> Blueprint:
+    """The route."""
+    routes = Blueprint("next_action", __name__)
+
+    @routes.post("/next-action")
+    def next_action_route() -> Response:
+        state = served.state  # read once: one answer never mixes two versions
+        asked = read_shopper(read_body(limits.body_bytes), limits)
+        foreseen = state.personal.next_action
+        reason = ""
+        actions: dict[str, float] = {}
+        if foreseen is None:
+            reason = state.personal.reason
+        else:
+            events = shopper_events(
+                asked, lambda: now_of(asked.time, asked.history, time.time), state.personal
+            )
+            if isinstance(events, Missing):
+                reason = events.reason
+            else:
+                known = [event for event in events if event.type in foreseen.card.types]
+                actions = foreseen(known, state.query_vectors) if known else {}
+                reason = "" if known else "unknown_history"
+        degraded = [{"signal": "next_action", "reason": reason}] if reason else []
+        return json_answer(NextActionAnswer(actions, state.versions, degraded))
+
+    return routes
+
+
+def read_shopper(body: bytes, limits: LimitSettings) -> RerankRequest:
+    """Who is asked about, as a search without candidates: both are checked alike."""
+    asked = decoded(_decoder, body)
+    request = RerankRequest(
+        [], user=asked.user, session=asked.session, history=asked.history, time=asked.time
+    )
+    return checked_request(request, limits)
