@@ -1,16 +1,18 @@
 """Signals from behaviour, their gate, and what holds for them whatever the history."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from conftest import small_shop, write_items
+from conftest import copy_home, small_shop, write_items
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from indexes.encoders import EncoderSettings
 from indexes.progress import silent
 from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
@@ -297,3 +299,28 @@ def test_a_model_that_reads_searches_reads_this_one(state: ServedState) -> None:
         assert not np.allclose(wanted, without)
     finally:
         model.about["searches"] = 0
+
+
+def test_a_model_of_other_vectors_is_left_out_and_named(home: Path, tmp_path: Path) -> None:
+    copied = copy_home(home, tmp_path / "home")
+    catalogue = write_items(tmp_path / "items.jsonl", small_shop())
+    changed = {EncoderSettings: EncoderSettings(dimensions=128)}
+    rebuild(Workspace(copied, changed), catalogue, progress=silent)
+    other = load_state(Workspace(copied, changed))
+    assert other.model is None
+    assert other.versions["model"] is None
+    ranking = rerank(request([event("1")]), other)
+    assert len(ranking.results) == 12
+    reasons = {one.signal: one.reason for one in ranking.degraded}
+    assert reasons["behaviour"] == "model_mismatch"
+    assert "taste" not in reasons  # it needs no model
+
+
+def test_a_history_that_cannot_be_read_costs_only_itself(state: ServedState) -> None:
+    def broken(*_asked: object) -> list[HistoryEvent]:
+        raise OSError("the disk is gone")
+
+    without = replace(state, personal=replace(state.personal, recent=broken))
+    ranking = rerank(request(None, user="u1"), without)
+    assert ranking.results == rerank(request(None), state).results
+    assert {one.reason for one in ranking.degraded} == {"history_unavailable"}
