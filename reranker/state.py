@@ -22,6 +22,7 @@ from reranker.next_action import load_next_action
 from reranker.pasts import Personal
 from reranker.query_vectors import QueryVectors
 from reranker.served_model import ServedModel
+from reranker.shop_habits import HABITS_CARD
 
 log = logging.getLogger("reranker")
 
@@ -146,5 +147,8 @@ def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) 
         )
         return Personal(reason="model_mismatch", recent=histories.recent)
     store.ensure_verified(version)
+    if not (version.folder / HABITS_CARD).is_file():
+        log.warning("model %s has no habits; it is left out until `reranker train`", version.id)
+        return Personal(reason="model_outdated", recent=histories.recent)
     model, habits = ServedModel(version, index), Habits(version.folder, index)
     return Personal(model, habits, load_next_action(model), recent=histories.recent)

@@ -23,6 +23,7 @@ from gunicorn.http.errors import (
     UnsupportedTransferCoding,
 )
 from gunicorn.workers.gthread import ThreadWorker
+from threadpoolctl import threadpool_limits
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
@@ -110,6 +111,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         # Requests run beside each other already; and OpenMP's pool, if the parent had one, does
         # not survive the fork: waiting for its threads would hang.
         faiss.omp_set_num_threads(1)
+        threadpool_limits(1, "blas")
         try:
             app = create_app(self._workspace)
         except Exception as error:
