@@ -16,7 +16,9 @@ class ActionCases:
     """positions (n,): events after which is foreseen. labels (n, 3): ACTIONS, as 0 or 1.
     ended (n,): when the visit's last event was.
 
-    open_visits: events left out, because their visit may still have gone on when the data ended.
+    Left out: open_visits, events whose visit may still have gone on when the data ended, and
+    same_moment, events after which the shopper's next has the same time. Nobody is asked about
+    between two lines of one basket, and that more of its lines come is not foresight.
     """
 
     positions: Ints
@@ -24,6 +26,7 @@ class ActionCases:
     labels: npt.NDArray[np.bool_]
     ended: Floats
     open_visits: int
+    same_moment: int
 
 
 def action_cases(sequences: Sequences, gap_minutes: float) -> ActionCases:
@@ -35,7 +38,7 @@ def action_cases(sequences: Sequences, gap_minutes: float) -> ActionCases:
     n, gap = len(times), gap_minutes * 60
     if not n:
         empty = np.zeros(0, np.int64)
-        return ActionCases(empty, empty, np.zeros((0, len(ACTIONS)), bool), np.zeros(0), 0)
+        return ActionCases(empty, empty, np.zeros((0, len(ACTIONS)), bool), np.zeros(0), 0, 0)
     last = np.ones(n, bool)  # of its visit
     last[:-1] = (owner[1:] != owner[:-1]) | (np.diff(times) > gap)
     visit = np.append(0, np.cumsum(last)[:-1])
@@ -48,5 +51,14 @@ def action_cases(sequences: Sequences, gap_minutes: float) -> ActionCases:
             labels[:, column] = so_far[ends] > so_far
     labels[:, 2] = last
     closed = times[ends] + gap < times.max()
-    kept = np.flatnonzero(closed)
-    return ActionCases(kept, owner[kept], labels[kept], times[ends][kept], int(n - len(kept)))
+    settled = last.copy()
+    settled[:-1] |= np.diff(times) > 0
+    kept = np.flatnonzero(closed & settled)
+    return ActionCases(
+        positions=kept,
+        shoppers=owner[kept],
+        labels=labels[kept],
+        ended=times[ends][kept],
+        open_visits=int((~closed).sum()),
+        same_moment=int((closed & ~settled).sum()),
+    )

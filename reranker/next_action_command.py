@@ -112,6 +112,7 @@ def evaluate_actions(
         "cases": len(asked),
         "learned": len(learned),
         "open_visits": cases.open_visits,
+        "same_moment": cases.same_moment,
         "encoder": settings.encoder,
         "epochs": trained.epochs,
         **_compared(
@@ -170,7 +171,8 @@ def _compared(
 def _table(result: dict[str, Any]) -> str:
     lines = [
         f"{result['cases']:,} moments after 80 % of the events, {result['learned']:,} learned "
-        f"from; {result['open_visits']:,} left out, their visit may have gone on",
+        f"from; left out {result['open_visits']:,} whose visit may have gone on and "
+        f"{result['same_moment']:,} with the next event at the same time",
         f"  {'':<10}{'':<10}{'happens':>9}{'auc':>8}{'pr-auc':>8}{'brier':>8}{'ece':>8}",
     ]
     for name in result["difference"]:

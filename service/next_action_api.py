@@ -1,5 +1,6 @@
 """next_action_api.py: POST /next-action -> the chances of what this shopper does next."""
 
+import logging
 import time
 from typing import Final
 
@@ -7,7 +8,10 @@ import msgspec
 from flask import Blueprint, Response
 
 from reranker.columns import Missing
+from reranker.events import HistoryEvent
+from reranker.next_action import NextAction
 from reranker.pasts import shopper_events
+from reranker.query_vectors import QueryVectors
 from reranker.requests import Event, RerankRequest, Time
 from reranker.scenes import now_of
 from service.answers import json_answer
@@ -26,6 +30,7 @@ class NextActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     time: Time | None = None
 
 
+log = logging.getLogger("reranker")
 _decoder: Final = msgspec.json.Decoder(NextActionRequest)
 
 
@@ -57,13 +62,25 @@ def next_action_routes(served: Served, limits: LimitSettings) -> Blueprint:
             if isinstance(events, Missing):
                 reason = events.reason
             else:
-                known = [event for event in events if event.type in foreseen.card.types]
-                actions = foreseen(known, state.query_vectors) if known else {}
-                reason = "" if known else "unknown_history"
+                actions, reason = _foreseen(foreseen, events, state.query_vectors)
         degraded = [{"signal": "next_action", "reason": reason}] if reason else []
         return json_answer(NextActionAnswer(actions, state.versions, degraded))
 
     return routes
+
+
+def _foreseen(
+    foreseen: NextAction, events: list[HistoryEvent], query_vectors: QueryVectors
+) -> tuple[dict[str, float], str]:
+    """The chances, or why there are none."""
+    known = [event for event in events if event.type in foreseen.card.types]
+    if not known:
+        return {}, "unknown_history"
+    try:
+        return foreseen(known, query_vectors), ""
+    except Exception:  # as a signal that fails in /rerank
+        log.exception("the next action cannot be foreseen")
+        return {}, "internal_error"
 
 
 def read_shopper(body: bytes, limits: LimitSettings) -> RerankRequest:

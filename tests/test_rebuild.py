@@ -135,7 +135,7 @@ def test_another_format_is_refused_and_a_rebuild_mends_it(
     run(items(20))
     for module in ("rebuild", "item_index"):
         monkeypatch.setattr(f"indexes.{module}.FORMAT", 3)
-    with pytest.raises(Failure, match="format 1.*reranker rebuild"):
+    with pytest.raises(Failure, match="format 2.*reranker rebuild"):
         served(tmp_path)
     again = run(items(20))
     assert again.changed and again.encoded == 0
