@@ -76,7 +76,7 @@ def evaluate_actions(
     limits = sequences.at[:-1] + before[sequences.at[1:]] - before[sequences.at[:-1]]
     cases = action_cases(sequences, gap)
     rng = np.random.default_rng(settings.seed)
-    learned = _some(rng, np.flatnonzero(cases.ended < cutoff), _LEARNED)
+    learned = _some(rng, np.flatnonzero(cases.ended + gap * 60 < cutoff), _LEARNED)
     asked = _some(rng, np.flatnonzero(sequences.times[cases.positions] >= cutoff), _ASKED)
     if len(learned) < 100 or not len(asked):
         raise Failure(
