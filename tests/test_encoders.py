@@ -97,7 +97,9 @@ def test_in_float32_they_are_the_same(peer: SentenceTransformer) -> None:
 def test_neighbours_do_not_change_a_vector(minilm: TextEncoder, texts: list[str]) -> None:
     together = minilm.encode_documents(texts)
     alone = np.concatenate([minilm.encode_documents([text]) for text in texts])
-    assert cosines(together, alone).min() > 0.9999
+    # Eight bits round anew where a batch of another shape sums in another order: "[" alone and
+    # beside "" differ by 0.0003, far below what eight bits cost against float32 (0.995 at least).
+    assert cosines(together, alone).min() > 0.999
 
 
 def test_batches_cover_the_stream_once(minilm: TextEncoder) -> None:
