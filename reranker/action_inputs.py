@@ -17,7 +17,7 @@ Numbers = npt.NDArray[np.float32]
 
 def plain_inputs(sequences: Sequences, positions: Ints, length: int, gap_minutes: float) -> Numbers:
     """Recency and counts after each of these events (n, d)."""
-    begins = sequences.at[np.searchsorted(sequences.at, positions, side="right") - 1]
+    begins = sequences.at[sequences.shoppers_at(positions)]
     kinds = len(sequences.weights)
     rows = [
         action_features(
@@ -40,7 +40,7 @@ def model_inputs(
     length: int,
 ) -> Numbers:
     """User vectors right after each of these events, beside recency and counts (n, d + e)."""
-    shoppers = np.searchsorted(sequences.at, positions, side="right") - 1
+    shoppers = sequences.shoppers_at(positions)
     nothing = np.zeros(len(positions), np.int64)
     cases = Cases(shoppers, positions + 1, sequences.times[positions], nothing)
     return np.concatenate([user_vectors(model, items, sequences, cases, length), plain], axis=1)

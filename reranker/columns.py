@@ -36,6 +36,20 @@ class Missing:
     degraded: bool = True
 
 
+def over_all(values: npt.NDArray[np.generic], where: Mask) -> Values:
+    """Values of some candidates (m,) spread over all of them (n,), zero elsewhere."""
+    spread = np.zeros(len(where), dtype=np.float64)
+    spread[where] = values
+    return spread
+
+
+def indexed_only(values: npt.NDArray[np.generic], known: Mask, **parts: Values) -> Column:
+    """A column (n,) that knows some candidates; the index lacks the others."""
+    lost = int((~known).sum())
+    reasons = (("not_in_index", lost),) if lost else ()
+    return Column(np.where(known, values, 0.0).astype(np.float64), known, reasons, dict(parts))
+
+
 def whole(values: Values, reason: str | None = None, **parts: Values) -> Column:
     """A column that knows every candidate; `reason` marks how its values had to be made."""
     lost = ((reason, len(values)),) if reason else ()

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from reranker.event_rates import BASKETS, shopper_of
 from reranker.events import HistoryEvent
 from reranker.history_files import make_own_folder
 from reranker.history_writes import event_key
 
 BATCH: Final = 5000
-_BASKETS: Final = frozenset({"purchase", "cancel"})  # many lines, one action
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[HistoryEvent]).decode
 
@@ -63,8 +63,7 @@ class EventSpool:
         record = _encode(event)
         # The key of an event without an id is made of this record: it must not change its form.
         key = event_key(event) if event.id is not None else xxhash.xxh3_64_intdigest(record) >> 1
-        name = event.user if event.user is not None else event.session
-        shopper = self._numbers.setdefault((event.user is not None, name or ""), len(self._numbers))
+        shopper = self._numbers.setdefault(shopper_of(event), len(self._numbers))
         if shopper == len(self._latest):
             self._latest.append(event.time)
         elif event.time < self._latest[shopper]:
@@ -76,7 +75,7 @@ class EventSpool:
         self._keys.append(key)
         self._shopper_of.append(shopper)
         self._times.append(event.time)
-        self._in_basket.append(event.type in _BASKETS)
+        self._in_basket.append(event.type in BASKETS)
         self._waiting.append(record)
         if len(self._waiting) == BATCH:
             self._write()

@@ -36,17 +36,18 @@ def gate_features(scene: Scene) -> dict[str, float]:
     closest: largest whitened cosine of a candidate with an item of the history. query: of the query
     with one. together: log(1 + 100 x the largest co-occurrence). length: log(1 + events).
     """
-    past = scene.past
-    if isinstance(past, Missing):
+    if isinstance(scene.past, Missing):
         return {}
-    found = {"length": math.log1p(len(past.events))}
+    found = {"length": math.log1p(len(scene.past.events))}
+    if scene.personal.learned is None or not len(scene.past.rows):
+        return found
+    found["together"] = math.log1p(100.0 * float(scene.met_together.max(initial=0.0)))
     cosines, known = scene.nearness
-    model = scene.personal.model
-    if model is not None and cosines.shape[1] and known.any():
-        found["closest"] = float(cosines[known].max())
-        if scene.query:
-            query = model.whitening(scene.query_vectors.query(scene.query)[None])[0]
-            found["query"] = float((scene.white_past @ query).max())
-    if len(past.rows):
-        found["together"] = math.log1p(100.0 * float(scene.met_together.max(initial=0.0)))
+    if not known.any():
+        return found
+    found["closest"] = float(cosines[known].max())
+    if scene.query:
+        vector = scene.query_vectors.query(scene.query)[None]
+        query = scene.learned.model.whitening(vector)[0]
+        found["query"] = float((scene.white_past @ query).max())
     return found

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from indexes.item_index import ItemIndex
 from reranker.columns import Values
-from reranker.shop_habits import ARRAYS, HABITS_CARD, HabitsCard
+from reranker.habits_card import ARRAYS, HABITS_CARD, HabitsCard
 
 Rows = npt.NDArray[np.int64]
 

@@ -3,12 +3,11 @@
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from indexes.arrays import Ragged, Rows
 from indexes.item_columns import UNKNOWN, title_key
 from indexes.words import WordHashes, fold
-from reranker.columns import Column, Mask, Missing, Values
+from reranker.columns import Column, Mask, Missing, Values, indexed_only, over_all
 from reranker.scenes import Scene
 
 WORDS_SHARE: Final = 0.75
@@ -28,14 +27,9 @@ def match(scene: Scene) -> Column | Missing:
     brand = _brand_named(scene, rows).astype(np.float64)
     exact = _named_exactly(scene, rows).astype(np.float64)
     value = np.maximum(exact, WORDS_SHARE * share + BRAND_SHARE * brand)
-    lost = int((~scene.indexed).sum())
     spread = {"words": share, "brand": brand, "exact": exact}
-    return Column(
-        _over_all(value, scene.indexed),
-        scene.indexed,
-        (("not_in_index", lost),) if lost else (),
-        {name: _over_all(part, scene.indexed) for name, part in spread.items()},
-    )
+    parts = {name: over_all(part, scene.indexed) for name, part in spread.items()}
+    return indexed_only(over_all(value, scene.indexed), scene.indexed, **parts)
 
 
 def fresh(scene: Scene) -> Column | Missing:
@@ -45,8 +39,8 @@ def fresh(scene: Scene) -> Column | Missing:
     if not np.isfinite(updated).any():
         return Missing("no_field", degraded=False)
     age = np.maximum(scene.now - updated, 0.0) / _DAY
-    values = _over_all(np.exp2(-age / HALF_LIFE_DAYS), scene.indexed)
-    return Column(np.nan_to_num(values), _over_all(np.isfinite(updated), scene.indexed) > 0)
+    values = over_all(np.exp2(-age / HALF_LIFE_DAYS), scene.indexed)
+    return Column(np.nan_to_num(values), over_all(np.isfinite(updated), scene.indexed) > 0)
 
 
 def available(scene: Scene) -> Column | Missing:
@@ -54,15 +48,8 @@ def available(scene: Scene) -> Column | Missing:
     flags = scene.index.columns.available[scene.rows[scene.indexed]]
     if (flags == UNKNOWN).all():
         return Missing("no_field", degraded=False)
-    values = _over_all(flags == 1, scene.indexed)
-    return Column(values, _over_all(flags != UNKNOWN, scene.indexed) > 0)
-
-
-def _over_all(values: npt.NDArray[np.generic], indexed: Mask) -> Values:
-    """Values of the indexed candidates (m,) spread over all of them (n,), zero elsewhere."""
-    spread = np.zeros(len(indexed), dtype=np.float64)
-    spread[indexed] = values
-    return spread
+    values = over_all(flags == 1, scene.indexed)
+    return Column(values, over_all(flags != UNKNOWN, scene.indexed) > 0)
 
 
 def _hits(column: Ragged[np.uint32], rows: Rows, wanted: WordHashes) -> tuple[Values, Values]:

@@ -14,9 +14,9 @@ from reranker.requests import JudgedRequest
 from reranker.scenes import now_of
 from reranker.signals import SIGNALS
 from reranker.state import ServedState
-from reranker.trained_shoppers import TRAINED_SHOPPERS, TrainedShoppers
+from reranker.trained_shoppers import TrainedShoppers
 
-_LEARNED: Final = frozenset({"popular"} | {name for name, one in SIGNALS.items() if one.personal})
+_LEARNED: Final = frozenset(name for name, one in SIGNALS.items() if one.learned)
 
 
 class Leak(Failure):
@@ -34,8 +34,7 @@ class Leaks:
         model = state.model
         uses = any(_LEARNED & set(state.blend(name)[0].signals) for name in blends)
         if model is not None and uses and not allowed:
-            if (model.folder / TRAINED_SHOPPERS).is_file():
-                self._seen = TrainedShoppers(model.folder)
+            self._seen = TrainedShoppers(model.folder)
 
     def without(self, requests: Iterable[JudgedRequest]) -> Iterator[JudgedRequest]:
         """The requests that are no leak."""

@@ -6,6 +6,7 @@ import msgspec
 
 WEIGHTS: Final = "model.safetensors"
 CARD: Final = "model.json"
+TEXT_SCALE: Final = 0.16  # brings texts, of length 1, to the size that id vectors begin with
 WHITE: Final = "whitening."  # prefix of the whitening's tensors among the weights
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,13 +11,13 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 
-from indexes.errors import Failure
 from indexes.item_index import ItemIndex
 from indexes.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent
 from reranker.model_card import CARD, WEIGHTS, WHITE, Card
 from reranker.model_catalogue import encoded_queries
+from reranker.model_versions import check_fits, model_store
 from reranker.sequence_batches import Cases
 from reranker.sequence_models import Items, SequenceModel, numbers
 from reranker.sequences import sequences_of
@@ -28,13 +28,6 @@ from reranker.user_vectors import item_vectors, user_vectors
 from reranker.whitening import Whitening
 
 Vectors = npt.NDArray[np.float32]
-_MEND: Final = "Train it again with `reranker train`."
-
-
-class ModelMismatch(Failure):
-    """The model was trained on item vectors of another text encoder than the index now has."""
-
-    code = "model_mismatch"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +64,6 @@ class PublishedModel:
     def item_vectors(self) -> Vectors:
         """Every item's vector (items, d), by row of the index."""
         return item_vectors(self.model, self.items)
-
-
-def model_store(workspace: Workspace) -> VersionStore:
-    """The model versions of a home."""
-    return VersionStore(workspace.home / "model", mend=_MEND)
 
 
 def publish_model(
@@ -115,17 +103,6 @@ def load_model(workspace: Workspace, index: ItemIndex) -> PublishedModel | None:
     check_fits(version, index)
     store.ensure_verified(version)
     return _opened(version, index)
-
-
-def check_fits(version: Version, index: ItemIndex) -> None:
-    """ModelMismatch unless the index's vectors are those that the model learned to read."""
-    trained_on = version.about.get("fingerprint")
-    if trained_on != index.fingerprint:
-        raise ModelMismatch(
-            f"Model {version.id} was trained on item vectors of {trained_on}, "
-            f"index {index.version} has those of {index.fingerprint}.",
-            hint=f"{_MEND[:-1]}, or `reranker index rollback` to the index that it knows.",
-        )
 
 
 def _opened(version: Version, index: ItemIndex) -> PublishedModel:

@@ -76,8 +76,7 @@ def split_parts(sequences: Sequences, split: Split) -> Parts:
         asked, cutoff = last, None
     else:
         cutoff = float(np.quantile(sequences.times, _TRAINED_SHARE))
-        before = np.append(0, np.cumsum(sequences.times < cutoff))
-        limits = sequences.at[:-1] + before[sequences.at[1:]] - before[sequences.at[:-1]]
+        limits = sequences.limits_at(cutoff)
         asked = _first_target_from(sequences, limits)
     positions = asked[(asked != NONE) & (limits > sequences.at[:-1])]
     if not len(positions):

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -15,43 +15,16 @@ import numpy.typing as npt
 
 from indexes.item_index import ItemIndex
 from reranker.columns import Missing, Values
-from reranker.events import HistoryEvent
-from reranker.habits import Habits
-from reranker.next_action import NextAction
+from reranker.events import TYPES, HistoryEvent
+from reranker.personal import Personal
 from reranker.requests import Event, RerankRequest
-from reranker.served_model import ServedModel
 from reranker.times import epoch_seconds
 
 log = logging.getLogger("reranker")
 
 Rows = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
-LENGTH: Final = 50  # newest events that are read where no model says how many
 NOT_ASKED: Final = Missing("not_asked", degraded=False)
-
-
-class Recent(Protocol):
-    """`Histories.recent`."""
-
-    def __call__(
-        self, user: str | None, session: str | None, n: int, before: float | None, /
-    ) -> list[HistoryEvent]: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Personal:
-    """What the served state knows of shoppers; without a model, why there is none."""
-
-    model: ServedModel | None = None
-    habits: Habits | None = None
-    next_action: NextAction | None = None
-    reason: str = "no_model"
-    recent: Recent | None = None
-
-    @property
-    def length(self) -> int:
-        """Newest events that are read."""
-        return self.model.length if self.model else LENGTH
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +76,7 @@ def past_of(
         return events
     if not events:
         return Missing("no_history")
-    weights = personal.model.weights if personal.model else _weights()
+    weights = personal.learned.model.weights if personal.learned else TYPES
     past = Past(events, weights, now(), index)
     if not len(past.rows) and not any(event.query for event in events):
         return Missing("unknown_history")
@@ -115,12 +88,6 @@ def shopper_events(
 ) -> list[HistoryEvent] | Missing:
     """The events of a request's shopper before now, oldest first; Missing where there are none."""
     return _events(request, now, personal) or Missing("no_history")
-
-
-def _weights() -> dict[str, float]:
-    from reranker.events import TYPES
-
-    return dict(TYPES)
 
 
 def _events(

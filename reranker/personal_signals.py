@@ -1,11 +1,14 @@
-"""personal_signals.py: what this shopper did, against each candidate. All count from before now."""
+"""personal_signals.py: what this shopper did, and what all do, against each candidate.
+
+They are asked only where there is what they need: `Signal.personal` and `Signal.learned`.
+"""
 
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from reranker.columns import Column, Mask, Missing, Values
+from reranker.columns import Column, Missing, Values, indexed_only, over_all
 from reranker.item_signals import HALF_LIFE_DAYS
 from reranker.pasts import Past
 from reranker.scenes import DECAY, RECENT, Scene
@@ -15,18 +18,12 @@ _DAY: Final = 86_400.0
 
 def behaviour(scene: Scene) -> Column | Missing:
     """User vector . item vector, minus the mean over the candidates: log odds of being next."""
-    past = scene.past
-    if isinstance(past, Missing):
-        return past
-    model = scene.personal.model
-    if model is None:
-        return Missing(scene.personal.reason)
     vectors, known = scene.item_vectors
     if not known.any():
         return Missing("not_in_index")
-    items = model.item_vectors(scene.rows, vectors)
+    items = scene.learned.model.item_vectors(scene.rows, vectors)
     values = np.vecdot(items, scene.user_vector).astype(np.float64)
-    return _known(values - values[known].mean(), known)
+    return indexed_only(values - values[known].mean(), known)
 
 
 def repeat(scene: Scene) -> Column | Missing:
@@ -36,12 +33,7 @@ def repeat(scene: Scene) -> Column | Missing:
     viewed, bought, ...: below 0 where bought is done. Sums above 0 count as log(1 + sum): that a
     shopper looked twice does not make it what is searched for now.
     """
-    past = scene.past
-    if isinstance(past, Missing):
-        return past
-    habits = scene.personal.habits
-    if habits is None:
-        return Missing(scene.personal.reason)
+    past, lifts = scene.shopper, scene.learned.habits.card.lifts
     places = {item: place for place, item in enumerate(scene.ids)}
     worth = np.exp2(-past.ages(past.events) / (_DAY * HALF_LIFE_DAYS))
     counts: dict[str, Values] = {}
@@ -51,8 +43,7 @@ def repeat(scene: Scene) -> Column | Missing:
             column = counts.setdefault(event.type, np.zeros(len(places)))
             column[place] += share
     parts = {
-        kind: habits.card.lifts.get(kind, 0.0) * np.minimum(column, 1.0)
-        for kind, column in counts.items()
+        kind: lifts.get(kind, 0.0) * np.minimum(column, 1.0) for kind, column in counts.items()
     }
     total = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(places))
     values = np.where(total > 0, np.log1p(np.maximum(total, 0.0)), total)
@@ -61,56 +52,40 @@ def repeat(scene: Scene) -> Column | Missing:
 
 def together(scene: Scene) -> Column | Missing:
     """How often shoppers met the candidate with the newest items of this history; log(1 + sum)."""
-    past = scene.past
-    if isinstance(past, Missing):
-        return past
-    habits = scene.personal.habits
-    if habits is None:
-        return Missing(scene.personal.reason)
-    if not len(past.rows):
+    if not len(scene.shopper.rows):
         return Missing("unknown_history")
     if not scene.indexed.any():
         return Missing("not_in_index")
-    return _known(np.log1p(100.0 * scene.met_together), scene.indexed)
+    return indexed_only(np.log1p(100.0 * scene.met_together), scene.indexed)
 
 
 def popular(scene: Scene) -> Column | Missing:
     """log(1 + events with the item, each counting its type's weight, halved every 90 days)."""
-    habits, model = scene.personal.habits, scene.personal.model
-    if habits is None or model is None:
-        return Missing(scene.personal.reason)
     if not scene.indexed.any():
         return Missing("not_in_index")
-    weights = np.array([model.weights.get(name, 0.0) for name in habits.card.types])
-    values, parts = habits.popularity(scene.rows, weights)
-    found = _known(values, scene.indexed)
-    return Column(found.values, found.known, found.lost, parts)
+    habits, weights = scene.learned.habits, scene.learned.model.weights
+    by_type = np.array([weights.get(name, 0.0) for name in habits.card.types])
+    values, parts = habits.popularity(scene.rows, by_type)
+    return indexed_only(values, scene.indexed, **parts)
 
 
 def near(scene: Scene) -> Column | Missing:
     """Cosine with the nearest item of the history, whitened; its parts are the other nearnesses."""
-    past = scene.past
-    if isinstance(past, Missing):
-        return past
-    if scene.personal.model is None:
-        return Missing(scene.personal.reason)
     cosines, known = scene.nearness
     if not cosines.shape[1]:
         return Missing("unknown_history")
     if not known.any():
         return Missing("not_in_index")
     vectors, _ = scene.item_vectors
-    raw = np.max(vectors @ past.vectors[:RECENT].T, axis=1)
+    raw = np.max(vectors @ scene.shopper.vectors[:RECENT].T, axis=1)
     parts = {"mean": cosines.mean(axis=1), "last": cosines[:, 0], "raw": raw}
-    found = _known(cosines.max(axis=1), known)
-    return Column(found.values, known, found.lost, {k: v.astype(float) for k, v in parts.items()})
+    as_values = {name: part.astype(np.float64) for name, part in parts.items()}
+    return indexed_only(cosines.max(axis=1), known, **as_values)
 
 
 def taste(scene: Scene) -> Column | Missing:
     """Share of the brand and of the category levels in the history, and nearness of the price."""
-    past = scene.past
-    if isinstance(past, Missing):
-        return past
+    past = scene.shopper
     if not len(past.rows):
         return Missing("unknown_history")
     if not scene.indexed.any():
@@ -123,10 +98,9 @@ def taste(scene: Scene) -> Column | Missing:
         "category": _category_share(scene, past, worth, rows),
         "price": _price_nearness(scene, past, rows),
     }
-    spread = {name: _over_all(part, scene.indexed) for name, part in parts.items()}
+    spread = {name: over_all(part, scene.indexed) for name, part in parts.items()}
     values = spread["brand"] + spread["category"] + spread["price"]
-    found = _known(values, scene.indexed)
-    return Column(found.values, found.known, found.lost, spread)
+    return indexed_only(values, scene.indexed, **spread)
 
 
 def _brand_share(scene: Scene, past: Past, worth: Values, rows: npt.NDArray[np.int64]) -> Values:
@@ -162,18 +136,3 @@ def _price_nearness(scene: Scene, past: Past, rows: npt.NDArray[np.int64]) -> Va
     known = theirs > 0
     away = np.abs(np.log(np.where(known, theirs, 1.0)) - np.median(np.log(own)))
     return np.where(known, np.exp(-away), 0.0)
-
-
-def _over_all(values: npt.NDArray[np.generic], indexed: Mask) -> Values:
-    spread = np.zeros(len(indexed))
-    spread[indexed] = values
-    return spread
-
-
-def _known(values: npt.NDArray[np.generic], known: Mask) -> Column:
-    lost = int((~known).sum())
-    return Column(
-        np.where(known, values, 0.0).astype(np.float64),
-        known,
-        (("not_in_index", lost),) if lost else (),
-    )

@@ -14,7 +14,8 @@ from indexes.item_index import ItemIndex
 from indexes.words import WordHashes, model_numbers, word_hashes, words
 from reranker.columns import Missing
 from reranker.events import SEARCH, HistoryEvent
-from reranker.pasts import Past, Personal, past_of
+from reranker.pasts import Past, past_of
+from reranker.personal import Learned, Personal
 from reranker.query_vectors import QueryVectors
 from reranker.requests import Event, RerankRequest
 from reranker.times import epoch_seconds
@@ -122,41 +123,43 @@ class Scene:
         """What the shopper did before now, or why nothing of it counts."""
         return past_of(self.request, lambda: self.now, self.personal, self.index)
 
+    @property
+    def shopper(self) -> Past:
+        """The past, for signals that are asked only where there is one."""
+        assert isinstance(self.past, Past)
+        return self.past
+
+    @property
+    def learned(self) -> Learned:
+        """Model and habits, for signals that are asked only where there are some."""
+        assert self.personal.learned is not None
+        return self.personal.learned
+
     @cached_property
     def user_vector(self) -> Vectors:
-        """What the model makes of the past and this search (d,); only where there are both.
+        """What the model makes of the past and this search (d,).
 
         A model that has read searches reads this one as the newest event: what comes next is then
         foreseen among what is searched for.
         """
-        assert isinstance(self.past, Past) and self.personal.model is not None
-        events, model = self.past.events, self.personal.model
+        events, model = self.shopper.events, self.learned.model
         if self.query and model.reads_searches and events[-1].query != self.query:
             events = [*events, HistoryEvent(type=SEARCH, query=self.query, time=self.now)]
         return model.user_vector(events, self.now, self.query_vectors)
 
     @cached_property
     def white_past(self) -> Vectors:
-        """Whitened vectors (h, d) of the newest items met; none without a past or a model."""
-        model = self.personal.model
-        if isinstance(self.past, Missing) or model is None:
-            return np.zeros((0, self.index.dimensions), np.float32)
-        return model.whitening(self.past.vectors[:RECENT])
+        """Whitened vectors (h, d) of the newest items met."""
+        return self.learned.model.whitening(self.shopper.vectors[:RECENT])
 
     @cached_property
     def nearness(self) -> tuple[Vectors, Mask]:
         """Whitened cosines (n, h) of candidates with the newest items met, and which are known."""
         vectors, known = self.item_vectors
-        model = self.personal.model
-        if model is None or not len(self.white_past):
-            return np.zeros((len(self.ids), 0), np.float32), known
-        return model.whitening(vectors) @ self.white_past.T, known
+        return self.learned.model.whitening(vectors) @ self.white_past.T, known
 
     @cached_property
     def met_together(self) -> npt.NDArray[np.float64]:
         """What the newest items met say for each candidate (n,), by who else met both."""
-        habits = self.personal.habits
-        if isinstance(self.past, Missing) or habits is None or not len(self.past.rows):
-            return np.zeros(len(self.ids))
-        rows = self.past.rows[:RECENT]
-        return habits.together(rows, DECAY ** np.arange(len(rows)), self.rows)
+        rows = self.shopper.rows[:RECENT]
+        return self.learned.habits.together(rows, DECAY ** np.arange(len(rows)), self.rows)

@@ -56,7 +56,7 @@ class Cases:
 
 def cases_at(sequences: Sequences, positions: Ints) -> Cases:
     """The cases whose answers are the target events at these positions (n,)."""
-    owner = np.searchsorted(sequences.at, positions, side="right") - 1
+    owner = sequences.shoppers_at(positions)
     return Cases(owner, positions, sequences.times[positions], sequences.items[positions])
 
 

@@ -16,13 +16,13 @@ from torch.nn import functional
 from indexes.errors import Failure
 from reranker.attention import Layout, TransformerEncoder
 from reranker.dropout import dropout
+from reranker.model_card import TEXT_SCALE
 from reranker.recurrent import RecurrentEncoder
 from reranker.sequence_batches import Batch
 from reranker.time_buckets import BUCKETS
 from reranker.train_settings import TrainSettings
 
 _START: Final = 0.02  # standard deviation of what is learned, at the beginning
-TEXT_SCALE: Final = 0.16  # brings texts, of length 1, to the size that id vectors begin with
 Vectors = npt.NDArray[np.float32]
 
 

@@ -57,6 +57,16 @@ class Sequences:
         known = np.append(rows, NONE)  # so that NONE stays NONE
         return replace(self, items=known[self.items])
 
+    def shoppers_at(self, positions: Ints) -> Ints:
+        """Whose event is at each of these positions (n,)."""
+        return np.searchsorted(self.at, positions, side="right") - 1
+
+    def limits_at(self, time: float) -> Ints:
+        """For each shopper the position of the first event at or after this time (s,)."""
+        before = np.append(0, np.cumsum(self.times < time))
+        found: Ints = self.at[:-1] + before[self.at[1:]] - before[self.at[:-1]]
+        return found
+
     def last_target_before(self, stops: Ints) -> Ints:
         """For each shopper the newest target event before stops (s,); NONE without one."""
         targets = self.targets

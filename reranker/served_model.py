@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from indexes.item_index import ItemIndex
 from indexes.versions import Version
 from reranker.events import HistoryEvent
-from reranker.model_card import CARD, WEIGHTS, WHITE, Card
+from reranker.model_card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
 from reranker.numpy_encoders import last_state
 from reranker.query_vectors import QueryVectors
 from reranker.time_buckets import bucket
@@ -24,7 +24,6 @@ from reranker.whitening import Whitening
 
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
-TEXT_SCALE: Final = 0.16  # sequence_models.TEXT_SCALE, which needs torch
 _TINY: Final = 1e-12
 
 

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from reranker.habits_card import ARRAYS, HABITS_CARD, HabitsCard
 from reranker.sequences import NONE, Floats, Ints, Sequences
 
-ARRAYS: Final = "habits.safetensors"
-HABITS_CARD: Final = "habits.json"
 HALF_LIFE_DAYS: Final = 90.0
 _NEAR: Final = 20  # item events of one shopper this close to each other count as met together
 _DECAY: Final = 0.9  # each event further away counts this much of the one before
@@ -24,16 +23,6 @@ _NEIGHBOURS: Final = 100  # kept of each item
 _LOOK_BACK: Final = 50  # item events in which a repeated item is looked for
 _LARGEST_LIFT: Final = 5.0
 _DAY: Final = 86_400.0
-
-
-class HabitsCard(msgspec.Struct, frozen=True, kw_only=True):
-    """item_ids: of the arrays' rows. lifts: how much more often (log) than by chance the next item
-    is one of the shopper's own earlier ones, by the type of the earlier event."""
-
-    item_ids: list[str]
-    types: list[str]
-    lifts: dict[str, float]
-    newest: float  # time at which the decayed counts hold
 
 
 @dataclass(frozen=True, eq=False)

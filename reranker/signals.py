@@ -30,7 +30,8 @@ class Signal:
     name: str
     compute: Callable[[Scene], Column | Missing]
     meaning: str
-    personal: bool = False
+    personal: bool = False  # asked only where the shopper has a past
+    learned: bool = False  # asked only where a model is served
 
 
 SIGNALS: Mapping[str, Signal] = {
@@ -41,11 +42,18 @@ SIGNALS: Mapping[str, Signal] = {
         Signal("available", available, "1 where the catalogue says that it can be bought"),
         Signal("fresh", fresh, "halves with every 90 days since the item was updated"),
         Signal("semantic", semantic, "cosine of the query vector with the item vector"),
-        Signal("popular", popular, "how often shoppers met the item, by type of event, decayed"),
-        Signal("behaviour", behaviour, "user vector times item vector: what comes next", True),
-        Signal("repeat", repeat, "own earlier events with the item, as repeats go here", True),
-        Signal("together", together, "met by others together with the newest of the history", True),
-        Signal("near", near, "cosine with the nearest item of the history, whitened", True),
+        Signal(
+            "popular",
+            popular,
+            "how often shoppers met the item, by type of event, decayed",
+            learned=True,
+        ),
+        Signal("behaviour", behaviour, "user vector times item vector: next", True, True),
+        Signal(
+            "repeat", repeat, "own earlier events with the item, as repeats go here", True, True
+        ),
+        Signal("together", together, "met by others together with the newest met", True, True),
+        Signal("near", near, "cosine with the nearest item of the history, whitened", True, True),
         Signal("taste", taste, "share of brand and category in the history, its price level", True),
     )
 }
@@ -67,12 +75,21 @@ def compute(scene: Scene, names: Iterable[str], deadline: float | None = None) -
 
 def _computed(signal: Signal, scene: Scene) -> Column | Missing:
     try:
-        return checked(signal.compute(scene))
+        return _lacking(signal, scene) or checked(signal.compute(scene))
     except BadRequest:  # the caller's to mend
         raise
     except Exception:
         log.exception("signal %s failed and was left out", signal.name)
         return Missing("internal_error")
+
+
+def _lacking(signal: Signal, scene: Scene) -> Missing | None:
+    """Why this signal cannot be asked."""
+    if signal.personal and isinstance(scene.past, Missing):
+        return scene.past
+    if signal.learned and scene.personal.learned is None:
+        return Missing(scene.personal.reason)
+    return None
 
 
 def checked(column: Column | Missing) -> Column | Missing:

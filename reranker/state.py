@@ -18,11 +18,17 @@ from reranker.blends import Blend
 from reranker.errors import UnknownBlend
 from reranker.habits import Habits
 from reranker.histories import Histories, open_histories
+from reranker.model_versions import (
+    ModelMismatch,
+    ModelOutdated,
+    check_fits,
+    check_whole,
+    model_store,
+)
 from reranker.next_action import load_next_action
-from reranker.pasts import Personal
+from reranker.personal import Learned, Personal
 from reranker.query_vectors import QueryVectors
 from reranker.served_model import ServedModel
-from reranker.shop_habits import HABITS_CARD
 
 log = logging.getLogger("reranker")
 
@@ -68,7 +74,7 @@ class ServedState:
     @property
     def model(self) -> ServedModel | None:
         """The sequence encoder that answers, if there is one that fits the index."""
-        return self.personal.model
+        return self.personal.learned.model if self.personal.learned else None
 
     @property
     def versions(self) -> dict[str, str | None]:
@@ -133,22 +139,18 @@ def load_state(workspace: Workspace, histories: Histories | None = None) -> Serv
 
 
 def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) -> Personal:
-    """Model, habits and histories; a model of another text encoder is left out, and said so."""
-    store = VersionStore(workspace.home / "model", mend="Train it again with `reranker train`.")
+    """Model, habits and histories; a model that does not fit the index is left out, and said so."""
+    store = model_store(workspace)
     version = store.current()
     if version is None:
         return Personal(recent=histories.recent)
-    trained_on = version.about.get("fingerprint")
-    if trained_on != index.fingerprint:
-        log.warning(
-            "model %s was trained on item vectors of %s, index %s has those of %s; it is left out "
-            "until `reranker train` has run again",
-            *(version.id, trained_on, index.version, index.fingerprint),
-        )
-        return Personal(reason="model_mismatch", recent=histories.recent)
     store.ensure_verified(version)
-    if not (version.folder / HABITS_CARD).is_file():
-        log.warning("model %s has no habits; it is left out until `reranker train`", version.id)
-        return Personal(reason="model_outdated", recent=histories.recent)
-    model, habits = ServedModel(version, index), Habits(version.folder, index)
-    return Personal(model, habits, load_next_action(model), recent=histories.recent)
+    try:
+        check_fits(version, index)
+        check_whole(version)
+    except (ModelMismatch, ModelOutdated) as failure:
+        log.warning("the model is left out: %s %s", failure, failure.hint)
+        return Personal(reason=failure.code, recent=histories.recent)
+    model = ServedModel(version, index)
+    learned = Learned(model, Habits(version.folder, index), load_next_action(model))
+    return Personal(learned, recent=histories.recent)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reranker.columns import Column, Missing
+from reranker.columns import Column, Missing, indexed_only
 from reranker.scenes import Scene
 
 
@@ -16,5 +16,4 @@ def semantic(scene: Scene) -> Column | Missing:
     # Not `@`: its rounding depends on a row's place, and minmax would stretch that to a difference
     # between items of the same text.
     cosines = np.vecdot(vectors, scene.query_vectors.query(scene.query)).astype(np.float64)
-    unknown = int((~known).sum())
-    return Column(cosines, known, (("not_in_index", unknown),) if unknown else ())
+    return indexed_only(cosines, known)

@@ -77,7 +77,8 @@ def train(
     from reranker.checkpoints import Checkpoint
     from reranker.events import EventSettings
     from reranker.model_catalogue import index_catalogue
-    from reranker.model_store import model_store, publish_model
+    from reranker.model_store import publish_model
+    from reranker.model_versions import model_store
     from reranker.next_action import fit_next_action
     from reranker.shop_habits import shop_habits
     from reranker.trained_shoppers import save_trained_shoppers

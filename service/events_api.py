@@ -63,7 +63,7 @@ def events_routes(
     limits: LimitSettings,
     settings: EventSettings,
     unknown_items: UnknownItems,
-    metrics: Metrics | None = None,
+    metrics: Metrics,
 ) -> Blueprint:
     """The route that a shop sends its events to. unknown_items: those that no index holds."""
     routes = Blueprint("events", __name__)
@@ -82,10 +82,8 @@ def events_routes(
             done = histories.append(_marked(events, unknown_items))
         except HistoryFailure as failure:
             return _not_kept(failure)
-        if metrics is not None:
-            metrics.count_events(
-                len(events), done.duplicates, bot_like, [bad.field for bad in rejected]
-            )
+        wrong = [bad.field for bad in rejected]
+        metrics.count_events(len(events), done.duplicates, bot_like, wrong)
         kept_bots = 0 if settings.drop_bots else bot_like
         return json_answer(EventsAnswer(len(events), done.duplicates, kept_bots, rejected))
 

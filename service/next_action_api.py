@@ -50,11 +50,12 @@ def next_action_routes(served: Served, limits: LimitSettings) -> Blueprint:
     def next_action_route() -> Response:
         state = served.state  # read once: one answer never mixes two versions
         asked = read_shopper(read_body(limits.body_bytes), limits)
-        foreseen = state.personal.next_action
+        learned = state.personal.learned
+        foreseen = learned.next_action if learned else None
         reason = ""
         actions: dict[str, float] = {}
         if foreseen is None:
-            reason = state.personal.reason
+            reason = "too_few_visits" if learned else state.personal.reason
         else:
             events = shopper_events(
                 asked, lambda: now_of(asked.time, asked.history, time.time), state.personal

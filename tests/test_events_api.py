@@ -43,7 +43,11 @@ def small_app(
     register_errors(app)
     app.register_blueprint(
         events_routes(
-            histories, limits, settings or EventSettings(), {"nowhere"}.intersection, metrics
+            histories,
+            limits,
+            settings or EventSettings(),
+            {"nowhere"}.intersection,
+            metrics or Metrics(),
         )
     )
     return app.test_client()

@@ -20,9 +20,10 @@ from reranker.action_head import ActionCard
 from reranker.action_inputs import model_inputs, plain_inputs
 from reranker.action_labels import ACTIONS, action_cases
 from reranker.events import TYPES, HistoryEvent
-from reranker.model_store import load_model, model_store, publish_model
+from reranker.model_store import load_model, publish_model
+from reranker.model_versions import model_store
 from reranker.next_action import NextAction, fit_next_action
-from reranker.pasts import Personal
+from reranker.personal import Learned, Personal
 from reranker.query_vectors import QueryVectors
 from reranker.sequences import sequences_of
 from reranker.served_model import ServedModel
@@ -180,7 +181,8 @@ def test_a_failing_text_encoder_is_named_not_a_500(both: tuple[Any, ServedModel,
 
     card = ActionCard(possible=list(ACTIONS), types=list(TYPES), session_minutes=MINUTES)
     foreseen = NextAction(both[1], Recorder(), card)  # type: ignore[arg-type]
-    personal = Personal(model=both[1], next_action=foreseen)
+    habits: Any = None  # not read here
+    personal = Personal(Learned(both[1], habits, foreseen))
     state = SimpleNamespace(personal=personal, query_vectors=Broken(), versions={"model": "1"})
     app = Flask(__name__)
     served: Any = SimpleNamespace(state=state)

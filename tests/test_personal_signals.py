@@ -103,8 +103,8 @@ def test_behaviour_is_the_inner_product_minus_the_mean(state: ServedState) -> No
 
 
 def test_repeat_by_hand(state: ServedState) -> None:
-    habits = state.personal.habits
-    assert habits
+    assert state.personal.learned
+    habits = state.personal.learned.habits
     habits.card.lifts.update(view=2.0, purchase=-3.0)
     found = values(
         state,

@@ -13,7 +13,8 @@ from indexes.query_encoder import load_query_encoder
 from indexes.versions import VersionStore
 from indexes.workspace import Workspace
 from reranker.events import TYPES, HistoryEvent
-from reranker.model_store import load_model, model_store, publish_model
+from reranker.model_store import load_model, publish_model
+from reranker.model_versions import model_store
 from reranker.query_vectors import QueryVectors
 from reranker.served_model import ServedModel
 from reranker.train_settings import ENCODERS, TrainSettings

@@ -13,7 +13,8 @@ from indexes.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent
 from reranker.histories import open_histories
-from reranker.model_store import ModelMismatch, check_fits, load_model, model_store
+from reranker.model_store import load_model
+from reranker.model_versions import ModelMismatch, check_fits, model_store
 from reranker.training import Training
 from service.cli import run
 from service.settings import load_workspace
