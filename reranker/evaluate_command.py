@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 import msgspec
-from tqdm import tqdm
 
 from indexes.errors import Failure
+from indexes.progress import bars
 from indexes.workspace import Workspace
 from reranker.evaluation import Evaluation, EvaluationSettings, evaluate
 from reranker.evaluation_report import report
@@ -101,7 +101,7 @@ def _evaluate(
     total, bad = _checked_requests(source, share)
     judged, bad_judgments = _checked_judgments(judgments, share)
     requests: Iterable[JudgedRequest] = read_requests(source, lambda _bad: None)
-    with _writer(per_query) as write, tqdm(total=total, unit=" queries", disable=None) as bar:
+    with _writer(per_query) as write, bars("evaluate", total, "queries") as done:
         result = evaluate(
             judged.rated(requests) if judged else requests,
             state,
@@ -110,7 +110,7 @@ def _evaluate(
             metrics=chosen,
             linear_gain=linear_gain,
             settings=settings,
-            on_query=lambda query: (write(query), bar.update()),
+            on_query=lambda query: (write(query), done(1)),
             allow_leak=allow_leak,
             strangers=strangers,
         )
