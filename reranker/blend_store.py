@@ -8,7 +8,8 @@ import msgspec
 
 from indexes.errors import Failure
 from indexes.versions import Version, VersionStore, exclusive
-from reranker.blends import DEFAULT, PERSONAL, Blend, checked, parse
+from reranker.blend_files import parse
+from reranker.blends import DEFAULT, PERSONAL, Blend, checked
 from reranker.signals import SIGNALS
 
 BLEND_FILE: Final = "blend.json"

@@ -1,21 +1,29 @@
-"""blends.py: columns -> contributions that add up to the scores."""
+"""blends.py: what a blend is: how signals are weighed against each other, and what holds anyhow.
+
+Three kinds, one format. linear: a weight a signal. curves: besides, functions of each signal's
+inputs. trees: boosted trees over all of them. In each, score = sum over the signals of
+weight x value.
+"""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
 
-from reranker.columns import Column, Missing, Values
+from reranker.curves import Curve, check_curves
+from reranker.diversity import Diversity
 from reranker.errors import BadBlend
 from reranker.gates import Gate
-from reranker.normalising import Normalise, normalised
-from reranker.signals import SIGNALS, Columns
+from reranker.guard_rails import Guards
+from reranker.normalising import Normalise
+from reranker.segments import Segment, Weight, check_segments
+from reranker.signals import SIGNALS
+from reranker.trees import Trees, check_trees
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-Weight = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
+Kind = Literal["linear", "curves", "trees"]
 
 
 class SignalWeight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,26 +33,26 @@ class SignalWeight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     normalise: Normalise = "minmax"
 
 
-class Blend(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A linear blend: score = sum over signals of weight x normalised value."""
+class Blend(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """One blend, whole: docs/blends.md tells what each part does.
+
+    version: in an exported file, the version that it was; its manifest says that of a stored one.
+    """
 
     name: Annotated[str, msgspec.Meta(pattern=NAME)]
     signals: dict[str, SignalWeight]
-    kind: Literal["linear"] = "linear"
-    note: str = ""
-    author: str = ""
+    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    kind: Kind = "linear"
+    note: Annotated[str, msgspec.Meta(max_length=2000)] = ""
+    author: Annotated[str, msgspec.Meta(max_length=200)] = ""
     gate: Gate | None = None  # of the personal signals; None: they count in full
-
-
-@dataclass(frozen=True, slots=True)
-class Contribution:
-    """One signal's share of the scores of all candidates. Arrays are (n,)."""
-
-    signal: str
-    column: Column
-    normalised: Values
-    weight: float
-    amounts: Values  # weight * normalised
+    segments: list[Segment] = []
+    guards: Guards = Guards()
+    diversity: Diversity | None = None
+    curves: dict[str, dict[str, Curve]] = {}
+    trees: Trees | None = None
 
 
 # Weights picked on a plateau, not at a peak: docs/evaluation.md says how.
@@ -78,33 +86,18 @@ PERSONAL: Final = msgspec.structs.replace(
 
 
 def checked(blend: Blend) -> Blend:
-    """The same blend; BadBlend when it names a signal that there is not, or no signal at all."""
-    for name, part in blend.signals.items():
-        if name not in SIGNALS:
-            raise BadBlend(
-                f"Blend {blend.name!r} weighs {name!r}, which is no signal; "
-                f"signals are {', '.join(SIGNALS)}.",
-                field=f"signals.{name}",
-            )
-        if not np.isfinite(part.weight):
-            raise BadBlend(
-                f"signals.{name}.weight is {part.weight}; it has to be a number.",
-                field=f"signals.{name}.weight",
-            )
+    """The same blend; BadBlend names the field of what cannot be."""
+    if not re.fullmatch(NAME, blend.name):  # `$` in a pattern lets a last newline through
+        raise BadBlend(
+            f"name is {blend.name!r}; letters, digits, - and _ are allowed.", field="name"
+        )
     if not blend.signals:
         raise BadBlend(f"Blend {blend.name!r} weighs no signal.", field="signals")
+    for name, part in blend.signals.items():
+        _check_signal(blend, name, part.weight)
+    check_segments(blend.segments, set(blend.signals))
+    _check_kind(blend)
     return blend
-
-
-def parse(data: bytes, source: str) -> Blend:
-    """A blend from JSON; BadBlend names the field."""
-    try:
-        blend = msgspec.json.decode(data, type=Blend)
-    except msgspec.DecodeError as error:
-        raise BadBlend(f"{source}: {error}.") from None
-    if not re.fullmatch(NAME, blend.name):  # `$` in a pattern lets a last newline through
-        raise BadBlend(f"{source}: name is {blend.name!r}; letters, digits, - and _ are allowed.")
-    return checked(blend)
 
 
 def wanted(blend: Blend, weights: Mapping[str, float]) -> list[str]:
@@ -112,31 +105,52 @@ def wanted(blend: Blend, weights: Mapping[str, float]) -> list[str]:
     return [
         name
         for name, part in blend.signals.items()
-        if part.weight != 0 and weights.get(name, 1.0) != 0
+        if part.weight != 0 and (weights.get(name, 1.0) != 0 or blend.kind == "trees")
     ]
 
 
-def contributions(
-    blend: Blend, columns: Columns, weights: Mapping[str, float], gate: float = 1.0
-) -> list[Contribution]:
-    """What each present signal adds to each candidate's score, in the blend's order.
-
-    gate: what the weights of personal signals are multiplied by.
-    """
-    found = []
-    for name, part in blend.signals.items():
-        column = columns.get(name)
-        if column is None or isinstance(column, Missing):
-            continue
-        values = normalised(column, part.normalise)
-        weight = part.weight * weights.get(name, 1.0) * (gate if SIGNALS[name].personal else 1.0)
-        found.append(Contribution(name, column, values, weight, weight * values))
-    return found
+def for_segment(blend: Blend, segment: Segment | None) -> Blend:
+    """The blend with the weights and the gate that count in this segment."""
+    if segment is None:
+        return blend
+    signals = blend.signals | {
+        name: msgspec.structs.replace(blend.signals[name], weight=weight)
+        for name, weight in segment.weights.items()
+    }
+    return msgspec.structs.replace(blend, signals=signals, gate=segment.gate or blend.gate)
 
 
-def scores(parts: list[Contribution], n: int) -> Values:
-    """Scores (n,): the contributions added one after another, as the explanation lists them."""
-    total = np.zeros(n, dtype=np.float64)
-    for part in parts:
-        total += part.amounts
-    return total
+def _check_signal(blend: Blend, name: str, weight: float) -> None:
+    if name not in SIGNALS:
+        raise BadBlend(
+            f"Blend {blend.name!r} weighs {name!r}, which is no signal; "
+            f"signals are {', '.join(SIGNALS)}.",
+            field=f"signals.{name}",
+        )
+    if not np.isfinite(weight):
+        raise BadBlend(
+            f"signals.{name}.weight is {weight}; it has to be a number.",
+            field=f"signals.{name}.weight",
+        )
+
+
+def _check_kind(blend: Blend) -> None:
+    """Curves and trees stand in blends of their kind, and only there."""
+    if (blend.kind == "trees") != (blend.trees is not None):
+        raise BadBlend(f"kind is {blend.kind!r}, so trees {_must(blend, 'trees')}.", field="trees")
+    if (blend.kind == "curves") != bool(blend.curves):
+        raise BadBlend(
+            f"kind is {blend.kind!r}, so curves {_must(blend, 'curves')}.", field="curves"
+        )
+    for name in blend.curves:
+        if name not in blend.signals:
+            raise BadBlend(
+                f"curves names {name!r}, which the blend does not weigh.", field=f"curves.{name}"
+            )
+    check_curves(blend.curves)
+    if blend.trees is not None:
+        check_trees(blend.trees, blend.signals)
+
+
+def _must(blend: Blend, part: str) -> str:
+    return "have to be there" if blend.kind == part else "must not be there"

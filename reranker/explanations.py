@@ -1,4 +1,4 @@
-"""explanations.py: contributions -> for each item, the arithmetic of its score."""
+"""explanations.py: contributions and moves -> for each item, the arithmetic of its place."""
 
 from typing import Any
 
@@ -6,11 +6,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from reranker.blends import Contribution
+from reranker.contributions import Contribution
+from reranker.guard_rails import Move, Moves
 
 
 class SignalExplanation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """contribution = weight x normalised; no `raw` where the signal does not know the item."""
+    """contribution = weight x normalised; no `raw` where the signal does not know the item.
+
+    normalised: in a blend of curves the sum of `curves`, in one of trees the signal's share.
+    """
 
     weight: float
     normalised: float
@@ -18,50 +22,63 @@ class SignalExplanation(msgspec.Struct, frozen=True, omit_defaults=True):
     raw: float | None = None
     known: bool = True
     parts: dict[str, float] = {}
+    curves: dict[str, float] = {}
 
 
 class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`contributions` add up to the score; `moved` counts the places gained (+) or lost (-)."""
+    """`contributions` add up to the score; `moved` counts the places gained (+) or lost (-).
+
+    moves: what diversity and guard rails changed after the scores, one after another.
+    """
 
     contributions: dict[str, float]
     signals: dict[str, SignalExplanation]
     moved: int
     gate: float | None = None  # factor within the weights of personal signals
+    segment: str | None = None  # whose weights counted
+    moves: list[Move] = []
 
 
 def explain(
-    parts: list[Contribution], order: npt.NDArray[np.int64], gate: float | None = None
+    parts: list[Contribution],
+    order: npt.NDArray[np.int64],
+    gate: float | None = None,
+    segment: str | None = None,
+    moves: Moves | None = None,
 ) -> list[Explanation]:
     """One explanation for each place of the new order (n,)."""
     plain = [_plain(part) for part in parts]
-    return [_explanation(plain, int(index), place, gate) for place, index in enumerate(order)]
+    return [
+        Explanation(
+            contributions={part.signal: lists["amounts"][index] for part, lists in plain},
+            signals={part.signal: _signal(part, lists, index) for part, lists in plain},
+            moved=index - place,
+            gate=gate,
+            segment=segment,
+            moves=(moves or {}).get(index, []),
+        )
+        for place, index in enumerate(order.tolist())
+    ]
 
 
 def _plain(part: Contribution) -> tuple[Contribution, dict[str, Any]]:
     """Arrays as lists, once, instead of a numpy scalar a cell."""
     lists: dict[str, Any] = {
-        "raw": part.column.values.tolist(),
-        "known": part.column.known.tolist(),
         "normalised": part.normalised.tolist(),
         "amounts": part.amounts.tolist(),
-        "parts": {name: values.tolist() for name, values in part.column.parts.items()},
+        "curves": {name: values.tolist() for name, values in part.curves.items()},
     }
+    if part.column is not None:
+        lists |= {
+            "raw": part.column.values.tolist(),
+            "known": part.column.known.tolist(),
+            "parts": {name: values.tolist() for name, values in part.column.parts.items()},
+        }
     return part, lists
 
 
-def _explanation(
-    plain: list[tuple[Contribution, dict[str, Any]]], index: int, place: int, gate: float | None
-) -> Explanation:
-    return Explanation(
-        contributions={part.signal: lists["amounts"][index] for part, lists in plain},
-        signals={part.signal: _signal(part, lists, index) for part, lists in plain},
-        moved=index - place,
-        gate=gate,
-    )
-
-
 def _signal(part: Contribution, lists: dict[str, Any], index: int) -> SignalExplanation:
-    known = lists["known"][index]
+    known = part.column is not None and lists["known"][index]
     return SignalExplanation(
         weight=part.weight,
         normalised=lists["normalised"][index],
@@ -69,4 +86,5 @@ def _signal(part: Contribution, lists: dict[str, Any], index: int) -> SignalExpl
         raw=lists["raw"][index] if known else None,
         known=known,
         parts={name: values[index] for name, values in lists["parts"].items()} if known else {},
+        curves={name: values[index] for name, values in lists["curves"].items()},
     )

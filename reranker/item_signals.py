@@ -25,7 +25,7 @@ def match(scene: Scene) -> Column | Missing:
     rows = scene.rows[scene.indexed]
     share = _share_of_query_words(scene, rows)
     brand = _brand_named(scene, rows).astype(np.float64)
-    exact = _named_exactly(scene, rows).astype(np.float64)
+    exact = named_exactly(scene, rows).astype(np.float64)
     value = np.maximum(exact, WORDS_SHARE * share + BRAND_SHARE * brand)
     spread = {"words": share, "brand": brand, "exact": exact}
     parts = {name: over_all(part, scene.indexed) for name, part in spread.items()}
@@ -75,7 +75,7 @@ def _brand_named(scene: Scene, rows: Rows) -> Mask:
     return named
 
 
-def _named_exactly(scene: Scene, rows: Rows) -> Mask:
+def named_exactly(scene: Scene, rows: Rows) -> Mask:
     codes, _ = _hits(scene.index.columns.codes, rows, scene.query_models)
     named: Mask = codes > 0
     named |= scene.index.columns.title_keys[rows] == np.uint64(title_key(scene.query))

@@ -1,24 +1,31 @@
 """ranking.py: request -> signals -> blend -> ranking. The main path, read from `rerank` down."""
 
 import logging
+import math
 import time
+from typing import Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from indexes.items import shown
-from reranker.blends import Blend, contributions, scores, wanted
+from reranker.blends import Blend, for_segment, wanted
 from reranker.columns import Column, Missing, Values
+from reranker.contributions import scored
+from reranker.diversity import diversified
 from reranker.errors import BadRequest
 from reranker.explanations import Explanation, explain
 from reranker.gates import gate_features
+from reranker.guard_rails import Guards, Moves, guarded, note_moves
 from reranker.requests import RerankRequest
 from reranker.scenes import Scene
+from reranker.segments import Segment, segment_of
 from reranker.signals import SIGNALS, Columns, compute
 from reranker.state import ServedState
 
 log = logging.getLogger("reranker")
+_NO_GUARDS: Final = Guards()
 
 
 class Ranked(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -73,12 +80,25 @@ def rerank(request: RerankRequest, state: ServedState) -> Ranking:
         deadline=deadline,
         personal=state.personal,
     )
+    segment = _segment(blend, scene)
+    blend = for_segment(blend, segment)
     columns = compute(scene, wanted(blend, request.weights), deadline)
     gate = gate_of(blend, scene, columns)
-    parts = contributions(blend, columns, request.weights, 1.0 if gate is None else gate)
-    score = scores(parts, len(request.candidates))
-    order = np.argsort(-score, kind="stable")  # equal scores keep the engine's order
-    explained = explain(parts, order[: request.top_n], gate) if request.explain else None
+    score, parts = scored(
+        blend,
+        columns,
+        request.weights,
+        len(request.candidates),
+        1.0 if gate is None else gate,
+        context_of(scene),
+        request.explain,
+    )
+    order, moves = _order(blend, scene, score)
+    explained = (
+        explain(parts, order[: request.top_n], gate, segment and segment.name, moves)
+        if request.explain
+        else None
+    )
     return Ranking(
         results=_results(request, order, score, explained),
         blend=BlendName(blend.name, version),
@@ -86,6 +106,43 @@ def rerank(request: RerankRequest, state: ServedState) -> Ranking:
         degraded=_degraded(columns) if request.candidates else [],  # no results are normal
         gate=gate,
     )
+
+
+def context_of(scene: Scene) -> dict[str, float]:
+    """What trees may know of a request, the same for all of its candidates."""
+    past = scene.past
+    history = 0 if isinstance(past, Missing) else len(past.events)
+    return {
+        "history": math.log1p(history),
+        "query_words": float(len(scene.query_words)),
+        "candidates": math.log1p(len(scene.ids)),
+    }
+
+
+def _segment(blend: Blend, scene: Scene) -> Segment | None:
+    """The segment that this request belongs to; the blend's own weights where that is not known."""
+    try:
+        return segment_of(blend.segments, scene)
+    except BadRequest:  # the caller's to mend
+        raise
+    except Exception:
+        log.exception("the segments failed; the blend's own weights count")
+        return None
+
+
+def _order(blend: Blend, scene: Scene, score: Values) -> tuple[npt.NDArray[np.int64], Moves]:
+    """Candidates by score, equal scores in the engine's order; then diversity and guard rails."""
+    order = np.argsort(-score, kind="stable")
+    moves: Moves = {}
+    if blend.diversity is not None and len(order):
+        spread = diversified(blend.diversity, order, score, *scene.item_vectors)
+        note_moves(moves, "diversity", order, spread)
+        order = spread
+    if blend.guards != _NO_GUARDS and len(order):
+        order, guard_moves = guarded(blend.guards, scene, order)
+        for candidate, found in guard_moves.items():
+            moves.setdefault(candidate, []).extend(found)
+    return order, moves
 
 
 def gate_of(blend: Blend, scene: Scene, columns: Columns) -> float | None:

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response
 
-from reranker.blends import Weight
 from reranker.events import EventSettings
 from reranker.ranking import BlendName
 from reranker.requests import RerankRequest
+from reranker.segments import Weight
 from reranker.signals import SIGNALS
 from service.answers import ErrorAnswer, json_answer
 from service.events_api import EventsAnswer

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from indexes.versions import Version, VersionStore
+from reranker.blend_files import parse
 from reranker.blend_store import BlendStore
-from reranker.blends import DEFAULT, Blend, SignalWeight, contributions, parse, scores, wanted
+from reranker.blends import DEFAULT, Blend, SignalWeight, wanted
 from reranker.columns import Column, Missing, whole
+from reranker.contributions import scored
 from reranker.errors import BadBlend
 from reranker.explanations import explain
 
@@ -28,25 +30,22 @@ COLUMNS: dict[str, Column | Missing] = {
 
 
 def test_the_score_is_the_sum_of_the_contributions() -> None:
-    parts = contributions(BLEND, COLUMNS, {})
+    score, parts = scored(BLEND, COLUMNS, {}, 3)
     assert [part.signal for part in parts] == ["engine", "semantic"]
     # engine: 2 x (1, 1/2, 0); semantic: 3 x (0.1, 0.7, their mean 0.4)
     assert parts[0].amounts.tolist() == [2, 1, 0]
     assert parts[1].amounts == pytest.approx([0.3, 2.1, 1.2])
-    assert scores(parts, 3) == pytest.approx([2.3, 3.1, 1.2])
+    assert score == pytest.approx([2.3, 3.1, 1.2])
 
 
 def test_weights_of_the_request_multiply() -> None:
-    assert scores(contributions(BLEND, COLUMNS, {"semantic": 0}), 3).tolist() == [2, 1, 0]
-    assert scores(contributions(BLEND, COLUMNS, {"engine": 0.5}), 3) == pytest.approx(
-        [1.3, 2.6, 1.2]
-    )
+    assert scored(BLEND, COLUMNS, {"semantic": 0}, 3)[0].tolist() == [2, 1, 0]
+    assert scored(BLEND, COLUMNS, {"engine": 0.5}, 3)[0] == pytest.approx([1.3, 2.6, 1.2])
     assert wanted(BLEND, {"semantic": 0}) == ["engine", "fresh"]
 
 
 def test_the_explanation_is_the_same_arithmetic() -> None:
-    parts = contributions(BLEND, COLUMNS, {})
-    score = scores(parts, 3)
+    score, parts = scored(BLEND, COLUMNS, {}, 3)
     order = np.argsort(-score, kind="stable")
     explained = explain(parts, order)
     for place, index in enumerate(order):

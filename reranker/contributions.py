@@ -1,0 +1,103 @@
+"""contributions.py: columns and a blend -> scores, and what each signal adds to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from reranker.blends import Blend
+from reranker.columns import Column, Missing, Values
+from reranker.curves import curve_values
+from reranker.normalising import normalised
+from reranker.signals import SIGNALS, Columns
+from reranker.trees import CONTEXT, tree_inputs, tree_scores, tree_shares
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One signal's share of the scores of all candidates. Arrays are (n,).
+
+    column: None where the signal said nothing, which trees take for an answer, too.
+    normalised: what the weight is multiplied with: normalised values, the sum of the curves, or the
+    trees' share. curves: what each curve is worth.
+    """
+
+    signal: str
+    column: Column | None
+    normalised: Values
+    weight: float
+    amounts: Values  # weight * normalised
+    curves: dict[str, Values] = field(default_factory=dict)
+
+
+def scored(
+    blend: Blend,
+    columns: Columns,
+    weights: Mapping[str, float],
+    n: int,
+    gate: float = 1.0,
+    context: Mapping[str, float] | None = None,
+    explained: bool = True,
+) -> tuple[Values, list[Contribution]]:
+    """Scores (n,) and what they are made of, in the blend's order.
+
+    gate: what the weights of personal signals are multiplied by. Without `explained`, trees whose
+    weights are all 1 leave the contributions out: they cost forty times the scores.
+    """
+    factors = {
+        name: part.weight
+        * weights.get(name, 1.0)
+        * (gate if name in SIGNALS and SIGNALS[name].personal else 1.0)
+        for name, part in blend.signals.items()
+    }
+    if blend.trees is None:
+        parts = contributions(blend, columns, factors)
+        return added_up(parts, n), parts
+    inputs = tree_inputs(
+        blend.trees.inputs, columns, lambda name: blend.signals[name].normalise, context or {}, n
+    )
+    plain = all(factor == 1.0 for factor in factors.values())
+    if plain and not explained:
+        return tree_scores(blend.trees, inputs), []
+    parts = [
+        Contribution(name, _column(columns, name), share, factor, factor * share)
+        for name, share in tree_shares(blend.trees, inputs).items()
+        for factor in (factors.get(name, 1.0),)
+    ]
+    return tree_scores(blend.trees, inputs) if plain else added_up(parts, n), parts
+
+
+def contributions(
+    blend: Blend, columns: Columns, factors: Mapping[str, float]
+) -> list[Contribution]:
+    """What each present signal adds, by weights or by curves."""
+    found = []
+    for name, part in blend.signals.items():
+        column = columns.get(name)
+        if column is None or isinstance(column, Missing):
+            continue
+        curves: dict[str, Values] = {}
+        if blend.kind == "linear":
+            values = normalised(column, part.normalise)
+        else:
+            curves = curve_values(column, blend.curves.get(name, {}), part.normalise)
+            values = sum(curves.values(), np.zeros(len(column.values)))
+        factor = factors[name]
+        found.append(Contribution(name, column, values, factor, factor * values, curves))
+    return found
+
+
+def added_up(parts: list[Contribution], n: int) -> Values:
+    """Scores (n,): the contributions added one after another, as the explanation lists them."""
+    total = np.zeros(n, dtype=np.float64)
+    for part in parts:
+        total += part.amounts
+    return total
+
+
+def _column(columns: Columns, name: str) -> Column | None:
+    column = columns.get(name)
+    return column if isinstance(column, Column) else None
+
+
+__all__ = ["CONTEXT", "Contribution", "added_up", "contributions", "scored"]

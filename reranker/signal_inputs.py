@@ -1,0 +1,44 @@
+"""signal_inputs.py: one signal's column -> the numbers that learned blends read of it.
+
+scaled: as a linear blend normalises it, within the request. rank: 1 for the best candidate, 0 for
+the worst. value: as the signal gave it, comparable between requests. Besides, each of its parts.
+What the signal does not know counts as the mean of what it does know.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from reranker.columns import Column, Mask, Values
+from reranker.normalising import LARGEST, Normalise, normalised
+
+SCALED: Final = "scaled"
+RANK: Final = "rank"
+VALUE: Final = "value"
+
+
+def input_names(column: Column) -> list[str]:
+    """Every input that this column has."""
+    return [SCALED, RANK, VALUE, *column.parts]
+
+
+def input_of(column: Column, name: str, normalise: Normalise) -> Values | None:
+    """One input (n,); None where the column has none of this name."""
+    if name == SCALED:
+        return normalised(column, normalise)
+    if name == RANK:
+        return normalised(column, "rank")
+    if name == VALUE:
+        return _filled(column.values, column.known)
+    part = column.parts.get(name)
+    return None if part is None else _filled(part, column.known)
+
+
+def _filled(values: Values, known: Mask) -> Values:
+    """The values, with the mean of the known ones where nothing is known."""
+    if known.all():
+        return np.clip(values, -LARGEST, LARGEST)
+    some = np.clip(values[known], -LARGEST, LARGEST)
+    filled = np.full(len(values), some.mean() if len(some) else 0.0)
+    filled[known] = some
+    return filled
