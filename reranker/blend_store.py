@@ -1,18 +1,41 @@
 """blend_store.py: blends <-> numbered, immutable versions in <home>/blends; one is published."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from indexes.errors import Failure
 from indexes.versions import Version, VersionStore, exclusive
-from reranker.blend_files import parse
+from reranker.blend_changes import changes
+from reranker.blend_files import parse, written
+from reranker.blend_log import BlendLog, LogEntry
 from reranker.blends import DEFAULT, PERSONAL, Blend, checked
+from reranker.errors import Conflict, UnknownBlend
 from reranker.signals import SIGNALS
 
 BLEND_FILE: Final = "blend.json"
+
+
+class StoredBlend(msgspec.Struct, frozen=True):
+    """One version of one blend. recommended: None unless it was tuned."""
+
+    id: str
+    name: str
+    version: int
+    kind: str
+    author: str
+    note: str
+    created: str
+    published: bool
+    recommended: bool | None = None
+
+    @property
+    def label(self) -> str:
+        """As people and `/rerank` name it: `name@version`."""
+        return f"{self.name}@{self.version}"
 
 
 class BlendStore:
@@ -21,6 +44,9 @@ class BlendStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._versions = VersionStore(root)
+        self._log = BlendLog(root / "log.jsonl")
+
+    # Reading
 
     def published_or_default(self) -> tuple[Blend, int]:
         """The published blend; the built-in default is published first where there is none."""
@@ -30,15 +56,19 @@ class BlendStore:
         try:
             with self._alone("publishing the built-in blend"):
                 current = self._versions.current()  # another may just have published one
-                return self._read(current) if current else self._store(DEFAULT, publish=True)
+                return self._read(current) if current else self._first()
         except (OSError, Failure):  # a read-only home, or another worker is doing the same
             return DEFAULT, 1
 
-    def save(self, blend: Blend, *, publish: bool = False) -> tuple[Blend, int]:
-        """Store a blend as the next version of its name."""
-        checked(blend)
-        with self._alone(f"storing blend {blend.name}"):
-            return self._store(blend, publish)
+    def listed(self) -> list[StoredBlend]:
+        """Every sound version, newest first."""
+        current = self._versions.current()
+        served = current.id if current else None
+        return [
+            _stored(version, version.id == served)
+            for version in reversed(self._versions.versions())
+            if version.about
+        ]
 
     def names(self) -> set[str]:
         """Names of all stored blends."""
@@ -50,18 +80,147 @@ class BlendStore:
         found = self._of(name)
         return self._read(max(found, key=lambda pair: pair[1])[0]) if found else None
 
+    def get(self, label: str) -> tuple[Blend, int]:
+        """The blend called `name` (its newest version) or `name@version`; UnknownBlend otherwise.
+
+        The blend has the author and the number that it was stored with.
+        """
+        blend, number = self._read(self._named(label))
+        return msgspec.structs.replace(blend, version=number), number
+
+    def log(self) -> list[LogEntry]:
+        """Who did what, oldest first."""
+        return self._log.entries()
+
+    def diff(self, before: str, after: str) -> list[str]:
+        """What differs between two blends, a line each."""
+        return changes(self.get(before)[0], self.get(after)[0])
+
+    # Changing
+
+    def save(
+        self,
+        blend: Blend,
+        *,
+        publish: bool = False,
+        who: str = "",
+        about: Mapping[str, Any] | None = None,
+    ) -> tuple[Blend, int]:
+        """Store a blend as the next version of its name.
+
+        A blend that says which version it was made from is refused when a newer one is stored
+        meanwhile: nobody's change is overwritten unseen.
+        """
+        checked(blend)
+        with self._alone(f"storing blend {blend.name}"):
+            before = self._published()
+            newest = max((number for _, number in self._of(blend.name)), default=0)
+            if blend.version is not None and newest > blend.version:
+                raise Conflict(
+                    f"Blend {blend.name!r} was made from version {blend.version}, and version "
+                    f"{newest} is stored meanwhile.",
+                    field="version",
+                    hint=f"See `reranker blends diff {blend.name}@{blend.version} "
+                    f"{blend.name}@{newest}`, and set version to {newest}.",
+                )
+            stored, number = self._store(blend, publish, about)
+            self._note("publish" if publish else "store", who, stored, number, before)
+            return stored, number
+
+    def publish(self, label: str, *, who: str = "", expect: str | None = None) -> StoredBlend:
+        """Publish a stored version. expect: id of the one that was seen as published."""
+        with self._alone(f"publishing blend {label}"):
+            return self._switch(self._named(label), "publish", who, expect)
+
+    def rollback(self, *, who: str = "", expect: str | None = None) -> StoredBlend:
+        """Publish what was published before; again goes one further back."""
+        with self._alone("rolling back the blend"):
+            current = self._versions.current()
+            earlier = self._log.published_before(current.id if current else None)
+            if earlier is None:
+                raise Failure(
+                    "No blend was published before this one.",
+                    hint="Name one: `reranker blends publish NAME@VERSION`; "
+                    "`reranker blends list` shows them.",
+                )
+            return self._switch(self._versions.get(earlier), "rollback", who, expect)
+
+    def _first(self) -> tuple[Blend, int]:
+        stored, number = self._store(DEFAULT, publish=True)
+        self._note("publish", "reranker", stored, number, None)
+        return stored, number
+
+    def _switch(self, version: Version, what: str, who: str, expect: str | None) -> StoredBlend:
+        current = self._versions.current()
+        if expect is not None and current is not None and current.id != expect:
+            seen = _stored(current, True)
+            raise Conflict(
+                f"{seen.label} was published meanwhile.",
+                field="expect",
+                hint="Look at it, and publish again if that is still what you want.",
+            )
+        before = self._published()
+        self._versions.ensure_verified(version)
+        blend, number = self._read(version)
+        self._versions.switch_to(version.id)
+        self._note(what, who, blend, number, before, version.id)
+        return _stored(version, True)
+
+    def _published(self) -> Blend | None:
+        current = self._versions.current()
+        return self._read(current)[0] if current else None
+
+    def _note(
+        self,
+        what: str,
+        who: str,
+        blend: Blend,
+        number: int,
+        before: Blend | None,
+        version_id: str | None = None,
+    ) -> None:
+        current = self._versions.current()
+        if version_id is None:
+            version_id = max(self._of(blend.name), key=lambda pair: pair[1])[0].id
+        differs = changes(before, blend) if before else []
+        published = bool(current and current.id == version_id)
+        self._log.add(what, who, blend.name, number, version_id, published, differs)
+
     def _alone(self, purpose: str) -> AbstractContextManager[None]:
         self._root.mkdir(parents=True, exist_ok=True)
         return exclusive(self._root / "lock", purpose)
 
-    def _store(self, blend: Blend, publish: bool) -> tuple[Blend, int]:
+    def _store(
+        self, blend: Blend, publish: bool, about: Mapping[str, Any] | None = None
+    ) -> tuple[Blend, int]:
         number = 1 + max((number for _, number in self._of(blend.name)), default=0)
+        blend = msgspec.structs.replace(blend, version=None)
         with self._versions.stage() as staged:
-            text = msgspec.json.format(msgspec.json.encode(blend), indent=2)
-            (staged / BLEND_FILE).write_bytes(text)
-            about = {"name": blend.name, "version": number}
-            self._versions.publish(staged, about, switch=publish)
+            (staged / BLEND_FILE).write_bytes(written(blend))
+            facts = {
+                "name": blend.name,
+                "version": number,
+                "kind": blend.kind,
+                "author": blend.author,
+                "note": blend.note,
+            }
+            self._versions.publish(staged, facts | dict(about or {}), switch=publish)
         return blend, number
+
+    def _named(self, label: str) -> Version:
+        name, _, number = label.partition("@")
+        found = self._of(name)
+        if number:
+            found = [pair for pair in found if str(pair[1]) == number]
+        if not found:
+            raise UnknownBlend(
+                f"blend is {label!r}, which does not exist; there is {', '.join(self._labels())}.",
+                field="blend",
+            )
+        return max(found, key=lambda pair: pair[1])[0]
+
+    def _labels(self) -> list[str]:
+        return [one.label for one in self.listed()][:20] or ["none stored"]
 
     def _of(self, name: str) -> list[tuple[Version, int]]:
         return [
@@ -76,6 +235,21 @@ class BlendStore:
         return parse(path.read_bytes(), str(path)), int(version.about["version"])
 
 
+def _stored(version: Version, published: bool) -> StoredBlend:
+    about = version.about
+    return StoredBlend(
+        id=version.id,
+        name=str(about["name"]),
+        version=int(about["version"]),
+        kind=str(about.get("kind", "linear")),
+        author=str(about.get("author", "")),
+        note=str(about.get("note", "")),
+        created=version.manifest.created if version.manifest else "",
+        published=published,
+        recommended=about.get("recommended"),
+    )
+
+
 def publish_personal(store: BlendStore) -> str:
     """Publish the `default` that uses a model, unless somebody chose another blend; what was done.
 
@@ -86,5 +260,5 @@ def publish_personal(store: BlendStore) -> str:
         return f"{current.name} v{number} stays published; it is somebody's choice"
     if any(SIGNALS[name].personal for name in current.signals):
         return f"{current.name} v{number} stays published"
-    blend, number = store.save(PERSONAL, publish=True)
+    blend, number = store.save(PERSONAL, publish=True, who="reranker train")
     return f"{blend.name} v{number} published, with personal signals"

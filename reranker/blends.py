@@ -63,6 +63,7 @@ DEFAULT = Blend(
         "engine": SignalWeight(1.0),
         "semantic": SignalWeight(1.5),
         "match": SignalWeight(0.5),
+        "typical": SignalWeight(0.5),
         "available": SignalWeight(0.5, "none"),
         "fresh": SignalWeight(0.0, "none"),
     },

@@ -21,3 +21,9 @@ class BadBlend(Failure):
     """A blend file that cannot be used; the message names line or field."""
 
     code: ClassVar[str] = "invalid_blend"
+
+
+class Conflict(Failure):
+    """Somebody else changed the same thing meanwhile; nothing was overwritten."""
+
+    code: ClassVar[str] = "conflict"

@@ -98,8 +98,8 @@ def _evaluate(
     share = settings.max_bad_share if max_bad_share is None else max_bad_share
     chosen = measures(metrics or DEFAULT_METRICS, linear_gain)
     state = load_state(workspace)
-    total, bad = _checked_requests(source, share)
-    judged, bad_judgments = _checked_judgments(judgments, share)
+    total, bad = checked_requests(source, share)
+    judged, bad_judgments = checked_judgments(judgments, share)
     requests: Iterable[JudgedRequest] = read_requests(source, lambda _bad: None)
     with _writer(per_query) as write, bars("evaluate", total, "queries") as done:
         result = evaluate(
@@ -121,7 +121,7 @@ def _evaluate(
         click.echo(report(result, bad.count, bad_judgments.count if bad_judgments else 0, matched))
 
 
-def _checked_requests(path: Path, max_bad_share: float) -> tuple[int, BadLines]:
+def checked_requests(path: Path, max_bad_share: float) -> tuple[int, BadLines]:
     """How many requests there are. The file is read twice: bad lines show before hours of work."""
     bad = BadLines(path)
     count = sum(1 for _ in read_requests(path, bad.add))
@@ -132,7 +132,7 @@ def _checked_requests(path: Path, max_bad_share: float) -> tuple[int, BadLines]:
     return count, bad
 
 
-def _checked_judgments(
+def checked_judgments(
     path: Path | None, max_bad_share: float
 ) -> tuple[Judgments | None, BadLines | None]:
     if path is None:

@@ -95,7 +95,7 @@ def rerank(request: RerankRequest, state: ServedState) -> Ranking:
     )
     order, moves = _order(blend, scene, score)
     explained = (
-        explain(parts, order[: request.top_n], gate, segment and segment.name, moves)
+        explain(parts, order[: request.top_n], gate, segment.name if segment else None, moves)
         if request.explain
         else None
     )

@@ -16,7 +16,7 @@ from reranker.errors import BadRequest
 from reranker.item_signals import available, fresh, match
 from reranker.personal_signals import behaviour, near, popular, repeat, taste, together
 from reranker.scenes import Scene
-from reranker.text_signals import semantic
+from reranker.text_signals import semantic, typical
 
 log = logging.getLogger("reranker")
 
@@ -42,6 +42,7 @@ SIGNALS: Mapping[str, Signal] = {
         Signal("available", available, "1 where the catalogue says that it can be bought"),
         Signal("fresh", fresh, "halves with every 90 days since the item was updated"),
         Signal("semantic", semantic, "cosine of the query vector with the item vector"),
+        Signal("typical", typical, "cosine with what a first pass mostly finds"),
         Signal(
             "popular",
             popular,

@@ -82,17 +82,26 @@ class ServedState:
         return {"index": self.index.version, "model": self.model.version if self.model else None}
 
     def blend(self, name: str | None) -> tuple[Blend, int]:
-        """The published blend, or the newest version of the one named; UnknownBlend otherwise."""
+        """The published blend, the newest version of the one named, or exactly `name@version`.
+
+        UnknownBlend where there is none.
+        """
         if name is None or name == self.published.name:
             return self.published, self.published_version
-        found = self.others.get(name) or self.store.newest(name)
+        found = self.others.get(name)
+        if found is None:
+            found = self.others.setdefault(name, self._stored(name))
+        return found
+
+    def _stored(self, name: str) -> tuple[Blend, int]:
+        found = self.store.get(name) if "@" in name else self.store.newest(name)
         if found is None:
             raise UnknownBlend(
                 f"blend is {name!r}, which does not exist; there is "
                 f"{', '.join(sorted(self.store.names() | {self.published.name}))}.",
                 field="blend",
             )
-        return self.others.setdefault(name, found)
+        return found
 
 
 def published(home: Path) -> tuple[str, ...]:

@@ -107,4 +107,4 @@ def _booster(model: str) -> Any:
             "A blend of trees needs LightGBM, which this installation lacks.",
             hint="Run `pip install 'reranker[tune]'`, or publish a blend of another kind.",
         ) from None
-    return lightgbm.Booster(model_str=model, params={"verbosity": -1})
+    return lightgbm.Booster(model_str=model)

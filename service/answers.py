@@ -9,7 +9,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from indexes.errors import Failure
-from reranker.errors import BadRequest, UnknownBlend
+from reranker.errors import BadBlend, BadRequest, Conflict, UnknownBlend
 
 log = logging.getLogger("reranker")
 
@@ -26,7 +26,13 @@ class Malformed(Failure):
 
 
 # Failures that are the caller's to mend; any other is ours.
-STATUS: Final[dict[type[Failure], int]] = {Malformed: 400, BadRequest: 422, UnknownBlend: 422}
+STATUS: Final[dict[type[Failure], int]] = {
+    Malformed: 400,
+    BadRequest: 422,
+    UnknownBlend: 422,
+    BadBlend: 422,
+    Conflict: 409,
+}
 _CODES: Final = {
     400: "bad_request",
     404: "not_found",

@@ -45,6 +45,16 @@ class Commands(Menu):
             "Measure",
             "Compare a blend with the engine on judged requests.",
         ),
+        "tune": Entry(
+            "reranker.tune_command:tune_command",
+            "Measure",
+            "Fit blends to judged requests, with proof.",
+        ),
+        "blends": Entry(
+            "reranker.blend_commands:blends_commands",
+            "Keep",
+            "List, compare, publish and roll back blends.",
+        ),
         "index": Entry(
             "indexes.commands:index_commands", "Keep", "List, verify or roll back the index."
         ),

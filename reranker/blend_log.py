@@ -1,0 +1,72 @@
+"""blend_log.py: what was done to blends -> one line each in <home>/blends/log.jsonl."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from indexes import durable
+
+
+class LogEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """diff: against what was published then. published: whether this version is since then."""
+
+    time: str
+    who: str
+    what: str  # store, publish, rollback
+    name: str
+    version: int
+    id: str
+    published: bool = False
+    diff: list[str] = []
+
+
+class BlendLog:
+    """Append only; a line torn by a crash is passed over."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(
+        self,
+        what: str,
+        who: str,
+        name: str,
+        version: int,
+        version_id: str,
+        published: bool,
+        diff: list[str],
+    ) -> None:
+        """Write one line, on the disk when this returns."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        entry = LogEntry(now, who, what, name, version, version_id, published, diff)
+        durable.append_synced(self._path, msgspec.json.encode(entry) + b"\n")
+
+    def entries(self) -> list[LogEntry]:
+        """Oldest first."""
+        return list(self._entries())
+
+    def published_before(self, current: str | None) -> str | None:
+        """The id to go back to: what was published before, past what was rolled back already."""
+        stack: list[str] = []
+        for entry in self._entries():
+            if entry.what == "rollback":
+                while stack and stack[-1] != entry.id:
+                    stack.pop()
+            elif entry.published and (not stack or stack[-1] != entry.id):
+                stack.append(entry.id)
+        if stack and stack[-1] == current:
+            stack.pop()
+        return stack[-1] if stack else None
+
+    def _entries(self) -> Iterator[LogEntry]:
+        try:
+            lines = self._path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                yield msgspec.json.decode(line, type=LogEntry)
+            except msgspec.MsgspecError:
+                continue

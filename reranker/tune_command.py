@@ -1,0 +1,140 @@
+"""tune_command.py: `reranker tune` on the command line."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from indexes.errors import Failure
+from indexes.progress import bars
+from indexes.workspace import Workspace
+from reranker.blends import Kind
+from reranker.evaluate_command import FILE, checked_judgments, checked_requests
+from reranker.evaluation import EvaluationSettings
+from reranker.judged_requests import read_requests
+from reranker.metrics import DEFAULT_METRICS, measures
+from reranker.requests import JudgedRequest
+from reranker.state import load_state
+
+_KINDS: tuple[Kind, ...] = ("linear", "curves", "trees")
+
+
+@click.command("tune")
+@click.option(
+    "--requests",
+    "sources",
+    type=FILE,
+    multiple=True,
+    required=True,
+    help="Judged requests: .jsonl or .jsonl.gz; may be given again.",
+)
+@click.option("--judgments", type=FILE, help="Ratings that replace those of the requests.")
+@click.option("--save", help="Store the chosen blend under this name, not published.")
+@click.option("--from", "base", help="Begin with this blend; default the published one.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(_KINDS),
+    help="Kinds that compete; may be given again; default all three.",
+)
+@click.option("--without", multiple=True, help="Leave this signal out; may be given again.")
+@click.option("--compare", help="Gain over this blend instead of the engine.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    help=f"The first is what counts; default {', '.join(DEFAULT_METRICS)}.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["auto", "unit", "time"]),
+    default="auto",
+    show_default=True,
+    help="Hold out whole shoppers (else queries), or the latest third; auto: time for a log in "
+    "which shoppers come again.",
+)
+@click.option("--author", default="", help="Who answers for the blend.")
+@click.option("--note", default="", help="Why it was made.")
+@click.option(
+    "--allow-leak",
+    is_flag=True,
+    help="Also requests of shoppers whose later events the model was trained on.",
+)
+@click.option("--max-bad-share", type=click.FloatRange(0, 1), help="Share of bad lines let pass.")
+@click.option("--json", "as_json", is_flag=True, help="End with the result as one JSON object.")
+@click.pass_obj
+def tune_command(workspace: Workspace, /, **options: Any) -> None:
+    """Fit blends of all kinds to judged requests, and prove them on requests held out.
+
+    The kind is chosen on validation queries, the figures are of others. Nothing is published:
+    `reranker blends publish NAME` does that.
+    """
+    _check_installed()
+    _tune(workspace, **options)
+
+
+def _tune(
+    workspace: Workspace,
+    sources: tuple[Path, ...],
+    judgments: Path | None,
+    save: str | None,
+    base: str | None,
+    kinds: tuple[Kind, ...],
+    without: tuple[str, ...],
+    compare: str | None,
+    metrics: tuple[str, ...],
+    split: Any,
+    author: str,
+    note: str,
+    allow_leak: bool,
+    max_bad_share: float | None,
+    as_json: bool,
+) -> None:
+    from reranker.tuned_blends import save_tuned
+    from reranker.tuning import TuneOptions, tune
+    from reranker.tuning_report import report
+
+    settings = workspace.section(EvaluationSettings)
+    share = settings.max_bad_share if max_bad_share is None else max_bad_share
+    state = load_state(workspace)
+    requests = _requests(sources, judgments, share)
+    tuning, blend = tune(
+        requests,
+        state,
+        TuneOptions(base, kinds or _KINDS, without, compare, split, allow_leak),
+        measures(metrics or DEFAULT_METRICS),
+        settings,
+        bars,
+    )
+    saved = None
+    if save is not None:
+        saved = save_tuned(state.store, blend, tuning, save, author, note)
+    if as_json:
+        found = msgspec.to_builtins(tuning) | {"saved": saved}
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        click.echo(report(tuning, saved))
+
+
+def _requests(
+    sources: tuple[Path, ...], judgments: Path | None, share: float
+) -> list[JudgedRequest]:
+    judged, _ = checked_judgments(judgments, share)
+    found: list[JudgedRequest] = []
+    for source in sources:
+        checked_requests(source, share)
+        found.extend(read_requests(source, lambda _bad: None))
+    return list(judged.rated(found)) if judged else found
+
+
+def _check_installed() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("lightgbm", "scipy") if find_spec(name) is None]
+    if missing:
+        raise Failure(
+            f"Tuning needs {' and '.join(missing)}, which this installation lacks.",
+            hint="Run `pip install 'reranker[tune]'`.",
+        )

@@ -1,0 +1,24 @@
+"""tuned_blends.py: a tuning and its blend -> a stored version, recommended or not."""
+
+import msgspec
+
+from reranker.blend_store import BlendStore
+from reranker.blends import Blend
+from reranker.tuning import Tuning
+
+
+def save_tuned(
+    store: BlendStore, blend: Blend, tuning: Tuning, name: str, author: str, note: str
+) -> str:
+    """Store the blend, not published; its `name@version`."""
+    difference = tuning.difference[tuning.metric]
+    said = (
+        f"tuned ({tuning.chosen}): {tuning.metric} {difference.mean:+.4f} against "
+        f"{tuning.compared_with} on {tuning.held_out} queries held out"
+    )
+    named = msgspec.structs.replace(
+        blend, name=name, author=author, note=note or said, version=None
+    )
+    facts = {"recommended": tuning.recommended, "tuned": msgspec.to_builtins(tuning)}
+    stored, number = store.save(named, who=author, about=facts)
+    return f"{stored.name}@{number}"

@@ -1,0 +1,250 @@
+"""tuning.py: judged requests -> a blend of each kind, and what each is worth on requests held out.
+
+The signals are computed once; the blends are fitted on one part of the requests, and reported on
+another, on the main path. Nothing is published.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from indexes.errors import Failure
+from indexes.progress import Progress, silent
+from reranker.blend_fitting import KINDS, Fitted, Fitter
+from reranker.blends import Blend, Kind, SignalWeight
+from reranker.columns import Values
+from reranker.evaluation import DEFAULTS, EvaluationSettings
+from reranker.intervals import Difference
+from reranker.judged_columns import JudgedColumns, judged_columns
+from reranker.leaks import Leaks
+from reranker.list_changes import ChangePoint, change_points
+from reranker.metrics import Measures, measures
+from reranker.query_results import ENGINE, Ranker, query_results, rank_with
+from reranker.requests import JudgedRequest
+from reranker.signals import SIGNALS
+from reranker.state import ServedState
+from reranker.tally import Coverage, Tally
+from reranker.tuning_inputs import Ints, signals_seen, start_of
+from reranker.tuning_splits import Fold, Split, outer_folds
+
+PUBLISHED: Final = "published"
+
+
+class Tuning(msgspec.Struct, frozen=True):
+    """What came of it; everything but `weights` is of requests that the blends had not seen.
+
+    difference: the chosen blend minus `compared_with`. against_published: minus the published
+    blend. differences: of each kind. validated: the metric by kind on the validation parts, by
+    which the kind was chosen. weights: of the chosen blend, refitted on all requests.
+    """
+
+    queries: int
+    left_out: int
+    leaks: int
+    held_out: int
+    folds: int
+    shoppers: int | None
+    metric: str
+    metrics: dict[str, dict[str, float]]
+    compared_with: str
+    difference: dict[str, Difference]
+    differences: dict[str, dict[str, Difference]]
+    against_published: dict[str, Difference]
+    published: str
+    chosen: Kind
+    recommended: bool
+    validated: dict[str, float]
+    weights: dict[str, float]
+    pareto: list[ChangePoint]
+    coverage: Coverage
+    versions: dict[str, str | None]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """kinds: those that compete. without: signals that are left out. base: begin with this one."""
+
+    base: str | None = None
+    kinds: Sequence[Kind] = KINDS
+    without: Sequence[str] = ()
+    compare: str | None = None
+    split: Split = "auto"
+    allow_leak: bool = False
+    threads: int = 2
+
+
+def tune(
+    requests: Sequence[JudgedRequest],
+    state: ServedState,
+    options: TuneOptions,
+    metrics: Measures | None = None,
+    settings: EvaluationSettings = DEFAULTS,
+    progress: Progress = silent,
+) -> tuple[Tuning, Blend]:
+    """The report and the chosen blend, refitted on all the requests. First metric: what counts."""
+    began = time.perf_counter()
+    chosen_metrics = metrics or measures()
+    base, _ = state.blend(options.base)
+    columns, left_out, leaks = _columns(requests, state, base, options, progress)
+    start = start_of(base, [name for name in signals_seen(columns) if name not in options.without])
+    fitter = Fitter(columns, start, chosen_metrics, options.threads)
+    folds = outer_folds(columns, options.split)
+    fitted = _fit_all(fitter, folds, options.kinds, progress)
+    tally = _judge(columns, state, folds, fitted, options.compare, chosen_metrics, progress)
+    chosen = _choose(fitted, options.kinds)
+    with progress("refit", 1) as done:
+        final = fitter.fit(chosen, np.arange(len(columns))).blend
+        done(1)
+    compared = options.compare or ENGINE
+    differences: dict[str, dict[str, Difference]] = {
+        kind: tally.differences(kind, compared, settings.resamples, settings.seed)
+        for kind in options.kinds
+    }
+    difference = differences[chosen]
+    published, version = state.blend(None)
+    report = Tuning(
+        queries=len(columns),
+        left_out=left_out,
+        leaks=leaks,
+        held_out=tally.queries,
+        folds=len(folds),
+        shoppers=tally.shoppers,
+        metric=chosen_metrics.names[0],
+        metrics=tally.means(),
+        compared_with=compared,
+        difference=difference,
+        differences=differences,
+        against_published=tally.differences(chosen, PUBLISHED, settings.resamples, settings.seed),
+        published=f"{published.name}@{version}",
+        chosen=chosen,
+        recommended=_is_gain(difference[chosen_metrics.names[0]]),
+        validated={kind: float(np.mean(_validated(fitted, kind))) for kind in options.kinds},
+        weights={name: part.weight for name, part in final.signals.items()},
+        pareto=_pareto(columns, folds, fitted, options.kinds, chosen_metrics),
+        coverage=tally.coverage(),
+        versions=state.versions,
+        seconds=round(time.perf_counter() - began, 1),
+    )
+    return report, final
+
+
+def _columns(
+    requests: Sequence[JudgedRequest],
+    state: ServedState,
+    base: Blend,
+    options: TuneOptions,
+    progress: Progress,
+) -> tuple[list[JudgedColumns], int, int]:
+    """Signals of the requests that may be used, how many say nothing, and how many are leaks."""
+    for name in options.without:
+        if name not in SIGNALS:
+            raise Failure(
+                f"--without names {name!r}, which is no signal; signals are {', '.join(SIGNALS)}.",
+                field="without",
+            )
+    names = [name for name in SIGNALS if name not in options.without]
+    everything = msgspec.structs.replace(
+        base, signals=dict.fromkeys(names, SignalWeight(1.0)), kind="linear", curves={}, trees=None
+    )
+    leaks = Leaks(replace(state, others={ENGINE: (everything, 0)}), [ENGINE], options.allow_leak)
+    with progress("signals", len(requests)) as done:
+        columns, left_out = judged_columns(leaks.without(requests), state, names, done)
+    leaks.check(len(columns) + left_out)
+    if not columns:
+        raise Failure(
+            f"None of the {left_out:,} requests has a rating above 0.",
+            field="ratings",
+            hint="Give ratings in the requests, or in a file with --judgments.",
+        )
+    return columns, left_out, leaks.count
+
+
+def _fit_all(
+    fitter: Fitter, folds: Sequence[Fold], kinds: Sequence[Kind], progress: Progress
+) -> list[dict[Kind, Fitted]]:
+    fitted: list[dict[Kind, Fitted]] = []
+    with progress("fit", len(folds) * len(kinds)) as done:
+        for fold in folds:
+            found: dict[Kind, Fitted] = {}
+            for kind in kinds:
+                found[kind] = fitter.fit(kind, fold.train)
+                done(1)
+            fitted.append(found)
+    return fitted
+
+
+def _judge(
+    columns: Sequence[JudgedColumns],
+    state: ServedState,
+    folds: Sequence[Fold],
+    fitted: Sequence[dict[Kind, Fitted]],
+    compare: str | None,
+    metrics: Measures,
+    progress: Progress,
+) -> Tally:
+    """The held-out requests of each fold, ranked on the main path by that fold's blends."""
+    others = [PUBLISHED, *([compare] if compare else [])]
+    tally = Tally(metrics.names, (ENGINE, *others, *fitted[0]))
+    with progress("judge", sum(len(fold.test) for fold in folds)) as done:
+        for fold, blends in zip(folds, fitted, strict=True):
+            trial = replace(state, others={kind: (one.blend, 0) for kind, one in blends.items()})
+            rankers: dict[str, Ranker] = {
+                PUBLISHED: partial(rank_with, state, state.published.name)
+            }
+            if compare:
+                rankers[compare] = partial(rank_with, state, compare)
+            rankers |= {kind: partial(rank_with, trial, kind) for kind in blends}
+            held_out = [columns[one].request for one in fold.test.tolist()]
+            for result in query_results(held_out, rankers, metrics):
+                tally.add(result)
+                done(1)
+    return tally
+
+
+def _choose(fitted: Sequence[dict[Kind, Fitted]], kinds: Sequence[Kind]) -> Kind:
+    """The simplest kind that no other beats by more than a standard error in validation."""
+    values = {kind: _validated(fitted, kind) for kind in kinds}
+    best = max(kinds, key=lambda kind: float(values[kind].mean()))
+    for kind in kinds:
+        lost = values[best] - values[kind]
+        if lost.mean() <= lost.std() / np.sqrt(len(lost)):
+            return kind
+    return best
+
+
+def _validated(fitted: Sequence[dict[Kind, Fitted]], kind: Kind) -> Values:
+    return np.concatenate([one[kind].validated for one in fitted])
+
+
+def _is_gain(difference: Difference) -> bool:
+    return difference.low is not None and difference.low > 0
+
+
+def _pareto(
+    columns: Sequence[JudgedColumns],
+    folds: Sequence[Fold],
+    fitted: Sequence[dict[Kind, Fitted]],
+    kinds: Sequence[Kind],
+    metrics: Measures,
+) -> list[ChangePoint]:
+    """What a bolder or more careful blend would gain, and how much it would change the lists."""
+    kind: Kind = next((kind for kind in ("curves", "linear") if kind in kinds), kinds[0])
+    if kind == "trees":  # each point would cost their shares of every request
+        return []
+    judged = [
+        (columns[one], blends[kind].blend)
+        for fold, blends in zip(folds, fitted, strict=True)
+        for one in _some(fold.test)
+    ]
+    return change_points(judged, metrics)
+
+
+def _some(test: Ints, most: int = 400) -> list[int]:
+    found: list[int] = test[:: max(1, len(test) // most)].tolist()
+    return found
