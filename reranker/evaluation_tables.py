@@ -1,5 +1,6 @@
 """evaluation_tables.py: differences, queries and segments -> aligned rows, intervals drawn."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -93,13 +94,16 @@ def drawn(difference: Difference, reach: float) -> str:
     line = [" "] * (2 * _HALF + 1)
 
     def at(value: float) -> int:
-        return _HALF + round(max(-1.0, min(1.0, value / reach)) * _HALF)
+        # away from zero, so that only what is 0 stands there
+        steps = math.ceil(min(1.0, abs(value) / reach) * _HALF - 1e-9)
+        return _HALF + (steps if value > 0 else -steps)
 
-    if difference.low is not None and difference.high is not None:
-        low, high = at(difference.low), at(difference.high)
-        line[low : high + 1] = "-" * (high + 1 - low)
-        line[low], line[high] = "[", "]"
+    ends = [at(end) for end in (difference.low, difference.high) if end is not None]
+    if ends:
+        line[ends[0] : ends[-1] + 1] = "-" * (ends[-1] + 1 - ends[0])
     line[_HALF] = "|"
+    for place, mark in zip(ends, "[]", strict=False):
+        line[place] = mark
     line[at(difference.mean)] = "o"
     return "".join(line)
 

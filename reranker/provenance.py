@@ -126,17 +126,21 @@ def code_hash() -> VersionHash:
 
     Read once a process: what is on the disk later is not what runs.
     """
-    digest = hashlib.sha256()
-    for package in _PACKAGES:
-        folder = Path(package.__path__[0])
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\0".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
     try:
         number = version("reranker")
     except PackageNotFoundError:  # run from a checkout that was not installed
         number = "unknown"
-    return VersionHash(number, digest.hexdigest())
+    return VersionHash(number, sources_hash(Path(one.__path__[0]) for one in _PACKAGES))
+
+
+def sources_hash(folders: Iterable[Path]) -> str:
+    """SHA-256 over names and contents of the Python files in these folders."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\0".encode())
+            digest.update(file_sum(path).sha256.encode())
+    return digest.hexdigest()
 
 
 def _version_hash(found: Version) -> VersionHash:
