@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -32,6 +32,7 @@ from reranker.model_versions import (
 from reranker.state import ServedState
 
 _PACKAGES: Final = (indexes, reranker)
+_REMARKS: Final = frozenset({"note", "author", "version"})
 
 
 class FileHash(msgspec.Struct, frozen=True):
@@ -116,8 +117,10 @@ def file_hash(path: Path) -> FileHash:
 
 
 def blend_hash(blend: Blend) -> str:
-    """SHA-256 of the blend's JSON with sorted keys."""
-    return hashlib.sha256(msgspec.json.encode(blend, order="sorted")).hexdigest()
+    """SHA-256 of the blend's JSON with sorted keys, without what ranks nothing."""
+    fields: dict[str, Any] = msgspec.to_builtins(blend)
+    ranking = {name: value for name, value in fields.items() if name not in _REMARKS}
+    return hashlib.sha256(msgspec.json.encode(ranking, order="sorted")).hexdigest()
 
 
 @cache
