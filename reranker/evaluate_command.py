@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,18 @@ import msgspec
 from indexes.errors import Failure
 from indexes.progress import bars
 from indexes.workspace import Workspace
-from reranker.evaluation import Evaluation, EvaluationSettings, evaluate
+from reranker.evaluate_inputs import checked_judgments, checked_requests
+from reranker.evaluation import Evaluation, EvaluationSettings, by_blend, evaluate
 from reranker.evaluation_report import report
+from reranker.fail_if import Failed, fail_if, failed
 from reranker.judged_requests import BadLines, read_requests
-from reranker.judgments import Judgments, read_judgments
 from reranker.metrics import DEFAULT_METRICS, measures
 from reranker.next_action_command import next_action_command
 from reranker.next_item_command import next_item_command
+from reranker.provenance import Hashes, hashes_of
 from reranker.query_results import QueryResult
 from reranker.requests import JudgedRequest
+from reranker.stale_command import stale_command
 from reranker.state import load_state
 
 FILE = click.Path(path_type=Path)
@@ -30,8 +34,8 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--judgments",
     type=FILE,
-    help="Ratings that replace those of the requests: Quepid's .csv by query text, or TREC qrels "
-    "by request id.",
+    help="Ratings that replace those of the requests: Quepid's .csv or Search Relevance "
+    "Workbench's .json by query text, or TREC qrels by request id.",
 )
 @click.option(
     "--blend", "blends", multiple=True, help="A blend, published or not; may be given again."
@@ -60,12 +64,27 @@ FILE = click.Path(path_type=Path)
     is_flag=True,
     help="Also requests of shoppers whose later events the model was trained on.",
 )
+@click.option(
+    "--fail-if",
+    "conditions",
+    multiple=True,
+    metavar="EXPR",
+    help='Exit with 1 where this holds of the difference, such as "ndcg@10<-0.005" (the mean) or '
+    '"ndcg@10.high<0" (an end of its interval: .low, .high); may be given again.',
+)
+@click.option(
+    "--save-result",
+    "saved",
+    type=FILE,
+    help="Write the result as JSON; `reranker evaluate stale FILE` says when it no longer holds.",
+)
 @click.option("--json", "as_json", is_flag=True, help="End with the result as one JSON object.")
 @click.pass_context
 def evaluate_command(context: click.Context, /, source: Path | None, **options: Any) -> None:
     """Compare a blend's order with the engine's on judged requests.
 
-    Without --blend the published blend is evaluated. No index and no blend is changed.
+    Without --blend the published blend is evaluated. No index and no blend is changed. The report
+    ends with the queries that gain and lose most, and with kinds of request on their own.
     """
     if context.invoked_subcommand is not None:
         if source is not None:
@@ -73,87 +92,77 @@ def evaluate_command(context: click.Context, /, source: Path | None, **options: 
         return
     if source is None:
         raise click.UsageError("Missing option '--requests'.")
-    _evaluate(context.obj, source, **options)
+    if _evaluate(context.obj, Asked(source, **options)):
+        context.exit(1)
 
 
 evaluate_command.add_command(next_item_command)
 evaluate_command.add_command(next_action_command)
+evaluate_command.add_command(stale_command)
 
 
-def _evaluate(
-    workspace: Workspace,
-    source: Path,
-    judgments: Path | None,
-    blends: tuple[str, ...],
-    compare: str | None,
-    metrics: tuple[str, ...],
-    linear_gain: bool,
-    max_bad_share: float | None,
-    per_query: Path | None,
-    strangers: bool,
-    allow_leak: bool,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True)
+class Asked:
+    """The options of one evaluation."""
+
+    source: Path
+    judgments: Path | None
+    blends: tuple[str, ...]
+    compare: str | None
+    metrics: tuple[str, ...]
+    linear_gain: bool
+    max_bad_share: float | None
+    per_query: Path | None
+    strangers: bool
+    allow_leak: bool
+    conditions: tuple[str, ...]
+    saved: Path | None
+    as_json: bool
+
+
+def _evaluate(workspace: Workspace, asked: Asked) -> list[Failed]:
+    """Evaluate and report; the conditions of --fail-if that hold."""
     settings = workspace.section(EvaluationSettings)
-    share = settings.max_bad_share if max_bad_share is None else max_bad_share
-    chosen = measures(metrics or DEFAULT_METRICS, linear_gain)
+    share = settings.max_bad_share if asked.max_bad_share is None else asked.max_bad_share
+    chosen = measures(asked.metrics or DEFAULT_METRICS, asked.linear_gain)
+    conditions = [fail_if(condition, chosen.names) for condition in asked.conditions]
+    _check_folder(asked.saved)
     state = load_state(workspace)
-    total, bad = checked_requests(source, share)
-    judged, bad_judgments = checked_judgments(judgments, share)
-    requests: Iterable[JudgedRequest] = read_requests(source, lambda _bad: None)
-    with _writer(per_query) as write, bars("evaluate", total, "queries") as done:
+    total, bad = checked_requests(asked.source, share)
+    judged, bad_judgments = checked_judgments(asked.judgments, share)
+    requests: Iterable[JudgedRequest] = read_requests(asked.source, lambda _bad: None)
+    with _writer(asked.per_query) as write, bars("evaluate", total, "queries") as done:
         result = evaluate(
             judged.rated(requests) if judged else requests,
             state,
-            blends or (None,),
-            compare=compare,
+            asked.blends or (None,),
+            compare=asked.compare,
             metrics=chosen,
-            linear_gain=linear_gain,
+            linear_gain=asked.linear_gain,
             settings=settings,
             on_query=lambda query: (write(query), done(1)),
-            allow_leak=allow_leak,
-            strangers=strangers,
+            allow_leak=asked.allow_leak,
+            strangers=asked.strangers,
         )
+    hashes = hashes_of(workspace, state, result.blends, asked.source, asked.judgments)
+    fails = failed(conditions, by_blend(result))
     matched = judged.requests_matched if judged else None
-    if as_json:
-        click.echo(_json(result, bad, bad_judgments, matched))
+    whole = _json(result, bad, bad_judgments, matched, hashes, fails)
+    if asked.saved:
+        asked.saved.write_bytes(whole + b"\n")
+    if asked.as_json:
+        click.echo(whole)
     else:
         click.echo(report(result, bad.count, bad_judgments.count if bad_judgments else 0, matched))
+    for one in fails:
+        click.echo(f"failed: {one}", err=True)
+    return fails
 
 
-def checked_requests(path: Path, max_bad_share: float) -> tuple[int, BadLines]:
-    """How many requests there are. The file is read twice: bad lines show before hours of work."""
-    bad = BadLines(path)
-    count = sum(1 for _ in read_requests(path, bad.add))
-    _show(bad)
-    bad.check(count, max_bad_share)
-    if not count:
-        raise Failure(f"{path} holds no request.", hint="One JSON object a line is expected.")
-    return count, bad
-
-
-def checked_judgments(
-    path: Path | None, max_bad_share: float
-) -> tuple[Judgments | None, BadLines | None]:
-    if path is None:
-        return None, None
-    bad = BadLines(path)
-    judgments = read_judgments(path, bad.add)
-    _show(bad)
-    bad.check(judgments.rows, max_bad_share)
-    if not judgments.rows:
-        raise Failure(
-            f"{path} holds no judgment.",
-            hint="Expected: a .csv with query,docid,rating, or TREC qrels.",
-        )
-    return judgments, bad
-
-
-def _show(bad: BadLines) -> None:
-    for line, reason in bad.first:
-        click.echo(f"{bad.path} line {line}: {reason}", err=True)
-    if bad.count > len(bad.first):
-        click.echo(f"... {bad.count - len(bad.first):,} more bad lines", err=True)
+def _check_folder(path: Path | None) -> None:
+    """Failure before hours of work where the result could not be written."""
+    if path is not None and not path.parent.is_dir():
+        raise Failure(f"{path.parent} is no folder.", field="save_result", hint="Make it first.")
 
 
 def _writer(path: Path | None) -> AbstractContextManager[Callable[[QueryResult], object]]:
@@ -167,10 +176,16 @@ def _file_writer(path: Path) -> Iterator[Callable[[QueryResult], object]]:
 
 
 def _json(
-    result: Evaluation, bad: BadLines, bad_judgments: BadLines | None, matched: int | None
-) -> str:
+    result: Evaluation,
+    bad: BadLines,
+    bad_judgments: BadLines | None,
+    matched: int | None,
+    hashes: Hashes,
+    fails: list[Failed],
+) -> bytes:
     counts: dict[str, Any] = {"bad_lines": {"requests": bad.count}}
     if bad_judgments is not None:
         counts["bad_lines"]["judgments"] = bad_judgments.count
         counts["judgments"] = {"requests_matched": matched}
-    return msgspec.json.encode(msgspec.to_builtins(result) | counts).decode()
+    made_from = {"hashes": hashes, "failed": fails}
+    return msgspec.json.encode(msgspec.to_builtins(result) | counts | made_from)

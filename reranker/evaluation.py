@@ -12,10 +12,13 @@ import msgspec
 
 from indexes.errors import Failure
 from indexes.workspace import Settings
+from reranker.comparisons import Comparison, Moved
 from reranker.intervals import RESAMPLES, SEED, Difference
 from reranker.leaks import Leaks
 from reranker.metrics import Measures, measures
+from reranker.proofs import Proof, Proofs, SegmentResult
 from reranker.query_results import ENGINE, QueryResult, Ranker, query_results, rank_with
+from reranker.request_segments import Facts
 from reranker.requests import JudgedRequest
 from reranker.state import ServedState
 from reranker.strangers import Strangers, Watched, unpersonalised
@@ -46,13 +49,18 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
 
     leaks: requests that were refused, because the model learned from events of their shopper at or
     after their time. gates: how far the gate was open in the mean, with `strangers`.
-    `difference` is the first blend minus `compared_with`; `differences` has each of several blends.
+    `difference` is the first blend minus `compared_with`, and `comparison`, `hurt`, `helped` and
+    `segments` are of the same two; `differences` and `proofs` have each of several blends.
     """
 
     queries: int
     left_out: int
     metrics: dict[str, dict[str, float]]
     difference: dict[str, Difference]
+    comparison: dict[str, Comparison]
+    hurt: list[Moved]
+    helped: list[Moved]
+    segments: list[SegmentResult]
     compared_with: str
     blends: dict[str, int]
     coverage: Coverage
@@ -63,8 +71,14 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     linear_gain: bool
     seconds: float
     differences: dict[str, dict[str, Difference]] = {}
+    proofs: dict[str, Proof] = {}
     leaks: int = 0
     gates: dict[str, float] = {}
+
+
+def by_blend(result: Evaluation) -> dict[str, dict[str, Difference]]:
+    """The differences of each blend that was evaluated, also where there is only one."""
+    return result.differences or {next(iter(result.blends)): result.difference}
 
 
 def evaluate(
@@ -88,9 +102,9 @@ def evaluate(
     strangers: also rank with another shopper's history, and with none.
     """
     began = time.perf_counter()
-    versions = blend_versions(state, [*blends, *([compare] if compare else [])])
-    names = [state.blend(blend)[0].name for blend in blends]
-    baseline = state.blend(compare)[0].name if compare else ENGINE
+    names = list(dict.fromkeys(_label(state, blend) for blend in blends))
+    baseline = _label(state, compare) if compare else ENGINE
+    versions = blend_versions(state, [*names, *([compare] if compare else [])])
     chosen = metrics or measures(linear_gain=linear_gain)
     rankers: dict[str, Ranker] = {name: partial(rank_with, state, name) for name in versions}
     watched: dict[str, Watched] = {}
@@ -99,22 +113,29 @@ def evaluate(
         watched = _with_strangers(rankers, Strangers(requests))
         rankers = {**rankers, **watched}
     tally = Tally(chosen.names, (ENGINE, *rankers))
+    proofs = Proofs(names, baseline, chosen.names[0])
     leaks = Leaks(state, versions, allow_leak)
-    for result in query_results(leaks.without(requests), rankers, chosen, linear_gain):
+    taken = leaks.without(requests)
+    for result in query_results(taken, rankers, chosen, linear_gain, Facts(state)):
         tally.add(result)
+        proofs.add(result)
         if on_query:
             on_query(result)
     leaks.check(tally.queries + tally.left_out)
     tally.check()
-    found = {
-        name: tally.differences(name, baseline, settings.resamples, settings.seed)
-        for name in dict.fromkeys(names)
-    }
+    how = (settings.resamples, settings.seed)
+    found = {name: tally.differences(name, baseline, *how) for name in names}
+    proved = proofs.found(tally, found, *how)
+    first = proved[names[0]]
     return Evaluation(
         queries=tally.queries,
         left_out=tally.left_out,
         metrics=tally.means(),
         difference=found[names[0]],
+        comparison=first.comparison,
+        hurt=first.hurt,
+        helped=first.helped,
+        segments=first.segments,
         compared_with=baseline,
         blends=versions,
         coverage=tally.coverage(),
@@ -125,9 +146,15 @@ def evaluate(
         linear_gain=linear_gain,
         seconds=round(time.perf_counter() - began, 3),
         differences=found if len(found) > 1 else {},
+        proofs=proved if len(proved) > 1 else {},
         leaks=leaks.count,
         gates={name: one.mean for name, one in watched.items()},
     )
+
+
+def _label(state: ServedState, blend: str | None) -> str:
+    """What a blend goes by in the result: as it was asked for, or the published one's name."""
+    return state.published.name if blend is None else blend
 
 
 def _with_strangers(rankers: dict[str, Ranker], others: Strangers) -> dict[str, Watched]:
@@ -140,13 +167,13 @@ def _with_strangers(rankers: dict[str, Ranker], others: Strangers) -> dict[str, 
     return found
 
 
-def blend_versions(state: ServedState, blends: Iterable[str | None]) -> dict[str, int]:
-    """The version of each of these blends, by name."""
-    found = [state.blend(blend) for blend in blends]
-    if any(blend.name == ENGINE for blend, _ in found):
+def blend_versions(state: ServedState, blends: Iterable[str]) -> dict[str, int]:
+    """The version of each of these blends, by the name that it was asked for."""
+    found = {name: state.blend(name) for name in blends}
+    if any(blend.name == ENGINE for blend, _ in found.values()):
         raise Failure(
             f"A blend called {ENGINE!r} cannot be told from the engine's own order.",
             field="blend",
             hint="Publish it under another name.",
         )
-    return {blend.name: version for blend, version in found}
+    return {name: version for name, (_, version) in found.items()}

@@ -1,9 +1,16 @@
-"""evaluation_report.py: evaluation -> the table that a person reads, counts first."""
+"""evaluation_report.py: evaluation -> what a person reads: counts first, then tables."""
 
 from collections.abc import Iterator
 from typing import Final
 
-from reranker.evaluation import Evaluation
+from reranker.evaluation import Evaluation, by_blend
+from reranker.evaluation_tables import (
+    difference_rows,
+    interval_of,
+    moved_rows,
+    segment_rows,
+    table,
+)
 from reranker.intervals import Difference
 
 _HISTORIES: Final = {"": "own", ":stranger": "a stranger's", ":unpersonalised": "none"}
@@ -12,27 +19,35 @@ _HISTORIES: Final = {"": "own", ":stranger": "a stranger's", ":unpersonalised": 
 def report(
     result: Evaluation, bad_lines: int = 0, bad_judgments: int = 0, matched: int | None = None
 ) -> str:
-    """The whole report: counts, metrics side by side, differences, a sentence each, what failed."""
-    differences = result.differences or {next(iter(result.blends)): result.difference}
+    """The whole report: counts, metrics side by side, a sentence each, queries, kinds of query."""
+    differences = by_blend(result)
     lines = [*_counts(result, bad_lines, bad_judgments, matched), ""]
-    for blend, difference in differences.items():
-        lines += [*_table(result, blend, difference), ""]
-    lines += [*_strangers(result), _basis(result), ""]
+    for blend in differences:
+        lines += [*table(difference_rows(result, blend)), ""]
+    lines += [*_strangers(result), *_basis(result), ""]
     for blend, difference in differences.items():
         metric = next(iter(difference))
-        lines.append(f"{metric}: {verdict(blend, result.compared_with, difference[metric])}")
-    return "\n".join([*lines, *_degraded(result)])
+        lines.append(f"{metric}: {_verdict(result, blend, metric)}")
+    return "\n".join([*lines, *_moved(result), *_segments(result), *_degraded(result)])
 
 
-def verdict(blend: str, baseline: str, difference: Difference) -> str:
-    """What the interval of the difference allows to say, in one sentence."""
+def _verdict(result: Evaluation, blend: str, metric: str) -> str:
+    proof = result.proofs.get(blend)
+    comparison = proof.comparison if proof else result.comparison
+    difference = by_blend(result)[blend][metric]
+    return verdict(blend, result.compared_with, difference, comparison[metric].p_holm)
+
+
+def verdict(blend: str, baseline: str, difference: Difference, p: float | None = None) -> str:
+    """What interval and p allow to say, in one sentence. p: corrected for several blends."""
     if difference.low is None or difference.high is None:
         return f"{difference.mean:+.3f}, but one shopper or query is too few for an interval."
+    p = difference.p if p is None else p
     interval = f"{difference.low:.3f}..{difference.high:.3f}"
-    if difference.p is not None and difference.p >= 0.05 and difference.low * difference.high > 0:
+    if p is not None and p >= 0.05 and difference.low * difference.high > 0:
         return (
             f"at the edge: {difference.mean:+.3f}, interval {interval} leaves zero out, "
-            f"but p is {difference.p:.3f}; more queries would tell."
+            f"but p is {p:.3f}; more queries would tell."
         )
     if difference.low > 0:
         return f"{blend} is better than {baseline} by {difference.mean:.3f}, interval {interval}."
@@ -67,42 +82,44 @@ def _counts(
     yield f"index {result.versions.get('index')}; {blends}"
 
 
-def _table(result: Evaluation, blend: str, difference: dict[str, Difference]) -> list[str]:
-    baseline = result.compared_with
-    orders = list(dict.fromkeys(("engine", baseline, blend)))
-    rows = [["", *orders, "difference", "95 % interval", "p"]]
-    for metric, found in difference.items():
-        values = [f"{result.metrics[order][metric]:.4f}" for order in orders]
-        rows.append([metric, *values, f"{found.mean:+.4f}", _interval(found), _p(found)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _interval(difference: Difference) -> str:
-    if difference.low is None or difference.high is None:
-        return "-"
-    return f"{difference.low:+.4f} .. {difference.high:+.4f}"
-
-
-def _p(difference: Difference) -> str:
-    return "-" if difference.p is None else f"{difference.p:.4f}"
-
-
-def _basis(result: Evaluation) -> str:
+def _basis(result: Evaluation) -> Iterator[str]:
     gain = "the grade" if result.linear_gain else "2^grade - 1"
     units = f"{result.queries:,} queries"
     if result.shoppers is not None:
         units += f" of {result.shoppers:,} shoppers"
-    return (
+    yield (
         f"difference: blend minus {result.compared_with}, query by query, over {units}; "
         f"gain {gain}; {result.seconds:.1f} s"
     )
+    several = len(result.proofs)
+    corrected = f" p is corrected for {several} blends (Holm)." if several else ""
+    yield f"d_z: the mean difference in standard deviations of the differences.{corrected}"
+
+
+def _moved(result: Evaluation) -> Iterator[str]:
+    """The few queries that moved most, of the first blend."""
+    orders = result.compared_with, next(iter(result.blends))
+    metric = next(iter(result.difference))
+    rows = [
+        row
+        for title, moved in (("hurt", result.hurt), ("helped", result.helped))
+        for row in (moved_rows(f"most {title}, {metric}", orders, moved) if moved else ())
+    ]
+    if rows:
+        yield ""
+        yield from table(rows)
+
+
+def _segments(result: Evaluation) -> Iterator[str]:
+    """Kinds of request on their own, of the first blend and metric."""
+    if result.segments:
+        orders = result.compared_with, next(iter(result.blends))
+        yield ""
+        yield from table(segment_rows(next(iter(result.difference)), orders, result.segments))
+        worst = next((one for one in result.segments if one.worst), None)
+        if worst:
+            difference = next(iter(worst.difference.values()))
+            yield f"worst: {worst.segment}, {difference.mean:+.4f} ({interval_of(difference)})"
 
 
 def _degraded(result: Evaluation) -> list[str]:

@@ -10,6 +10,7 @@ from reranker.intervals import Floats
 from reranker.judged_requests import rerank_request
 from reranker.metrics import Measures, grades_of, has_ideal
 from reranker.ranking import Degraded, Ranking, rerank
+from reranker.request_segments import RequestFacts
 from reranker.requests import JudgedRequest, RerankRequest
 from reranker.state import ServedState
 
@@ -17,6 +18,11 @@ ENGINE: Final = "engine"
 TOP: Final = 10  # coverage is also counted among the ranks that people look at
 
 Ranker = Callable[[RerankRequest], Ranking]
+Describe = Callable[[JudgedRequest, RerankRequest], RequestFacts]
+
+
+def _nothing_known(_judged: JudgedRequest, _request: RerankRequest) -> RequestFacts:
+    return RequestFacts()
 
 
 class QueryResult(msgspec.Struct, frozen=True):
@@ -35,6 +41,7 @@ class QueryResult(msgspec.Struct, frozen=True):
     degraded: dict[str, list[Degraded]]
     later_events: int
     left_out: bool = False
+    facts: RequestFacts = RequestFacts()
 
 
 def rank_with(state: ServedState, blend: str, request: RerankRequest) -> Ranking:
@@ -47,18 +54,26 @@ def query_results(
     rankers: Mapping[str, Ranker],
     metrics: Measures,
     linear_gain: bool = False,
+    describe: Describe = _nothing_known,
 ) -> Iterator[QueryResult]:
-    """The result of each request, streaming; requests whose ideal is 0 are not ranked at all."""
+    """The result of each request, streaming; requests whose ideal is 0 are not ranked at all.
+
+    describe: what is known of a request besides its rankings.
+    """
     for judged in requests:
         ratings = np.array(list(judged.ratings.values()), dtype=np.float64)
         if has_ideal(ratings, linear_gain):
-            yield _query_result(judged, ratings, rankers, metrics)
+            yield _query_result(judged, ratings, rankers, metrics, describe)
         else:
             yield _left_out(judged)
 
 
 def _query_result(
-    judged: JudgedRequest, ratings: Floats, rankers: Mapping[str, Ranker], metrics: Measures
+    judged: JudgedRequest,
+    ratings: Floats,
+    rankers: Mapping[str, Ranker],
+    metrics: Measures,
+    describe: Describe,
 ) -> QueryResult:
     request = rerank_request(judged)
     rankings = {name: rank(request) for name, rank in rankers.items()}
@@ -81,6 +96,7 @@ def _query_result(
         },
         degraded={name: ranking.degraded for name, ranking in rankings.items()},
         later_events=len(judged.history or ()) - len(request.history or ()),
+        facts=describe(judged, request),
     )
 
 

@@ -81,6 +81,11 @@ class Tally:
             )
 
     @property
+    def clusters(self) -> list[Hashable] | None:
+        """The shopper behind each query; None where every query stands for itself."""
+        return self._clusters if self._users else None
+
+    @property
     def shoppers(self) -> int | None:
         """How many independent units there are; None where every query is one."""
         return len(set(self._clusters)) if self._users else None
@@ -104,7 +109,7 @@ class Tally:
         """One order minus another, by metric."""
         found = paired_differences(
             self.values(order) - self.values(baseline),
-            self._clusters if self._users else None,
+            self.clusters,
             resamples,
             seed,
         )

@@ -10,7 +10,8 @@ from indexes.errors import Failure
 from indexes.progress import bars
 from indexes.workspace import Workspace
 from reranker.blends import Kind
-from reranker.evaluate_command import FILE, checked_judgments, checked_requests
+from reranker.evaluate_command import FILE
+from reranker.evaluate_inputs import checked_judgments, checked_requests
 from reranker.evaluation import EvaluationSettings
 from reranker.judged_requests import read_requests
 from reranker.metrics import DEFAULT_METRICS, measures

@@ -20,6 +20,7 @@ from reranker.errors import UnknownBlend
 from reranker.evaluate_command import evaluate_command
 from reranker.evaluation import Evaluation, EvaluationSettings, evaluate
 from reranker.evaluation_report import report, verdict
+from reranker.evaluation_tables import drawn
 from reranker.intervals import Difference
 from reranker.judged_requests import judged_request, rerank_request
 from reranker.metrics import DEFAULT_METRICS, measures, ndcg
@@ -261,6 +262,91 @@ def test_the_command_shows_a_table(home: Path, tmp_path: Path) -> None:
         *DEFAULT_METRICS
     ]
     assert any(line.startswith("ndcg@10: text-only is better than engine by") for line in lines)
+
+
+def test_the_result_counts_wins_and_names_the_queries(home: Path, tmp_path: Path) -> None:
+    source = requests_file(tmp_path, msgspec.json.encode(row("tent", "boot", id="odd")))
+    found = run(home, "--requests", source, "--blend", "text-only", "--json")
+    result = msgspec.json.decode(found.stdout.splitlines()[-1])
+    assert list(result["comparison"]) == [*DEFAULT_METRICS]
+    won = result["comparison"]["ndcg@10"]
+    assert won["wins"] + won["ties"] + won["losses"] == result["queries"] == 7
+    assert won["p_holm"] == result["difference"]["ndcg@10"]["p"]  # of one blend
+    helped = result["helped"]
+    assert [one["delta"] for one in helped] == sorted((x["delta"] for x in helped), reverse=True)
+    assert won["wins"] == len(helped)
+    assert set(helped[0]) == {"id", "query", "before", "after", "delta"}
+    by_name = {one["segment"]: one for one in result["segments"]}
+    assert set(by_name) == {"query 1 word", "query 2-3 words"}
+    assert by_name["query 1 word"]["queries"] == 1
+    assert list(by_name["query 1 word"]["metrics"]) == ["engine", "text-only"]
+    assert result["failed"] == []
+
+
+def test_several_blends_have_a_proof_each_with_p_corrected(state: ServedState) -> None:
+    found = evaluate(judged(), state, ["text-only", "engine-only"])
+    assert list(found.proofs) == ["text-only", "engine-only"]
+    assert found.comparison == found.proofs["text-only"].comparison
+    p = found.differences["text-only"]["mrr"].p
+    assert p is not None
+    assert found.comparison["mrr"].p_holm == pytest.approx(min(1.0, 2 * p))
+    unchanged = found.proofs["engine-only"].comparison["mrr"]
+    assert (unchanged.wins, unchanged.ties, unchanged.losses, unchanged.effect) == (0, 6, 0, 0.0)
+    assert "p (Holm)" in report(found)
+    assert "p (Holm)" not in report(evaluate(judged(), state))
+
+
+def test_known_shoppers_and_repeated_queries_are_segments(state: ServedState) -> None:
+    past = [{"type": "view", "item": "shoe", "time": 1}, {"type": "view", "item": "boot"}]
+    rows = [*ROWS, row("red shoes", "shoe", history=past), row("wireless earbuds", "ear")]
+    found = evaluate(judged(rows), state)
+    counts = {one.segment: one.queries for one in found.segments}
+    assert (counts["known user"], counts["new user"], counts["history 2-4"]) == (1, 7, 1)
+    assert (counts["head query"], counts["tail query"]) == (4, 4)
+    assert "cold item" not in counts  # no model, nothing seen
+
+
+def test_a_report_trims_and_keeps_to_its_lines(state: ServedState) -> None:
+    rows = [
+        one | {"id": f"{place}", "query": f"{one['query']}\n{'x' * 90}"}
+        for place, one in enumerate(ROWS)
+    ]
+    text = report(evaluate(judged(rows), state, ["text-only"]))
+    (at,) = [n for n, line in enumerate(text.splitlines()) if line.startswith("most helped")]
+    shown = text.splitlines()[at + 1 : at + 6]
+    assert all(line.startswith("  ") and "..." in line and len(line) < 80 for line in shown)
+
+
+def test_fail_if_exits_1_after_the_result(home: Path, tmp_path: Path) -> None:
+    options = ("--requests", requests_file(tmp_path), "--blend", "engine-only", "--json")
+    passing = run(home, *options, "--fail-if", "ndcg@10<-0.005", "--fail-if", "mrr.high<0")
+    assert passing.exit_code == 0, passing.output
+    assert msgspec.json.decode(passing.stdout.splitlines()[-1])["failed"] == []
+    failing = run(home, *options, "--fail-if", "ndcg@10<0.01", "--fail-if", "mrr.low<0")
+    assert failing.exit_code == 1
+    result = msgspec.json.decode(failing.stdout.splitlines()[-1])
+    assert result["failed"] == [
+        {"expression": "ndcg@10<0.01", "blend": "engine-only", "value": 0.0}
+    ]
+    assert "failed: ndcg@10<0.01 holds for engine-only: it is +0.0000" in failing.stderr
+    unreadable = run(home, *options, "--fail-if", "map@3<0")
+    assert isinstance(unreadable.exception, Failure)
+
+
+@pytest.mark.parametrize(
+    ("difference", "line"),
+    [
+        (Difference(0.5, 0.0, 1.0, 0.1), "          [----o----]"),
+        (Difference(0.5, 0.2, 0.8, 0.1), "          | [--o--]  "),
+        (Difference(0.0, -1.0, 1.0, 0.1), "[---------o---------]"),
+        (Difference(0.3, 0.001, 0.8, 0.1), "          |[-o----]  "),
+        (Difference(0.3, -0.001, 0.8, 0.1), "         [|--o----]  "),
+        (Difference(0.0, 0.0, 0.0, 1.0), "          o          "),
+        (Difference(-1.0, None, None, None), "o         |          "),
+    ],
+)
+def test_an_interval_is_drawn_around_zero(difference: Difference, line: str) -> None:
+    assert drawn(difference, 1.0) == line
 
 
 def test_judgments_replace_the_ratings(home: Path, tmp_path: Path) -> None:

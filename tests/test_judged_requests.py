@@ -168,6 +168,99 @@ def test_quepid_judgments_match_the_query_text_folded(tmp_path: Path) -> None:
     assert found.requests_matched == 1
 
 
+def test_a_quepid_books_raters_are_averaged(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "book.csv",
+        "query,docid,Ann,Bob,Unknown",
+        "red shoes,a,3,2,",
+        "red shoes,b,,,",
+        "red shoes,c,,1,",
+        "red shoes,d,2,good,1",
+        "red shoes,e,2,-1,1",
+    )
+    found, bad = judgments(path)
+    (request,) = found.rated([judged_request(dict(GOOD))])
+    assert request.ratings == {"a": (3 + 2) / 2, "c": 1.0}
+    assert [(one.line, one.reason.split(";")[0]) for one in bad] == [
+        (5, "rating is 'good'"),
+        (6, "rating is -1.0"),
+    ]
+
+
+LIST = {
+    "name": "Autumn",
+    "judgmentRatings": [
+        {
+            "query": "Red  shoes",
+            "ratings": [{"docId": "a", "rating": "2.000"}, {"docId": "b", "rating": 0.5}],
+        },
+        {"query": "c#", "ratings": [{"docId": "c", "rating": 1}]},
+        {"query": "what is red?#Red is a colour.", "ratings": [{"docId": "d", "rating": "1"}]},
+        {"query": "#1 gift", "ratings": [{"docId": "e", "rating": 1}]},
+        {"query": "nothing yet", "ratings": []},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        LIST,
+        {"_index": "search-relevance-judgment", "_id": "1", "_source": LIST},
+        {"hits": {"total": {"value": 1}, "hits": [{"_source": LIST}]}},
+        [LIST],
+    ],
+)
+@pytest.mark.parametrize("name", ["j.json", "j.json.gz"])
+def test_a_workbench_judgment_list_matches_the_query_text(
+    tmp_path: Path, wrapped: object, name: str
+) -> None:
+    found, bad = judgments(written(tmp_path, name, msgspec.json.encode(wrapped)))
+    assert (found.rows, bad) == (5, [])
+    queries = ("red shoes", "C#", "c", "What is red?", "red is a colour.", "nothing yet", "")
+    rated = found.rated(judged_request(GOOD | {"query": query}) for query in queries)
+    assert [one.ratings for one in rated] == [
+        {"a": 2.0, "b": 0.5},
+        {"c": 1.0},
+        {"c": 1.0},  # the text before the # stands for the query, where it has no ratings itself
+        {"d": 1.0},
+        {},
+        {},
+        {},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"ratings": []}, "needs a query and its ratings"),
+        ({"query": " ", "ratings": []}, "needs a query and its ratings"),
+        ("red", "needs a query and its ratings"),
+        ({"query": "q", "ratings": [{"docId": "a"}]}, "a rating of 'q' needs a docId and a rating"),
+        ({"query": "q", "ratings": [{"docId": 7, "rating": 1}]}, "needs a docId"),
+        ({"query": "q", "ratings": [{"docId": "a", "rating": "high"}]}, "rating is 'high'"),
+        ({"query": "q", "ratings": [{"docId": "a", "rating": True}]}, "needs a docId"),
+        ({"query": "b", "ratings": [{"docId": "a", "rating": 3}]}, "judged twice"),
+    ],
+)
+def test_a_bad_workbench_rating_is_reported_and_skipped(
+    tmp_path: Path, entry: object, reason: str
+) -> None:
+    good = {"query": "b", "ratings": [{"docId": "a", "rating": 1}]}
+    file = msgspec.json.encode({"judgmentRatings": [good, entry]})
+    found, bad = judgments(written(tmp_path, "j.json", file))
+    assert found.rows == 1
+    assert [one.line for one in bad] == [2]
+    assert reason in bad[0].reason
+
+
+@pytest.mark.parametrize("data", [b"{", b"{}", b'{"hits": 3}', b"[]", b"\xff"])
+def test_json_that_is_no_judgment_list_is_refused(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(Failure, match="judgmentRatings"):
+        judgments(written(tmp_path, "j.json", data))
+
+
 def test_trec_judgments_match_the_request_id(tmp_path: Path) -> None:
     path = written(tmp_path, "qrels.txt", "q1 0 a 2", "q1\t0\tb\t-2", "", "q2 0 a 1")
     found, bad = judgments(path)
