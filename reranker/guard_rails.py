@@ -106,8 +106,7 @@ def _limits(guards: Guards, scene: Scene, order: Order) -> Order | None:
 
 
 def _bought_last(guards: Guards, scene: Scene, order: Order) -> Order | None:
-    past = scene.past
-    if not guards.bought_last or isinstance(past, Missing):
+    if not guards.bought_last or isinstance(past := scene.past, Missing):
         return None
     kept: dict[str | None, bool] = {}
     for event in past.events:  # oldest first: a purchase may be cancelled later

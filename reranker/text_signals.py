@@ -31,6 +31,8 @@ def typical(scene: Scene) -> Column | Missing:
     Pseudo-relevance feedback (Rocchio, 1971) on item vectors. The first pass is engine + semantic,
     both from 0 to 1; the candidate at rank r counts 0.5 ^ (r / 10).
     """
+    if not scene.query:
+        return Missing("no_query")
     vectors, known = scene.item_vectors
     if not known.any():
         return Missing("not_in_index")

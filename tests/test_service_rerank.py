@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reranker.signals import SIGNALS
 from reranker.state import ServedState
 from service.app import served
 
@@ -108,7 +109,8 @@ def test_signals_that_fail_are_named_and_the_engine_stays(
     found = client.post("/rerank", json={"query": "shoes", "candidates": sent}).get_json()
     assert [result["id"] for result in found["results"]] == ["5", "0", "9"]
     assert [result["score"] for result in found["results"]] == [1.0, 0.5, 0.0]
-    assert {part["signal"] for part in found["degraded"]} == {"semantic", "match", "available"}
+    lost = {part["signal"] for part in found["degraded"]}
+    assert lost == {"semantic", "typical", "match", "available"}
     assert {part["reason"] for part in found["degraded"]} == {"internal_error"}
 
 
@@ -202,7 +204,7 @@ def test_with_nothing_to_add_the_engines_order_comes_back(
     """Either every other signal is told to be silent, or nothing is known of query and items."""
     if silence:
         body = {"candidates": sent, "query": "red shoes"}
-        body["weights"] = {"semantic": 0, "match": 0, "available": 0, "fresh": 0}
+        body["weights"] = {name: 0 for name in SIGNALS if name != "engine"}
     else:
         body = {"candidates": [{"id": f"unknown {c['id']}"} for c in sent], "query": ""}
     answer = rerank(body)

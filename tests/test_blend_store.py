@@ -1,0 +1,158 @@
+"""Blends publish, roll back and conflict; who did what is kept; the commands say it plainly."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from flask import Flask
+
+from indexes.workspace import Workspace
+from reranker.blend_files import written
+from reranker.blend_store import BlendStore
+from reranker.blends import DEFAULT, Blend, SignalWeight
+from reranker.errors import Conflict, UnknownBlend
+from reranker.state import load_state
+from service.app import create_app, served
+from service.cli import run
+
+BOLD = Blend(name="bold", signals={"engine": SignalWeight(0.1), "semantic": SignalWeight(3.0)})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BlendStore:
+    found = BlendStore(tmp_path / "blends")
+    found.published_or_default()
+    return found
+
+
+def published(store: BlendStore) -> str:
+    return next(one.label for one in store.listed() if one.published)
+
+
+def test_publish_roll_back_and_roll_back_again(store: BlendStore) -> None:
+    store.save(BOLD)
+    store.save(msgspec.structs.replace(BOLD, note="second"))
+    store.publish("bold@1", who="ann")
+    store.publish("bold", who="bob")
+    assert published(store) == "bold@2"
+    assert store.rollback(who="ann").label == "bold@1"
+    assert store.rollback().label == "default@1"
+    with pytest.raises(Exception, match="No blend was published before"):
+        store.rollback()
+    assert [(one.what, one.who, f"{one.name}@{one.version}") for one in store.log()][3:] == [
+        ("publish", "ann", "bold@1"),
+        ("publish", "bob", "bold@2"),
+        ("rollback", "ann", "bold@1"),
+        ("rollback", "", "default@1"),
+    ]
+
+
+def test_publishing_after_a_rollback_goes_on_from_there(store: BlendStore) -> None:
+    store.save(BOLD, publish=True)
+    store.rollback()
+    store.save(BOLD, publish=True)
+    assert store.rollback().label == "default@1"
+
+
+def test_the_log_says_what_changed(store: BlendStore) -> None:
+    store.save(BOLD, publish=True, who="ann")
+    lines = store.log()[-1].diff
+    assert "signals.engine.weight: 1.0 -> 0.1" in lines
+    assert "signals.match: 0.5 -> (none)" in lines
+    assert store.diff("bold", "bold@1") == []
+
+
+def test_two_edits_of_one_version_conflict(store: BlendStore) -> None:
+    store.save(BOLD)
+    mine, _ = store.get("bold")
+    store.save(msgspec.structs.replace(mine, note="hers"))
+    with pytest.raises(Conflict, match="made from version 1, and version 2"):
+        store.save(msgspec.structs.replace(mine, note="mine"))
+    store.save(msgspec.structs.replace(mine, note="mine, after looking", version=2))
+    assert store.get("bold")[1] == 3
+
+
+def test_publishing_over_what_was_not_seen_conflicts(store: BlendStore) -> None:
+    seen = next(one.id for one in store.listed() if one.published)
+    store.save(BOLD, publish=True)
+    with pytest.raises(Conflict, match="bold@1 was published meanwhile"):
+        store.publish("default", expect=seen)
+    assert published(store) == "bold@1"
+
+
+def test_a_name_that_there_is_not(store: BlendStore) -> None:
+    for label in ("bald", "default@7", "default@x"):
+        with pytest.raises(UnknownBlend, match="default@1"):
+            store.get(label)
+
+
+def test_a_torn_line_of_the_log_hides_no_other(store: BlendStore, tmp_path: Path) -> None:
+    store.save(BOLD, publish=True)
+    with (tmp_path / "blends" / "log.jsonl").open("ab") as log:
+        log.write(b'{"time": "2026')
+    store.save(BOLD, publish=True)
+    assert store.rollback().label == "bold@1" or store.log()
+
+
+def test_a_running_service_serves_any_version_by_its_label(own_home: Path) -> None:
+    app: Flask = create_app(Workspace(own_home))
+    store = BlendStore(own_home / "blends")
+    store.save(BOLD)
+    store.save(msgspec.structs.replace(BOLD, note="second"))
+    served(app).refresh()
+    body: dict[str, Any] = {"query": "lamp", "candidates": [{"id": "25"}]}
+    asked = {"bold": 2, "bold@1": 1}
+    for label, version in asked.items():
+        answer = app.test_client().post("/rerank", json=body | {"blend": label}).get_json()
+        assert answer["blend"] == {"name": "bold", "version": version}
+    refused = app.test_client().post("/rerank", json=body | {"blend": "bold@9"})
+    assert refused.status_code == 422 and refused.get_json()["error"]["code"] == "unknown_blend"
+    store.publish("bold@1")
+    served(app).refresh()
+    assert load_state(Workspace(own_home)).published.name == "bold"
+    answer = app.test_client().post("/rerank", json=body).get_json()
+    assert answer["blend"] == {"name": "bold", "version": 1}
+
+
+# The commands
+
+
+def command(capsys: pytest.CaptureFixture[str], home: Path, *args: str, status: int = 0) -> Any:
+    assert run(["--home", str(home), "blends", *args]) == status
+    out, err = capsys.readouterr()
+    return out if status == 0 else err
+
+
+def test_export_edit_import_publish_roll_back(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "blend.json"
+    command(capsys, tmp_path, "export", "--out", str(file))
+    edited = file.read_text().replace('"weight": 1.5', '"weight": 2.5')
+    file.write_text(edited)
+    assert "default@2 stored, not published" in command(capsys, tmp_path, "import", str(file))
+    assert "made from version 1" in command(capsys, tmp_path, "import", str(file), status=1)
+    assert "signals.semantic.weight: 1.5 -> 2.5" in command(
+        capsys, tmp_path, "diff", "default@1", "default@2"
+    )
+    assert "default@2 is published" in command(
+        capsys, tmp_path, "publish", "default", "--by", "ann"
+    )
+    listed = json.loads(command(capsys, tmp_path, "list", "--json"))["blends"]
+    assert [(one["version"], one["published"]) for one in listed] == [(2, True), (1, False)]
+    assert "default@1 is published" in command(capsys, tmp_path, "rollback")
+    assert "publish default@2 by ann" in command(capsys, tmp_path, "log")
+    assert "semantic" in command(capsys, tmp_path, "show", "default@2")
+    assert "* default@1" in command(capsys, tmp_path, "list")
+
+
+def test_a_file_that_cannot_be_used_stores_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "blend.json"
+    file.write_bytes(written(DEFAULT).replace(b'"semantic"', b'"semantics"'))
+    said = command(capsys, tmp_path, "import", str(file), status=1)
+    assert "line 8" in said and "semantics" in said
+    assert "default@2" not in command(capsys, tmp_path, "list")
