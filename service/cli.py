@@ -45,6 +45,11 @@ class Commands(Menu):
             "Measure",
             "Compare a blend with the engine on judged requests.",
         ),
+        "requests": Entry(
+            "reranker.requests_commands:requests_commands",
+            "Measure",
+            "Requests, judgments and estimates from the shop's own logs.",
+        ),
         "index": Entry(
             "indexes.commands:index_commands", "Keep", "List, verify or roll back the index."
         ),
