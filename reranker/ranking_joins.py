@@ -33,6 +33,7 @@ class JoinCounts(msgspec.Struct):
     rankings: int = 0
     joined: int = 0
     without_events: int = 0
+    empty: int = 0  # nothing was shown: left out
     repeated: int = 0  # a ranking's id again: left out
     out_of_order: int = 0  # by more than the window: an event may have gone to another ranking
     without_shopper: int = 0  # neither user nor session: joined by the ranking's id alone
@@ -86,6 +87,9 @@ class RankingJoin:
         self.counts.events_of_other_rankings = self._events.naming_others
 
     def _is_new(self, ranking: LoggedRanking) -> bool:
+        if not ranking.items:
+            self.counts.empty += 1
+            return False
         key = hash(ranking.id)
         if key in self._ids:
             self.counts.repeated += 1

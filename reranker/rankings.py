@@ -66,8 +66,6 @@ class LoggedRanking(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def check(self) -> None:
         """Failure when the parts do not fit each other."""
-        if not self.items:
-            raise Failure("items is empty, so nothing was shown")
         if len({*self.items, *self.others}) < self._count:
             raise Failure("an item stands twice in items and others")
         order = self.order

@@ -1,6 +1,5 @@
-"""requests_commands.py: a shop's own logs -> judged requests, judgments and estimates, by command."""
+"""requests_commands.py: a shop's own logs -> judged requests, judgments, estimates, by command."""
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,21 @@ from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.click_counts import ClickCounts, clicked_on
 from reranker.click_judgments import MIN_IMPRESSIONS, SCALE, click_judgments, write_judgments
-from reranker.click_models import METHODS, SHAPES, ClickModel, Examination, Shape, fit_clicks
-from reranker.counterfactual import CLIP, SHOWN, EstimateReport, LoggedClicks, estimate
+from reranker.click_models import METHODS, SHAPES, Examination, Method, Shape, fit_clicks
+from reranker.counterfactual import CLIP, SHOWN, LoggedClicks, estimate
 from reranker.logged_requests import HISTORY, request_again, request_row, write_requests
 from reranker.query_results import ENGINE, rank_with
-from reranker.ranking_joins import JoinCounts, JoinedRanking
+from reranker.ranking_joins import JoinedRanking
 from reranker.requests_options import FILE, Joined, joined, source_of, source_options
+from reranker.requests_report import (
+    counts_of,
+    curve_of,
+    encoded,
+    read_positions,
+    shown_curve,
+    shown_estimate,
+    table,
+)
 from reranker.state import ServedState, load_state
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
@@ -72,8 +80,8 @@ def from_events_command(
             if one.followed
         )
         written = write_requests(out, rows)
-    result = {"requests": written, **_counts(found)}
-    click.echo(_encoded(result) if as_json else _table(f"{out}: {written:,} requests", found))
+    result = {"requests": written, **counts_of(found)}
+    click.echo(encoded(result) if as_json else table(f"{out}: {written:,} requests", found))
 
 
 @requests_commands.command("positions")
@@ -87,7 +95,7 @@ def from_events_command(
 def positions_command(
     workspace: Workspace,
     out: Path | None,
-    method: Any,
+    method: Method,
     shape: Shape,
     action: str,
     as_json: bool,
@@ -99,10 +107,10 @@ def positions_command(
         for one in found.rankings:
             counts.add(one, clicked_on(action))
     model = fit_clicks(*counts.columns(), shape, method)
-    result = {"estimate": True, **_curve(model), **_counts(found)}
+    result = {"estimate": True, **curve_of(model), **counts_of(found)}
     if out is not None:
-        out.write_bytes(msgspec.json.encode(_curve(model)) + b"\n")
-    click.echo(_encoded(result) if as_json else _table(_shown_curve(model), found))
+        out.write_bytes(msgspec.json.encode(curve_of(model)) + b"\n")
+    click.echo(encoded(result) if as_json else table(shown_curve(model), found))
 
 
 @requests_commands.command("judgments")
@@ -158,7 +166,7 @@ def judgments_command(
         f"{'corrected for position' if curve else 'not corrected for position'}; "
         f"{few:,} pairs had fewer than {min_impressions} impressions"
     )
-    click.echo(_encoded({**result, **_counts(found)}) if as_json else _table(said, found))
+    click.echo(encoded({**result, **counts_of(found)}) if as_json else table(said, found))
 
 
 @requests_commands.command("estimate")
@@ -209,8 +217,8 @@ def estimate_command(
         )
     curve = _examination(positions, counts, shape)
     report = estimate(logged, curve, action, compare or SHOWN, clip)
-    result = {"estimate": True, **msgspec.to_builtins(report), **_counts(found)}
-    click.echo(_encoded(result) if as_json else _table(_shown_estimate(report), found))
+    result = {"estimate": True, **msgspec.to_builtins(report), **counts_of(found)}
+    click.echo(encoded(result) if as_json else table(shown_estimate(report), found))
 
 
 def _order(one: JoinedRanking, found: Joined, state: ServedState, name: str) -> list[str]:
@@ -220,92 +228,12 @@ def _order(one: JoinedRanking, found: Joined, state: ServedState, name: str) -> 
     return [ranked.id for ranked in ranking.results]
 
 
-def _examination(path: Path | None, counts: ClickCounts, shape: Shape) -> Examination:
-    if path is None:
-        return fit_clicks(*counts.columns(), shape).examination
-    return read_positions(path)
-
-
-def read_positions(path: Path) -> Examination:
-    """The curve of a file; Failure when it is none."""
-    import numpy as np
-
-    try:
-        curve = msgspec.json.decode(path.read_bytes(), type=_Curve).examination
-    except msgspec.DecodeError as error:
-        raise Failure(
-            f"{path} is no curve of positions: {error}.",
-            hint="`reranker requests positions --out FILE` writes one.",
-        ) from None
-    if not curve or not all(0 < chance <= 1 for chance in curve):
-        raise Failure(f"{path}: examination holds numbers above 0, up to 1, and at least one.")
-    return Examination(np.array(curve))
-
-
-class _Curve(msgspec.Struct):
-    examination: list[float]
-
-
-def _curve(model: ClickModel) -> dict[str, Any]:
-    return {
-        "examination": model.examination.by_position.round(6).tolist(),
-        "impressions": model.shown.astype(int).tolist(),
-        "clicks": model.clicked.astype(int).tolist(),
-        "telling_pairs": model.telling_pairs,
-        "rounds": model.rounds,
-    }
-
-
 def _check_name(out: Path) -> None:
     if not out.name.endswith((".jsonl", ".jsonl.gz")):
         raise click.UsageError(f"--out {out} has to end in .jsonl or .jsonl.gz.")
 
 
-def _counts(found: Joined) -> dict[str, Any]:
-    return {**msgspec.to_builtins(found.counts), "bad_lines": found.bad.count}
-
-
-def _encoded(result: Any) -> str:
-    return msgspec.json.encode(result).decode()
-
-
-def _shown_curve(model: ClickModel) -> str:
-    curve = model.examination.by_position.tolist()
-    rows: Iterable[tuple[int, float]] = enumerate(curve, 1)
-    lines = [
-        f"  {place:>8}  {chance:>11.3f}  {'#' * round(40 * chance)}".rstrip()
-        for place, chance in rows
-        if place <= 10 or place % 10 == 0 or place == len(curve)
-    ]
-    told = f"Estimated from {model.telling_pairs:,} (query, item) pairs seen at several positions."
-    return "\n".join(["  position  examination", *lines, told])
-
-
-def _shown_estimate(report: EstimateReport) -> str:
-    lines = [f"{report.action}s per ranking  (estimates, 95 % intervals over shoppers)"]
-    seen = report.observed
-    lines.append(f"  {'observed':<16}{seen.value:.4f}  {seen.low:.4f} .. {seen.high:.4f}")
-    for name, order in report.orders.items():
-        one = order.clicks
-        lines.append(
-            f"  {name:<16}{one.value:.4f}  {one.low:.4f} .. {one.high:.4f}   "
-            f"effective clicks {order.effective_clicks:,.0f}, "
-            f"never shown {order.never_shown:.1%} of its pages, ips {order.ips:.4f}"
-        )
-    change, first = report.difference, next(iter(report.orders))
-    lines.append(
-        f"{first} - {report.compared_with}: {change.value:+.4f} "
-        f"({change.low:+.4f} .. {change.high:+.4f}); {report.clipped:.1%} of "
-        f"{report.clicks:,} clicks clipped at {report.clip:g}"
-    )
-    return "\n".join([*lines, report.note])
-
-
-def _table(head: str, found: Joined) -> str:
-    return "\n".join([head, *_count_lines(found.counts, found.bad.count)])
-
-
-def _count_lines(counts: JoinCounts, bad: int) -> Iterator[str]:
-    for name, count in {**msgspec.to_builtins(counts), "bad_lines": bad}.items():
-        if count or name in ("rankings", "joined"):
-            yield f"  {name.replace('_', ' '):<28}{count:>12,}"
+def _examination(path: Path | None, counts: ClickCounts, shape: Shape) -> Examination:
+    if path is None:
+        return fit_clicks(*counts.columns(), shape).examination
+    return read_positions(path)

@@ -1,5 +1,6 @@
 """requests_options.py: options of `reranker requests` -> rankings joined with events, counted."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,22 +126,30 @@ def joined(workspace: Workspace, source: Source) -> Iterator[Joined]:
         )
     files = ranking_files(path)
     bad = BadLines(path)
-    first = next(read_rankings(files, lambda _bad: None), None)
-    if first is None:
-        raise Failure(f"{path} holds no ranking.", hint="One JSON object a line is expected.")
+    total, since = _checked(workspace, files, bad, source.max_bad_share)
     with histories_of(workspace, source.events) as histories:
-        events = LoggedEvents(
-            histories, read_pseudonyms(folder), source.rules.grades, first.at - _DAY
-        )
+        events = LoggedEvents(histories, read_pseudonyms(folder), source.rules.grades, since - _DAY)
         join = RankingJoin(events, source.rules)
-        with bars("joining", None, "rankings") as advance:
-            passing = _noted(read_rankings(files, bad.add), advance)
+        with bars("joining", total, "rankings") as advance:
+            passing = _noted(read_rankings(files, lambda _bad: None), advance)
             yield Joined(join(passing), events, join.counts, bad)
+
+
+def _checked(
+    workspace: Workspace, files: list[Path], bad: BadLines, max_bad_share: float | None
+) -> tuple[int, float]:
+    """How many rankings there are, and the first one's time; bad lines show before the work."""
+    total, since = 0, math.inf
+    for ranking in read_rankings(files, bad.add):
+        total += 1
+        since = min(since, ranking.at)
     for number, reason in bad.first:
         click.echo(f"{bad.path} line {number}: {reason}", err=True)
     settings = workspace.section(EvaluationSettings)
-    share = settings.max_bad_share if source.max_bad_share is None else source.max_bad_share
-    bad.check(join.counts.rankings, share)
+    bad.check(total, settings.max_bad_share if max_bad_share is None else max_bad_share)
+    if not total:
+        raise Failure(f"{bad.path} holds no ranking.", hint="One JSON object a line is expected.")
+    return total, since
 
 
 def _noted(

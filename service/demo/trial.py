@@ -1,21 +1,24 @@
 """trial.py: a season -> a trial of several orders, whose clicks and truth are both known.
 
-The season's searches again, each shown in an order of its own: the engine's scores with noise. So
+The season's searches again, each shown in an order of its own: a base order with noise. So
 the same item stands at many positions, which is what a click model needs; what the shopper likes
 does not depend on the order.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reranker.counterfactual import LoggedClicks
 from service.demo.clicks import PAGE, attraction, examined
 from service.demo.draw import streams
 from service.demo.items import Floats, Ints
 from service.demo.logs import Season
 
+Order = Literal["engine", "shelf"]
+ORDERS: tuple[Order, ...] = ("engine", "shelf")
 _NOISE = 0.35  # of the spread of a page's scores
 
 
@@ -32,17 +35,21 @@ class Trial:
     there: NDArray[np.bool_]  # (searches, PAGE): fewer items were found than a page has
 
 
-def make_trial(season: Season, searches: int, seed: int) -> Trial:
-    """This many of the season's searches, in time order."""
+def make_trial(season: Season, searches: int, seed: int, by: Order) -> Trial:
+    """This many of the season's searches, drawn with replacement, in time order.
+
+    by: the order that the noise is added to. engine: its scores, which have to do with what
+    shoppers like; shelf: the order of the catalogue, which has not.
+    """
     (rng,) = streams(seed, 1)
-    steps = np.flatnonzero(season.steps.query >= 0)
-    steps = np.sort(rng.choice(steps, min(searches, len(steps)), replace=False))
-    steps = steps[np.argsort(season.steps.time[steps], kind="stable")]
+    steps = rng.choice(np.flatnonzero(season.steps.query >= 0), searches)
+    steps = steps[np.lexsort((steps, season.steps.time[steps]))]
     query = season.steps.query[steps]
     rows, scores = season.queries.rows[query, :PAGE], season.queries.scores[query, :PAGE]
     there = rows >= 0
-    noise = rng.gumbel(0.0, 1.0, rows.shape) * _NOISE * scores.std(axis=1, keepdims=True)
-    order = np.argsort(np.where(there, -(scores + noise), np.inf), axis=1, kind="stable")
+    sorted_by = scores if by == "engine" else -rows.astype(np.float64)
+    noise = rng.gumbel(0.0, 1.0, rows.shape) * _NOISE * sorted_by.std(axis=1, keepdims=True)
+    order = np.argsort(np.where(there, -(sorted_by + noise), np.inf), axis=1, kind="stable")
     people, times = season.steps.person[steps], season.steps.time[steps]
     relevance = season.queries.relevance[query, :PAGE]
     useful = season.tastes.utility(season.shop, people, times, rows, relevance)
@@ -103,3 +110,76 @@ def _rows(season: Season, step: int) -> Ints:
 def _scores(season: Season, step: int) -> Floats:
     scores: Floats = season.queries.scores[int(season.steps.query[step]), :PAGE]
     return scores
+
+
+@dataclass(frozen=True)
+class TrialCounts:
+    """Rows of (pair, position), then what is true of each pair."""
+
+    pair: Ints
+    position: Ints
+    shown: Floats
+    clicked: Floats
+    impressions: Floats  # by pair, as all below
+    clicks: Floats
+    useful: Floats
+    attractive: Floats
+
+
+def trial_counts(season: Season, trial: Trial) -> TrialCounts:
+    """How often each (query, item) was shown and clicked at each position, and its mean truth."""
+    query = season.steps.query[trial.steps]
+    there = np.take_along_axis(trial.there, trial.order, axis=1)
+    pair = query[:, None] * PAGE + trial.order
+    position = np.broadcast_to(np.arange(PAGE), pair.shape)
+    rows, inverse = np.unique((pair * PAGE + position)[there], return_inverse=True)
+    shown = np.bincount(inverse).astype(np.float64)
+    clicked = np.bincount(inverse, trial.clicked[there])
+    pairs, number = np.unique(rows // PAGE, return_inverse=True)
+    whose = np.searchsorted(pairs, (query[:, None] * PAGE + np.arange(PAGE))[trial.there])
+    impressions = np.bincount(number, shown)
+    return TrialCounts(
+        pair=number,
+        position=rows % PAGE,
+        shown=shown,
+        clicked=clicked,
+        impressions=impressions,
+        clicks=np.bincount(number, clicked),
+        useful=np.bincount(whose, trial.useful[trial.there]) / impressions,
+        attractive=np.bincount(whose, trial.attractive[trial.there]) / impressions,
+    )
+
+
+def orders_of(season: Season, trial: Trial) -> dict[str, Ints]:
+    """Other orders of the same pages: places (searches, PAGE)."""
+    rng = np.random.default_rng(7)
+    relevance = season.queries.relevance[season.steps.query[trial.steps], :PAGE]
+    keys = {
+        "the engine's order": np.broadcast_to(np.arange(PAGE), relevance.shape),
+        "by true relevance": -relevance,
+        "relevance, reversed": relevance,
+        "shuffled": rng.random(relevance.shape),
+    }
+    return {
+        name: np.argsort(np.where(trial.there, key, np.inf), axis=1, kind="stable")
+        for name, key in keys.items()
+    }
+
+
+def logged_clicks(season: Season, trial: Trial, orders: dict[str, Ints]) -> LoggedClicks:
+    """The trial's clicks, and where the other orders would have put their items."""
+    logged = LoggedClicks()
+    for number, person in enumerate(season.steps.person[trial.steps].tolist()):
+        size = int(trial.there[number].sum())
+        shown = [str(place) for place in trial.order[number, :size].tolist()]
+        clicked = [shown[place] for place in np.flatnonzero(trial.clicked[number]).tolist()]
+        listed = {name: list(map(str, order[number, :size])) for name, order in orders.items()}
+        if shown:
+            logged.add(person, shown, clicked, listed)
+    return logged
+
+
+def true_clicks(trial: Trial, order: Ints) -> float:
+    """The expected clicks per search that showed anything."""
+    attractive = np.take_along_axis(trial.attractive, order, axis=1)
+    return float((attractive * examined(np.arange(PAGE))).sum() / trial.there.any(axis=1).sum())
