@@ -25,6 +25,11 @@ def clicked_on(action: str) -> Clicked:
     return lambda joined, item: action in joined.followed.get(item, ())
 
 
+def sums(number: Ints, weights: Floats, count: int = 0) -> Floats:
+    """The sum of the weights of each number from 0, at least up to `count`."""
+    return np.bincount(number, weights, count).astype(np.float64)
+
+
 class ClickCounts:
     """Counts by pair (query, item) and position from 0; a row for each that was seen.
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from indexes.durable import replace_synced
-from reranker.click_counts import MAX_POSITIONS, ClickCounts
+from reranker.click_counts import MAX_POSITIONS, ClickCounts, sums
 from reranker.click_models import Examination
 from reranker.intervals import Floats
 
@@ -51,7 +51,7 @@ def click_judgments(
     pair, position, shown, clicked = counts.columns()
     looks = shown if examination is None else shown * examination.at(position, MAX_POSITIONS)
     impressions, seen, clicks = (
-        np.bincount(pair, column, len(counts.pairs)) for column in (shown, looks, clicked)
+        sums(pair, column, len(counts.pairs)) for column in (shown, looks, clicked)
     )
     rate = attractiveness(seen, clicks)
     for number, (query, item) in enumerate(counts.pairs):

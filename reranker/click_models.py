@@ -13,7 +13,7 @@ from typing import Final, Literal
 import numpy as np
 
 from indexes.errors import Failure
-from reranker.click_counts import Ints
+from reranker.click_counts import Ints, sums
 from reranker.intervals import Floats
 
 Shape = Literal["monotone", "power", "free"]
@@ -73,7 +73,7 @@ def fit_clicks(
             hint="It takes several orders of the same results: another blend, histories, or a "
             "small random change now and then.",
         )
-    impressions = np.bincount(position, shown)
+    impressions = sums(position, shown)
     looked, liked, rounds = _balance(pair, position, shown, clicked, shape)
     if method == "em":
         looked, liked, rounds = _em(pair, position, shown, clicked, (looked, liked), shape)
@@ -82,7 +82,7 @@ def fit_clicks(
         examination=Examination(np.clip(looked / top, 0.0, 1.0)),
         attractiveness=np.clip(liked * top, 0.0, 1.0),
         shown=impressions,
-        clicked=np.bincount(position, clicked),
+        clicked=sums(position, clicked),
         telling_pairs=telling,
         rounds=rounds,
     )
@@ -90,22 +90,22 @@ def fit_clicks(
 
 def telling_pairs(pair: Ints, clicked: Floats) -> int:
     """How many pairs were clicked and shown at more than one position; a row is one of both."""
-    return int(((np.bincount(pair) > 1) & (np.bincount(pair, clicked) > 0)).sum())
+    return int(((np.bincount(pair) > 1) & (sums(pair, clicked) > 0)).sum())
 
 
 def _balance(
     pair: Ints, position: Ints, shown: Floats, clicked: Floats, shape: Shape
 ) -> tuple[Floats, Floats, int]:
     """Clicks = expected clicks for every pair, then for every position, until both hold."""
-    by_pair, by_position = np.bincount(pair, clicked), np.bincount(position, clicked)
+    by_pair, by_position = sums(pair, clicked), sums(position, clicked)
     looked = np.ones(len(by_position))
     liked = np.zeros(len(by_pair))
     rounds = 0
     while rounds < ROUNDS:
         rounds += 1
         before = looked
-        liked = _share(by_pair, np.bincount(pair, shown * looked[position], len(by_pair)))
-        seen = np.bincount(position, shown * liked[pair], len(looked))
+        liked = _share(by_pair, sums(pair, shown * looked[position], len(by_pair)))
+        seen = sums(position, shown * liked[pair], len(looked))
         looked = _shaped(_share(by_position, seen), seen, shape)
         looked = looked / max(float(looked.max()), _LOWEST)
         if np.abs(looked - before).max() < _TOLERANCE:
@@ -122,8 +122,8 @@ def _em(
     shape: Shape,
 ) -> tuple[Floats, Floats, int]:
     looked, liked = (np.clip(part, _LOWEST, 1 - _LOWEST) for part in start)
-    impressions = np.bincount(position, shown, len(looked))
-    of_pair = np.bincount(pair, shown, len(liked))
+    impressions = sums(position, shown, len(looked))
+    of_pair = sums(pair, shown, len(liked))
     passed = shown - clicked
     rounds = 0
     while rounds < ROUNDS:
@@ -133,9 +133,9 @@ def _em(
         seen = clicked + passed * chance * (1.0 - appeal) / silence  # looked at, all in all
         liking = clicked + passed * appeal * (1.0 - chance) / silence
         before = looked
-        looked = _share(np.bincount(position, seen, len(looked)), impressions)
+        looked = _share(sums(position, seen, len(looked)), impressions)
         looked = np.clip(_shaped(looked, impressions, shape), _LOWEST, 1 - _LOWEST)
-        liked = _share(np.bincount(pair, liking, len(liked)), of_pair)
+        liked = _share(sums(pair, liking, len(liked)), of_pair)
         liked = np.clip(liked, _LOWEST, 1 - _LOWEST)
         if np.abs(looked - before).max() < _TOLERANCE:
             break

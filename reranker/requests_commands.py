@@ -64,7 +64,7 @@ def requests_commands() -> None:
 @_JSON
 @click.pass_obj
 def from_events_command(
-    workspace: Workspace, out: Path, history: int, as_json: bool, **options: Any
+    workspace: Workspace, /, out: Path, history: int, as_json: bool, **options: Any
 ) -> None:
     """Turn logged rankings and the events that followed into judged requests.
 
@@ -94,6 +94,7 @@ def from_events_command(
 @click.pass_obj
 def positions_command(
     workspace: Workspace,
+    /,
     out: Path | None,
     method: Method,
     shape: Shape,
@@ -135,6 +136,7 @@ def positions_command(
 @click.pass_obj
 def judgments_command(
     workspace: Workspace,
+    /,
     out: Path,
     correct_position: bool,
     min_impressions: int,
@@ -187,6 +189,7 @@ def judgments_command(
 @click.pass_obj
 def estimate_command(
     workspace: Workspace,
+    /,
     blend: str,
     compare: str | None,
     clip: float,

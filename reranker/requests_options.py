@@ -15,6 +15,7 @@ from indexes.workspace import Workspace
 from reranker.evaluation import EvaluationSettings
 from reranker.judged_requests import BadLines
 from reranker.logged_events import LoggedEvents, histories_of
+from reranker.metrics import MAX_GRADE
 from reranker.pseudonyms import read_pseudonyms
 from reranker.ranking_files import rankings_folder
 from reranker.ranking_joins import GRADES, JoinCounts, JoinedRanking, JoinRules, RankingJoin
@@ -26,27 +27,22 @@ _DAY = 86_400.0
 C = TypeVar("C", bound=Callable[..., object])
 
 
-class Grades(click.ParamType):
-    """`view=1,cart=2,purchase=3`."""
-
-    name = "grades"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, float]:
-        """Types and their grades; a usage error names the part that is neither."""
-        if isinstance(value, dict):
-            return value
-        found = {}
-        for part in str(value).split(","):
-            kind, _, number = part.partition("=")
-            try:
-                found[kind.strip()] = float(number)
-            except ValueError:
-                self.fail(f"{part!r} is no type=grade, such as cart=2.", param, ctx)
-            if not kind.strip() or not 0 < found[kind.strip()] <= 20:
-                self.fail(f"{part!r}: a type and a grade above 0, up to 20, are expected.")
-        return found
+def read_grades(_ctx: click.Context, _param: click.Parameter, text: str) -> dict[str, float]:
+    """`view=1,cart=2,purchase=3` -> types with grades; a usage error names what is neither."""
+    found = {}
+    for part in text.split(","):
+        kind, _, number = part.partition("=")
+        try:
+            grade = float(number)
+        except ValueError:
+            grade = 0.0
+        if not kind.strip() or not 0 < grade <= MAX_GRADE:
+            raise click.BadParameter(
+                f"{part!r}: a type and a grade above 0, up to {MAX_GRADE:g}, are expected, "
+                "such as cart=2."
+            )
+        found[kind.strip()] = grade
+    return found
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ def source_options(command: C) -> C:
         ),
         click.option(
             "--grades",
-            type=Grades(),
+            callback=read_grades,
             default=",".join(f"{kind}={grade:g}" for kind, grade in GRADES.items()),
             show_default=True,
             help="What follows a ranking, and its grade. A cancelled purchase never counts.",

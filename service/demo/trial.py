@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from reranker.click_counts import sums
 from reranker.counterfactual import LoggedClicks
 from service.demo.clicks import PAGE, attraction, examined
 from service.demo.draw import streams
@@ -134,19 +135,19 @@ def trial_counts(season: Season, trial: Trial) -> TrialCounts:
     position = np.broadcast_to(np.arange(PAGE), pair.shape)
     rows, inverse = np.unique((pair * PAGE + position)[there], return_inverse=True)
     shown = np.bincount(inverse).astype(np.float64)
-    clicked = np.bincount(inverse, trial.clicked[there])
+    clicked = sums(inverse, trial.clicked[there].astype(np.float64))
     pairs, number = np.unique(rows // PAGE, return_inverse=True)
     whose = np.searchsorted(pairs, (query[:, None] * PAGE + np.arange(PAGE))[trial.there])
-    impressions = np.bincount(number, shown)
+    impressions = sums(number, shown)
     return TrialCounts(
         pair=number,
         position=rows % PAGE,
         shown=shown,
         clicked=clicked,
         impressions=impressions,
-        clicks=np.bincount(number, clicked),
-        useful=np.bincount(whose, trial.useful[trial.there]) / impressions,
-        attractive=np.bincount(whose, trial.attractive[trial.there]) / impressions,
+        clicks=sums(number, clicked),
+        useful=sums(whose, trial.useful[trial.there]) / impressions,
+        attractive=sums(whose, trial.attractive[trial.there]) / impressions,
     )
 
 
