@@ -84,7 +84,7 @@ def own_home(shop_home: Path, tmp_path: Path) -> Path:
 
 
 def copy_home(home: Path, target: Path) -> Path:
-    """Versions linked (their files never change), everything else copied, but no log of rankings."""
+    """Versions linked (their files never change), the rest copied, but no log of rankings."""
 
     def copy(source: str, to: str) -> None:
         if "/versions/" in source:

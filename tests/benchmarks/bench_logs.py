@@ -154,7 +154,7 @@ def main() -> None:
         print(
             f"judgments from {args.searches:,} searches, order by {by}: rank correlation with the"
         )
-        print("true utility, and root mean square error of the attractiveness")
+        print("the true utility, and root mean square error of the attractiveness")
         print("\n".join(judgment_lines(season, make_trial(season, args.searches, 1, by))))
 
 
