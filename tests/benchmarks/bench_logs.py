@@ -151,9 +151,7 @@ def main() -> None:
     print("clicks per search, from the last of these")
     print("\n".join(estimate_lines(season, make_trial(season, args.searches // 5, 1, "engine"))))
     for by in ORDERS:
-        print(
-            f"judgments from {args.searches:,} searches, order by {by}: rank correlation with the"
-        )
+        print(f"judgments from {args.searches:,} searches, order by {by}: correlation with")
         print("the true utility, and root mean square error of the attractiveness")
         print("\n".join(judgment_lines(season, make_trial(season, args.searches, 1, by))))
 
