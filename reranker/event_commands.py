@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -13,9 +12,15 @@ from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.erasure import Searched, search_home
 from reranker.event_import import Importer, ImportSummary
-from reranker.events import HistoryEvent
+from reranker.events import as_sent
 from reranker.histories import Forgotten, Histories, open_histories
 from reranker.judged_requests import BadLines
+from reranker.ranking_files import (
+    LoggedShopper,
+    RankingLogSettings,
+    delete_old,
+    rankings_folder,
+)
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
 _SESSION = click.option("--session", is_flag=True, help="The id is an anonymous session's.")
@@ -55,24 +60,38 @@ def import_command(
 @_JSON
 @click.pass_obj
 def expire_command(workspace: Workspace, as_json: bool) -> None:
-    """Delete events older than history.days, on the disk too: for a daily timer."""
+    """Delete events older than history.days and logged rankings older than rankings.days.
+
+    On the disk too; for a daily timer.
+    """
     with _opened(workspace) as histories:
         gone = histories.forget_old()
-    answer = msgspec.json.encode({"events": gone}).decode()
-    click.echo(answer if as_json else f"{gone:,} events were too old and are deleted.")
+    days = delete_old(rankings_folder(workspace), workspace.section(RankingLogSettings))
+    answer = msgspec.json.encode({"events": gone, "days_of_rankings": days}).decode()
+    said = f"{gone:,} events and {days:,} days of logged rankings were too old and are deleted."
+    click.echo(answer if as_json else said)
 
 
 @click.command("export")
 @click.argument("user")
 @_SESSION
+@click.option("--events-only", is_flag=True, help="No rankings: lines that an import reads.")
 @click.pass_obj
-def export_command(workspace: Workspace, user: str, session: bool) -> None:
-    """Print everything that is kept of a user as JSON lines, oldest first."""
+def export_command(workspace: Workspace, user: str, session: bool, events_only: bool) -> None:
+    """Print all that is kept of a user as JSON lines: events, then rankings, oldest first."""
     found = False
+    sessions = set()
     with _opened(workspace) as histories:
         for event in histories.export(**_who(user, session)):
             found = True
+            sessions.add(event.session or "")
             click.echo(msgspec.json.encode(as_sent(event)).decode())
+    logged = LoggedShopper(
+        rankings_folder(workspace), **_who(user, session), sessions=sessions - {""}
+    )
+    for row in () if events_only else logged.lines():
+        found = True
+        click.echo(msgspec.json.encode(row).decode())
     if not found:
         raise _nobody(user, session)
 
@@ -85,27 +104,24 @@ def export_command(workspace: Workspace, user: str, session: bool) -> None:
 def forget_command(workspace: Workspace, user: str, session: bool, as_json: bool) -> None:
     """Delete a user, the sessions that became theirs, and every trace of both on the disk."""
     with _opened(workspace) as histories:
-        gone = histories.forget(**_who(user, session))
-    if not gone.known:
+        who = _who(user, session)
+        sessions = {event.session for event in histories.export(**who) if event.session}
+        rankings = LoggedShopper(rankings_folder(workspace), **who, sessions=sessions).erase()
+        gone = histories.forget(**who)
+    if not gone.known and not rankings:
         raise _nobody(user, session)
     searched = search_home(workspace.home, user)
     if as_json:
-        answer = {"user": user, **msgspec.structs.asdict(gone), "searched": searched}
+        counts = {**msgspec.structs.asdict(gone), "rankings": rankings}
+        answer = {"user": user, **counts, "searched": searched}
         click.echo(msgspec.json.encode(answer).decode())
     else:
-        click.echo(_forgotten(user, gone, searched))
+        click.echo(_forgotten(user, gone, rankings, searched))
 
 
-def as_sent(event: HistoryEvent) -> dict[str, Any]:
-    """An event in the format of events files: what `import` reads."""
-    fields = msgspec.structs.asdict(event)
-    return {
-        name: value for name, value in fields.items() if value is not None and value is not False
-    }
-
-
-def _forgotten(user: str, gone: Forgotten, searched: Searched | None) -> str:
-    lines = [f"{user}: {gone.events:,} events and {gone.sessions:,} sessions are deleted."]
+def _forgotten(user: str, gone: Forgotten, rankings: int, searched: Searched | None) -> str:
+    counts = f"{gone.events:,} events, {gone.sessions:,} sessions and {rankings:,} logged rankings"
+    lines = [f"{user}: {counts} are deleted."]
     if searched is None:
         lines.append("The id is too short to be searched for in the files of the home.")
     elif searched.found:
@@ -122,7 +138,7 @@ def _who(name: str, session: bool) -> dict[str, str]:
 def _nobody(name: str, session: bool) -> Failure:
     kind, other = ("session", "without") if session else ("user", "with")
     return Failure(
-        f"No event of the {kind} {name!r} is kept.",
+        f"No event and no ranking of the {kind} {name!r} is kept.",
         hint=f"Is it the id of a {'user' if session else 'session'}? Then try {other} --session.",
     )
 

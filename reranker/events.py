@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -24,6 +24,14 @@ class HistoryEvent(Event, frozen=True, kw_only=True, array_like=True):
 
     time: float
     unknown: bool = False
+
+
+def as_sent(event: HistoryEvent) -> dict[str, Any]:
+    """An event in the format of events files: what `reranker events import` reads."""
+    fields = msgspec.structs.asdict(event)
+    return {
+        name: value for name, value in fields.items() if value is not None and value is not False
+    }
 
 
 class EventSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):

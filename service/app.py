@@ -7,6 +7,8 @@ from flask import Flask, Response, g, request
 from indexes.workspace import Workspace
 from reranker.events import EventSettings
 from reranker.known_items import not_in_index
+from reranker.ranking_files import RankingLogSettings, rankings_folder
+from reranker.ranking_log import RankingLog
 from service.answers import register_errors
 from service.events_api import events_routes
 from service.health import health_routes
@@ -31,10 +33,13 @@ def create_app(workspace: Workspace) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1  # see bodies.py
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # one error shape for OPTIONS, too
     app.url_map.merge_slashes = False  # and no HTML that redirects
-    app.extensions["served"] = served
+    rankings = RankingLog(
+        rankings_folder(workspace), workspace.section(RankingLogSettings), metrics.count_rankings
+    )
+    app.extensions["served"], app.extensions["rankings"] = served, rankings
     _count_requests(app, metrics)
     register_errors(app)
-    app.register_blueprint(rerank_routes(served, limits, metrics))
+    app.register_blueprint(rerank_routes(served, limits, metrics, rankings))
     app.register_blueprint(
         events_routes(
             served.histories,
@@ -53,6 +58,12 @@ def create_app(workspace: Workspace) -> Flask:
 def served(app: Flask) -> Served:
     """What this application answers from."""
     found: Served = app.extensions["served"]
+    return found
+
+
+def ranking_log(app: Flask) -> RankingLog:
+    """Where this application logs its rankings."""
+    found: RankingLog = app.extensions["rankings"]
     return found
 
 

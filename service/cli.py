@@ -50,6 +50,11 @@ class Commands(Menu):
             "Measure",
             "Fit blends to judged requests, with proof.",
         ),
+        "requests": Entry(
+            "reranker.requests_commands:requests_commands",
+            "Measure",
+            "Requests, judgments and estimates from the shop's own logs.",
+        ),
         "blends": Entry(
             "reranker.blend_commands:blends_commands",
             "Keep",

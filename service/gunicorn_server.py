@@ -101,6 +101,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "post_worker_init": self._say_ready,
             "child_exit": _forget_gauges,
+            "worker_exit": _write_rankings,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
@@ -140,6 +141,15 @@ class Server(BaseApplication):  # type: ignore[misc]
         if worker.age == 1:
             click.echo(self._banner(self._url, served(self.callable).state))
             sys.stdout.flush()
+
+
+def _write_rankings(_server: Any, worker: Worker) -> None:
+    """What was answered last; a worker that never had its application has nothing to write."""
+    from service.app import ranking_log
+
+    app = getattr(worker.app, "callable", None)
+    if app is not None:
+        ranking_log(app).flush()
 
 
 def _forget_gauges(_server: Any, worker: Worker) -> None:

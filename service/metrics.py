@@ -84,6 +84,12 @@ class Metrics:
             ("field",),
             registry=self._registry,
         )
+        self.rankings = Counter(
+            "reranker_rankings",
+            "Rankings for the log of rankings: written, or lost because they could not be.",
+            ("outcome",),
+            registry=self._registry,
+        )
         self.items = Gauge(
             "reranker_index_items",
             "Items in the served index.",
@@ -102,6 +108,10 @@ class Metrics:
         """Count a degradation; what does not look like a name of ours is counted as "other"."""
         labels = (value if _LABEL.fullmatch(value) else "other" for value in (signal, reason))
         self.degraded.labels(*labels).inc()
+
+    def count_rankings(self, outcome: str, count: int) -> None:
+        """Count rankings that were logged, or were not."""
+        self.rankings.labels(outcome).inc(count)
 
     def count_events(
         self, accepted: int, duplicates: int, bot_like: int, rejected: Iterable[str]

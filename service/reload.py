@@ -10,6 +10,7 @@ import numpy as np
 
 from indexes.errors import Failure
 from indexes.workspace import Settings, Workspace
+from reranker.blend_store import BlendStore
 from reranker.histories import open_histories
 from reranker.ranking import Ranking, rerank
 from reranker.requests import Candidate, RerankRequest
@@ -47,6 +48,8 @@ class Served:
         self._metrics = metrics
         self.histories = open_histories(workspace)
         self._retry_at = 0.0
+        # The first blend is published by whoever asks first, which is no news.
+        BlendStore(workspace.blends_root).published_or_default()
         # Before loading: a version published meanwhile is seen at the first look.
         self._seen = published(workspace.home)
         self._refused: tuple[str, ...] | None = None

@@ -10,6 +10,7 @@ from flask import Blueprint, Response
 from reranker.errors import BadRequest, UnknownBlend
 from reranker.explanations import Explanation, SignalExplanation
 from reranker.ranking import BlendName, Degraded, Ranked, Ranking, rerank
+from reranker.ranking_log import RankingLog
 from reranker.requests import RerankRequest
 from reranker.state import ServedState
 from service.answers import json_answer
@@ -33,7 +34,9 @@ class RerankAnswer(msgspec.Struct, frozen=True):
     took_ms: float
 
 
-def rerank_routes(served: Served, limits: LimitSettings, metrics: Metrics) -> Blueprint:
+def rerank_routes(
+    served: Served, limits: LimitSettings, metrics: Metrics, rankings: RankingLog
+) -> Blueprint:
     """The route that a search backend calls."""
     routes = Blueprint("rerank", __name__)
 
@@ -49,7 +52,9 @@ def rerank_routes(served: Served, limits: LimitSettings, metrics: Metrics) -> Bl
         for part in ranking.degraded:
             metrics.count_degraded(part.signal, part.reason)
         with metrics.stage("write"):
-            return json_answer(answer_of(ranking, started))
+            answer = answer_of(ranking, started)
+            rankings.add(answer.id, asked, ranking)
+            return json_answer(answer)
 
     return routes
 

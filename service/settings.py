@@ -16,6 +16,7 @@ from indexes.rebuild import RebuildSettings
 from indexes.workspace import Settings, Workspace
 from reranker.evaluation import EvaluationSettings
 from reranker.events import EventSettings, HistorySettings
+from reranker.ranking_files import RankingLogSettings
 from reranker.state import RankingSettings
 from reranker.train_settings import TrainSettings
 from service.limits import LimitSettings
@@ -28,6 +29,7 @@ SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "index": IndexSettings,
     "rebuild": RebuildSettings,
     "ranking": RankingSettings,
+    "rankings": RankingLogSettings,
     "events": EventSettings,
     "history": HistorySettings,
     "train": TrainSettings,

@@ -84,7 +84,7 @@ def own_home(shop_home: Path, tmp_path: Path) -> Path:
 
 
 def copy_home(home: Path, target: Path) -> Path:
-    """Versions linked (their files never change), everything else copied."""
+    """Versions linked (their files never change), the rest copied, but no log of rankings."""
 
     def copy(source: str, to: str) -> None:
         if "/versions/" in source:
@@ -92,7 +92,8 @@ def copy_home(home: Path, target: Path) -> Path:
         else:
             shutil.copy2(source, to)
 
-    shutil.copytree(home, target, symlinks=True, copy_function=copy)
+    logs = shutil.ignore_patterns("rankings")
+    shutil.copytree(home, target, symlinks=True, copy_function=copy, ignore=logs)
     return target
 
 

@@ -24,6 +24,7 @@ from indexes.progress import silent
 from indexes.rebuild import rebuild
 from indexes.versions import VersionStore
 from indexes.workspace import Workspace
+from reranker.rankings import ranking_files, read_rankings
 from service.gunicorn_server import Server
 from service.serve import ServeSettings, default_banner, listen
 
@@ -202,6 +203,15 @@ def test_nothing_published_and_damage_are_refused_with_the_command(
     damage(version.folder / "vectors.faiss")
     said = refused(own_home)
     assert "vectors.faiss" in said and "reranker" in said
+
+
+def test_every_answer_of_every_worker_is_logged_though_it_stops_at_once(own_home: Path) -> None:
+    with serving(own_home) as running:
+        answers = [running.ask("/rerank", BODY)[1] for _ in range(40)]
+        assert running.stop() == 0
+    files = ranking_files(own_home / "rankings")
+    logged = [ranking.id for ranking in read_rankings(files, pytest.fail)]
+    assert sorted(logged) == sorted(json.loads(answer)["id"] for answer in answers)
 
 
 def test_workers_threads_and_grace_reach_gunicorn(tmp_path: Path) -> None:

@@ -42,6 +42,12 @@ def examined(positions: Ints) -> Floats:
     return chance
 
 
+def attraction(useful: Floats) -> Floats:
+    """The chance that a shopper who looks at an item clicks it."""
+    chance: Floats = 0.01 + 0.9 / (1.0 + np.exp(-9.0 * (useful - 0.6)))
+    return chance
+
+
 def make_log(
     rng: np.random.Generator, shop: Shop, tastes: Tastes, queries: Queries, steps: Steps
 ) -> Log:
@@ -87,8 +93,7 @@ def _clicked(
     useful = tastes.utility(
         shop, steps.person[searches], steps.time[searches], rows, queries.relevance[query, :PAGE]
     )
-    tempting = 0.01 + 0.9 / (1.0 + np.exp(-9.0 * (useful - 0.6)))
-    chance = np.where(rows >= 0, examined(np.arange(PAGE)) * tempting, 0.0)
+    chance = np.where(rows >= 0, examined(np.arange(PAGE)) * attraction(useful), 0.0)
     which, place = np.nonzero(rng.random(rows.shape) < chance)
     step = searches[which]
     time = steps.time[step] + 12 + 22 * place + rng.integers(0, 20, len(step))

@@ -1,4 +1,4 @@
-"""data.py: a seed -> the demo shop's files: items, events, requests, and the hidden truth."""
+"""data.py: a seed -> the demo shop's files: items, events, rankings, requests, the truth."""
 
 import hashlib
 from collections.abc import Iterable
@@ -15,7 +15,8 @@ SEED = 20_261_101
 
 ITEMS, EVENTS = "items.jsonl.gz", "events.jsonl.gz"
 REQUESTS, ORACLE = "requests.jsonl.gz", "oracle.jsonl.gz"
-FILES = (ITEMS, EVENTS, REQUESTS, ORACLE)
+RANKINGS = "rankings.jsonl.gz"
+FILES = (ITEMS, EVENTS, RANKINGS, REQUESTS, ORACLE)
 _STAMP = "made.json"
 
 
@@ -43,7 +44,7 @@ class Made(msgspec.Struct, frozen=True):
 
 
 def write_shop(folder: Path, size: Size = FULL, seed: int = SEED) -> Made:
-    """Write the four files and their stamp; nothing is done where they are there already."""
+    """Write the five files and their stamp; nothing is done where they are there already."""
     there = _already(folder, seed, size)
     if there is not None:
         return there
@@ -56,6 +57,7 @@ def write_shop(folder: Path, size: Size = FULL, seed: int = SEED) -> Made:
     written = {
         ITEMS: _write(folder / ITEMS, season.shop.lines()),
         EVENTS: _write(folder / EVENTS, season.event_records(log)),
+        RANKINGS: _write(folder / RANKINGS, season.ranking_records(log)),
         REQUESTS: _write(folder / REQUESTS, request_lines(season, held, log)),
         ORACLE: _write(folder / ORACLE, truth_lines(season, held, log)),
     }

@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from service.demo.clicks import CART, TYPES, Log, make_log
+from service.demo.clicks import CART, PAGE, SEARCH, TYPES, Log, make_log
 from service.demo.draw import streams
 from service.demo.engine import Engine
-from service.demo.items import Ints, Shop, make_shop
+from service.demo.items import DAY, END, Ints, Shop, make_shop
 from service.demo.queries import Queries, make_queries
 from service.demo.steps import Steps, make_steps
 from service.demo.tastes import Tastes, make_tastes
+
+RANKING_DAYS = 14
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,28 @@ class Season:
             | self._object(step, kind, row, position)
             for step, kind, row, position, time in listed
         ]
+
+    def ranking_records(self, log: Log) -> list[dict[str, Any]]:
+        """The pages that the last weeks' searches showed, as DESIGN's rankings: engine order."""
+        late = log.take((log.type == SEARCH) & (log.time >= END - RANKING_DAYS * DAY))
+        times = self.times_as_text(late.time)
+        return [
+            {"id": f"p{number + 1:06d}", "time": time, **self.identity(step)} | self._page(step)
+            for number, (step, time) in enumerate(zip(late.step.tolist(), times, strict=True))
+        ]
+
+    def _page(self, step: int) -> dict[str, Any]:
+        query = int(self.steps.query[step])
+        there = self.queries.rows[query] >= 0
+        rows, scores = self.queries.rows[query][there], self.queries.scores[query][there]
+        return {
+            "query": self.queries.queries[query].text,
+            "blend": "engine",
+            "items": [self.shop.ids[row] for row in rows[:PAGE].tolist()],
+            "order": list(range(len(rows[:PAGE]))),
+            "others": [self.shop.ids[row] for row in rows[PAGE:].tolist()],
+            "scores": scores.tolist(),
+        }
 
     def _object(self, step: int, kind: int, row: int, position: int) -> dict[str, Any]:
         """What an event is about: a query, or an item with where it stood and what it cost."""

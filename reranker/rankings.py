@@ -1,0 +1,120 @@
+"""rankings.py: an answer as it was shown -> LoggedRanking, one line of a rankings file, and back.
+
+Files are `.jsonl` or `.jsonl.gz`; a folder is read file by file in the order of the names, which
+for the service's own log is the order of time.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from indexes.byte_lines import BadLine, OnBad, is_packed
+from indexes.errors import Failure
+from indexes.row_files import file_kind, read_rows
+from reranker.requests import Candidate, Id, Time
+from reranker.times import epoch_seconds
+
+_KIND: Final = ".jsonl"
+
+
+class LoggedRanking(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was shown, to whom and when; `items` are ids in the order in which they were shown.
+
+    The rest is what the service knows besides, and a file from elsewhere may lack:
+    order: the place of each of `items` in the engine's list, from 0. others: the candidates that
+    were not shown, in the engine's order. scores: the engine's, in the engine's order.
+    weights, personalize: what the request changed of the blend.
+    """
+
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    time: Time
+    items: list[Id]
+    user: str | None = None
+    session: str | None = None
+    query: str = ""
+    blend: str = ""
+    order: list[int] | None = None
+    others: list[str] = []
+    scores: list[float | None] | None = None
+    top_n: int | None = None
+    weights: dict[str, float] = {}
+    personalize: bool = True
+
+    @property
+    def at(self) -> float:
+        """The time in epoch seconds."""
+        return epoch_seconds(self.time)
+
+    def engine_order(self) -> list[str]:
+        """All candidates as the engine sent them; the shown order where nothing else is known."""
+        if self.order is None:
+            return [*self.items, *self.others]
+        by_place = dict(zip(self.order, self.items, strict=True))
+        left = iter(self.others)
+        return [by_place.get(place) or next(left) for place in range(self._count)]
+
+    def candidates(self) -> list[Candidate]:
+        """The candidates of the request, with the engine's scores where they were sent."""
+        scores = self.scores or [None] * self._count
+        return [Candidate(*pair) for pair in zip(self.engine_order(), scores, strict=True)]
+
+    @property
+    def _count(self) -> int:
+        return len(self.items) + len(self.others)
+
+    def check(self) -> None:
+        """Failure when the parts do not fit each other."""
+        if len({*self.items, *self.others}) < self._count:
+            raise Failure("an item stands twice in items and others")
+        order = self.order
+        if order is not None and (
+            len(order) != len(self.items)
+            or len(set(order)) < len(order)
+            or not all(0 <= place < self._count for place in order)
+        ):
+            raise Failure("order does not give each of items its own place among the candidates")
+        if self.scores is not None and len(self.scores) != self._count:
+            raise Failure(f"scores has {len(self.scores)} entries for {self._count} candidates")
+        epoch_seconds(self.time)
+
+
+def ranking_files(path: Path) -> list[Path]:
+    """The file itself, or the rankings files of a folder; Failure where there is none."""
+    if not path.is_dir():
+        if file_kind(path) != _KIND:
+            raise Failure(
+                f"{path} is no rankings file: its name has to end in .jsonl or .jsonl.gz."
+            )
+        return [path]
+    found = sorted(file for file in path.iterdir() if _is_rankings(file))
+    if not found:
+        raise Failure(
+            f"{path} holds no rankings (.jsonl, .jsonl.gz).",
+            hint="`reranker serve` logs them unless rankings.log is false; or name a file with "
+            "--rankings.",
+        )
+    return found
+
+
+def _is_rankings(file: Path) -> bool:
+    kind = Path(file.stem).suffix if is_packed(file) else file.suffix
+    return kind == _KIND and file.is_file()
+
+
+def read_rankings(files: Iterable[Path], on_bad: OnBad) -> Iterator[LoggedRanking]:
+    """The rankings of these files, streaming; lines that are none go to on_bad."""
+    for file in files:
+        for number, row in read_rows(file, (), on_bad):
+            try:
+                yield logged_ranking(row)
+            except (msgspec.ValidationError, Failure) as error:
+                on_bad(BadLine(number, str(error).rstrip(".")))
+
+
+def logged_ranking(row: dict[str, Any]) -> LoggedRanking:
+    """One line's object; ValidationError or Failure says what is wrong with it."""
+    ranking = msgspec.convert(row, LoggedRanking)
+    ranking.check()
+    return ranking
