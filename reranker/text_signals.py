@@ -9,7 +9,9 @@ from reranker.engine_signal import engine
 from reranker.normalising import normalised
 from reranker.scenes import Scene
 
-_HALF_RANKS: Final = 10  # of a first pass: every ten places further down count half
+_HALF_RANKS: Final = 10.0  # of a first pass: every ten places further down count half ...
+_HALF_SHARE: Final = 0.25  # ... or every quarter of a short list
+_FEWEST: Final = 10  # candidates of which there is no telling what most are like
 
 
 def semantic(scene: Scene) -> Column | Missing:
@@ -29,16 +31,19 @@ def typical(scene: Scene) -> Column | Missing:
     """Cosine with the mean of what a first pass finds: what most good candidates are like.
 
     Pseudo-relevance feedback (Rocchio, 1971) on item vectors. The first pass is engine + semantic,
-    both from 0 to 1; the candidate at rank r counts 0.5 ^ (r / 10).
+    both from 0 to 1; the candidate at rank r counts 0.5 ^ (r / h), h = n / 4 and from 1 to 10.
     """
     if not scene.query:
         return Missing("no_query")
+    if len(scene.ids) < _FEWEST:
+        return Missing("few_candidates", degraded=False)
     vectors, known = scene.item_vectors
     if not known.any():
         return Missing("not_in_index")
     first = _first_pass(scene)
     worth = np.zeros(len(first))
-    worth[np.argsort(-first, kind="stable")] = 0.5 ** (np.arange(len(first)) / _HALF_RANKS)
+    half = min(max(_HALF_SHARE * len(first), 1.0), _HALF_RANKS)
+    worth[np.argsort(-first, kind="stable")] = 0.5 ** (np.arange(len(first)) / half)
     centre = np.where(known, worth, 0.0) @ vectors.astype(np.float64)
     length = float(np.sqrt(centre @ centre))
     if length == 0:

@@ -110,7 +110,7 @@ def test_signals_that_fail_are_named_and_the_engine_stays(
     assert [result["id"] for result in found["results"]] == ["5", "0", "9"]
     assert [result["score"] for result in found["results"]] == [1.0, 0.5, 0.0]
     lost = {part["signal"] for part in found["degraded"]}
-    assert lost == {"semantic", "typical", "match", "available"}
+    assert lost == {"semantic", "match", "available"}
     assert {part["reason"] for part in found["degraded"]} == {"internal_error"}
 
 
