@@ -1,0 +1,181 @@
+// search.js: the matrix of contributions and the sliders -> both orders. No server in between.
+(() => {
+  const page = (window.reranker = window.reranker || {});
+  const clientside = (window.dash_clientside = window.dash_clientside || {});
+  const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+  const skip = () => clientside.no_update;
+  page.h = (type, props, ...children) => ({
+    type, namespace: "dash_html_components",
+    props: { ...props, children: children.length === 1 ? children[0] : children },
+  });
+  const h = page.h;
+  page.triggered = () => clientside.callback_context.triggered.map((one) => one.prop_id);
+  const OWN = (page.OWN = "as in the request");
+
+  // The arithmetic: score = sum of slider x contribution, signal after signal as the service adds
+  // them; equal scores keep the engine's order.
+  page.rank = (matrix, times) => {
+    const { signals, items } = matrix;
+    const factors = signals.map((signal) => times[signal.name] ?? 1);
+    const scores = new Float64Array(items.length);
+    for (let i = 0; i < items.length; i++) {
+      const row = items[i].c;
+      let total = 0;
+      for (let j = 0; j < factors.length; j++) total += factors[j] * row[j];
+      scores[i] = total;
+    }
+    const order = Array.from(items.keys()).sort((a, b) => scores[b] - scores[a] || a - b);
+    return { factors, scores, order };
+  };
+
+  // With every slider at 1 the service's own order stands: it holds what guard rails moved.
+  const placed = (matrix, ranked) => {
+    if (ranked.factors.every((factor) => factor === 1)) {
+      return Array.from(matrix.items.keys()).sort((a, b) => matrix.items[a].rank - matrix.items[b].rank);
+    }
+    return ranked.order;
+  };
+
+  const scale = (matrix, ranked) => {
+    let below = 0, above = 0;
+    for (const item of matrix.items) {
+      let less = 0, more = 0;
+      item.c.forEach((amount, j) => {
+        const now = ranked.factors[j] * amount;
+        if (now < 0) less -= now; else more += now;
+      });
+      below = Math.max(below, less);
+      above = Math.max(above, more);
+    }
+    return { below, above };
+  };
+
+  const rowsOf = (matrix, ranked, order) => {
+    const names = matrix.signals.map((signal) => signal.name);
+    const size = scale(matrix, ranked);
+    const rows = matrix.items.map((item, i) => ({
+      id: item.id, title: item.title, brand: item.brand, price: item.price, known: item.known,
+      was: i + 1, score: ranked.scores[i], scale: size,
+      parts: names.map((name, j) => [name, ranked.factors[j] * item.c[j]]),
+    }));
+    const blend = order.map((i, place) => Object.assign(rows[i], { now: place + 1, move: i - place }));
+    return { engine: rows, blend };
+  };
+
+  const note = (matrix, times, took) => {
+    const moved = Object.values(times).some((value) => value !== 1);
+    const guarded = moved && matrix.items.some((item) => item.moves && item.moves.length);
+    const lines = [h("Div", {}, `${matrix.items.length} candidates, `
+      + (moved ? `re-ranked here in ${took.toFixed(1)} ms` : `ranked by the service in ${matrix.took_ms} ms`))];
+    if (guarded) lines.push(h("Div", {}, "Guard rails act in the service only: this order is without them."));
+    matrix.degraded.forEach((part) => lines.push(h("Div", { className: "degraded" },
+      `${part.signal} left out: ${part.reason.replaceAll("_", " ")}${part.count ? ` (${part.count} items)` : ""}`)));
+    if (matrix.segment) lines.push(h("Div", {}, `segment ${matrix.segment.name || matrix.segment}`));
+    return lines;
+  };
+
+  const labels = (ids) => ids.map((id) => id.slider);
+  clientside.search = {
+    case(query, user, blend, source, set, request, edited, before) {
+      const fromSet = source === "set";
+      const now = { query: query || "", user: user || "", blend: blend || null,
+        set: fromSet ? set || null : null, request: fromSet ? request || null : null, history: edited ?? null };
+      const style = fromSet ? {} : { display: "none" };
+      const nothing = fromSet ? !now.request : !now.query.trim();
+      const next = nothing ? null : now;
+      return [same(next, before ?? null) ? skip() : next, style];
+    },
+
+    picked(request, options, user) {
+      if (!request || page.pending) return [skip(), skip()];
+      const found = (options || []).find((one) => one.value === request);
+      const query = found ? found.label.slice(0, found.label.lastIndexOf(" · ")) : "";
+      return [query === "(no words)" ? "" : query, user ? skip() : OWN];
+    },
+
+    rerank(matrix, values, ids) {
+      const names = labels(ids);
+      const times = Object.fromEntries(names.map((name, i) => [name, values[i] ?? 1]));
+      const shown = names.map((name) => `×${times[name].toFixed(2)}`);
+      if (!matrix) {
+        return [[], [], null, shown, names.map(() => "signal waiting"), "", "Search to see what each signal says."];
+      }
+      const began = performance.now();
+      const ranked = page.rank(matrix, times);
+      const order = placed(matrix, ranked);
+      const rows = rowsOf(matrix, ranked, order);
+      const took = performance.now() - began;
+      page.timings = [...(page.timings || []).slice(-499), took];
+      const present = new Set(matrix.signals.map((signal) => signal.name));
+      const resting = matrix.resting.length ? `Not weighed by this blend: ${matrix.resting.join(", ")}.` : "";
+      return [rows.engine, rows.blend,
+        { ids: order.map((i) => matrix.items[i].id), times },
+        shown, names.map((name) => (present.has(name) ? "signal" : "signal gone")),
+        resting, note(matrix, times, took)];
+    },
+
+    reset(_clicks, values) {
+      return values.map(() => 1);
+    },
+
+    choose(engine, blend, order, other, chosen) {
+      if (!order) return [null, [], null];
+      const cause = page.triggered();
+      const last = chosen || {};
+      let a = last.a, b = last.b, own = last.own;
+      const of = (rows) => (rows && rows.length ? rows[0].id : null);
+      if (cause.includes("engine-list.selectedRows") && of(engine)) a = of(engine);
+      if (cause.includes("blend-list.selectedRows") && of(blend)) a = of(blend);
+      if (cause.includes("why-b.value") && other && other !== b) { b = other; own = true; }
+      if (!order.ids.includes(a)) { a = order.ids[0]; own = false; }
+      if (a !== last.a && !cause.includes("why-b.value")) own = false;
+      if (!own || !order.ids.includes(b) || b === a) { b = beside(order.ids, a); own = false; }
+      page.highlight(a);
+      const next = { a, b, own };
+      return [same(next, chosen) ? skip() : next, page.titles(order.ids, a), b];
+    },
+
+    why(chosen, order, matrix) {
+      if (!matrix || !chosen || !order) {
+        return [h("P", { className: "empty" }, "Choose an item to see its arithmetic."), "…", "where it is, against"];
+      }
+      const items = new Map(matrix.items.map((item) => [item.id, item]));
+      const a = items.get(chosen.a), b = items.get(chosen.b);
+      if (!a) return [null, "…", ""];
+      const place = (id) => order.ids.indexOf(id) + 1;
+      const relation = !b ? "" : place(a.id) < place(b.id) ? "above" : "below";
+      return [page.whyTable(matrix, order.times, a, b), `#${place(a.id)} ${a.title}`, relation];
+    },
+  };
+
+  // The item above, as the question is asked most often; the first item has only one below.
+  const beside = (ids, a) => {
+    const place = ids.indexOf(a);
+    return ids[place === 0 ? 1 : place - 1] ?? null;
+  };
+
+  page.titles = (ids, a) => {
+    const rows = new Map();
+    const api = page.grid("blend-list");
+    if (api) api.forEachNode((node) => rows.set(node.data.id, node.data));
+    return ids.filter((id) => id !== a).map((id) => {
+      const place = ids.indexOf(id) + 1;
+      return { value: id, label: `#${place} ${rows.get(id)?.title ?? id}` };
+    });
+  };
+
+  page.grid = (id) => {
+    try { return window.dash_ag_grid.getApi(id); } catch { return null; }
+  };
+
+  page.highlight = (id) => {
+    for (const list of ["engine-list", "blend-list"]) {
+      const api = page.grid(list);
+      const node = api && api.getRowNode(id);
+      if (node && !node.isSelected()) {
+        node.setSelected(true, true, "api");
+        if (!document.activeElement?.closest(`#${list}`)) api.ensureNodeVisible(node);
+      }
+    }
+  };
+})();

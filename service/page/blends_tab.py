@@ -1,0 +1,15 @@
+"""blends_tab.py: -> the tab."""
+
+from typing import Any
+
+from dash import Dash, html
+
+from service.page.page import Page
+
+
+def blends_tab(page: Page) -> Any:
+    return html.Div("soon")
+
+
+def blends_callbacks(app: Dash, page: Page) -> None:
+    pass
