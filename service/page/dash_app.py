@@ -46,7 +46,7 @@ def page_application(page: Page) -> tuple[Any, str]:
         serve_locally=True,
         enable_mcp=False,
         add_log_handler=False,
-        suppress_callback_exceptions=False,
+        suppress_callback_exceptions=True,
     )
     app.layout = lambda: layout(page)
     url_callbacks(app)

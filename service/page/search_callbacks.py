@@ -152,8 +152,9 @@ def _browser(app: Dash) -> None:
         Output("query", "value", allow_duplicate=True),
         Output("user", "value", allow_duplicate=True),
         Input("request", "value"),
-        State("request", "data"),
+        Input("request", "data"),
         State("user", "value"),
+        State("query", "value"),
         prevent_initial_call=True,
     )
     app.clientside_callback(

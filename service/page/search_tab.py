@@ -11,13 +11,14 @@ from reranker.signals import SIGNALS, Signal
 from service.page.blend_rows import blend_choices
 from service.page.page import Page
 
-_LIST: Final[dict[str, Any]] = {
+LIST: Final[dict[str, Any]] = {
     "animateRows": True,
     "rowHeight": 46,
     "headerHeight": 30,
     "suppressCellFocus": False,
     "suppressMovableColumns": True,
     "suppressHorizontalScroll": True,
+    "tooltipShowDelay": 300,
     "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
     "localeText": {"noRowsToShow": "Nothing to show yet"},
     "theme": {"function": "pageTheme(themeQuartz)"},
@@ -154,7 +155,14 @@ def _signals() -> Any:
                 ],
                 className="head",
             ),
-            html.Div([_slider(signal) for signal in SIGNALS.values()], id="sliders"),
+            html.Div(
+                [
+                    *(_slider(signal) for signal in SIGNALS.values() if not signal.personal),
+                    html.Div("personal, times the gate", className="quiet small group"),
+                    *(_slider(signal) for signal in SIGNALS.values() if signal.personal),
+                ],
+                id="sliders",
+            ),
             html.Div(id="resting", className="quiet small"),
             html.Div(id="timing", className="quiet small", **{"aria-live": "polite"}),
         ],
@@ -216,7 +224,7 @@ def _shopper(page: Page) -> Any:
                 rowData=[],
                 getRowId="params.data.id",
                 className="grid history-grid",
-                dashGridOptions=_LIST
+                dashGridOptions=LIST
                 | {
                     "rowHeight": 30,
                     "headerHeight": 26,
@@ -253,7 +261,7 @@ def _shopper(page: Page) -> Any:
 
 
 def _history_columns(types: list[str]) -> list[dict[str, Any]]:
-    return [
+    columns: list[dict[str, Any]] = [
         {
             "field": "type",
             "headerName": "did",
@@ -265,20 +273,22 @@ def _history_columns(types: list[str]) -> list[dict[str, Any]]:
         {"field": "what", "headerName": "what", "flex": 1, "tooltipField": "what"},
         {
             "field": "days",
-            "headerName": "days",
-            "width": 50,
+            "headerName": "ago",
+            "headerTooltip": "a click edits it, in days",
+            "width": 54,
+            "cellClass": "num",
             "editable": True,
             "cellDataType": "number",
-            "valueFormatter": {"function": "daysAgo(params.value)"},
+            "valueFormatter": {"function": "ago(params.value)"},
         },
         {
             "field": "place",
             "headerName": "",
             "width": 60,
             "cellRenderer": "EventButtons",
-            "sortable": False,
         },
     ]
+    return [column | {"sortable": False, "resizable": False} for column in columns]
 
 
 def _lists() -> Any:
@@ -311,7 +321,7 @@ def _list(name: str, columns: list[dict[str, Any]]) -> Any:
         rowData=[],
         getRowId="params.data.id",
         className="grid",
-        dashGridOptions=_LIST,
+        dashGridOptions=LIST,
         eventListeners=_FOCUS,
     )
 

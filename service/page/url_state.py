@@ -16,6 +16,7 @@ def url_callbacks(app: Dash) -> None:
         Output("blend", "value"),
         Output("edited", "data"),
         Output({"slider": ALL}, "value"),
+        Output("job", "data"),
         Input("url", "search"),
         State({"slider": ALL}, "id"),
         State("source", "value"),
@@ -27,6 +28,7 @@ def url_callbacks(app: Dash) -> None:
         Input("tabs", "value"),
         Input("case", "data"),
         Input({"slider": ALL}, "value"),
+        Input("job", "data"),
         State({"slider": ALL}, "id"),
         prevent_initial_call=True,
     )

@@ -9,8 +9,12 @@
     const node = params.api.getDisplayedRowAtIndex(params.rowIndex);
     if (node && !node.isSelected()) node.setSelected(true, true);
   };
-  functions.daysAgo = (days) =>
-    days === null || days === undefined ? "" : days >= 10 ? days.toFixed(0) : days.toFixed(days < 0.1 ? 3 : 1);
+  functions.ago = (days) => {
+    if (days === null || days === undefined) return "";
+    const minutes = days * 1440;
+    if (minutes < 90) return `${Math.round(minutes)} min`;
+    return minutes < 2880 ? `${Math.round(minutes / 60)} h` : `${Math.round(days)} d`;
+  };
   functions.pageTheme = (quartz) =>
     quartz.withParams({
       accentColor: "var(--accent)",

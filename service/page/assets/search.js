@@ -70,7 +70,7 @@
     if (guarded) lines.push(h("Div", {}, "Guard rails act in the service only: this order is without them."));
     matrix.degraded.forEach((part) => lines.push(h("Div", { className: "degraded" },
       `${part.signal} left out: ${part.reason.replaceAll("_", " ")}${part.count ? ` (${part.count} items)` : ""}`)));
-    if (matrix.segment) lines.push(h("Div", {}, `segment ${matrix.segment.name || matrix.segment}`));
+    if (matrix.segment) lines.push(h("Div", {}, `segment “${matrix.segment}”: its own weights count`));
     return lines;
   };
 
@@ -86,8 +86,9 @@
       return [same(next, before ?? null) ? skip() : next, style];
     },
 
-    picked(request, options, user) {
-      if (!request || page.pending) return [skip(), skip()];
+    picked(request, options, user, query_) {
+      if (!request || (page.pending && query_)) return [skip(), skip()];
+      if (page.triggered().every((id) => id === "request.data") && query_) return [skip(), skip()];
       const found = (options || []).find((one) => one.value === request);
       const query = found ? found.label.slice(0, found.label.lastIndexOf(" · ")) : "";
       return [query === "(no words)" ? "" : query, user ? skip() : OWN];

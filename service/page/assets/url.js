@@ -25,13 +25,14 @@
       setTimeout(() => { page.pending = false; }, 600);
       return [asked.get("tab") || "search", asked.get("set") ? "set" : asked.get("q") ? "shop" : source,
         asked.get("q") || "", asked.get("set") || set, asked.get("req") || null, asked.get("user") || "",
-        asked.get("blend") || "", historyOf(asked.get("h")), values];
+        asked.get("blend") || "", historyOf(asked.get("h")), values, asked.get("job") || null];
     },
 
-    write(tab, asked, values, ids) {
+    write(tab, asked, values, job, ids) {
       const address = new URLSearchParams();
       const put = (name, value) => { if (value) address.set(name, value); };
       if (tab !== "search") put("tab", tab);
+      if (tab === "compare") put("job", job);
       if (asked) {
         put("q", asked.query); put("set", asked.set); put("req", asked.request);
         put("user", asked.user); put("blend", asked.blend);
