@@ -28,7 +28,7 @@ def blends_tab(page: Page) -> Any:
     """The versions on the left; one of them, what differs, and the actions on the right."""
     return html.Div(
         [
-            html.Div([_versions(), tune_card(page)], className="stage"),
+            html.Div([_versions(), tune_card(page), html.Div(id="blend-log")], className="stage"),
             html.Div([_actions(), html.Div(id="blend-view", className="stage")], className="stage"),
             dcc.Download(id="blend-file"),
             dcc.Store(id="blends-changed"),
@@ -54,7 +54,7 @@ def _versions() -> Any:
             ),
             dag.AgGrid(
                 id="blend-rows",
-                columnDefs=_COLUMNS,
+                columnDefs=[column | {"resizable": False} for column in _COLUMNS],
                 rowData=[],
                 getRowId="params.data.label",
                 className="grid blend-rows",
@@ -129,13 +129,14 @@ def _listing(app: Dash, blends: Blends) -> None:
         Output("diff-with", "value"),
         Output("published-id", "data"),
         Output("published-label", "children"),
+        Output("blend-log", "children"),
         Input("tabs", "value"),
         Input("blends-changed", "data"),
         State("blend-rows", "selectedRows"),
     )
     def show(tab: str, _changed: Any, chosen: list[dict[str, Any]] | None) -> tuple[Any, ...]:
         if tab != "blends":
-            return (no_update,) * 6
+            return (no_update,) * 7
         rows = [_row(row) for row in blends.rows()]
         served = next((row for row in rows if row["published"]), None)
         picked = chosen or ([served] if served else rows[:1])
@@ -146,7 +147,28 @@ def _listing(app: Dash, blends: Blends) -> None:
             served["label"] if served else None,
             served["id"] if served else None,
             f"{served['name']} v{served['version']}" if served else "default",
+            _log(blends.log()[:20]),
         )
+
+
+def _log(entries: list[dict[str, Any]]) -> Any:
+    """Who did what to blends, newest first."""
+    if not entries:
+        return None
+    rows = [
+        html.Tr(
+            [
+                html.Td(entry["time"][:16].replace("T", " "), className="quiet"),
+                html.Td(entry.get("who") or "somebody"),
+                html.Td(f"{entry['what']} {entry['name']}@{entry['version']}"),
+                html.Td("; ".join(entry.get("diff") or [])[:200], className="quiet small"),
+            ]
+        )
+        for entry in entries
+    ]
+    return html.Section(
+        [html.H2("Log"), html.Table(html.Tbody(rows), className="plain")], className="card"
+    )
 
 
 def _showing(app: Dash, blends: Blends) -> None:
@@ -169,7 +191,7 @@ def _showing(app: Dash, blends: Blends) -> None:
         if lines:
             differs: Any = html.Ul([html.Li(html.Code(line)) for line in lines], className="diff")
         else:
-            differs = html.P("nothing", className="quiet small")
+            differs = html.P("Nothing differs.", className="quiet small")
         return blend_view(blend), differs, label
 
 

@@ -16,6 +16,7 @@ from service.page.search_tab import LIST
 
 _EQUAL: Final = 1e-12
 _MOST_ROWS: Final = 50_000
+RIGHT: Final = {"cellClass": "num", "headerClass": "right"}
 
 
 class _Query(msgspec.Struct):
@@ -188,7 +189,7 @@ def _wins(result: dict[str, Any], rows: list[dict[str, Any]], metric: str) -> An
                 className="keys",
                 id="wins",
             ),
-            dcc.Graph(figure=delta_chart(rows), config={"displayModeBar": False}, className="chart", responsive=True),
+            dcc.Graph(figure=delta_chart(rows), config={"displayModeBar": False}, className="chart", style={"height": 190}),
         ],
         className="card",
     )
@@ -236,9 +237,9 @@ def _queries(rows: list[dict[str, Any]], metric: str) -> Any:
         {"field": "query", "headerName": "query", "flex": 3, "tooltipField": "query"},
         {"field": "id", "headerName": "request", "flex": 1},
         {"field": "user", "headerName": "shopper", "flex": 1},
-        {"field": "candidates", "headerName": "candidates", "width": 100, "cellClass": "num"},
+        {"field": "candidates", "headerName": "candidates", "width": 96, **RIGHT},
         *(
-            {"field": name, "headerName": name, "width": 84, "cellClass": "num", "valueFormatter": {"function": "threeDigits(params.value)"}}
+            {"field": name, "headerName": name, "width": 84, **RIGHT, "valueFormatter": {"function": "threeDigits(params.value)"}}
             for name in ("before", "after")
         ),
         {"field": "delta", "headerName": "difference", "width": 210, "cellRenderer": "DeltaCell"},
@@ -262,7 +263,7 @@ def _queries(rows: list[dict[str, Any]], metric: str) -> Any:
             ),
             dag.AgGrid(
                 id="per-query",
-                columnDefs=columns,
+                columnDefs=[column | {"resizable": False} for column in columns],
                 rowData=rows,
                 className="grid per-query",
                 dashGridOptions=LIST | {"rowHeight": 32, "animateRows": False},

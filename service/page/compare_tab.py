@@ -11,7 +11,7 @@ from service.page.compare_results import result_view
 from service.page.job_views import ended_view, job_list, progress_view
 from service.page.jobs import PER_QUERY
 from service.page.page import Page
-from service.page.request_sets import uploaded
+from service.page.request_sets import set_choices, set_label, uploaded
 
 KIND: Final = "evaluate"
 ENGINE: Final = "engine"
@@ -51,7 +51,7 @@ def _form(page: Page) -> Any:
             dmc.Select(
                 id="compare-set",
                 label="on the requests",
-                data=sets,
+                data=set_choices(sets),
                 value=sets[0] if sets else None,
                 placeholder="no set yet: upload one",
                 allowDeselect=False,
@@ -169,8 +169,8 @@ def start_comparison(
     arguments += [part for metric in metrics for part in ("--metric", metric)]
     arguments += ["--per-query", PER_QUERY, "--json"]
     asked = {"after": after, "before": before, "set": name}
-    short = name.removeprefix("data/").removesuffix(".gz").removesuffix(".jsonl")
-    return page.jobs.start(KIND, f"{after} against {before}, {short}", asked, arguments)
+    title = f"{after} against {before}, {set_label(name)}"
+    return page.jobs.start(KIND, title, asked, arguments)
 
 
 def _watching(app: Dash, page: Page) -> None:
@@ -216,6 +216,6 @@ def _uploading(app: Dash, page: Page) -> None:
             return no_update, no_update, no_update
         try:
             kept = page.sets.save(name, uploaded(content))
-            return page.sets.names(), kept, f"{kept} is kept."
+            return set_choices(page.sets.names()), kept, f"{kept} is kept."
         except Failure as failure:
             return no_update, no_update, str(failure)

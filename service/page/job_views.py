@@ -14,7 +14,7 @@ def progress_view(job: Job, cancel_id: str) -> Any:
     said = job.progress or {}
     done, total = said.get("done") or 0, said.get("total")
     share = 100 * done / total if total else 0
-    words = f"{said.get('stage', 'starting')} {done:,}" + (f" of {total:,}" if total else "")
+    words = f"{said['stage']} {done:,} of {total:,}" if total else said.get("stage", "starting")
     return html.Section(
         [
             html.Div(

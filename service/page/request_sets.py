@@ -108,6 +108,16 @@ class RequestSets:
         return name
 
 
+def set_choices(names: list[str]) -> list[dict[str, str]]:
+    """Sets as a picker shows them."""
+    return [{"value": name, "label": set_label(name)} for name in names]
+
+
+def set_label(name: str) -> str:
+    """A set's name without what every name has."""
+    return "demo shop" if name == DEMO else name.removesuffix(".gz").removesuffix(".jsonl")
+
+
 def checked_name(name: str) -> str:
     """The same name; BadSet unless it is a plain file name of a requests file."""
     if not _NAME.fullmatch(name):

@@ -11,6 +11,7 @@ from service.page.cases import case_of, request_of
 from service.page.leave_one_out import leave_one_out
 from service.page.matrix import matrix
 from service.page.page import Page
+from service.page.request_sets import set_choices
 from service.rerank_requests import read_request
 
 _USERS = 2_000
@@ -127,7 +128,7 @@ def _pickers(app: Dash, page: Page) -> None:
     def paste(_clicks: int, text: str | None, name: str) -> tuple[Any, Any, Any]:
         try:
             kept = page.sets.save(name.strip(), (text or "").encode())
-            return page.sets.names(), kept, f"Kept as {kept}."
+            return set_choices(page.sets.names()), kept, f"Kept as {kept}."
         except Failure as failure:
             return no_update, no_update, str(failure)
 

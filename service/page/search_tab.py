@@ -10,6 +10,7 @@ from reranker.events import event_weights
 from reranker.signals import SIGNALS, Signal
 from service.page.blend_rows import blend_choices
 from service.page.page import Page
+from service.page.request_sets import set_choices
 
 LIST: Final[dict[str, Any]] = {
     "animateRows": True,
@@ -61,10 +62,10 @@ def _toolbar(page: Page) -> Any:
                 [
                     dmc.Select(
                         id="set",
-                        data=sets,
+                        data=set_choices(sets),
                         value=sets[0] if sets else None,
                         placeholder="no set yet",
-                        w=190,
+                        w=150,
                         **{"aria-label": "request set"},
                     ),
                     dmc.Select(
@@ -74,7 +75,7 @@ def _toolbar(page: Page) -> Any:
                         limit=60,
                         placeholder="choose a request",
                         nothingFoundMessage="No such request",
-                        w=220,
+                        w=200,
                         **{"aria-label": "request"},
                     ),
                     _paste(),
@@ -89,7 +90,7 @@ def _toolbar(page: Page) -> Any:
                 debounce=250,
                 placeholder="Search, as a shopper would",
                 rightSection=dmc.Kbd("/"),
-                className="grow",
+                className="grow query",
                 **{"aria-label": "query"},
             ),
             dmc.Autocomplete(
@@ -101,7 +102,7 @@ def _toolbar(page: Page) -> Any:
                 clearable=True,
                 placeholder="New user: no history",
                 leftSection=html.Span("◍", className="quiet"),
-                w=210,
+                w=190,
                 **{"aria-label": "user"},
             ),
             dmc.Select(
@@ -109,7 +110,7 @@ def _toolbar(page: Page) -> Any:
                 data=blend_choices(page.state),
                 value="",
                 allowDeselect=False,
-                w=190,
+                w=180,
                 **{"aria-label": "blend"},
             ),
         ],
@@ -265,7 +266,7 @@ def _history_columns(types: list[str]) -> list[dict[str, Any]]:
         {
             "field": "type",
             "headerName": "did",
-            "width": 76,
+            "width": 70,
             "editable": True,
             "cellEditor": "agSelectCellEditor",
             "cellEditorParams": {"values": types},
@@ -284,7 +285,7 @@ def _history_columns(types: list[str]) -> list[dict[str, Any]]:
         {
             "field": "place",
             "headerName": "",
-            "width": 60,
+            "width": 64,
             "cellRenderer": "EventButtons",
         },
     ]

@@ -15,7 +15,7 @@ from service.reload import blend_label
 
 _EVERY: Final = 5_000
 _KEPT: Final = 360  # samples in the browser: half an hour
-_QUIET: Final = "/_dash"  # the page's own traffic is no search
+_PAGE: Final = ("/_", "/assets")  # the page's own traffic is no search
 
 
 class _Epoch(msgspec.Struct):
@@ -105,7 +105,7 @@ def _versions(page: Page) -> list[Any]:
 
 
 def _latency(found: Figures) -> list[Any]:
-    routes = [route for route in found.buckets if not route.startswith((_QUIET, "/assets"))]
+    routes = [route for route in found.buckets if route != "/" and not route.startswith(_PAGE)]
     rows = [
         html.Tr(
             [
@@ -136,6 +136,8 @@ def _milliseconds(seconds: float | None) -> str:
 
 
 def _events(found: Figures, samples: list[list[float]]) -> list[Any]:
+    if len(samples) < 2:
+        return _card("Per minute", html.P("Counting; the first figures come in 5 s.", className="quiet small"))
     counts = [(name, f"{int(value):,}") for name, value in sorted(found.events.items())]
     figure = go.Figure()
     for place, color, name in ((1, BLUE, "events"), (2, LIGHT, "searches")):
@@ -143,7 +145,8 @@ def _events(found: Figures, samples: list[list[float]]) -> list[Any]:
         figure.add_scatter(
             x=times, y=rates, mode="lines", name=name, line={"color": color, "width": 2, "shape": "hv"}
         )
-    figure.update_xaxes(type="date")
+    now = samples[-1][0] * 1000
+    figure.update_xaxes(type="date", range=[min(samples[0][0] * 1000, now - 300_000), now])
     figure.update_yaxes(rangemode="tozero")
     styled(figure, height=190)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.15})

@@ -13,6 +13,7 @@ from service.page.delta_chart import BLUE, LIGHT, styled
 from service.page.job_views import ended_view, progress_view
 from service.page.jobs import Job
 from service.page.page import Page
+from service.page.request_sets import set_choices
 
 KIND: Final = "tune"
 
@@ -39,7 +40,7 @@ def tune_card(page: Page) -> Any:
                 [
                     dmc.Select(
                         id="tune-set",
-                        data=sets,
+                        data=set_choices(sets),
                         value=sets[0] if sets else None,
                         placeholder="no request set yet",
                         size="xs",

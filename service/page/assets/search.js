@@ -169,14 +169,17 @@
     try { return window.dash_ag_grid.getApi(id); } catch { return null; }
   };
 
-  page.highlight = (id) => {
+  // Both lists show the chosen item; a list that is only now getting its rows is asked again.
+  page.highlight = (id, again = 5) => {
+    let missing = false;
     for (const list of ["engine-list", "blend-list"]) {
       const api = page.grid(list);
       const node = api && api.getRowNode(id);
-      if (node && !node.isSelected()) {
-        node.setSelected(true, true, "api");
-        if (!document.activeElement?.closest(`#${list}`)) api.ensureNodeVisible(node);
-      }
+      if (!node) { missing = true; continue; }
+      if (node.isSelected()) continue;
+      node.setSelected(true, true, "api");
+      if (!document.activeElement?.closest(`#${list}`)) api.ensureNodeVisible(node);
     }
+    if (missing && again) setTimeout(() => page.highlight(id, again - 1), 80);
   };
 })();
