@@ -10,9 +10,9 @@ from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from indexes.errors import Failure
 from service.page.blend_rows import BlendRow, Blends
 from service.page.blend_view import blend_view
+from service.page.lists import FOCUS, LIST
 from service.page.page import Page
 from service.page.request_sets import uploaded
-from service.page.search_tab import LIST
 from service.page.tune_card import tune_callbacks, tune_card
 
 _COLUMNS: Final[list[dict[str, Any]]] = [
@@ -59,7 +59,7 @@ def _versions() -> Any:
                 getRowId="params.data.label",
                 className="grid blend-rows",
                 dashGridOptions=LIST | {"rowHeight": 34},
-                eventListeners={"cellFocused": ["selectFocused(params)"]},
+                eventListeners=FOCUS,
             ),
             html.Div(id="blends-said", className="said", role="status"),
         ],
@@ -76,7 +76,10 @@ def _actions() -> Any:
                     dmc.Group(
                         [
                             dmc.TextInput(
-                                id="who", placeholder="your name, for the log", size="xs", w=170,
+                                id="who",
+                                placeholder="your name, for the log",
+                                size="xs",
+                                w=170,
                                 **{"aria-label": "your name"},
                             ),
                             dmc.Button("Publish", id="publish", size="xs"),

@@ -1,4 +1,4 @@
-"""cases.py: what is set in the Search tab -> the request that a shop would send, and its history."""
+"""cases.py: what is set in the Search tab -> the request that a shop would send; its history."""
 
 import time
 from typing import Any, Final

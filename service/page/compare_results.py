@@ -12,7 +12,8 @@ from reranker.evaluation_report import verdict
 from reranker.intervals import Difference
 from service.page.delta_chart import delta_chart
 from service.page.jobs import Job, Jobs
-from service.page.search_tab import LIST
+from service.page.lists import LIST
+from service.page.metric_tables import metrics_table, segments_table
 
 _EQUAL: Final = 1e-12
 _MOST_ROWS: Final = 50_000
@@ -37,9 +38,9 @@ def result_view(jobs: Jobs, job: Job) -> Any:
     return [
         _verdict(result, job, metric, after, before),
         html.Div(
-            [_metrics(result, after, before), _wins(result, rows, metric)], className="two"
+            [metrics_table(result, after, before), _wins(result, rows, metric)], className="two"
         ),
-        *_segments(result, metric, after, before),
+        *segments_table(result, metric, after, before),
         _queries(rows, metric),
         _basis(result),
     ]
@@ -88,80 +89,6 @@ def _verdict(result: dict[str, Any], job: Job, metric: str, after: str, before: 
     )
 
 
-def _metrics(result: dict[str, Any], after: str, before: str) -> Any:
-    more = result.get("comparison") or {}
-    differences = result["difference"]
-    reach = max(
-        (abs(one[end]) for one in differences.values() for end in ("low", "high") if one[end] is not None),
-        default=0.0,
-    )
-    head = ["metric", before, after, "difference", "95 % interval", "p"]
-    head += ["effect"] if more else []
-    rows = [
-        html.Tr(
-            [
-                html.Td(name),
-                html.Td(f"{result['metrics'][before][name]:.4f}", className="num"),
-                html.Td(f"{result['metrics'][after][name]:.4f}", className="num strong"),
-                html.Td(f"{one['mean']:+.4f}", className="num"),
-                html.Td(interval(one, reach)),
-                html.Td(_p(more.get(name, {}).get("p_holm", one["p"])), className="num"),
-                *([html.Td(_number(more[name]["effect"]), className="num")] if more else []),
-            ]
-        )
-        for name, one in differences.items()
-    ]
-    return html.Section(
-        [
-            html.Div([html.H2("Metrics"), html.Span("0 is no difference", className="quiet small")], className="head"),
-            html.Table(
-                [
-                    html.Thead(html.Tr([html.Th(name, className="num" if place and place != 4 else "") for place, name in enumerate(head)])),
-                    html.Tbody(rows),
-                ],
-                className="plain",
-                id="metrics-table",
-            ),
-        ],
-        className="card",
-    )
-
-
-def interval(one: dict[str, Any], reach: float) -> Any:
-    """An interval as a bar on a line with zero in the middle; its ends as text for readers."""
-    if one["low"] is None or not reach:
-        return html.Span("too few queries", className="quiet small")
-    low, high, mean = (50 + 48 * one[end] / reach for end in ("low", "high", "mean"))
-    words = f"{one['low']:+.3f} to {one['high']:+.3f}"
-    sure = one["low"] * one["high"] > 0
-    return html.Div(
-        [
-            html.Div(
-                [
-                    html.Span(
-                        className="range sure" if sure else "range",
-                        style={"left": f"{low:.1f}%", "width": f"{high - low:.1f}%"},
-                    ),
-                    html.Span(className="mean", style={"left": f"{mean:.1f}%"}),
-                ],
-                className="track",
-                role="img",
-                **{"aria-label": words},
-            ),
-            html.Span(words, className="quiet small num"),
-        ],
-        className="interval",
-    )
-
-
-def _p(value: float | None) -> str:
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.2f}"
-
-
 def _wins(result: dict[str, Any], rows: list[dict[str, Any]], metric: str) -> Any:
     counted = (result.get("comparison") or {}).get(metric)
     wins = counted["wins"] if counted else sum(row["delta"] > _EQUAL for row in rows)
@@ -189,43 +116,11 @@ def _wins(result: dict[str, Any], rows: list[dict[str, Any]], metric: str) -> An
                 className="keys",
                 id="wins",
             ),
-            dcc.Graph(figure=delta_chart(rows), config={"displayModeBar": False}, className="chart", style={"height": 190}),
-        ],
-        className="card",
-    )
-
-
-def _segments(result: dict[str, Any], metric: str, after: str, before: str) -> Iterator[Any]:
-    segments = result.get("segments") or []
-    if not segments:
-        return
-    ends = [one["difference"][metric] for one in segments]
-    reach = max((abs(one[end]) for one in ends for end in ("low", "high") if one[end] is not None), default=0.0)
-    rows = [
-        html.Tr(
-            [
-                html.Td([one["segment"], html.Span(" · the worst", className="quiet") if one.get("worst") else ""]),
-                html.Td(f"{one['queries']:,}", className="num"),
-                html.Td(f"{one['metrics'][before][metric]:.4f}", className="num"),
-                html.Td(f"{one['metrics'][after][metric]:.4f}", className="num strong"),
-                html.Td(f"{one['difference'][metric]['mean']:+.4f}", className="num"),
-                html.Td(interval(one["difference"][metric], reach)),
-            ],
-            className="worst" if one.get("worst") else "",
-        )
-        for one in segments
-    ]
-    head = ["kind of request", "queries", before, after, "difference", "95 % interval"]
-    yield html.Section(
-        [
-            html.H2(f"Kinds of request, {metric}"),
-            html.Table(
-                [
-                    html.Thead(html.Tr([html.Th(name, className="num" if 0 < place < 5 else "") for place, name in enumerate(head)])),
-                    html.Tbody(rows),
-                ],
-                className="plain",
-                id="segments-table",
+            dcc.Graph(
+                figure=delta_chart(rows),
+                config={"displayModeBar": False},
+                className="chart",
+                style={"height": 190},
             ),
         ],
         className="card",
@@ -239,7 +134,13 @@ def _queries(rows: list[dict[str, Any]], metric: str) -> Any:
         {"field": "user", "headerName": "shopper", "flex": 1},
         {"field": "candidates", "headerName": "candidates", "width": 96, **RIGHT},
         *(
-            {"field": name, "headerName": name, "width": 84, **RIGHT, "valueFormatter": {"function": "threeDigits(params.value)"}}
+            {
+                "field": name,
+                "headerName": name,
+                "width": 84,
+                **RIGHT,
+                "valueFormatter": {"function": "threeDigits(params.value)"},
+            }
             for name in ("before", "after")
         ),
         {"field": "delta", "headerName": "difference", "width": 210, "cellRenderer": "DeltaCell"},
@@ -249,7 +150,9 @@ def _queries(rows: list[dict[str, Any]], metric: str) -> Any:
             html.Div(
                 [
                     html.H2(f"Every query, {metric}"),
-                    html.Span("most hurt first; a click opens it in Search", className="quiet small"),
+                    html.Span(
+                        "most hurt first; a click opens it in Search", className="quiet small"
+                    ),
                     dmc.TextInput(
                         id="per-query-filter",
                         placeholder="filter",

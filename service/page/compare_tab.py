@@ -63,7 +63,11 @@ def _form(page: Page) -> Any:
             ),
             html.Div(id="upload-said", className="said", role="status"),
             dmc.MultiSelect(
-                id="compare-metrics", label="by", data=_METRICS, value=_METRICS[:4], hidePickedOptions=True
+                id="compare-metrics",
+                label="by",
+                data=_METRICS,
+                value=_METRICS[:4],
+                hidePickedOptions=True,
             ),
             dmc.Button("Compare", id="compare-run", fullWidth=True),
             html.Div(id="compare-said", className="said", role="alert"),
@@ -83,8 +87,8 @@ def _nothing() -> Any:
         [
             html.H2("Nothing compared yet"),
             html.P(
-                "A comparison ranks every request with both blends and says by how much they differ, "
-                "with which certainty, and on which queries the new one is worse.",
+                "A comparison ranks every request with both blends and says by how much they "
+                "differ, with which certainty, and on which queries the new one is worse.",
                 className="quiet",
             ),
         ],

@@ -1,6 +1,6 @@
 """dash_app.py: what the page reads -> its Dash application as WSGI, and the policy for its answers.
 
-Everything the browser loads comes from the installed packages or from assets/, never from elsewhere.
+Everything the browser loads comes from the installed packages or from assets/.
 """
 
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""jobs.py: a command to run beside the service -> its folder in <home>/jobs, readable by any worker.
+"""jobs.py: a command to run beside the service -> <home>/jobs/<id>, for any worker to read.
 
-    <home>/jobs/<id>/job.json       what was asked for, and when
-                     progress.json  {"stage", "done", "total"}, from RERANKER_PROGRESS
-                     out, err       what the command printed
-                     per_query.jsonl  of an evaluation
-                     ended.json     {"status", "seconds"}, once it is over
-                     lock           held by its runner for as long as it lives
+<home>/jobs/<id>/job.json       what was asked for, and when
+                 progress.json  {"stage", "done", "total"}, from RERANKER_PROGRESS
+                 out, err       what the command printed
+                 per_query.jsonl  of an evaluation
+                 ended.json     {"status", "seconds"}, once it is over
+                 lock           held by its runner for as long as it lives
 """
 
 import os
@@ -97,7 +97,9 @@ class Jobs:
             job_id = f"{time.time_ns() // 1_000_000:012x}-{secrets.token_hex(3)}"
             folder = self._folder / job_id
             folder.mkdir()
-            filled = [part.replace(PER_QUERY, str(folder / "per_query.jsonl")) for part in arguments]
+            filled = [
+                part.replace(PER_QUERY, str(folder / "per_query.jsonl")) for part in arguments
+            ]
             command = ["--home", str(self._home), *filled]
             about = _Asked(kind, title, dict(asked), command, time.time())
             write_whole(folder / "job.json", msgspec.json.encode(about))

@@ -75,7 +75,11 @@ def _items(
     texts = [candidate.text for candidate in request.candidates]
     return [
         described[result.index]
-        | ({"title": texts[result.index]} if _nameless(described[result.index], texts, result) else {})
+        | (
+            {"title": texts[result.index]}
+            if _nameless(described[result.index], texts, result)
+            else {}
+        )
         | {"rank": result.rank, "score": result.score}
         | _numbers(result.explanation, names)
         for result in found

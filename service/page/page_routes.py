@@ -63,7 +63,9 @@ def foreign(site: str | None, origin: str | None) -> str:
     if site not in (None, "same-origin", "none"):
         return f"Sec-Fetch-Site is {site!r}: only the page itself may call this."
     if origin is not None and urlsplit(origin).netloc != request.host:
-        return f"Origin is {origin!r}, the service is {request.host!r}: only the page may call this."
+        return (
+            f"Origin is {origin!r}, the service is {request.host!r}: only the page may call this."
+        )
     return ""
 
 

@@ -71,7 +71,7 @@ class RequestSets:
         return path
 
     def summaries(self, name: str) -> list[Summary]:
-        """Key and query of each request. The key is its id, or `line N` where that tells nothing."""
+        """Key and query of each request; the key is its id, or `line N` without a usable one."""
         path = self.path(name)
         stamp = (path, path.stat().st_mtime_ns)
         if stamp not in self._summaries:

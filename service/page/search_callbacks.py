@@ -1,9 +1,11 @@
-"""search_callbacks.py: what is set in the Search tab -> its lists; the server ranks, once a case."""
+"""search_callbacks.py: what is set in the Search tab -> its lists; the server ranks once a case."""
 
+from itertools import islice
 from typing import Any
 
 import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, html, no_update
+from msgspec.json import encode
 
 from indexes.errors import Failure
 from reranker.errors import BadRequest
@@ -26,9 +28,7 @@ def search_callbacks(app: Dash, page: Page) -> None:
 
 
 def _server(app: Dash, page: Page) -> None:
-    @app.callback(
-        Output("matrix", "data"), Output("notice", "children"), Input("case", "data")
-    )
+    @app.callback(Output("matrix", "data"), Output("notice", "children"), Input("case", "data"))
     def search(case: dict[str, Any] | None) -> tuple[Any, Any]:
         if not case:
             return None, None
@@ -51,8 +51,6 @@ def _server(app: Dash, page: Page) -> None:
         if not found["history"]:
             return html.Span("There is no history to leave anything out of.", className="quiet")
         try:
-            from msgspec.json import encode
-
             request = read_request(encode(found["request"]), page.limits)
             if all(one.id != chosen["a"] for one in request.candidates):
                 raise BadRequest("The chosen item is not in this list.")
@@ -112,8 +110,6 @@ def _pickers(app: Dash, page: Page) -> None:
 
     @app.callback(Output("user", "data"), Input("url", "pathname"))
     def users(_path: str | None) -> list[str]:
-        from itertools import islice
-
         return list(islice(page.served.histories.users(), _USERS))
 
     @app.callback(

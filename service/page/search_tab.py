@@ -1,30 +1,16 @@
-"""search_tab.py: signals, blends, request sets -> the Search tab's layout."""
+"""search_tab.py: blends and request sets -> the Search tab's layout."""
 
-from typing import Any, Final
+from typing import Any
 
 import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import html
 
-from reranker.events import event_weights
-from reranker.signals import SIGNALS, Signal
 from service.page.blend_rows import blend_choices
+from service.page.lists import FOCUS, LIST
 from service.page.page import Page
 from service.page.request_sets import set_choices
-
-LIST: Final[dict[str, Any]] = {
-    "animateRows": True,
-    "rowHeight": 46,
-    "headerHeight": 30,
-    "suppressCellFocus": False,
-    "suppressMovableColumns": True,
-    "suppressHorizontalScroll": True,
-    "tooltipShowDelay": 300,
-    "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
-    "localeText": {"noRowsToShow": "Nothing to show yet"},
-    "theme": {"function": "pageTheme(themeQuartz)"},
-}
-_FOCUS: Final = {"cellFocused": ["selectFocused(params)"]}
+from service.page.search_side import shopper_card, signals_card
 
 
 def search_tab(page: Page) -> Any:
@@ -34,7 +20,7 @@ def search_tab(page: Page) -> Any:
             _toolbar(page),
             html.Div(
                 [
-                    html.Aside([_signals(), _shopper(page)], className="side"),
+                    html.Aside([signals_card(), shopper_card(page)], className="side"),
                     html.Main([_lists(), _why()], className="stage"),
                 ],
                 className="search-body",
@@ -75,7 +61,7 @@ def _toolbar(page: Page) -> Any:
                         limit=60,
                         placeholder="choose a request",
                         nothingFoundMessage="No such request",
-                        w=200,
+                        w=180,
                         **{"aria-label": "request"},
                     ),
                     _paste(),
@@ -102,7 +88,7 @@ def _toolbar(page: Page) -> Any:
                 clearable=True,
                 placeholder="New user: no history",
                 leftSection=html.Span("◍", className="quiet"),
-                w=190,
+                w=172,
                 **{"aria-label": "user"},
             ),
             dmc.Select(
@@ -129,7 +115,9 @@ def _paste() -> Any:
                             id="pasted",
                             label="Requests, one JSON object a line",
                             placeholder='{"query": "desk lamp", "candidates": [{"id": "17"}]}',
-                            autosize=True, minRows=6, maxRows=12,
+                            autosize=True,
+                            minRows=6,
+                            maxRows=12,
                             w=420,
                         ),
                         dmc.TextInput(id="pasted-name", label="Kept as", value="pasted.jsonl"),
@@ -144,152 +132,6 @@ def _paste() -> Any:
         shadow="md",
         trapFocus=True,
     )
-
-
-def _signals() -> Any:
-    return html.Section(
-        [
-            html.Div(
-                [
-                    html.H2("Signals"),
-                    dmc.Button("Reset", id="reset", variant="subtle", size="compact-xs"),
-                ],
-                className="head",
-            ),
-            html.Div(
-                [
-                    *(_slider(signal) for signal in SIGNALS.values() if not signal.personal),
-                    html.Div("personal, times the gate", className="quiet small group"),
-                    *(_slider(signal) for signal in SIGNALS.values() if signal.personal),
-                ],
-                id="sliders",
-            ),
-            html.Div(id="resting", className="quiet small"),
-            html.Div(id="timing", className="quiet small", **{"aria-live": "polite"}),
-        ],
-        className="card",
-    )
-
-
-def _slider(signal: Signal) -> Any:
-    return html.Div(
-        [
-            html.Span(className=f"swatch sg-{signal.name}"),
-            html.Span(signal.name, className="name", title=signal.meaning),
-            dmc.Slider(
-                id={"slider": signal.name},
-                value=1.0,
-                min=0,
-                max=3,
-                step=0.05,
-                updatemode="drag",
-                label=None,
-                size="sm",
-                thumbSize=14,
-                marks=[{"value": 1}],
-                thumbLabel=f"weight of {signal.name}",
-                className="grow",
-            ),
-            html.Span("×1.00", id={"times": signal.name}, className="times"),
-        ],
-        id={"signal": signal.name},
-        className="signal gone",
-        **{"data-signal": signal.name},
-    )
-
-
-def _shopper(page: Page) -> Any:
-    types = list(event_weights(page.workspace))
-    return html.Section(
-        [
-            html.Div(
-                [
-                    html.H2("Shopper"),
-                    html.Div(
-                        [
-                            dmc.Button(
-                                "Undo edits", id="unedit", variant="subtle", size="compact-xs"
-                            ),
-                            dmc.Button(
-                                "Empty", id="new-user", variant="subtle", size="compact-xs"
-                            ),
-                        ]
-                    ),
-                ],
-                className="head",
-            ),
-            html.Div(id="gate", className="gate"),
-            dag.AgGrid(
-                id="history",
-                columnDefs=_history_columns(types),
-                rowData=[],
-                getRowId="params.data.id",
-                className="grid history-grid",
-                dashGridOptions=LIST
-                | {
-                    "rowHeight": 30,
-                    "headerHeight": 26,
-                    "singleClickEdit": True,
-                    "stopEditingWhenCellsLoseFocus": True,
-                    "localeText": {"noRowsToShow": "No history"},
-                },
-            ),
-            html.Div(
-                [
-                    dmc.Select(
-                        id="add-type",
-                        data=types,
-                        value=types[0],
-                        allowDeselect=False,
-                        size="xs",
-                        w=96,
-                        **{"aria-label": "type of the new event"},
-                    ),
-                    dmc.TextInput(
-                        id="add-what",
-                        size="xs",
-                        placeholder="item id, or words searched",
-                        className="grow",
-                        **{"aria-label": "item or words of the new event"},
-                    ),
-                    dmc.Button("Add", id="add-event", size="xs", variant="light"),
-                ],
-                className="row",
-            ),
-        ],
-        className="card",
-    )
-
-
-def _history_columns(types: list[str]) -> list[dict[str, Any]]:
-    columns: list[dict[str, Any]] = [
-        {
-            "field": "type",
-            "headerName": "did",
-            "width": 70,
-            "editable": True,
-            "cellEditor": "agSelectCellEditor",
-            "cellEditorParams": {"values": types},
-        },
-        {"field": "what", "headerName": "what", "flex": 1, "tooltipField": "what"},
-        {
-            "field": "days",
-            "headerName": "ago",
-            "headerTooltip": "a click edits it, in days",
-            "width": 54,
-            "cellClass": "num",
-            "editable": True,
-            "cellDataType": "number",
-            "valueFormatter": {"function": "ago(params.value)"},
-        },
-        {
-            "field": "place",
-            "headerName": "",
-            "width": 64,
-            "cellRenderer": "EventButtons",
-        },
-    ]
-    return [column | {"sortable": False, "resizable": False} for column in columns]
 
 
 def _lists() -> Any:
@@ -323,7 +165,7 @@ def _list(name: str, columns: list[dict[str, Any]]) -> Any:
         getRowId="params.data.id",
         className="grid",
         dashGridOptions=LIST,
-        eventListeners=_FOCUS,
+        eventListeners=FOCUS,
     )
 
 

@@ -1,4 +1,4 @@
-"""service_figures.py: the service's own Prometheus counters -> percentiles, rates, degraded counts."""
+"""service_figures.py: the service's Prometheus counters -> percentiles, rates, degraded counts."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field

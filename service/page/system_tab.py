@@ -137,13 +137,20 @@ def _milliseconds(seconds: float | None) -> str:
 
 def _events(found: Figures, samples: list[list[float]]) -> list[Any]:
     if len(samples) < 2:
-        return _card("Per minute", html.P("Counting; the first figures come in 5 s.", className="quiet small"))
+        return _card(
+            "Per minute",
+            html.P("Counting; the first figures come in 5 s.", className="quiet small"),
+        )
     counts = [(name, f"{int(value):,}") for name, value in sorted(found.events.items())]
     figure = go.Figure()
     for place, color, name in ((1, BLUE, "events"), (2, LIGHT, "searches")):
         times, rates = _rates(samples, place)
         figure.add_scatter(
-            x=times, y=rates, mode="lines", name=name, line={"color": color, "width": 2, "shape": "hv"}
+            x=times,
+            y=rates,
+            mode="lines",
+            name=name,
+            line={"color": color, "width": 2, "shape": "hv"},
         )
     now = samples[-1][0] * 1000
     figure.update_xaxes(type="date", range=[min(samples[0][0] * 1000, now - 300_000), now])
@@ -170,9 +177,7 @@ def _rates(samples: list[list[float]], place: int) -> tuple[list[float], list[fl
 def _training(path: Path) -> list[Any]:
     epochs = _epochs(path)
     if not epochs:
-        return _card(
-            "Training", html.P("No training is logged here.", className="quiet small")
-        )
+        return _card("Training", html.P("No training is logged here.", className="quiet small"))
     figure = go.Figure()
     places = [one.epoch for one in epochs]
     figure.add_scatter(

@@ -8,10 +8,10 @@ import plotly.graph_objects as go
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
 from indexes.errors import Failure
-from service.page.compare_results import interval
 from service.page.delta_chart import BLUE, LIGHT, styled
 from service.page.job_views import ended_view, progress_view
 from service.page.jobs import Job
+from service.page.metric_tables import interval
 from service.page.page import Page
 from service.page.request_sets import set_choices
 
@@ -48,7 +48,11 @@ def tune_card(page: Page) -> Any:
                         **{"aria-label": "requests to tune on"},
                     ),
                     dmc.TextInput(
-                        id="tune-name", value="tuned", size="xs", w=130, **{"aria-label": "store as"}
+                        id="tune-name",
+                        value="tuned",
+                        size="xs",
+                        w=130,
+                        **{"aria-label": "store as"},
                     ),
                     dmc.Button("Tune", id="tune-run", size="xs", disabled=not can_tune()),
                 ],
@@ -70,7 +74,11 @@ def tune_card(page: Page) -> Any:
 
 def tune_callbacks(app: Dash, page: Page) -> None:
     """Start, watch, cancel."""
+    _starting(app, page)
+    _watching(app, page)
 
+
+def _starting(app: Dash, page: Page) -> None:
     @app.callback(
         Output("tune-job", "data"),
         Output("tune-said", "children"),
@@ -89,6 +97,21 @@ def tune_callbacks(app: Dash, page: Page) -> None:
         except Failure as failure:
             return no_update, str(failure)
 
+    @app.callback(
+        Output("tune-said", "children", allow_duplicate=True),
+        Input("cancel-tune", "n_clicks"),
+        prevent_initial_call=True,
+    )
+    def cancel(clicks: int | None) -> Any:
+        if clicks:
+            running: list[Job] = [job for job in page.jobs.jobs(KIND) if job.state == "running"]
+            for job in running:
+                page.jobs.cancel(job.id)
+            return "Cancelling."
+        return no_update
+
+
+def _watching(app: Dash, page: Page) -> None:
     @app.callback(
         Output("tune-result", "children"),
         Output("tune-clock", "disabled"),
@@ -112,19 +135,6 @@ def tune_callbacks(app: Dash, page: Page) -> None:
             return view, True, job.id if ticks else no_update
         except Failure as failure:
             return dmc.Alert(str(failure), variant="light"), True, no_update
-
-    @app.callback(
-        Output("tune-said", "children", allow_duplicate=True),
-        Input("cancel-tune", "n_clicks"),
-        prevent_initial_call=True,
-    )
-    def cancel(clicks: int | None) -> Any:
-        if clicks:
-            running: list[Job] = [job for job in page.jobs.jobs(KIND) if job.state == "running"]
-            for job in running:
-                page.jobs.cancel(job.id)
-            return "Cancelling."
-        return no_update
 
 
 def tuned_view(result: dict[str, Any]) -> Any:

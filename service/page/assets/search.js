@@ -169,17 +169,18 @@
     try { return window.dash_ag_grid.getApi(id); } catch { return null; }
   };
 
-  // Both lists show the chosen item; a list that is only now getting its rows is asked again.
-  page.highlight = (id, again = 5) => {
-    let missing = false;
+  // Both lists show the chosen item. AG Grid takes new rows up a moment later, so it is told again.
+  page.highlight = (id) => {
+    page.highlighted = id;
+    for (const wait of [0, 120, 400]) setTimeout(() => page.highlighted === id && mark(id), wait);
+  };
+  const mark = (id) => {
     for (const list of ["engine-list", "blend-list"]) {
       const api = page.grid(list);
       const node = api && api.getRowNode(id);
-      if (!node) { missing = true; continue; }
-      if (node.isSelected()) continue;
+      if (!node || node.isSelected()) continue;
       node.setSelected(true, true, "api");
       if (!document.activeElement?.closest(`#${list}`)) api.ensureNodeVisible(node);
     }
-    if (missing && again) setTimeout(() => page.highlight(id, again - 1), 80);
   };
 })();
