@@ -8,6 +8,7 @@ import msgspec
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from indexes.errors import Failure
+from service.page.aria import aria
 from service.page.blend_rows import BlendRow, Blends
 from service.page.blend_view import blend_view
 from service.page.lists import FOCUS, LIST
@@ -80,7 +81,7 @@ def _actions() -> Any:
                                 placeholder="your name, for the log",
                                 size="xs",
                                 w=170,
-                                **{"aria-label": "your name"},
+                                **aria(label="your name"),
                             ),
                             dmc.Button("Publish", id="publish", size="xs"),
                             dmc.Button("Roll back", id="rollback", size="xs", variant="default"),
@@ -95,7 +96,7 @@ def _actions() -> Any:
                 [
                     html.Span("what differs from", className="quiet"),
                     dmc.Select(
-                        id="diff-with", data=[], size="xs", w=220, **{"aria-label": "compare with"}
+                        id="diff-with", data=[], size="xs", w=220, **aria(label="compare with")
                     ),
                 ],
                 className="row",
@@ -117,7 +118,8 @@ def blends_callbacks(app: Dash, page: Page) -> None:
 
 def _row(row: BlendRow) -> dict[str, Any]:
     unproven = "not proven" if row.recommended is False else ""
-    return msgspec.to_builtins(row) | {
+    plain: dict[str, Any] = msgspec.to_builtins(row)
+    return plain | {
         "label": row.label,
         "state": "published" if row.published else unproven,
         "created": row.created[:16].replace("T", " "),

@@ -10,6 +10,7 @@ from dash import dcc, html
 
 from reranker.evaluation_report import verdict
 from reranker.intervals import Difference
+from service.page.aria import aria
 from service.page.delta_chart import delta_chart
 from service.page.jobs import Job, Jobs
 from service.page.lists import LIST
@@ -50,7 +51,8 @@ def query_rows(
     jobs: Jobs, job: Job, metric: str, after: str, before: str
 ) -> Iterator[dict[str, Any]]:
     """One row a query, most hurt first."""
-    decoder, found = msgspec.json.Decoder(_Query), []
+    decoder = msgspec.json.Decoder(_Query)
+    found: list[dict[str, Any]] = []
     with jobs.per_query(job.id).open("rb") as file:
         for line in file:
             one = decoder.decode(line)
@@ -106,7 +108,7 @@ def _wins(result: dict[str, Any], rows: list[dict[str, Any]], metric: str) -> An
                 ],
                 className="wins",
                 role="img",
-                **{"aria-label": f"{wins} better, {ties} equal, {losses} worse"},
+                **aria(label=f"{wins} better, {ties} equal, {losses} worse"),
             ),
             html.Div(
                 [
@@ -128,7 +130,7 @@ def _wins(result: dict[str, Any], rows: list[dict[str, Any]], metric: str) -> An
 
 
 def _queries(rows: list[dict[str, Any]], metric: str) -> Any:
-    columns = [
+    columns: list[dict[str, Any]] = [
         {"field": "query", "headerName": "query", "flex": 3, "tooltipField": "query"},
         {"field": "id", "headerName": "request", "flex": 1},
         {"field": "user", "headerName": "shopper", "flex": 1},
@@ -159,7 +161,7 @@ def _queries(rows: list[dict[str, Any]], metric: str) -> Any:
                         size="xs",
                         debounce=150,
                         w=200,
-                        **{"aria-label": "filter queries"},
+                        **aria(label="filter queries"),
                     ),
                 ],
                 className="head",
@@ -181,7 +183,7 @@ def _basis(result: dict[str, Any]) -> Any:
     versions = ", ".join(f"{name} {value}" for name, value in result["versions"].items() if value)
     blends = ", ".join(f"{name} v{number}" for name, number in result["blends"].items())
     hashes = result.get("hashes") or {}
-    lines = [html.Div(f"{blends} · {versions}")]
+    lines: list[Any] = [html.Div(f"{blends} · {versions}")]
     if hashes:
         lines.append(html.Code(msgspec.json.encode(hashes).decode(), className="hashes"))
     lost = [

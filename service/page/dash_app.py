@@ -3,6 +3,7 @@
 Everything the browser loads comes from the installed packages or from assets/.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ def page_application(page: Page) -> tuple[Any, str]:
     server.config["MAX_CONTENT_LENGTH"] = page.limits.body_bytes + 1
     app = Dash(
         "reranker",
-        server=server,
+        server=server,  # type: ignore[arg-type]
         title="reranker",
         update_title="",
         assets_folder=str(Path(__file__).parent / "assets"),
@@ -57,7 +58,7 @@ def page_application(page: Page) -> tuple[Any, str]:
     return server.wsgi_app, _policy(app.csp_hashes())
 
 
-def _policy(hashes: list[str]) -> str:
+def _policy(hashes: Sequence[str]) -> str:
     """As strict as the libraries allow; docs/page.md says what is loosened, and why."""
     rules = {
         "default-src": "'self'",

@@ -6,6 +6,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import html
 
+from service.page.aria import aria
 from service.page.jobs import Job
 
 
@@ -29,7 +30,7 @@ def progress_view(job: Job, cancel_id: str) -> Any:
                 animated=not total,
                 striped=not total,
                 size="lg",
-                **{"aria-label": "progress"},
+                **aria(label="progress"),
             ),
             html.Div(f"{words} · {job.seconds:.0f} s", className="quiet small"),
         ],

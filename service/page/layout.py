@@ -5,6 +5,7 @@ from typing import Any, Final
 import dash_mantine_components as dmc
 from dash import dcc, html
 
+from service.page.aria import aria
 from service.page.blends_tab import blends_tab
 from service.page.compare_tab import compare_tab
 from service.page.page import Page
@@ -82,7 +83,7 @@ def _header(page: Page) -> Any:
                         darkIcon=html.Span("◑"),
                         variant="subtle",
                         size="md",
-                        **{"aria-label": "light or dark"},
+                        **aria(label="light or dark"),
                     ),
                 ],
                 className="facts",

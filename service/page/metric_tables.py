@@ -5,6 +5,8 @@ from typing import Any
 
 from dash import html
 
+from service.page.aria import aria
+
 
 def metrics_table(result: dict[str, Any], after: str, before: str) -> Any:
     """Every metric with its difference; Holm's p and the effect where the result has them."""
@@ -80,7 +82,7 @@ def interval(one: dict[str, Any], reach: float) -> Any:
                 ],
                 className="track",
                 role="img",
-                **{"aria-label": words},
+                **aria(label=words),
             ),
             html.Span(words, className="quiet small num"),
         ],

@@ -6,12 +6,12 @@ limits stay as they are.
 """
 
 import threading
-from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request
+from werkzeug.test import run_wsgi_app
 
 from indexes.workspace import Workspace
 from service.answers import error_answer, json_answer
@@ -30,8 +30,6 @@ _READ: Final = (
     "/_favicon.ico",
 )
 _WRITE: Final = "/_dash-update-component"
-
-Inner = Callable[[], "tuple[object, str]"]
 
 
 def page_routes(
@@ -77,7 +75,7 @@ class _Lazy:
     ) -> None:
         self._parts = (workspace, served, limits, metrics)
         self._lock = threading.Lock()
-        self._made: tuple[object, str] | None = None
+        self._made: tuple[Any, str] | None = None
         self._missing = [name for name in NEEDED if find_spec(name) is None]
 
     def answer(self) -> Response:
@@ -85,11 +83,11 @@ class _Lazy:
         if self._missing:
             return json_answer({"page": f"not installed; {INSTALL}", "api": "/openapi.json"})
         application, policy = self._ready()
-        answer = Response.from_app(application, request.environ)  # type: ignore[arg-type]
+        answer = Response(*run_wsgi_app(application, request.environ))
         answer.headers["Content-Security-Policy"] = policy
         return answer
 
-    def _ready(self) -> tuple[object, str]:
+    def _ready(self) -> tuple[Any, str]:
         with self._lock:
             if self._made is None:
                 from service.page.dash_app import page_application

@@ -8,6 +8,7 @@ from dash import html
 
 from reranker.events import event_weights
 from reranker.signals import SIGNALS, Signal
+from service.page.aria import aria
 from service.page.lists import LIST
 from service.page.page import Page
 
@@ -32,7 +33,7 @@ def signals_card() -> Any:
                 id="sliders",
             ),
             html.Div(id="resting", className="quiet small"),
-            html.Div(id="timing", className="quiet small", **{"aria-live": "polite"}),
+            html.Div(id="timing", className="quiet small", **aria(live="polite")),
         ],
         className="card",
     )
@@ -61,7 +62,7 @@ def _slider(signal: Signal) -> Any:
         ],
         id={"signal": signal.name},
         className="signal gone",
-        **{"data-signal": signal.name},
+        **_data(signal=signal.name),
     )
 
 
@@ -109,14 +110,14 @@ def shopper_card(page: Page) -> Any:
                         allowDeselect=False,
                         size="xs",
                         w=96,
-                        **{"aria-label": "type of the new event"},
+                        **aria(label="type of the new event"),
                     ),
                     dmc.TextInput(
                         id="add-what",
                         size="xs",
                         placeholder="item id, or words searched",
                         className="grow",
-                        **{"aria-label": "item or words of the new event"},
+                        **aria(label="item or words of the new event"),
                     ),
                     dmc.Button("Add", id="add-event", size="xs", variant="light"),
                 ],
@@ -156,3 +157,7 @@ def _history_columns(types: list[str]) -> list[dict[str, Any]]:
         },
     ]
     return [column | {"sortable": False, "resizable": False} for column in columns]
+
+
+def _data(**named: str) -> Any:
+    return {f"data-{name}": value for name, value in named.items()}

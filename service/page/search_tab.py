@@ -6,6 +6,7 @@ import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import html
 
+from service.page.aria import aria
 from service.page.blend_rows import blend_choices
 from service.page.lists import FOCUS, LIST
 from service.page.page import Page
@@ -52,7 +53,7 @@ def _toolbar(page: Page) -> Any:
                         value=sets[0] if sets else None,
                         placeholder="no set yet",
                         w=150,
-                        **{"aria-label": "request set"},
+                        **aria(label="request set"),
                     ),
                     dmc.Select(
                         id="request",
@@ -62,7 +63,7 @@ def _toolbar(page: Page) -> Any:
                         placeholder="choose a request",
                         nothingFoundMessage="No such request",
                         w=180,
-                        **{"aria-label": "request"},
+                        **aria(label="request"),
                     ),
                     _paste(),
                 ],
@@ -77,7 +78,7 @@ def _toolbar(page: Page) -> Any:
                 placeholder="Search, as a shopper would",
                 rightSection=dmc.Kbd("/"),
                 className="grow query",
-                **{"aria-label": "query"},
+                **aria(label="query"),
             ),
             dmc.Autocomplete(
                 id="user",
@@ -89,7 +90,7 @@ def _toolbar(page: Page) -> Any:
                 placeholder="New user: no history",
                 leftSection=html.Span("◍", className="quiet"),
                 w=172,
-                **{"aria-label": "user"},
+                **aria(label="user"),
             ),
             dmc.Select(
                 id="blend",
@@ -97,7 +98,7 @@ def _toolbar(page: Page) -> Any:
                 value="",
                 allowDeselect=False,
                 w=180,
-                **{"aria-label": "blend"},
+                **aria(label="blend"),
             ),
         ],
         className="toolbar",
@@ -186,7 +187,7 @@ def _why() -> Any:
                         size="xs",
                         className="grow",
                         placeholder="choose an item to compare with",
-                        **{"aria-label": "item to compare with"},
+                        **aria(label="item to compare with"),
                     ),
                     dmc.Group(
                         [

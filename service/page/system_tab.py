@@ -210,7 +210,8 @@ def _training(path: Path) -> list[Any]:
 
 def _epochs(path: Path) -> list[_Epoch]:
     """The last training of the log: from the last time that its epochs began anew."""
-    decoder, found = msgspec.json.Decoder(_Epoch), []
+    decoder = msgspec.json.Decoder(_Epoch)
+    found: list[_Epoch] = []
     try:
         lines = path.read_bytes().splitlines()
     except OSError:

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
 from indexes.errors import Failure
+from service.page.aria import aria
 from service.page.delta_chart import BLUE, LIGHT, styled
 from service.page.job_views import ended_view, progress_view
 from service.page.jobs import Job
@@ -45,14 +46,14 @@ def tune_card(page: Page) -> Any:
                         placeholder="no request set yet",
                         size="xs",
                         className="grow",
-                        **{"aria-label": "requests to tune on"},
+                        **aria(label="requests to tune on"),
                     ),
                     dmc.TextInput(
                         id="tune-name",
                         value="tuned",
                         size="xs",
                         w=130,
-                        **{"aria-label": "store as"},
+                        **aria(label="store as"),
                     ),
                     dmc.Button("Tune", id="tune-run", size="xs", disabled=not can_tune()),
                 ],

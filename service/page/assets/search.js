@@ -62,6 +62,12 @@
     return { engine: rows, blend };
   };
 
+  page.reranked = (matrix, times) => {
+    const ranked = page.rank(matrix, times);
+    const order = placed(matrix, ranked);
+    return { ranked, order, rows: rowsOf(matrix, ranked, order) };
+  };
+
   const note = (matrix, times, took) => {
     const moved = Object.values(times).some((value) => value !== 1);
     const guarded = moved && matrix.items.some((item) => item.moves && item.moves.length);
@@ -101,10 +107,9 @@
       if (!matrix) {
         return [[], [], null, shown, names.map(() => "signal waiting"), "", "Search to see what each signal says."];
       }
+      page.last = matrix;
       const began = performance.now();
-      const ranked = page.rank(matrix, times);
-      const order = placed(matrix, ranked);
-      const rows = rowsOf(matrix, ranked, order);
+      const { ranked, order, rows } = page.reranked(matrix, times);
       const took = performance.now() - began;
       page.timings = [...(page.timings || []).slice(-499), took];
       const present = new Set(matrix.signals.map((signal) => signal.name));
