@@ -77,16 +77,20 @@ class Tab:
         self.page, self.address = page, address
         self.asked: list[str] = []
         self.complaints: list[str] = []
-        page.on("request", lambda request: self.asked.append(f"{request.method} {request.url}"))
+        page.on("request", lambda asked: self._note(f"{asked.method} {asked.url}"))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on(
             "console",
             lambda said: self.complaints.append(said.text) if said.type == "error" else None,
         )
 
+    def _note(self, asked: str) -> None:
+        if not asked.endswith("/assets/icon.svg"):  # the browser's own, at every change of address
+            self.asked.append(asked)
+
     def open(self, rest: str, rows: bool = True) -> "Tab":
         self.page.goto(f"{self.address}/{rest}")
-        self.page.wait_for_selector("#query", timeout=30_000)
+        self.page.wait_for_selector("#query", state="attached", timeout=30_000)
         if rows:
             self.page.wait_for_selector("#blend-list .ag-row .item-title", timeout=30_000)
         self.settle()
@@ -94,7 +98,7 @@ class Tab:
 
     def settle(self) -> None:
         self.page.wait_for_load_state("networkidle")
-        self.page.wait_for_timeout(500)
+        self.page.wait_for_timeout(250)
 
     def order(self, grid: str = "blend-list") -> list[str]:
         found: list[str] = self.page.evaluate(
@@ -175,7 +179,10 @@ def test_why_adds_up_to_the_difference_of_the_scores(tab: Tab) -> None:
     tab.open("?q=lamp")
     tab.page.locator("#blend-list .ag-row").nth(2).locator(".item-title").click()
     tab.settle()
-    cells = [row.split("\t") for row in tab.page.locator("#why-table tbody tr").all_inner_texts()]
+    cells = tab.page.evaluate(
+        "[...document.querySelectorAll('#why-table tbody tr')]"
+        ".map(row => [...row.cells].map(cell => cell.textContent))"
+    )
     number = [[float(cell.replace("−", "-")) for cell in row[4:7]] for row in cells]
     *rows, total = number
     scores = {result["id"]: result["score"] for result in tab.rerank()["results"]}

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -33,7 +33,7 @@ def run(folder: Path) -> None:
     (folder / "pid").write_text(str(os.getpid()))
     os.nice(_NICE)
     command = msgspec.json.decode((folder / "job.json").read_bytes())["command"]
-    began, cancelled = time.monotonic(), []
+    began = time.monotonic()
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _PROGRAM, *command],
@@ -41,16 +41,7 @@ def run(folder: Path) -> None:
             stdout=out,
             stderr=err,
         )
-
-        def cancel(_signal: int, _frame: Any) -> None:
-            cancelled.append(True)
-            process.terminate()
-
-        signal.signal(signal.SIGTERM, cancel)
+        signal.signal(signal.SIGTERM, lambda _signal, _frame: process.terminate())
         status = process.wait()
-    ended = {
-        "status": status,
-        "seconds": round(time.monotonic() - began, 2),
-        "cancelled": bool(cancelled),
-    }
+    ended = {"status": status, "seconds": round(time.monotonic() - began, 2)}
     write_whole(folder / "ended.json", msgspec.json.encode(ended))

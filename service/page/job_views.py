@@ -34,7 +34,7 @@ def progress_view(job: Job, cancel_id: str) -> Any:
             ),
             html.Div(f"{words} · {job.seconds:.0f} s", className="quiet small"),
         ],
-        className="card",
+        className="card progress-card",
     )
 
 

@@ -34,6 +34,7 @@ AT_ONCE: Final = 2  # more would take the processors from the searches
 KEPT: Final = 50
 PER_QUERY: Final = "{per_query}"  # in a command: the path of its file for single queries
 ENDED: Final = "ended.json"
+CANCELLED: Final = "cancelled"
 _RUNNER: Final = "from service.page.job_runner import main; main()"
 _ID: Final = re.compile(r"[0-9a-f]{12}-[0-9a-f]{6}")
 _NOT_FOR_JOBS: Final = ("PROMETHEUS_MULTIPROC_DIR",)  # a job's counters are not the service's
@@ -71,7 +72,6 @@ class _Asked(msgspec.Struct):
 class _Ended(msgspec.Struct):
     status: int
     seconds: float
-    cancelled: bool = False
 
 
 class Jobs:
@@ -124,6 +124,7 @@ class Jobs:
         folder = self._folder / job.id
         if job.state != "running":
             return
+        (folder / CANCELLED).touch()  # also for a runner that dies before it can say so
         with suppress(OSError, ValueError):
             os.killpg(int((folder / "pid").read_text()), signal.SIGTERM)
 
@@ -152,7 +153,8 @@ class Jobs:
             return None
         lives = _lives(folder)  # before ended.json is looked for: it is written before the end
         ended = _read(folder / ENDED, _Ended)
-        state = _state(ended, lives or time.time() - about.began < 2)
+        cancelled = (folder / CANCELLED).exists()
+        state = _state(ended, lives or time.time() - about.began < 2, cancelled)
         return Job(
             job_id,
             about.kind,
@@ -171,12 +173,12 @@ class Jobs:
                 shutil.rmtree(self._folder / job.id, ignore_errors=True)
 
 
-def _state(ended: _Ended | None, lives: bool) -> str:
-    if ended is None:
-        return "running" if lives else "failed"
-    if ended.cancelled:
-        return "cancelled"
-    return "failed" if ended.status else "done"
+def _state(ended: _Ended | None, lives: bool, cancelled: bool) -> str:
+    if ended is None and lives:
+        return "running"
+    if ended is None or ended.status:
+        return "cancelled" if cancelled else "failed"
+    return "done"
 
 
 def _lives(folder: Path) -> bool:
