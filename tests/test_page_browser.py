@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -264,18 +265,21 @@ def test_the_system_tab_says_what_is_served(tab: Tab, home: Path) -> None:
     assert "61" in tab.page.locator("#system-versions").inner_text()
 
 
-def test_sliders_are_far_within_a_frame(tab: Tab) -> None:
-    """No limit is asserted but that of a frame, thirty times over: the figure is in docs/page.md."""
+def test_two_hundred_candidates_are_ranked_in_the_browser(tab: Tab) -> None:
+    """Nothing timed is asserted; docs/page.md has the figure that this prints."""
     tab.open("?q=lamp")
     took = tab.page.evaluate(
         """() => {
             const one = window.reranker.last;
-            const items = Array.from({length: 200}, (_, i) => ({...one.items[i % one.items.length], id: `${i}`}));
+            const item = (i) => ({...one.items[i % one.items.length], id: `${i}`});
+            const items = Array.from({length: 200}, (_, i) => item(i));
             const matrix = {...one, items};
             const began = performance.now();
-            for (let turn = 0; turn < 100; turn++) window.reranker.reranked(matrix, {semantic: turn / 50});
-            return (performance.now() - began) / 100;
+            let order = [];
+            for (let turn = 0; turn < 100; turn++)
+                order = window.reranker.reranked(matrix, {semantic: turn / 50}).order;
+            return [order.length, (performance.now() - began) / 100];
         }"""
     )
-    print(f"200 candidates re-ranked in {took:.2f} ms")
-    assert took < 500
+    sys.stderr.write(f"200 candidates re-ranked in {took[1]:.2f} ms\n")
+    assert took[0] == 200

@@ -156,13 +156,7 @@ def _browser(app: Dash) -> None:
     )
     app.clientside_callback(
         ClientsideFunction("search", "rerank"),
-        Output("engine-list", "rowData"),
-        Output("blend-list", "rowData"),
-        Output("order", "data"),
-        Output({"times": ALL}, "children"),
-        Output({"signal": ALL}, "className"),
-        Output("resting", "children"),
-        Output("timing", "children"),
+        Output("address", "storage_type"),  # nothing: assets/search.js writes where it has to
         Input("matrix", "data"),
         Input({"slider": ALL}, "value"),
         State({"slider": ALL}, "id"),

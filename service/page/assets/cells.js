@@ -7,6 +7,7 @@
   functions.selectFocused = (params) => {
     if (params.rowIndex === null || params.rowIndex === undefined) return;
     const node = params.api.getDisplayedRowAtIndex(params.rowIndex);
+    if (node && window.reranker) window.reranker.highlighted = node.data.id;
     if (node && !node.isSelected()) node.setSelected(true, true);
   };
   functions.ago = (days) => {

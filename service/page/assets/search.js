@@ -68,17 +68,76 @@
     return { ranked, order, rows: rowsOf(matrix, ranked, order) };
   };
 
-  const note = (matrix, times, took) => {
+  const notes = (matrix, times, took) => {
     const moved = Object.values(times).some((value) => value !== 1);
     const guarded = moved && matrix.items.some((item) => item.moves && item.moves.length);
-    const lines = [h("Div", {}, `${matrix.items.length} candidates, `
-      + (moved ? `re-ranked here in ${took.toFixed(1)} ms` : `ranked by the service in ${matrix.took_ms} ms`))];
-    if (guarded) lines.push(h("Div", {}, "Guard rails act in the service only: this order is without them."));
-    matrix.degraded.forEach((part) => lines.push(h("Div", { className: "degraded" },
-      `${part.signal} left out: ${part.reason.replaceAll("_", " ")}${part.count ? ` (${part.count} items)` : ""}`)));
-    if (matrix.segment) lines.push(h("Div", {}, `segment “${matrix.segment}”: its own weights count`));
+    const lines = [`${matrix.items.length} candidates, `
+      + (moved ? `re-ranked here in ${took.toFixed(1)} ms` : `ranked by the service in ${matrix.took_ms.toFixed(1)} ms`)];
+    if (matrix.segment) lines.push(`segment “${matrix.segment}”: its own weights count`);
+    if (guarded) lines.push("Guard rails act in the service only: this order is without them.");
+    if (matrix.resting.length) lines.push(`Not weighed by this blend: ${matrix.resting.join(", ")}.`);
+    matrix.degraded.forEach((part) => lines.push(
+      `${part.signal} left out: ${part.reason.replaceAll("_", " ")}${part.count ? ` (${part.count} items)` : ""}`));
     return lines;
   };
+
+  // Written straight into the page: one turn of a slider through Dash's store takes it half a second.
+  const write = (matrix, times, lines) => {
+    const present = new Set(matrix ? matrix.signals.map((signal) => signal.name) : []);
+    for (const [name, value] of Object.entries(times)) {
+      const line = document.querySelector(`[data-signal="${name}"]`);
+      if (!line) continue;
+      line.querySelector(".times").textContent = `×${value.toFixed(2)}`;
+      line.className = !matrix ? "signal waiting" : present.has(name) ? "signal" : "signal gone";
+    }
+    const timing = document.getElementById("timing");
+    if (timing) timing.replaceChildren(...lines.map((text) => {
+      const line = document.createElement("div");
+      line.textContent = text;
+      return line;
+    }));
+  };
+
+  const fill = (list, rows) => {
+    page.rows = { ...page.rows, [list]: rows };
+    const api = page.grid(list);
+    if (api) api.setGridOption("rowData", rows);
+    else setTimeout(() => page.rows[list] === rows && fill(list, rows), 60);
+  };
+
+  // What hangs on the order (why, the list of others) follows when the slider rests.
+  let resting = null;
+  const follow = (order, wait) => {
+    clearTimeout(resting);
+    resting = setTimeout(() => clientside.set_props("order", { data: order }), wait);
+  };
+
+  const show = (times, wait) => {
+    const matrix = page.last;
+    page.times = times;
+    if (!matrix) {
+      fill("engine-list", []);
+      fill("blend-list", []);
+      write(null, times, ["Search to see what each signal says."]);
+      return follow(null, 0);
+    }
+    const began = performance.now();
+    const { order, rows } = page.reranked(matrix, times);
+    const took = performance.now() - began;
+    page.timings = [...(page.timings || []).slice(-499), took];
+    fill("engine-list", rows.engine);
+    fill("blend-list", rows.blend);
+    write(matrix, times, notes(matrix, times, took));
+    follow({ ids: order.map((i) => matrix.items[i].id), times }, wait);
+  };
+
+  // A slider under way is read from the page itself; Dash hears of it when it is let go.
+  new MutationObserver((changes) => {
+    if (!page.last || !changes.some((change) => change.target.closest("[data-signal]"))) return;
+    const times = Object.fromEntries([...document.querySelectorAll("[data-signal]")].map((line) =>
+      [line.dataset.signal, Number(line.querySelector('[role="slider"]')?.getAttribute("aria-valuenow") ?? 1)]));
+    if (!same(times, page.times)) show(times, 150);
+  }).observe(document.documentElement, { subtree: true, attributes: true, attributeFilter: ["aria-valuenow"] });
 
   const labels = (ids) => ids.map((id) => id.slider);
   clientside.search = {
@@ -101,23 +160,11 @@
     },
 
     rerank(matrix, values, ids) {
-      const names = labels(ids);
-      const times = Object.fromEntries(names.map((name, i) => [name, values[i] ?? 1]));
-      const shown = names.map((name) => `×${times[name].toFixed(2)}`);
-      if (!matrix) {
-        return [[], [], null, shown, names.map(() => "signal waiting"), "", "Search to see what each signal says."];
-      }
+      const times = Object.fromEntries(labels(ids).map((name, i) => [name, values[i] ?? 1]));
+      const again = matrix === page.last && same(times, page.times);
       page.last = matrix;
-      const began = performance.now();
-      const { ranked, order, rows } = page.reranked(matrix, times);
-      const took = performance.now() - began;
-      page.timings = [...(page.timings || []).slice(-499), took];
-      const present = new Set(matrix.signals.map((signal) => signal.name));
-      const resting = matrix.resting.length ? `Not weighed by this blend: ${matrix.resting.join(", ")}.` : "";
-      return [rows.engine, rows.blend,
-        { ids: order.map((i) => matrix.items[i].id), times },
-        shown, names.map((name) => (present.has(name) ? "signal" : "signal gone")),
-        resting, note(matrix, times, took)];
+      if (!again) show(times, page.triggered().includes("matrix.data") ? 0 : 150);
+      return skip();
     },
 
     reset(_clicks, values) {
@@ -132,6 +179,10 @@
       const of = (rows) => (rows && rows.length ? rows[0].id : null);
       if (cause.includes("engine-list.selectedRows") && of(engine)) a = of(engine);
       if (cause.includes("blend-list.selectedRows") && of(blend)) a = of(blend);
+      // An answer to a row that the keys have left by now.
+      if (cause.some((one) => one.endsWith(".selectedRows")) && page.highlighted && page.highlighted !== a) {
+        return [skip(), skip(), skip()];
+      }
       if (cause.includes("why-b.value") && other && other !== b) { b = other; own = true; }
       if (!order.ids.includes(a)) { a = order.ids[0]; own = false; }
       if (a !== last.a && !cause.includes("why-b.value")) own = false;

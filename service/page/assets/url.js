@@ -49,7 +49,7 @@
         const searched = page.triggered().includes("case.data") && !page.pending;
         history[searched ? "pushState" : "replaceState"](history.state, "", here);
       }
-      return text;
+      return clientside.no_update;
     },
   };
 
