@@ -1,6 +1,7 @@
 """The page without a browser: its headers, who may post, request sets, jobs, percentiles."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -32,6 +33,18 @@ def test_the_page_forbids_what_it_does_not_need(client: FlaskClient) -> None:
     assert "unsafe" not in scripts and "http" not in policy
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Referrer-Policy"] == "same-origin"
+
+
+def test_every_worker_hands_out_what_another_ones_page_names(
+    client: FlaskClient, shop_home: Path
+) -> None:
+    named = re.findall(r'(?:src|href)="(/?(?:_dash|assets)[^"]+)"', client.get("/").text)
+    other = create_app(Workspace(shop_home)).test_client()
+    assert len(named) > 10
+    for address in named:
+        answer = other.get(f"/{address.lstrip('/')}")
+        assert answer.status_code == 200, address
+        answer.close()
 
 
 @pytest.mark.parametrize(

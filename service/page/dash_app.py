@@ -55,6 +55,9 @@ def page_application(page: Page) -> tuple[Any, str]:
     compare_callbacks(app, page)
     blends_callbacks(app, page)
     system_callbacks(app, page)
+    # Dash hands out only scripts that it has named; which another worker may have done.
+    with server.test_request_context("/"):
+        app.index()
     return server.wsgi_app, _policy(app.csp_hashes())
 
 
