@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-heavy check format bench clean
+.PHONY: help install demo serve test test-heavy check format bench screenshots clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ format: $(READY)  ## let ruff write the format
 
 bench: $(READY)  ## timings as ratios against a peer or a limit, measured in the same run
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+screenshots: $(READY)  ## docs/search.png and docs/compare.png, from the small demo shop in chromium
+	$(BIN)/python tests/screenshots.py ./var
 
 clean:  ## remove the environment and caches (never ./var)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

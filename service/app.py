@@ -16,6 +16,7 @@ from service.limits import LimitSettings
 from service.metrics import Metrics
 from service.next_action_api import next_action_routes
 from service.openapi import openapi_routes
+from service.page.page_routes import page_routes
 from service.reload import Served
 from service.rerank_api import rerank_routes
 
@@ -52,6 +53,7 @@ def create_app(workspace: Workspace) -> Flask:
     app.register_blueprint(next_action_routes(served, limits))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events))
+    app.register_blueprint(page_routes(workspace, served, limits, metrics))
     return app
 
 

@@ -39,8 +39,14 @@ SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "reload": ReloadSettings,
 }
 SHORT_NAMES: Final = {"RERANKER_HOST": "serve.host", "RERANKER_PORT": "serve.port"}
-# Read elsewhere: by the command line, and by the tests that crash a rebuild on purpose.
-_NOT_SETTINGS: Final = ("RERANKER_HOME", "RERANKER_SETTINGS", "RERANKER_CRASH_AT")
+# Read elsewhere: by the command line, by jobs without a terminal, and by the tests that crash a
+# rebuild on purpose.
+_NOT_SETTINGS: Final = (
+    "RERANKER_HOME",
+    "RERANKER_SETTINGS",
+    "RERANKER_PROGRESS",
+    "RERANKER_CRASH_AT",
+)
 _TESTS: Final = "RERANKER_TEST_"
 FILE_NAME: Final = "settings.toml"
 

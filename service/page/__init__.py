@@ -1,0 +1,1 @@
+"""The relevance engineers' page at `/`: see, change, prove and publish what the blend does."""

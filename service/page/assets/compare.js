@@ -1,0 +1,30 @@
+// compare.js: a query of a comparison -> its place in Search.
+(() => {
+  const e = (...args) => window.React.createElement(...args);
+  const clientside = (window.dash_clientside = window.dash_clientside || {});
+  const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
+  const functions = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
+
+  functions.threeDigits = (value) => value.toFixed(3);
+  cells.DeltaCell = ({ value }) =>
+    e("div", { className: "delta-cell" },
+      e("span", { className: "delta-track" },
+        e("span", { className: value < 0 ? "away" : "toward",
+          style: { width: `${Math.min(Math.abs(value), 1) * 50}%`, [value < 0 ? "right" : "left"]: "50%" } })),
+      e("span", { className: "num" }, `${value > 0 ? "+" : ""}${value.toFixed(3)}`));
+
+  clientside.compare = {
+    open(click, asked) {
+      if (!click || !asked) return clientside.no_update;
+      const api = window.dash_ag_grid.getApi("per-query");
+      const row = api.getRowNode(click.rowId)?.data;
+      if (!row) return clientside.no_update;
+      const address = new URLSearchParams({ set: asked.set, req: row.id, user: window.reranker.OWN });
+      if (asked.after) address.set("blend", asked.after);
+      return `?${address}`;
+    },
+    filter(text, options) {
+      return { ...options, quickFilterText: text || "" };
+    },
+  };
+})();

@@ -1,0 +1,87 @@
+// history.js: a shopper's history and what is done to it -> the history to rank with.
+(() => {
+  const page = (window.reranker = window.reranker || {});
+  const clientside = (window.dash_clientside = window.dash_clientside || {});
+  const DAY = 86400;
+  const plain = ({ type, item, query, time }) =>
+    Object.fromEntries(Object.entries({ type, item, query, time }).filter(([, value]) => value !== null && value !== undefined));
+
+  // Oldest first, as the service reads it; what is shown is newest first.
+  const sent = (shown) => shown.map(plain).reverse();
+
+  const swapped = (events, place, other) => {
+    if (other < 0 || other >= events.length) return events;
+    const changed = [...events];
+    changed[place] = { ...events[other], time: events[place].time };
+    changed[other] = { ...events[place], time: events[other].time };
+    return changed;
+  };
+
+  const button = (events, { action, place }) => {
+    if (action === "remove") return events.filter((_, i) => i !== place);
+    return swapped(events, place, action === "newer" ? place - 1 : place + 1);
+  };
+
+  const cell = (events, change, now) => {
+    const place = change.data.place;
+    const changed = [...events];
+    const days = Number(change.data.days);
+    changed[place] = { ...events[place], type: change.data.type,
+      time: change.colId === "days" && Number.isFinite(days) ? now - Math.max(days, 0) * DAY - 0.001 : events[place].time };
+    return changed.sort((a, b) => b.time - a.time);
+  };
+
+  const added = (events, type, what, now) => {
+    const event = type === "search" ? { type, query: what } : { type, item: what };
+    return [{ ...event, time: now - 1 }, ...events];
+  };
+
+  clientside.history = {
+    show(matrix) {
+      const h = page.h;
+      if (!matrix) return [[], h("Div", { className: "quiet small" }, "No search yet.")];
+      const rows = matrix.history.map((event, place) => ({
+        id: `event ${place}`, place, type: event.type, what: event.title || event.query || event.item || "",
+        days: Math.max((matrix.now - event.time) / DAY, 0) }));
+      if (matrix.gate === null) {
+        return [rows, h("Div", { className: "quiet small" }, "Nothing personal counts here: no history, or no personal signal.")];
+      }
+      const share = Math.round(matrix.gate * 100);
+      return [rows, [
+        h("Div", { className: "gate-line" }, h("Span", {}, "gate"), h("B", { id: "gate-value" }, matrix.gate.toFixed(3))),
+        h("Div", { className: "meter", role: "img", "aria-label": `gate ${share} percent` },
+          h("Div", { style: { width: `${share}%` } })),
+        h("Div", { className: "quiet small" }, `Personal signals count ${share} % of their weight.`)]];
+    },
+
+    edit(pressed, changes, _add, _submit, _view, _cart, _purchase, _new, _undo, _user, _request,
+         matrix, edited, chosen, type, what) {
+      const keep = clientside.no_update;
+      const cause = page.triggered().map((id) => id.split(".")[0]);
+      const events = matrix ? matrix.history : [];
+      const now = matrix ? matrix.now : Date.now() / 1000;
+      if (cause.includes("user") || cause.includes("request")) {
+        if (page.pending) return [keep, keep];
+        return [edited === null || edited === undefined ? keep : null, keep];
+      }
+      if (cause.includes("unedit")) return [null, keep];
+      if (cause.includes("new-user")) return [[], keep];
+      if (!matrix) return [keep, keep];
+      if (cause.includes("add-event") || cause.includes("add-what")) {
+        return what && what.trim() ? [sent(added(events, type, what.trim(), now)), ""] : [keep, keep];
+      }
+      for (const kind of ["view", "cart", "purchase"]) {
+        if (cause.includes(`add-${kind}`)) {
+          return chosen && chosen.a ? [sent(added(events, kind, chosen.a, now)), keep] : [keep, keep];
+        }
+      }
+      if (page.triggered().includes("history.cellRendererData") && pressed) {
+        return [sent(button(events, pressed.value)), keep];
+      }
+      if (page.triggered().includes("history.cellValueChanged") && changes) {
+        return [sent(changes.reduce((all, change) => cell(all, change, now), events)), keep];
+      }
+      return [keep, keep];
+    },
+  };
+})();

@@ -1,0 +1,78 @@
+"""dash_app.py: what the page reads -> its Dash application as WSGI, and the policy for its answers.
+
+Everything the browser loads comes from the installed packages or from assets/.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from dash import Dash
+from flask import Flask
+
+from service.page.blends_tab import blends_callbacks
+from service.page.compare_tab import compare_callbacks
+from service.page.layout import layout
+from service.page.page import Page
+from service.page.search_callbacks import search_callbacks
+from service.page.system_tab import system_callbacks
+from service.page.url_state import url_callbacks
+
+_INDEX: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>
+{%metas%}
+<title>{%title%}</title>
+<link rel="icon" type="image/svg+xml" href="assets/icon.svg">
+{%css%}
+</head>
+<body>
+{%app_entry%}
+<footer>{%config%}{%scripts%}{%renderer%}</footer>
+</body>
+</html>"""
+
+
+def page_application(page: Page) -> tuple[Any, str]:
+    """The WSGI application, and the Content-Security-Policy that goes with its scripts."""
+    server = Flask("reranker.page", static_folder=None)
+    server.config["MAX_CONTENT_LENGTH"] = page.limits.body_bytes + 1
+    app = Dash(
+        "reranker",
+        server=server,  # type: ignore[arg-type]
+        title="reranker",
+        update_title="",
+        assets_folder=str(Path(__file__).parent / "assets"),
+        index_string=_INDEX,
+        serve_locally=True,
+        enable_mcp=False,
+        add_log_handler=False,
+        suppress_callback_exceptions=True,
+    )
+    app.layout = lambda: layout(page)
+    url_callbacks(app)
+    search_callbacks(app, page)
+    compare_callbacks(app, page)
+    blends_callbacks(app, page)
+    system_callbacks(app, page)
+    # Dash hands out only scripts that it has named; which another worker may have done.
+    with server.test_request_context("/"):
+        app.index()
+    return server.wsgi_app, _policy(app.csp_hashes())
+
+
+def _policy(hashes: Sequence[str]) -> str:
+    """As strict as the libraries allow; docs/page.md says what is loosened, and why."""
+    rules = {
+        "default-src": "'self'",
+        "script-src": " ".join(("'self'", *hashes)),
+        "style-src": "'self' 'unsafe-inline'",  # Mantine, AG Grid and Plotly write <style>
+        "img-src": "'self' data: blob:",  # icons within stylesheets; Plotly's picture download
+        "font-src": "'self' data:",  # AG Grid's icons
+        "connect-src": "'self'",
+        "object-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())

@@ -1,0 +1,93 @@
+"""layout.py: what is published -> the page: header, four tabs, the stores between them."""
+
+from typing import Any, Final
+
+import dash_mantine_components as dmc
+from dash import dcc, html
+
+from service.page.aria import aria
+from service.page.blends_tab import blends_tab
+from service.page.compare_tab import compare_tab
+from service.page.page import Page
+from service.page.search_tab import search_tab
+from service.page.system_tab import system_tab
+from service.reload import blend_label
+
+TABS: Final = ("search", "compare", "blends", "system")
+_THEME: Final = {
+    "primaryColor": "tide",
+    "primaryShade": {"light": 7, "dark": 4},
+    "fontFamily": "Inter, ui-sans-serif, system-ui, 'Segoe UI', Roboto, sans-serif",
+    "fontFamilyMonospace": "ui-monospace, 'SF Mono', Menlo, Consolas, monospace",
+    "defaultRadius": "md",
+    "colors": {
+        "tide": [
+            "#eff6fc",
+            "#dcebf7",
+            "#b7d5ee",
+            "#8dbde3",
+            "#65a4d7",
+            "#4289c4",
+            "#2c70ab",
+            "#1f598d",
+            "#17436c",
+            "#0f2d4a",
+        ]
+    },
+}
+
+
+def layout(page: Page) -> Any:
+    """The page as it is when it is opened; the address then fills it in."""
+    return dmc.MantineProvider(
+        theme=_THEME,
+        defaultColorScheme="light",
+        children=[
+            dcc.Location(id="url", refresh=False),
+            *(dcc.Store(id=name) for name in ("address", "case", "matrix", "order", "chosen")),
+            dcc.Store(id="edited"),
+            dmc.Tabs(
+                [
+                    _header(page),
+                    dmc.TabsPanel(search_tab(page), value="search"),
+                    dmc.TabsPanel(compare_tab(page), value="compare"),
+                    dmc.TabsPanel(blends_tab(page), value="blends"),
+                    dmc.TabsPanel(system_tab(page), value="system"),
+                ],
+                id="tabs",
+                value="search",
+                keepMounted=True,
+                variant="pills",
+                radius="xl",
+            ),
+        ],
+    )
+
+
+def _header(page: Page) -> Any:
+    state = page.state
+    return html.Header(
+        [
+            html.Div([html.Span(className="mark"), "reranker"], className="brand"),
+            dmc.TabsList(
+                [dmc.TabsTab(name.capitalize(), value=name, id=f"tab-{name}") for name in TABS],
+                className="tab-list",
+            ),
+            html.Div(
+                [
+                    html.Span(["blend ", html.B(blend_label(state), id="published-label")]),
+                    html.Span([html.B(f"{len(state.index):,}"), " items"]),
+                    html.Span("no keys: open on this machine only", className="quiet"),
+                    dmc.ColorSchemeToggle(
+                        lightIcon=html.Span("◐"),
+                        darkIcon=html.Span("◑"),
+                        variant="subtle",
+                        size="md",
+                        **aria(label="light or dark"),
+                    ),
+                ],
+                className="facts",
+            ),
+        ],
+        className="top",
+    )

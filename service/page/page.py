@@ -1,0 +1,43 @@
+"""page.py: the serving process -> what the page's callbacks read: state, home, engine, jobs."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from indexes.workspace import Workspace
+from reranker.state import ServedState
+from service.limits import LimitSettings
+from service.metrics import Metrics
+from service.page.jobs import Jobs
+from service.page.request_sets import RequestSets
+from service.page.shop_engine import ShopEngine
+from service.reload import Served
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """One for each application; everything that it opens is opened when first asked for."""
+
+    workspace: Workspace
+    served: Served
+    limits: LimitSettings
+    metrics: Metrics
+
+    @property
+    def state(self) -> ServedState:
+        """What answers now; read it once in each callback."""
+        return self.served.state
+
+    @cached_property
+    def sets(self) -> RequestSets:
+        """The request sets of this home."""
+        return RequestSets(self.workspace.home)
+
+    @cached_property
+    def engine(self) -> ShopEngine:
+        """The demo shop's search engine, if this is the home of one."""
+        return ShopEngine(self.workspace.home)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Evaluations and tunings at work, and done."""
+        return Jobs(self.workspace)

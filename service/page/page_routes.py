@@ -1,0 +1,105 @@
+"""page_routes.py: `/` and what the page asks for -> Dash, imported at the first request for it.
+
+Dash lives in a Flask application of its own, to which these routes hand over within the process: a
+worker that nobody asks for the page never imports it, and the service's own routes, errors and
+limits stay as they are.
+"""
+
+import threading
+from importlib.util import find_spec
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, request
+from werkzeug.test import run_wsgi_app
+
+from indexes.workspace import Workspace
+from service.answers import error_answer, json_answer
+from service.limits import LimitSettings
+from service.metrics import Metrics
+from service.reload import Served
+
+NEEDED: Final = ("dash", "dash_mantine_components", "dash_ag_grid", "plotly")
+INSTALL: Final = "pip install 'reranker[page]'"
+_READ: Final = (
+    "/",
+    "/_dash-layout",
+    "/_dash-dependencies",
+    "/_dash-component-suites/<path:file>",
+    "/assets/<path:file>",
+    "/_favicon.ico",
+)
+_WRITE: Final = "/_dash-update-component"
+
+
+def page_routes(
+    workspace: Workspace, served: Served, limits: LimitSettings, metrics: Metrics
+) -> Blueprint:
+    """The page's routes; without the extra, `/` says how to get it."""
+    routes = Blueprint("page", __name__)
+    page = _Lazy(workspace, served, limits, metrics)
+
+    def read(file: str = "") -> Response:
+        return page.answer()
+
+    def write() -> Response:
+        refused = foreign(request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin"))
+        return error_answer(403, refused, "foreign_origin") if refused else page.answer()
+
+    for number, rule in enumerate(_READ):
+        routes.add_url_rule(rule, view_func=read, methods=["GET"], endpoint=f"read{number}")
+    routes.add_url_rule(_WRITE, view_func=write, methods=["POST"], endpoint="write")
+    routes.after_request(_harden)
+    return routes
+
+
+def foreign(site: str | None, origin: str | None) -> str:
+    """Why a POST is refused that another site made a browser send; empty where it is our own.
+
+    Every browser since 2020 sends Sec-Fetch-Site or Origin with it; programs send neither.
+    """
+    if site not in (None, "same-origin", "none"):
+        return f"Sec-Fetch-Site is {site!r}: only the page itself may call this."
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        return (
+            f"Origin is {origin!r}, the service is {request.host!r}: only the page may call this."
+        )
+    return ""
+
+
+class _Lazy:
+    """The page's own application, made once by whichever request comes first."""
+
+    def __init__(
+        self, workspace: Workspace, served: Served, limits: LimitSettings, metrics: Metrics
+    ) -> None:
+        self._parts = (workspace, served, limits, metrics)
+        self._lock = threading.Lock()
+        self._made: tuple[Any, str] | None = None
+        self._missing = [name for name in NEEDED if find_spec(name) is None]
+
+    def answer(self) -> Response:
+        """What the page's application answers to this request."""
+        if self._missing:
+            return json_answer({"page": f"not installed; {INSTALL}", "api": "/openapi.json"})
+        application, policy = self._ready()
+        answer = Response(*run_wsgi_app(application, request.environ))
+        answer.headers["Content-Security-Policy"] = policy
+        return answer
+
+    def _ready(self) -> tuple[Any, str]:
+        with self._lock:
+            if self._made is None:
+                from service.page.dash_app import page_application
+                from service.page.page import Page
+
+                self._made = page_application(Page(*self._parts))
+            return self._made
+
+
+def _harden(answer: Response) -> Response:
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    answer.headers["X-Frame-Options"] = "DENY"
+    answer.headers["Referrer-Policy"] = "same-origin"
+    answer.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    return answer
