@@ -183,7 +183,7 @@ class VersionStore:
 
     def rollback(self, to: str | None = None) -> Version:
         """Serve the version that was served before the current one, or `to`, if it is sound."""
-        version = self.get(to or self._before(self._link.named()))
+        version = self.get(to or self.before(self._link.named()))
         problems = self.verify(version)
         if problems:
             raise Damaged(
@@ -209,7 +209,7 @@ class VersionStore:
     def _switch(self, version_id: str, how: str) -> None:
         self._link.swap(version_id, how, self._work.free_link_name())
 
-    def _before(self, current: str | None) -> str:
+    def before(self, current: str | None) -> str:
         """The newest version below the current one that has ever been served."""
         ids, served = self._ids(), self._link.ever_served()
         older = [name for name in ids if current is None or number_of(name) < number_of(current)]

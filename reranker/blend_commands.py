@@ -3,6 +3,7 @@
 import getpass
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,8 @@ def log_command(workspace: Workspace, as_json: bool) -> None:
 
 def _store(workspace: Workspace) -> BlendStore:
     store = BlendStore(workspace.blends_root)
-    store.published_or_default()
+    with suppress(Failure):  # a damaged one is what `list`, `publish` and `rollback` are for
+        store.published_or_default()
     return store
 
 

@@ -23,9 +23,10 @@ def written(blend: Blend) -> bytes:
 def parse(data: bytes, source: str) -> Blend:
     """A blend from JSON; BadBlend names line and field."""
     try:
-        return checked(msgspec.json.decode(data, type=Blend))
+        raw = msgspec.json.decode(data)
+        return checked(msgspec.convert(raw, Blend))
     except msgspec.ValidationError as error:
-        path, problem = _place(str(error), data)
+        path, problem = _place(str(error), raw)
         raise _bad(data, source, path, problem) from None
     except BadBlend as failure:
         raise _bad(data, source, failure.field or "", failure.message) from None
@@ -43,7 +44,7 @@ def _bad(data: bytes, source: str, path: str, problem: str) -> BadBlend:
     return BadBlend(f"{where}: {named}{problem}{end}", field=path or None)
 
 
-def _place(message: str, data: bytes) -> tuple[str, str]:
+def _place(message: str, raw: Any) -> tuple[str, str]:
     """The path of a validation error, the keys of maps by name, and what is wrong there."""
     at = _AT.search(message)
     path = at["path"] if at else ""
@@ -52,7 +53,10 @@ def _place(message: str, data: bytes) -> tuple[str, str]:
     if named:
         path = f"{path}.{named['name']}" if path else named["name"]
     if "[...]" in path:
-        path = next(_culprits(msgspec.json.decode(data), path), path)
+        try:
+            path = next(_culprits(raw, path), path)
+        except (KeyError, IndexError, ValueError):  # a key with a dot: the map is named, not it
+            path = path.partition("[...]")[0]
     return path, problem
 
 

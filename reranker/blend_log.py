@@ -56,9 +56,11 @@ class BlendLog:
                     stack.pop()
             elif entry.published and (not stack or stack[-1] != entry.id):
                 stack.append(entry.id)
-        if stack and stack[-1] == current:
+        if current not in stack:
+            return None
+        while stack[-1] != current:  # a crash came between a switch and its line
             stack.pop()
-        return stack[-1] if stack else None
+        return stack[-2] if len(stack) > 1 else None
 
     def _entries(self) -> Iterator[LogEntry]:
         try:

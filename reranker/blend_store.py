@@ -96,6 +96,13 @@ class BlendStore:
         """What differs between two blends, a line each."""
         return changes(self.get(before)[0], self.get(after)[0])
 
+    def fitted_on(self, name: str, number: int) -> frozenset[str]:
+        """Fingerprints of the requests that this version was fitted on; none unless it was."""
+        for version, found in self._of(name):
+            if found == number:
+                return frozenset(version.about.get("fitted_on", ()))
+        return frozenset()
+
     # Changing
 
     def save(
@@ -112,6 +119,7 @@ class BlendStore:
         meanwhile: nobody's change is overwritten unseen.
         """
         checked(blend)
+        parse(written(blend), f"blend {blend.name}")  # what is stored can be read back
         with self._alone(f"storing blend {blend.name}"):
             before = self._published()
             newest = max((number for _, number in self._of(blend.name)), default=0)
@@ -136,13 +144,9 @@ class BlendStore:
         """Publish what was published before; again goes one further back."""
         with self._alone("rolling back the blend"):
             current = self._versions.current()
-            earlier = self._log.published_before(current.id if current else None)
-            if earlier is None:
-                raise Failure(
-                    "No blend was published before this one.",
-                    hint="Name one: `reranker blends publish NAME@VERSION`; "
-                    "`reranker blends list` shows them.",
-                )
+            served = current.id if current else None
+            # A home of before there was a log still knows what it served.
+            earlier = self._log.published_before(served) or self._versions.before(served)
             return self._switch(self._versions.get(earlier), "rollback", who, expect)
 
     def _first(self) -> tuple[Blend, int]:
@@ -167,8 +171,12 @@ class BlendStore:
         return _stored(version, True)
 
     def _published(self) -> Blend | None:
-        current = self._versions.current()
-        return self._read(current)[0] if current else None
+        """For what a change is held against; a damaged one must not keep its successor away."""
+        try:
+            current = self._versions.current()
+            return self._read(current)[0] if current else None
+        except Failure:
+            return None
 
     def _note(
         self,

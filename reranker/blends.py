@@ -15,10 +15,10 @@ import numpy as np
 from reranker.curves import Curve, check_curves
 from reranker.diversity import Diversity
 from reranker.errors import BadBlend
-from reranker.gates import Gate
+from reranker.gates import Gate, Weight
 from reranker.guard_rails import Guards
 from reranker.normalising import Normalise
-from reranker.segments import Segment, Weight, check_segments
+from reranker.segments import Segment, check_segments
 from reranker.signals import SIGNALS
 from reranker.trees import Trees, check_trees
 

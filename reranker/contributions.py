@@ -50,7 +50,7 @@ def scored(
         * (gate if name in SIGNALS and SIGNALS[name].personal else 1.0)
         for name, part in blend.signals.items()
     }
-    if blend.trees is None:
+    if blend.trees is None or not n:
         parts = contributions(blend, columns, factors)
         return added_up(parts, n), parts
     inputs = tree_inputs(

@@ -38,9 +38,11 @@ def curves_of(booster: Any, rows: Rows, weights: dict[str, float]) -> dict[str, 
         if np.ptp(y) > _FLAT * largest:
             signal, _, part = name.partition(".")
             kept = _fewer(x, y)
+            short, first = np.unique(
+                [float(f"{value:.9g}") for value in x[kept]], return_index=True
+            )
             curves.setdefault(signal, {})[part] = Curve(
-                [float(f"{value:.7g}") for value in x[kept]],
-                [float(f"{value:.5g}") for value in y[kept]],
+                short.tolist(), [float(f"{value:.5g}") for value in y[kept][first]]
             )
     return curves
 

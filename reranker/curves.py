@@ -14,7 +14,7 @@ import numpy as np
 from reranker.columns import Column, Values
 from reranker.errors import BadBlend
 from reranker.normalising import Normalise
-from reranker.signal_inputs import input_of
+from reranker.signal_inputs import input_of, known_inputs
 
 
 class Curve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,10 +48,17 @@ def check_curves(curves: Mapping[str, Curves]) -> None:
     """BadBlend for knots that are no function."""
     for signal, by_input in curves.items():
         for name, curve in by_input.items():
-            problem = _problem(curve)
+            problem = _problem(curve) or _no_input(signal, name)
             if problem:
                 field = f"curves.{signal}.{name}"
                 raise BadBlend(f"{field} {problem}.", field=field)
+
+
+def _no_input(signal: str, name: str) -> str | None:
+    known = known_inputs(signal)
+    if known is None or name in known:
+        return None
+    return f"is no input of {signal}; it has {', '.join(known)}"
 
 
 def _problem(curve: Curve) -> str | None:
@@ -61,4 +68,8 @@ def _problem(curve: Curve) -> str | None:
         return "holds a number that is none, or a y beyond a million"
     if any(after <= before for before, after in pairwise(curve.x)):
         return "has an x that is not above the one before it"
+    with np.errstate(over="ignore"):
+        slopes = np.diff(curve.y) / np.diff(curve.x)
+    if not np.isfinite(slopes).all():
+        return "rises beyond any number between two of its knots"
     return None

@@ -13,6 +13,7 @@ import msgspec
 from indexes.errors import Failure
 from indexes.workspace import Settings
 from reranker.comparisons import Comparison, Moved
+from reranker.fitted_requests import FittedOn
 from reranker.intervals import RESAMPLES, SEED, Difference
 from reranker.leaks import Leaks
 from reranker.metrics import Measures, measures
@@ -48,7 +49,8 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     """The result: counts first, then metrics side by side, then the difference.
 
     leaks: requests that were refused, because the model learned from events of their shopper at or
-    after their time. gates: how far the gate was open in the mean, with `strangers`.
+    after their time. fitted_on: how many of the requests a blend was fitted on. gates: how far the
+    gate was open in the mean, with `strangers`.
     `difference` is the first blend minus `compared_with`, and `comparison`, `hurt`, `helped` and
     `segments` are of the same two; `differences` and `proofs` have each of several blends.
     """
@@ -73,6 +75,7 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     differences: dict[str, dict[str, Difference]] = {}
     proofs: dict[str, Proof] = {}
     leaks: int = 0
+    fitted_on: dict[str, int] = {}
     gates: dict[str, float] = {}
 
 
@@ -115,7 +118,8 @@ def evaluate(
     tally = Tally(chosen.names, (ENGINE, *rankers))
     proofs = Proofs(names, baseline, chosen.names[0])
     leaks = Leaks(state, versions, allow_leak)
-    taken = leaks.without(requests)
+    fitted = FittedOn(state, versions)
+    taken = fitted.watched(leaks.without(requests))
     for result in query_results(taken, rankers, chosen, linear_gain, Facts(state)):
         tally.add(result)
         proofs.add(result)
@@ -148,6 +152,7 @@ def evaluate(
         differences=found if len(found) > 1 else {},
         proofs=proved if len(proved) > 1 else {},
         leaks=leaks.count,
+        fitted_on=fitted.counts(),
         gates={name: one.mean for name, one in watched.items()},
     )
 

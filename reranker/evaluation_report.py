@@ -73,6 +73,8 @@ def _counts(
     )
     if result.later_events:
         yield f"{result.later_events:,} history events not before their request's time, not used"
+    for blend, count in result.fitted_on.items():
+        yield f"{blend} was fitted on {count:,} of these requests: its figures are too good"
     if result.leaks:
         yield (
             f"{result.leaks:,} requests refused: the model was trained on later events of their "

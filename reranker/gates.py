@@ -6,22 +6,25 @@ al. 2019); this is the same thought as a logistic function of few things that a 
 """
 
 import math
+from typing import Annotated
 
 import msgspec
 
 from reranker.columns import Missing
 from reranker.scenes import Scene
 
+Weight = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
+
 
 class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """gate = floor + (1 - floor) / (1 + exp(-(bias + sum of weight x feature)))."""
 
-    bias: float = -4.0
-    closest: float = 6.0
-    query: float = 2.0
-    together: float = 1.0
-    length: float = 0.0
-    floor: float = 0.0
+    bias: Weight = -4.0
+    closest: Weight = 6.0
+    query: Weight = 2.0
+    together: Weight = 1.0
+    length: Weight = 0.0
+    floor: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
     def value(self, features: dict[str, float]) -> float:
         """From `floor` to 1."""

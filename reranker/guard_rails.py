@@ -34,7 +34,7 @@ class Guards(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     pinned: list[Placed] = []
     buried: list[Placed] = []
-    max_move: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    max_move: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
     exact_stays: bool = False
     unavailable_last: bool = False
     bought_last: bool = False

@@ -14,6 +14,7 @@ from reranker.columns import Column, Missing, Values
 from reranker.contributions import scored
 from reranker.gates import gate_features
 from reranker.judged_requests import rerank_request
+from reranker.judgments import folded
 from reranker.metrics import grades_of, has_ideal
 from reranker.ranking import context_of
 from reranker.requests import JudgedRequest
@@ -42,7 +43,7 @@ class JudgedColumns:
     def unit(self) -> str:
         """Whom it belongs to: requests of one shopper, else of one query, stay together."""
         shopper = self.request.user or self.request.session
-        return f"user {shopper}" if shopper else f"query {self.request.query.casefold()}"
+        return f"user {shopper}" if shopper else f"query {folded(self.request.query)}"
 
     def gate_of(self, blend: Blend) -> float:
         """How much personal signals count in this blend."""

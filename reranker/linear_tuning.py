@@ -17,6 +17,7 @@ from reranker.tuning_inputs import Rows, shares_of_gain
 
 Floats = npt.NDArray[np.float64]
 _LARGEST: Final = 60.0
+_MOST: Final = 1000.0  # that a blend may say
 _NOTHING: Final = 1e-4  # of all weights: less than that is none
 
 
@@ -43,9 +44,10 @@ def fit_weights(rows: Rows, start: Values, pull: float) -> Values:
 
 def with_weights(blend: Blend, weights: Values) -> Blend:
     """The blend with these weights, scaled so that they add up to what the blend's did."""
-    total = sum(part.weight for part in blend.signals.values())
+    total = float(weights_of(blend).sum()) or 1.0
     kept = np.where(weights > _NOTHING * weights.sum(), weights, 0.0)
     scaled = kept * (total / kept.sum()) if kept.sum() > 0 else kept
+    scaled *= min(1.0, _MOST / max(float(scaled.max()), _MOST))
     return msgspec.structs.replace(
         blend,
         signals={

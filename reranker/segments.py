@@ -9,10 +9,9 @@ from indexes.item_columns import category_paths
 from indexes.words import word_hash
 from reranker.columns import Missing
 from reranker.errors import BadBlend
-from reranker.gates import Gate
+from reranker.gates import Gate, Weight
 from reranker.scenes import Scene
 
-Weight = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
 _TOP = 10  # candidates that say which department a search is about
 Count = Annotated[int, msgspec.Meta(ge=0)]
 

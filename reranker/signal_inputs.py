@@ -15,11 +15,23 @@ from reranker.normalising import LARGEST, Normalise, normalised
 SCALED: Final = "scaled"
 RANK: Final = "rank"
 VALUE: Final = "value"
+_PARTS: Final = {
+    "match": ("words", "brand", "exact"),
+    "near": ("mean", "last", "raw"),
+    "taste": ("brand", "category", "price"),
+}
 
 
 def input_names(column: Column) -> list[str]:
     """Every input that this column has."""
     return [SCALED, RANK, VALUE, *column.parts]
+
+
+def known_inputs(signal: str) -> list[str] | None:
+    """Every input that a signal can have; None where that goes by the shop's types of events."""
+    if signal in ("popular", "repeat"):
+        return None
+    return [SCALED, RANK, VALUE, *_PARTS.get(signal, ())]
 
 
 def input_of(column: Column, name: str, normalise: Normalise) -> Values | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from indexes.errors import Failure
 from reranker.intervals import RESAMPLES, SEED, Difference, Floats, paired_differences
+from reranker.judgments import folded
 from reranker.query_results import TOP, QueryResult
 from reranker.ranking import Degraded
 
@@ -56,8 +57,9 @@ class Tally:
         self.queries += 1
         self.later_events += result.later_events
         self._users |= result.user is not None
-        # a request without a user stands for itself
-        self._clusters.append(self.queries if result.user is None else result.user)
+        # requests of nobody in particular are as many as there are query texts
+        by_query = f"query {folded(result.query)}" if result.query else self.queries
+        self._clusters.append(by_query if result.user is None else result.user)
         for order, values in result.metrics.items():
             self._values.setdefault(order, []).append(tuple(values.values()))
         top = min(TOP, result.candidates)
@@ -82,8 +84,9 @@ class Tally:
 
     @property
     def clusters(self) -> list[Hashable] | None:
-        """The shopper behind each query; None where every query stands for itself."""
-        return self._clusters if self._users else None
+        """The shopper behind each query, else its text; None where each stands for itself."""
+        together = self._users or len(set(self._clusters)) < len(self._clusters)
+        return self._clusters if together else None
 
     @property
     def shoppers(self) -> int | None:

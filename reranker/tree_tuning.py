@@ -56,16 +56,15 @@ def grown(
 
 
 def trees_of(booster: Any, rows: Rows) -> Trees:
-    """The booster as text, with its mean score over these rows."""
-    some = rows.values[:: max(1, len(rows.values) // 2000)]
-    expected = float(booster.predict(some[:1], pred_contrib=True)[0, -1])
-    return Trees(model=booster.model_to_string(), inputs=rows.names, base=expected)
+    """The booster as text."""
+    return Trees(model=booster.model_to_string(), inputs=rows.names)
 
 
 def _labels(grades: Values) -> tuple[Values, list[float]]:
     """Grades as whole numbers from 0, and the gain 2^grade - 1 of each."""
     levels = np.unique(grades)
     if len(levels) > _GRADES:
-        levels = np.unique(np.quantile(grades, np.linspace(0, 1, _GRADES)))
+        some = np.quantile(levels[levels > 0], np.linspace(0, 1, _GRADES - 1))
+        levels = np.unique(np.append(0.0, some))
     labels = np.abs(grades[:, None] - levels[None]).argmin(axis=1)
     return labels.astype(np.float64), (np.exp2(levels) - 1).tolist()

@@ -1,5 +1,6 @@
 """tune_command.py: `reranker tune` on the command line."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 from indexes.errors import Failure
 from indexes.progress import bars
 from indexes.workspace import Workspace
-from reranker.blends import Kind
+from reranker.blends import NAME, Kind
 from reranker.evaluate_command import FILE
 from reranker.evaluate_inputs import checked_judgments, checked_requests
 from reranker.evaluation import EvaluationSettings
@@ -99,6 +100,10 @@ def _tune(
 
     settings = workspace.section(EvaluationSettings)
     share = settings.max_bad_share if max_bad_share is None else max_bad_share
+    if save is not None and not re.fullmatch(NAME, save):
+        raise click.UsageError(f"--save is {save!r}; small letters, digits, - and _ are allowed.")
+    if len(note) > 2000 or len(author) > 200:
+        raise click.UsageError("--note has at most 2,000 characters, --author 200.")
     state = load_state(workspace)
     requests = _requests(sources, judgments, share)
     tuning, blend = tune(
@@ -111,7 +116,7 @@ def _tune(
     )
     saved = None
     if save is not None:
-        saved = save_tuned(state.store, blend, tuning, save, author, note)
+        saved = save_tuned(state.store, blend, tuning, requests, save, author, note)
     if as_json:
         found = msgspec.to_builtins(tuning) | {"saved": saved}
         click.echo(msgspec.json.encode(found).decode())

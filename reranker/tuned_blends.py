@@ -1,14 +1,24 @@
 """tuned_blends.py: a tuning and its blend -> a stored version, recommended or not."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from reranker.blend_store import BlendStore
 from reranker.blends import Blend
+from reranker.fitted_requests import fingerprint
+from reranker.requests import JudgedRequest
 from reranker.tuning import Tuning
 
 
 def save_tuned(
-    store: BlendStore, blend: Blend, tuning: Tuning, name: str, author: str, note: str
+    store: BlendStore,
+    blend: Blend,
+    tuning: Tuning,
+    requests: Iterable[JudgedRequest],
+    name: str,
+    author: str,
+    note: str,
 ) -> str:
     """Store the blend, not published; its `name@version`."""
     difference = tuning.difference[tuning.metric]
@@ -19,6 +29,10 @@ def save_tuned(
     named = msgspec.structs.replace(
         blend, name=name, author=author, note=note or said, version=None
     )
-    facts = {"recommended": tuning.recommended, "tuned": msgspec.to_builtins(tuning)}
+    facts = {
+        "recommended": tuning.recommended,
+        "tuned": msgspec.to_builtins(tuning),
+        "fitted_on": sorted({fingerprint(one) for one in requests}),
+    }
     stored, number = store.save(named, who=author, about=facts)
     return f"{stored.name}@{number}"

@@ -19,12 +19,13 @@ from reranker.blend_fitting import KINDS, Fitted, Fitter
 from reranker.blends import Blend, Kind, SignalWeight
 from reranker.columns import Values
 from reranker.evaluation import DEFAULTS, EvaluationSettings
+from reranker.fitted_requests import fingerprint
 from reranker.intervals import Difference
 from reranker.judged_columns import JudgedColumns, judged_columns
 from reranker.leaks import Leaks
 from reranker.list_changes import ChangePoint, change_points
 from reranker.metrics import Measures, measures
-from reranker.query_results import ENGINE, Ranker, query_results, rank_with
+from reranker.query_results import ENGINE, QueryResult, Ranker, query_results, rank_with
 from reranker.requests import JudgedRequest
 from reranker.signals import SIGNALS
 from reranker.state import ServedState
@@ -33,14 +34,18 @@ from reranker.tuning_inputs import Ints, signals_seen, start_of
 from reranker.tuning_splits import Fold, Split, outer_folds
 
 PUBLISHED: Final = "published"
+CHOSEN: Final = "chosen"
+_FIT: Final = "fitted "  # before the kinds in the tally: no blend is called so
 
 
 class Tuning(msgspec.Struct, frozen=True):
-    """What came of it; everything but `weights` is of requests that the blends had not seen.
+    """What came of it; everything but `weights` is of requests that the fitted blends had not seen.
 
-    difference: the chosen blend minus `compared_with`. against_published: minus the published
-    blend. differences: of each kind. validated: the metric by kind on the validation parts, by
-    which the kind was chosen. weights: of the chosen blend, refitted on all requests.
+    metrics: by order; "chosen" is in each fold the kind that its own validation part chose.
+    difference: chosen minus `compared_with`. against_published: minus the published blend.
+    differences: of each kind. chosen: the kind that is fitted again on all requests, by
+    `validated`, the metric on all validation parts. fitted_on: how many of the requests the
+    published blend was fitted on: its own figures are then too good. weights: of the final blend.
     """
 
     queries: int
@@ -56,11 +61,14 @@ class Tuning(msgspec.Struct, frozen=True):
     differences: dict[str, dict[str, Difference]]
     against_published: dict[str, Difference]
     published: str
+    fitted_on: int
+    notes: list[str]
     chosen: Kind
     recommended: bool
     validated: dict[str, float]
     weights: dict[str, float]
     pareto: list[ChangePoint]
+    pareto_kind: Kind | None
     coverage: Coverage
     versions: dict[str, str | None]
     seconds: float
@@ -90,24 +98,31 @@ def tune(
     """The report and the chosen blend, refitted on all the requests. First metric: what counts."""
     began = time.perf_counter()
     chosen_metrics = metrics or measures()
-    base, _ = state.blend(options.base)
+    base, base_version = state.blend(options.base)
+    compared = _label(state, options.compare) if options.compare else ENGINE
     columns, left_out, leaks = _columns(requests, state, base, options, progress)
-    start = start_of(base, [name for name in signals_seen(columns) if name not in options.without])
+    seen = state.store.fitted_on(base.name, base_version)
+    known = sum(fingerprint(one.request) in seen for one in columns)
+    start = start_of(
+        base,
+        [name for name in signals_seen(columns) if name not in options.without],
+        built_in=known > 0,
+    )
     fitter = Fitter(columns, start, chosen_metrics, options.threads)
     folds = outer_folds(columns, options.split)
     fitted = _fit_all(fitter, folds, options.kinds, progress)
-    tally = _judge(columns, state, folds, fitted, options.compare, chosen_metrics, progress)
+    tally = _judge(columns, state, folds, fitted, options, chosen_metrics, progress)
     chosen = _choose(fitted, options.kinds)
     with progress("refit", 1) as done:
         final = fitter.fit(chosen, np.arange(len(columns))).blend
         done(1)
-    compared = options.compare or ENGINE
-    differences: dict[str, dict[str, Difference]] = {
-        kind: tally.differences(kind, compared, settings.resamples, settings.seed)
-        for kind in options.kinds
-    }
-    difference = differences[chosen]
+
+    def against(order: str, baseline: str) -> dict[str, Difference]:
+        return tally.differences(order, baseline, settings.resamples, settings.seed)
+
+    difference = against(CHOSEN, compared)
     published, version = state.blend(None)
+    drawn, points = _pareto(columns, folds, fitted, options.kinds, chosen, chosen_metrics)
     report = Tuning(
         queries=len(columns),
         left_out=left_out,
@@ -116,22 +131,50 @@ def tune(
         folds=len(folds),
         shoppers=tally.shoppers,
         metric=chosen_metrics.names[0],
-        metrics=tally.means(),
+        metrics={order.removeprefix(_FIT): found for order, found in tally.means().items()},
         compared_with=compared,
         difference=difference,
-        differences=differences,
-        against_published=tally.differences(chosen, PUBLISHED, settings.resamples, settings.seed),
+        differences={kind: against(_FIT + kind, compared) for kind in options.kinds},
+        against_published=against(CHOSEN, PUBLISHED),
         published=f"{published.name}@{version}",
+        fitted_on=_fitted_on(state, columns),
+        notes=_notes(base, known),
         chosen=chosen,
         recommended=_is_gain(difference[chosen_metrics.names[0]]),
         validated={kind: float(np.mean(_validated(fitted, kind))) for kind in options.kinds},
         weights={name: part.weight for name, part in final.signals.items()},
-        pareto=_pareto(columns, folds, fitted, options.kinds, chosen_metrics),
+        pareto=points,
+        pareto_kind=drawn,
         coverage=tally.coverage(),
         versions=state.versions,
         seconds=round(time.perf_counter() - began, 1),
     )
     return report, final
+
+
+def _label(state: ServedState, name: str) -> str:
+    """A blend by name and version, which no kind can be mistaken for."""
+    blend, version = state.blend(name)
+    return f"{blend.name}@{version}"
+
+
+def _fitted_on(state: ServedState, columns: Sequence[JudgedColumns]) -> int:
+    published, version = state.blend(None)
+    seen = state.store.fitted_on(published.name, version)
+    return sum(fingerprint(one.request) in seen for one in columns)
+
+
+def _notes(base: Blend, known: int) -> list[str]:
+    notes = []
+    if known:
+        notes.append(
+            f"{base.name} was fitted on {known:,} of these requests; tuning began with the "
+            "built-in weights"
+        )
+    if base.segments:
+        names = ", ".join(one.name for one in base.segments)
+        notes.append(f"segments of {base.name} are not carried over: {names}")
+    return notes
 
 
 def _columns(
@@ -184,27 +227,36 @@ def _judge(
     state: ServedState,
     folds: Sequence[Fold],
     fitted: Sequence[dict[Kind, Fitted]],
-    compare: str | None,
+    options: TuneOptions,
     metrics: Measures,
     progress: Progress,
 ) -> Tally:
     """The held-out requests of each fold, ranked on the main path by that fold's blends."""
-    others = [PUBLISHED, *([compare] if compare else [])]
-    tally = Tally(metrics.names, (ENGINE, *others, *fitted[0]))
+    others: dict[str, Ranker] = {PUBLISHED: partial(rank_with, state, state.published.name)}
+    if options.compare:
+        others[_label(state, options.compare)] = partial(rank_with, state, options.compare)
+    kinds = [_FIT + kind for kind in options.kinds]
+    tally = Tally(metrics.names, (ENGINE, *others, *kinds, CHOSEN))
     with progress("judge", sum(len(fold.test) for fold in folds)) as done:
         for fold, blends in zip(folds, fitted, strict=True):
-            trial = replace(state, others={kind: (one.blend, 0) for kind, one in blends.items()})
-            rankers: dict[str, Ranker] = {
-                PUBLISHED: partial(rank_with, state, state.published.name)
-            }
-            if compare:
-                rankers[compare] = partial(rank_with, state, compare)
-            rankers |= {kind: partial(rank_with, trial, kind) for kind in blends}
+            trials = {_FIT + kind: (one.blend, 0) for kind, one in blends.items()}
+            trial = replace(state, others=trials)
+            rankers = others | {name: partial(rank_with, trial, name) for name in trials}
+            chosen = _FIT + _choose([blends], options.kinds)
             held_out = [columns[one].request for one in fold.test.tolist()]
             for result in query_results(held_out, rankers, metrics):
-                tally.add(result)
+                tally.add(_with_chosen(result, chosen))
                 done(1)
     return tally
+
+
+def _with_chosen(result: QueryResult, order: str) -> QueryResult:
+    """The same result with one of its orders as the chosen one, too."""
+    return msgspec.structs.replace(
+        result,
+        metrics=result.metrics | {CHOSEN: result.metrics[order]},
+        judged_top=result.judged_top | {CHOSEN: result.judged_top[order]},
+    )
 
 
 def _choose(fitted: Sequence[dict[Kind, Fitted]], kinds: Sequence[Kind]) -> Kind:
@@ -234,18 +286,23 @@ def _pareto(
     folds: Sequence[Fold],
     fitted: Sequence[dict[Kind, Fitted]],
     kinds: Sequence[Kind],
+    chosen: Kind,
     metrics: Measures,
-) -> list[ChangePoint]:
-    """What a bolder or more careful blend would gain, and how much it would change the lists."""
-    kind: Kind = next((kind for kind in ("curves", "linear") if kind in kinds), kinds[0])
-    if kind == "trees":  # each point would cost their shares of every request
-        return []
+) -> tuple[Kind | None, list[ChangePoint]]:
+    """What a bolder or more careful blend would gain, and how much it would change the lists.
+
+    Of the chosen kind, unless that is trees: each point would cost their shares of every request.
+    """
+    drawable: list[Kind] = [kind for kind in (chosen, *reversed(kinds)) if kind != "trees"]
+    if not drawable:
+        return None, []
+    kind = drawable[0]
     judged = [
         (columns[one], blends[kind].blend)
         for fold, blends in zip(folds, fitted, strict=True)
         for one in _some(fold.test)
     ]
-    return change_points(judged, metrics)
+    return kind, change_points(judged, metrics)
 
 
 def _some(test: Ints, most: int = 400) -> list[int]:

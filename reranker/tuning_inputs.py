@@ -63,16 +63,18 @@ def signals_seen(requests: Sequence[JudgedColumns]) -> list[str]:
     return [name for name in SIGNALS if name in seen]
 
 
-def start_of(base: Blend, signals: Sequence[str]) -> Blend:
+def start_of(base: Blend, signals: Sequence[str], built_in: bool = False) -> Blend:
     """What tuning begins with: the base's linear weights, and the built-in ones where it has none.
 
     A base of another kind lends its guard rails; its weights are multipliers of something else.
+    built_in: take nothing but that of the base, which knows what is held out.
     """
-    weights = _BUILT_IN | (base.signals if base.kind == "linear" else {})
+    own = base.kind == "linear" and not built_in
+    weights = _BUILT_IN | (base.signals if own else {})
     return Blend(
         name=base.name,
         signals={name: weights.get(name, SignalWeight(0.0)) for name in signals},
-        gate=base.gate if base.kind == "linear" else PERSONAL.gate,
+        gate=base.gate if own else PERSONAL.gate,
         guards=base.guards,
         diversity=base.diversity,
     )

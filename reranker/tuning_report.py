@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from reranker.evaluation_report import verdict
-from reranker.tuning import PUBLISHED, Tuning
+from reranker.tuning import CHOSEN, PUBLISHED, Tuning
 
 
 def report(tuning: Tuning, saved: str | None) -> str:
@@ -30,13 +30,19 @@ def _counts(tuning: Tuning) -> Iterator[str]:
         yield f"{tuning.leaks:,} requests refused: the model was trained on their shoppers' future"
     how = "each held out once" if tuning.folds > 1 else "held out"
     of = "" if tuning.shoppers is None else f" of {tuning.shoppers:,} shoppers"
-    yield f"{tuning.held_out:,} queries{of} {how}: all figures are of queries not fitted on"
+    yield f"{tuning.held_out:,} queries{of} {how}: the fitted blends had not seen them"
     coverage = tuning.coverage
     yield f"{coverage.judged:,} of {coverage.candidates:,} candidates are judged"
+    if tuning.fitted_on:
+        yield (
+            f"{tuning.published} was fitted on {tuning.fitted_on:,} of these requests: its own "
+            "figures are too good"
+        )
+    yield from tuning.notes
 
 
 def _table(tuning: Tuning) -> Iterator[str]:
-    names = list(tuning.metrics)
+    names = [name for name in tuning.metrics if name != CHOSEN or len(tuning.differences) > 1]
     rows = [["", *(_label(tuning, name) for name in names)]]
     for metric in next(iter(tuning.metrics.values())):
         rows.append([metric, *(f"{tuning.metrics[name][metric]:.4f}" for name in names)])
@@ -50,15 +56,19 @@ def _table(tuning: Tuning) -> Iterator[str]:
 def _label(tuning: Tuning, name: str) -> str:
     if name == PUBLISHED:
         return tuning.published
-    return f"*{name}" if name == tuning.chosen else name
+    return name
 
 
 def _verdicts(tuning: Tuning) -> Iterator[str]:
     metric = tuning.metric
     for kind, differences in tuning.differences.items():
         yield f"{metric}: {verdict(kind, tuning.compared_with, differences[metric])}"
-    against = verdict(tuning.chosen, tuning.published, tuning.against_published[metric])
+    if len(tuning.differences) > 1:
+        yield f"{metric}: {verdict(CHOSEN, tuning.compared_with, tuning.difference[metric])}"
+    against = verdict(CHOSEN, tuning.published, tuning.against_published[metric])
     yield f"{metric}: {against}"
+    if len(tuning.differences) > 1:
+        yield f"{tuning.chosen} is what validation chooses, and is fitted again on all requests"
 
 
 def _weights(tuning: Tuning) -> Iterator[str]:
@@ -71,7 +81,10 @@ def _pareto(tuning: Tuning) -> Iterator[str]:
     front = [point for point in tuning.pareto if point.front]
     if not front:
         return
-    yield f"{tuning.metric} against how much of the engine's first 10 is replaced:"
+    yield (
+        f"{tuning.metric} of {tuning.pareto_kind}, bolder or more careful, against how much of the "
+        "engine's first 10 is replaced:"
+    )
     low = min(point.value for point in tuning.pareto)
     high = max(point.value for point in tuning.pareto)
     for point in front:
@@ -88,7 +101,7 @@ def _next(tuning: Tuning, saved: str | None) -> str:
         said = f"recommended: {tuning.chosen}"
     else:
         said = (
-            f"not recommended: the interval of {tuning.chosen}'s gain over "
+            f"not recommended: the interval of the gain over "
             f"{tuning.compared_with} includes zero; more judged queries would tell"
         )
     if saved is None:

@@ -19,6 +19,7 @@ Split = Literal["auto", "unit", "time"]
 FEWEST: Final = 20  # units below which nothing can be held out
 _FOLDS: Final = ((400, 5), (1500, 3))  # up to so many units: so many folds
 _TEST_SHARE: Final = 1 / 3  # of the units, where there are more
+_INNER: Final = 4
 _SEED: Final = 20_261_124
 
 
@@ -41,14 +42,25 @@ def outer_folds(requests: Sequence[JudgedColumns], split: Split) -> list[Fold]:
             hint="Judge more queries.",
         )
     if split == "time" or (split == "auto" and _is_a_log(requests, units)):
-        return [_by_time(requests)]
+        fold = _by_time(requests)
+        if len(fold.train) and len(fold.test):
+            return [fold]
+        if split == "time":
+            raise Failure(
+                "--split time needs requests of different times; a third of them has to come last.",
+                field="split",
+                hint="Use --split unit.",
+            )
     return _folds(units, next((k for most, k in _FOLDS if len(set(units)) <= most), 1))
 
 
 def inner_folds(requests: Sequence[JudgedColumns], among: Ints) -> list[Fold]:
     """The same within a training part, for choosing how much to fit; numbers of all requests."""
     units = _units([requests[one] for one in among.tolist()])
-    folds = _folds(units, 4 if len(set(units)) <= _FOLDS[0][0] else 1, share=0.25)
+    if len(set(units)) < _INNER:  # one shopper's log: its requests are all there is
+        units = [str(one) for one in among.tolist()]
+    folds = _folds(units, _INNER if len(set(units)) <= _FOLDS[0][0] else 1, share=0.25)
+    folds = [fold for fold in folds if len(fold.train) and len(fold.test)]
     return [Fold(among[fold.train], among[fold.test]) for fold in folds]
 
 

@@ -7,9 +7,9 @@ import msgspec
 from flask import Blueprint, Response
 
 from reranker.events import EventSettings
+from reranker.gates import Weight
 from reranker.ranking import BlendName
 from reranker.requests import RerankRequest
-from reranker.segments import Weight
 from reranker.signals import SIGNALS
 from service.answers import ErrorAnswer, json_answer
 from service.events_api import EventsAnswer

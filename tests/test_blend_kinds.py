@@ -252,9 +252,42 @@ def test_what_is_wrong_is_named_by_line_and_field(old: str, new: str, says: str)
         ({"guards": {"max_move": -1}}, "max_move"),
         ({"guards": {"pinned": [{"items": []}]}}, r"pinned"),
         ({"kind": "trees", "trees": {"model": "import os", "inputs": []}}, "LightGBM"),
+        (
+            {
+                "kind": "trees",
+                "trees": {"model": KINDS["trees"].trees.model[:3000], "inputs": ["engine.rank"]},
+            },
+            "LightGBM",
+        ),
+        ({"gate": {"floor": 1e308}}, "floor"),
+        ({"guards": {"max_move": 2**63}}, "max_move"),
+        (
+            {"kind": "curves", "curves": {"engine": {"vaule": {"x": [1], "y": [0]}}}},
+            "no input of engine; it has scaled, rank, value",
+        ),
+        (
+            {"kind": "curves", "curves": {"engine": {"value": {"x": [0, 1e-310], "y": [0, 1]}}}},
+            "beyond any number",
+        ),
+        ({"curves": {"a.b": {"value": {"x": ["s"], "y": [1]}}}}, "curves"),
     ],
 )
 def test_blends_that_make_no_sense_are_refused(fields: dict[str, Any], says: str) -> None:
     body = {"name": "x", "signals": {"engine": {"weight": 1}}} | fields
     with pytest.raises(BadBlend, match=says):
         parse(msgspec.json.encode(body), "here")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b'{"name":"x","signals":{"engine":{"weight":"x"}}, garbage}', b"[" * 5000, b"\xff", b""],
+)
+def test_what_is_no_json_is_refused(text: bytes) -> None:
+    with pytest.raises(BadBlend, match="not JSON|object"):
+        parse(text, "here")
+
+
+@pytest.mark.parametrize("name", list(KINDS))
+def test_a_search_without_results_is_normal(state: ServedState, name: str) -> None:
+    assert ranker(state, KINDS[name])([]).results == []
+    assert len(ranker(state, KINDS[name])(["3"]).results) == 1

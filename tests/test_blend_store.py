@@ -12,7 +12,7 @@ from indexes.workspace import Workspace
 from reranker.blend_files import written
 from reranker.blend_store import BlendStore
 from reranker.blends import DEFAULT, Blend, SignalWeight
-from reranker.errors import Conflict, UnknownBlend
+from reranker.errors import BadBlend, Conflict, UnknownBlend
 from reranker.state import load_state
 from service.app import create_app, served
 from service.cli import run
@@ -39,7 +39,7 @@ def test_publish_roll_back_and_roll_back_again(store: BlendStore) -> None:
     assert published(store) == "bold@2"
     assert store.rollback(who="ann").label == "bold@1"
     assert store.rollback().label == "default@1"
-    with pytest.raises(Exception, match="No blend was published before"):
+    with pytest.raises(Exception, match="No version was served before"):
         store.rollback()
     assert [(one.what, one.who, f"{one.name}@{one.version}") for one in store.log()][3:] == [
         ("publish", "ann", "bold@1"),
@@ -114,6 +114,37 @@ def test_a_running_service_serves_any_version_by_its_label(own_home: Path) -> No
     assert load_state(Workspace(own_home)).published.name == "bold"
     answer = app.test_client().post("/rerank", json=body).get_json()
     assert answer["blend"] == {"name": "bold", "version": 1}
+
+
+def test_a_damaged_published_blend_can_be_rolled_back(
+    store: BlendStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.save(BOLD, publish=True)
+    damaged = next(one for one in store.listed() if one.published)
+    file = tmp_path / "blends" / "versions" / damaged.id / "blend.json"
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes() + b" ")
+    assert run(["--home", str(tmp_path), "blends", "list"]) == 0
+    assert run(["--home", str(tmp_path), "blends", "rollback"]) == 0
+    assert published(store) == "default@1"
+
+
+def test_a_crash_between_switch_and_log_is_not_taken_for_a_choice(
+    store: BlendStore, tmp_path: Path
+) -> None:
+    for weight in (1.0, 2.0, 3.0):
+        store.save(Blend(name="bold", signals={"engine": SignalWeight(weight)}), publish=True)
+    log = tmp_path / "blends" / "log.jsonl"
+    before = log.read_bytes()
+    store.rollback()
+    log.write_bytes(before)  # as if the process had died right after the switch
+    assert store.rollback().label == "bold@1"
+
+
+def test_what_could_not_be_read_back_is_not_stored(store: BlendStore) -> None:
+    with pytest.raises(BadBlend, match="2000"):
+        store.save(msgspec.structs.replace(BOLD, note="n" * 2001))
+    assert len(store.listed()) == 1
 
 
 # The commands

@@ -83,10 +83,11 @@ def _asked(judged: JudgedRequest) -> Any:
 def test_a_world_that_words_explain_is_found_out(tuned: tuple[Tuning, Any]) -> None:
     report, blend = tuned
     assert report.queries == report.held_out == 40 and report.folds == 5
-    assert report.metrics[report.chosen]["ndcg@10"] > report.metrics["engine"]["ndcg@10"] + 0.3
+    assert report.metrics["chosen"]["ndcg@10"] > report.metrics["engine"]["ndcg@10"] + 0.3
     assert report.recommended and (report.difference["ndcg@10"].low or 0) > 0
     assert blend.kind == report.chosen
-    assert set(report.metrics) == {"engine", "published", "linear", "curves", "trees"}
+    assert set(report.metrics) == {"engine", "published", "linear", "curves", "trees", "chosen"}
+    assert report.fitted_on == 0 and report.notes == []
 
 
 def test_a_world_of_noise_is_not_recommended(state: ServedState) -> None:
@@ -210,3 +211,52 @@ def test_the_command_stores_and_never_publishes(
     assert run(["--home", str(own_home), *args[:5]]) == 0
     out = capsys.readouterr().out
     assert "40 queries each held out once" in out and "recommended: linear" in out
+
+
+def test_a_blend_knows_what_it_was_fitted_on(
+    own_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also one that is called like a kind: it is not taken for the freshly fitted one."""
+    file = tmp_path / "requests.jsonl"
+    file.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in WORLD))
+    home = ["--home", str(own_home)]
+    args = ["tune", "--requests", str(file), "--kind", "linear"]
+    assert run([*home, *args, "--save", "linear"]) == 0
+    assert run([*home, "blends", "publish", "linear"]) == 0
+    capsys.readouterr()
+    assert run([*home, *args, "--compare", "linear", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["fitted_on"] == 40 and "built-in weights" in found["notes"][0]
+    assert found["compared_with"] == "linear@1" and "linear@1" in found["metrics"]
+    assert run([*home, "evaluate", "--requests", str(file), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["fitted_on"] == {"linear": 40}
+
+
+def test_a_log_of_one_moment_and_one_of_few_shoppers(
+    state: ServedState,
+) -> None:
+    same = [
+        msgspec.structs.replace(one, time=1e9, user=f"u{n % 22}") for n, one in enumerate(WORLD)
+    ]
+    report, _ = tune(same, state, TuneOptions(kinds=("linear",), threads=1))
+    assert report.folds == 5
+    with pytest.raises(Exception, match="different times"):
+        tune(same, state, TuneOptions(kinds=("linear",), split="time"))
+    one_first = [
+        msgspec.structs.replace(one, time=float(n), user="first" if n < 28 else f"u{n}")
+        for n, one in enumerate([*WORLD, *WORLD[:8]])
+    ]
+    report, _ = tune(one_first, state, TuneOptions(kinds=("linear",), split="time", threads=1))
+    assert report.folds == 1
+
+
+def test_negative_weights_of_a_base_turn_nothing_upside_down() -> None:
+    base = msgspec.structs.replace(DEFAULT, signals=DEFAULT.signals | {"fresh": SignalWeight(-5.0)})
+    weights = np.array([1.0] * len(base.signals))
+    assert all(part.weight >= 0 for part in with_weights(base, weights).signals.values())
+    large = msgspec.structs.replace(
+        DEFAULT, signals={"engine": SignalWeight(900.0), "match": SignalWeight(900.0)}
+    )
+    found = with_weights(large, np.array([9.0, 0.0]))
+    assert found.signals["engine"].weight == 1000.0
