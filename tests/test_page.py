@@ -145,7 +145,10 @@ def test_a_job_that_fails_says_why(own_home: Path) -> None:
 
 def test_jobs_are_few_and_can_be_cancelled(own_home: Path) -> None:
     jobs = Jobs(Workspace(own_home))
-    command = ["serve", "--port", "0"]  # runs until it is stopped
+    requests = own_home / "long.jsonl"
+    line = b'{"query": "lamp", "candidates": [{"id": "25"}, {"id": "3"}], "ratings": {"25": 1}}\n'
+    requests.write_bytes(line * 100_000)  # minutes of work
+    command = ["evaluate", "--requests", str(requests)]
     started = [jobs.start("serve", "long", {}, command) for _ in range(AT_ONCE)]
     with pytest.raises(Failure, match="no more than"):
         jobs.start("serve", "one too many", {}, command)

@@ -84,6 +84,8 @@ class _Lazy:
             return json_answer({"page": f"not installed; {INSTALL}", "api": "/openapi.json"})
         application, policy = self._ready()
         answer = Response(*run_wsgi_app(application, request.environ))
+        if answer.status_code >= 400 and answer.mimetype != "application/json":
+            return error_answer(answer.status_code, f"The page answers {answer.status}.")
         answer.headers["Content-Security-Policy"] = policy
         return answer
 
