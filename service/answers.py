@@ -39,6 +39,7 @@ _CODES: Final = {
     405: "method_not_allowed",
     413: "body_too_large",
     414: "address_too_long",
+    415: "unsupported_media_type",
     431: "headers_too_large",
     500: "internal_error",
     501: "not_implemented",
