@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
+from reranker.signals import SIGNALS
 from service.app import create_app
 from service.page import page_routes
 from service.page.blend_rows import Blends
@@ -182,3 +183,8 @@ def test_percentiles_lie_within_their_bucket() -> None:
     assert percentile(buckets, 0.7) == pytest.approx(0.055)
     assert percentile(buckets, 0.99) == 0.1
     assert percentile({0.1: 0.0, float("inf"): 0.0}, 0.5) is None
+
+
+def test_every_signal_has_a_colour() -> None:
+    style = (Path(__file__).parent.parent / "service/page/assets/page.css").read_text()
+    assert [name for name in SIGNALS if f".sg-{name} {{" not in style] == []
