@@ -41,7 +41,8 @@ class BlendLog:
         """Write one line, on the disk when this returns."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         entry = LogEntry(now, who, what, name, version, version_id, published, diff)
-        durable.append_synced(self._path, msgspec.json.encode(entry) + b"\n")
+        begin = b"" if self._is_whole() else b"\n"  # so that a torn line takes no other with it
+        durable.append_synced(self._path, begin + msgspec.json.encode(entry) + b"\n")
 
     def entries(self) -> list[LogEntry]:
         """Oldest first."""
@@ -61,6 +62,12 @@ class BlendLog:
         while stack[-1] != current:  # a crash came between a switch and its line
             stack.pop()
         return stack[-2] if len(stack) > 1 else None
+
+    def _is_whole(self) -> bool:
+        try:
+            return self._path.read_bytes()[-1:] in (b"", b"\n")
+        except FileNotFoundError:
+            return True
 
     def _entries(self) -> Iterator[LogEntry]:
         try:

@@ -10,7 +10,7 @@ from reranker.columns import Column, Missing, Values
 from reranker.curves import curve_values
 from reranker.normalising import normalised
 from reranker.signals import SIGNALS, Columns
-from reranker.trees import CONTEXT, tree_inputs, tree_scores, tree_shares
+from reranker.trees import tree_inputs, tree_scores, tree_shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,3 @@ def added_up(parts: list[Contribution], n: int) -> Values:
 def _column(columns: Columns, name: str) -> Column | None:
     column = columns.get(name)
     return column if isinstance(column, Column) else None
-
-
-__all__ = ["CONTEXT", "Contribution", "added_up", "contributions", "scored"]

@@ -90,7 +90,7 @@ def rerank(request: RerankRequest, state: ServedState) -> Ranking:
         request.weights,
         len(request.candidates),
         1.0 if gate is None else gate,
-        context_of(scene),
+        context_of(scene) if blend.trees else {},  # a history that nothing reads is not fetched
         request.explain,
     )
     order, moves = _order(blend, scene, score)

@@ -14,7 +14,6 @@ from reranker.tuning_inputs import Rows
 
 # Signals of which more is never worse, whatever few queries seem to say.
 NEVER_WORSE: Final = frozenset({"engine", "semantic", "match", "available", "behaviour"})
-ROUNDS: Final = 400
 _GRADES: Final = 31  # levels that LambdaRank tells apart; fractional grades are rounded to them
 
 

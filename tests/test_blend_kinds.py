@@ -17,6 +17,7 @@ from reranker.contributions import scored
 from reranker.curve_tuning import curves_of
 from reranker.curves import Curve
 from reranker.errors import BadBlend
+from reranker.personal import Personal
 from reranker.ranking import Ranking, rerank
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.segments import Segment, When
@@ -291,3 +292,17 @@ def test_what_is_no_json_is_refused(text: bytes) -> None:
 def test_a_search_without_results_is_normal(state: ServedState, name: str) -> None:
     assert ranker(state, KINDS[name])([]).results == []
     assert len(ranker(state, KINDS[name])(["3"]).results) == 1
+
+
+def test_a_blend_that_reads_no_history_fetches_none(state: ServedState) -> None:
+    asked = []
+
+    def recent(*who: Any) -> list[Any]:
+        asked.append(who)
+        return []
+
+    trial = replace(state, personal=Personal(recent=recent))
+    ranker(trial, DEFAULT)(user="u1")
+    assert not asked
+    ranker(trial, KINDS["trees"])(user="u1")
+    assert asked

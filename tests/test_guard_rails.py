@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.workspace import Workspace
-from reranker.blends import DEFAULT, Blend
+from reranker.blends import DEFAULT, Blend, SignalWeight
 from reranker.diversity import Diversity, diversified
 from reranker.guard_rails import Guards, Placed, guarded, within_limits
 from reranker.ranking import Ranking, rerank
@@ -33,8 +34,6 @@ def ranks(state: ServedState) -> Ranks:
     def run(ids: list[str], query: str = "running shoes", **parts: Any) -> Ranking:
         history = parts.pop("history", None)
         fields = {"guards": Guards(), "diversity": None} | parts
-        import msgspec
-
         blend: Blend = msgspec.structs.replace(DEFAULT, name="ruled", **fields)
         trial = replace(state, others={"ruled": (blend, 1)})
         candidates = [Candidate(one, float(-place)) for place, one in enumerate(ids)]
@@ -94,15 +93,12 @@ def test_bought_items_go_last_unless_cancelled(ranks: Ranks) -> None:
 
 def test_an_exact_title_never_moves_down(ranks: Ranks, state: ServedState) -> None:
     title = state.index.columns.item(int(state.index.rows(["41"])[0])).title
-    ranking = ranks(["41", *[one for one in IDS if one != "41"]], query=title)
-    pushed = ranks(
-        ["41", "2", "3"],
-        query=title,
-        guards=Guards(exact_stays=True),
-        signals={"fresh": DEFAULT.signals["semantic"]},
-    )
-    assert order(pushed)[0] == "41"
-    assert ranking.results[0].id == "41"
+    ids = ["2", "41", "3", "1"]
+    shoes = {"semantic": SignalWeight(-1.0)}  # the exact title is then the worst
+    assert order(ranks(ids, query=title, signals=shoes))[-1] == "41"
+    kept = ranks(ids, query=title, signals=shoes, guards=Guards(exact_stays=True))
+    assert order(kept).index("41") <= 1
+    assert moves(kept, "41")[-1] == ("limits", 4, 2)
 
 
 @given(st.permutations(range(9)), st.integers(0, 9), st.lists(st.integers(0, 8), max_size=4))
