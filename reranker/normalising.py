@@ -17,6 +17,8 @@ def normalised(column: Column, how: Normalise) -> Values:
 
     The mean moves an item neither up nor down against those that the signal does know.
     """
+    if len(column.known) and column.known.all():  # nearly always: there is nothing to fill in
+        return _WAYS[how](column.values)
     known = column.values[column.known]
     out = np.zeros(len(column.values), dtype=np.float64)
     if not len(known):

@@ -44,11 +44,11 @@ def typical(scene: Scene) -> Column | Missing:
     worth = np.zeros(len(first))
     half = min(max(_HALF_SHARE * len(first), 1.0), _HALF_RANKS)
     worth[np.argsort(-first, kind="stable")] = 0.5 ** (np.arange(len(first)) / half)
-    centre = np.where(known, worth, 0.0) @ vectors.astype(np.float64)
+    centre = np.where(known, worth, 0.0).astype(np.float32) @ vectors
     length = float(np.sqrt(centre @ centre))
     if length == 0:
         return Missing("not_in_index")
-    cosines = np.vecdot(vectors, (centre / length).astype(np.float32)).astype(np.float64)
+    cosines = np.vecdot(vectors, centre / np.float32(length)).astype(np.float64)
     return indexed_only(cosines, known)
 
 
