@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[np.int64]
 T = TypeVar("T", bound=np.generic)
+_FEW = 12
 
 
 def save(path: Path, values: npt.NDArray[Any]) -> None:
@@ -55,16 +56,39 @@ class Ragged(Generic[T]):
 
     def __init__(self, folder: Path, name: str) -> None:
         self._values: npt.NDArray[T] = load(folder / f"{name}.npy")
-        self._at = load(folder / f"{name}.at.npy")
+        self._at = load(folder / f"{name}.at.npy").view(np.int64)
 
     def gather(self, rows: Rows) -> tuple[npt.NDArray[T], npt.NDArray[np.int64]]:
         """All numbers of these rows (m,), and to which of the rows each belongs (m,)."""
-        starts = self._at[rows].astype(np.int64)
-        lengths = self._at[rows + 1].astype(np.int64) - starts  # (n,)
-        owner = np.repeat(np.arange(len(rows)), lengths)  # (m,)
-        ends = np.cumsum(lengths)
-        within = np.arange(len(owner)) - np.repeat(ends - lengths, lengths)  # (m,)
-        return self._values[np.repeat(starts, lengths) + within], owner
+        values, ends, lengths = self._gathered(rows)
+        return values, np.repeat(np.arange(len(rows)), lengths)
+
+    def count(self, rows: Rows, wanted: npt.NDArray[T]) -> tuple[Rows, Rows]:
+        """How many of each row's numbers are wanted (sorted), and how many it has; each (n,)."""
+        values, ends, lengths = self._gathered(rows)
+        found = np.zeros(len(values) + 1, dtype=np.int64)
+        np.add.accumulate(_among(values, wanted), dtype=np.int64, out=found[1:])
+        return found[ends] - found[ends - lengths], lengths
+
+    def _gathered(self, rows: Rows) -> tuple[npt.NDArray[T], Rows, Rows]:
+        """All numbers of these rows (m,), where each row's end among them (n,), how many it has."""
+        starts = self._at[rows]
+        lengths = self._at[rows + 1] - starts
+        ends = np.add.accumulate(lengths)
+        places = np.arange(int(ends[-1]) if len(ends) else 0)
+        places += np.repeat(starts - ends + lengths, lengths)
+        return self._values[places], ends, lengths
+
+
+def _among(values: npt.NDArray[T], wanted: npt.NDArray[T]) -> npt.NDArray[np.bool_]:
+    """Which values are among the wanted ones, which are sorted; few are compared one by one."""
+    if len(wanted) > _FEW:
+        place = np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)
+        return np.asarray(wanted[place] == values)
+    found = np.zeros(len(values), dtype=bool)
+    for one in wanted:
+        found |= values == one
+    return found
 
 
 def save_ragged(

@@ -92,8 +92,15 @@ def vector_reader(index: Any) -> VectorReader:
         return lambda rows: np.asarray(flat[rows], dtype=np.float32)
     if isinstance(index, faiss.IndexScalarQuantizer) and index.sq.qtype == _BF16:
         upper = _codes(index, np.uint16, index.d)
-        return lambda rows: (upper[rows].astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return lambda rows: _from_bf16(upper[rows])  # `take` would copy all: they are not aligned
     return lambda rows: np.asarray(index.reconstruct_batch(rows), dtype=np.float32)
+
+
+def _from_bf16(upper: npt.NDArray[np.uint16]) -> Vectors:
+    """bfloat16 is the upper half of a float32."""
+    whole = upper.astype(np.uint32)
+    whole <<= np.uint32(16)
+    return whole.view(np.float32)
 
 
 _BF16: Final = faiss.ScalarQuantizer.QT_bf16

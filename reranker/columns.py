@@ -1,28 +1,46 @@
 """columns.py: what a signal returns: a number a candidate, or the reason why there is none."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Values = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Parts = dict[str, Values]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Column:
     """One signal over the candidates.
 
-    values: (n,) finite where known; what stands elsewhere means nothing.
-    known:  (n,) where the signal has an opinion.
-    lost:   why some are not known, with their count, where that is worth telling the caller.
-    parts:  named (n,) arrays that the value was made of, for the explanation.
+    values:  (n,) finite where known; what stands elsewhere means nothing.
+    known:   (n,) where the signal has an opinion.
+    lost:    why some are not known, with their count, where that is worth telling the caller.
+    made_of: named (n,) arrays that the value was made of, or what computes them: most rankings are
+             never asked for them.
     """
 
     values: Values
     known: Mask
     lost: tuple[tuple[str, int], ...] = ()
-    parts: dict[str, Values] = field(default_factory=dict)
+    made_of: Parts | Callable[[], Parts] = field(default_factory=dict)
+    scaled: dict[str, Values] = field(default_factory=dict)  # by way of normalising; see there
+
+    @property
+    def parts(self) -> Parts:
+        """Named (n,) arrays that the value was made of, for explanations and learned blends."""
+        if callable(self.made_of):
+            self.made_of = self.made_of()
+        return self.made_of
+
+    @property
+    def complete(self) -> bool:
+        """Whether the signal knows every candidate."""
+        return complete(self.known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +54,44 @@ class Missing:
     degraded: bool = True
 
 
-def over_all(values: npt.NDArray[np.generic], where: Mask) -> Values:
+@lru_cache(maxsize=8192)
+def everything(n: int) -> Mask:
+    """The mask (n,) of all candidates: one array a size, so that `complete` knows it by sight."""
+    mask = np.ones(n, dtype=bool)
+    mask.flags.writeable = False
+    return mask
+
+
+def complete(known: Mask) -> bool:
+    """Whether the mask holds every candidate, as nearly all masks do."""
+    return known is everything(len(known)) or bool(known.all())
+
+
+def mask_of(known: Mask) -> Mask:
+    """The same mask, as `everything` where it holds all."""
+    return everything(len(known)) if known.all() else known
+
+
+def over_all(values: npt.NDArray[Any], where: Mask) -> Values:
     """Values of some candidates (m,) spread over all of them (n,), zero elsewhere."""
+    if complete(where):
+        return values.astype(np.float64, copy=False)
     spread = np.zeros(len(where), dtype=np.float64)
     spread[where] = values
     return spread
 
 
-def indexed_only(values: npt.NDArray[np.generic], known: Mask, **parts: Values) -> Column:
+def indexed_only(
+    values: npt.NDArray[Any], known: Mask, parts: Parts | Callable[[], Parts] | None = None
+) -> Column:
     """A column (n,) that knows some candidates; the index lacks the others."""
-    lost = int((~known).sum())
-    reasons = (("not_in_index", lost),) if lost else ()
-    return Column(np.where(known, values, 0.0).astype(np.float64), known, reasons, dict(parts))
+    if complete(known):
+        return Column(values.astype(np.float64, copy=False), known, (), parts or {})
+    lost = (("not_in_index", int((~known).sum())),)
+    return Column(np.where(known, values, 0.0).astype(np.float64), known, lost, parts or {})
 
 
-def whole(values: Values, reason: str | None = None, **parts: Values) -> Column:
+def whole(values: Values, reason: str | None = None) -> Column:
     """A column that knows every candidate; `reason` marks how its values had to be made."""
     lost = ((reason, len(values)),) if reason else ()
-    return Column(values, np.ones(len(values), dtype=bool), lost, dict(parts))
+    return Column(values, everything(len(values)), lost)

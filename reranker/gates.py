@@ -9,8 +9,9 @@ import math
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
-from reranker.columns import Missing
+from reranker.columns import Missing, complete
 from reranker.scenes import Scene
 
 Weight = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
@@ -48,9 +49,8 @@ def gate_features(scene: Scene) -> dict[str, float]:
     cosines, known = scene.nearness
     if not known.any():
         return found
-    found["closest"] = float(cosines[known].max())
+    some = cosines if complete(known) else cosines[known]
+    found["closest"] = float(np.maximum.reduce(some, axis=None))
     if scene.query:
-        vector = scene.query_vectors.query(scene.query)[None]
-        query = scene.learned.model.whitening(vector)[0]
-        found["query"] = float((scene.white_past @ query).max())
+        found["query"] = scene.query_nearness
     return found

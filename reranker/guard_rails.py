@@ -98,7 +98,7 @@ def _limits(guards: Guards, scene: Scene, order: Order) -> Order | None:
     latest = np.minimum(places + away, n - 1)
     if guards.exact_stays and scene.query_words:
         exact = np.zeros(n, dtype=bool)
-        exact[scene.indexed] = named_exactly(scene, scene.rows[scene.indexed])
+        exact[scene.indexed] = named_exactly(scene)
         latest = np.where(exact, places, latest)
     if (np.argsort(order) <= latest).all() and guards.max_move is None:
         return order

@@ -1,7 +1,7 @@
 """habits.py: the published habits of shoppers -> what they say for candidates, by index row."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,6 +23,7 @@ class Habits:
         arrays = load_file(folder / ARRAYS)
         self._at, self._near = arrays["at"], arrays["numbers"]
         self._shares, self.counts = arrays["shares"], arrays["counts"]
+        self._popular: tuple[Values, Values] | None = None
         self._numbers = np.full(len(index), -1, np.int32)
         rows = index.rows(self.card.item_ids)
         there = rows >= 0
@@ -33,8 +34,8 @@ class Habits:
         found = self._numbers[np.maximum(rows, 0)]
         return np.where(rows >= 0, found, -1).astype(np.int64)
 
-    def together(self, history: Rows, worth: npt.NDArray[Any], candidates: Rows) -> Values:
-        """For each candidate row (n,) the sum of what meeting the history's rows (h,) says."""
+    def met_with(self, history: Rows, worth: npt.NDArray[Any]) -> "MetWith":
+        """What meeting the history's rows (h,), each counting its worth, says for other items."""
         numbers = self.numbers(history)
         met = numbers >= 0
         starts = self._at[numbers[met]]
@@ -42,28 +43,37 @@ class Habits:
         ends = np.cumsum(lengths)
         flat = np.repeat(starts - (ends - lengths), lengths) + np.arange(int(lengths.sum()))
         said = self._shares[flat] * np.repeat(worth[met], lengths)
-        return _summed(self._near[flat], said, self.numbers(candidates))
+        found, place = np.unique(self._near[flat], return_inverse=True)
+        return MetWith(found, np.asarray(np.bincount(place, said, len(found)), np.float64))
 
-    def popularity(self, rows: Rows, weights: Values) -> tuple[Values, dict[str, Values]]:
-        """log(1 + decayed events, each counting its type's weight) of rows (n,), and by type."""
+    def said(self, met: "MetWith", candidates: Rows) -> Values:
+        """That, for each candidate row (n,)."""
+        if not len(met.numbers):
+            return np.zeros(len(candidates))
+        numbers = self.numbers(candidates)
+        place = np.minimum(np.searchsorted(met.numbers, numbers), len(met.numbers) - 1)
+        return np.where(met.numbers[place] == numbers, met.amounts[place], 0.0)
+
+    def popularity(self, rows: Rows, weights: Values) -> Values:
+        """log(1 + decayed events, each counting its type's weight) of rows (n,)."""
+        if self._popular is None or not np.array_equal(self._popular[0], weights):
+            totals = np.log1p(self.counts.astype(np.float64) @ np.maximum(weights, 0.0))
+            self._popular = weights, np.append(totals, 0.0)  # the last one: met by nobody
+        return self._popular[1][self.numbers(rows)]
+
+    def counts_by_type(self, rows: Rows) -> dict[str, Values]:
+        """Decayed events of rows (n,), by type."""
         numbers = self.numbers(rows)
         counts = np.where((numbers >= 0)[:, None], self.counts[numbers], 0.0).astype(np.float64)
-        by_type = {
+        return {
             name: counts[:, at]
             for at, name in enumerate(self.card.types)
             if self.counts[:, at].any()
         }
-        return np.log1p(counts @ np.maximum(weights, 0.0)), by_type
 
 
-def _summed(
-    numbers: npt.NDArray[np.int32], amounts: npt.NDArray[np.float64], wanted: Rows
-) -> Values:
-    """Amounts (m,) of these numbers, added up for each wanted number (n,)."""
-    order = np.argsort(wanted, kind="stable")
-    ordered = wanted[order]
-    place = np.minimum(np.searchsorted(ordered, numbers), len(ordered) - 1)
-    hit = ordered[place] == numbers
-    found = np.zeros(len(wanted))
-    found[order] = np.bincount(place[hit], amounts[hit], minlength=len(wanted))
-    return found
+class MetWith(NamedTuple):
+    """Items by the habits' own numbers (m,), sorted, and what is said for each (m,)."""
+
+    numbers: npt.NDArray[np.int32]
+    amounts: npt.NDArray[np.float64]

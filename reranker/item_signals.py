@@ -4,10 +4,10 @@ from typing import Final
 
 import numpy as np
 
-from indexes.arrays import Ragged, Rows
-from indexes.item_columns import UNKNOWN, title_key
-from indexes.words import WordHashes, fold
-from reranker.columns import Column, Mask, Missing, Values, indexed_only, over_all
+from indexes.arrays import Rows
+from indexes.item_columns import UNKNOWN
+from indexes.words import fold
+from reranker.columns import Column, Mask, Missing, Parts, Values, indexed_only, over_all
 from reranker.scenes import Scene
 
 WORDS_SHARE: Final = 0.75
@@ -22,20 +22,22 @@ def match(scene: Scene) -> Column | Missing:
         return Missing("no_query")
     if not scene.indexed.any():
         return Missing("not_in_index")
-    rows = scene.rows[scene.indexed]
+    rows = scene.indexed_rows
     share = _share_of_query_words(scene, rows)
     brand = _brand_named(scene, rows).astype(np.float64)
-    exact = named_exactly(scene, rows).astype(np.float64)
+    exact = named_exactly(scene).astype(np.float64)
     value = np.maximum(exact, WORDS_SHARE * share + BRAND_SHARE * brand)
-    spread = {"words": share, "brand": brand, "exact": exact}
-    parts = {name: over_all(part, scene.indexed) for name, part in spread.items()}
-    return indexed_only(over_all(value, scene.indexed), scene.indexed, **parts)
+
+    def parts() -> Parts:
+        spread = {"words": share, "brand": brand, "exact": exact}
+        return {name: over_all(part, scene.indexed) for name, part in spread.items()}
+
+    return indexed_only(over_all(value, scene.indexed), scene.indexed, parts)
 
 
 def fresh(scene: Scene) -> Column | Missing:
     """0.5 ** (age / 90 days); a date in the future counts as today."""
-    rows = scene.rows[scene.indexed]
-    updated = scene.index.columns.updated[rows]
+    updated = scene.index.columns.updated[scene.indexed_rows]
     if not np.isfinite(updated).any():
         return Missing("no_field", degraded=False)
     age = np.maximum(scene.now - updated, 0.0) / _DAY
@@ -45,41 +47,46 @@ def fresh(scene: Scene) -> Column | Missing:
 
 def available(scene: Scene) -> Column | Missing:
     """1 where the catalogue says available, 0 where it says not."""
-    flags = scene.index.columns.available[scene.rows[scene.indexed]]
-    if (flags == UNKNOWN).all():
+    flags = scene.index.columns.available[scene.indexed_rows]
+    told = flags != UNKNOWN
+    if not told.any():
         return Missing("no_field", degraded=False)
-    values = over_all(flags == 1, scene.indexed)
-    return Column(values, over_all(flags != UNKNOWN, scene.indexed) > 0)
-
-
-def _hits(column: Ragged[np.uint32], rows: Rows, wanted: WordHashes) -> tuple[Values, Values]:
-    """How many of a row's hashes are wanted (m,), and how many it has (m,)."""
-    values, owner = column.gather(rows)
-    has = np.bincount(owner, minlength=len(rows)).astype(np.float64)
-    if not len(wanted) or not len(values):
-        return np.zeros(len(rows)), has
-    place = np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)
-    found = wanted[place] == values
-    return np.bincount(owner[found], minlength=len(rows)).astype(np.float64), has
+    known = scene.indexed if told.all() else over_all(told, scene.indexed) > 0
+    return Column(over_all(flags == 1, scene.indexed), known)
 
 
 def _share_of_query_words(scene: Scene, rows: Rows) -> Values:
-    found, _ = _hits(scene.index.columns.title_words, rows, scene.query_hashes)
-    return found / len(scene.query_hashes)
+    found, _ = scene.index.columns.title_words.count(rows, scene.terms.hashes)
+    return np.asarray(found / len(scene.terms.hashes))
 
 
 def _brand_named(scene: Scene, rows: Rows) -> Mask:
     """All words of the brand stand in the query."""
-    found, has = _hits(scene.index.columns.brand_words, rows, scene.query_hashes)
+    found, has = scene.index.columns.brand_words.count(rows, scene.terms.hashes)
     named: Mask = (has > 0) & (found == has)
     return named
 
 
-def named_exactly(scene: Scene, rows: Rows) -> Mask:
-    codes, _ = _hits(scene.index.columns.codes, rows, scene.query_models)
-    named: Mask = codes > 0
-    named |= scene.index.columns.title_keys[rows] == np.uint64(title_key(scene.query))
-    query = fold(scene.query)
-    ids = (item_id for item_id, known in zip(scene.ids, scene.indexed, strict=True) if known)
-    named |= np.fromiter((fold(item_id) == query for item_id in ids), dtype=bool, count=len(rows))
+def named_exactly(scene: Scene) -> Mask:
+    """Which of the indexed candidates (m,) the query names: by title, id or model number."""
+    rows, terms, columns = scene.indexed_rows, scene.terms, scene.index.columns
+    named: Mask = columns.title_keys[rows] == np.uint64(terms.title)
+    if len(terms.models):
+        codes, _ = columns.codes.count(rows, terms.models)
+        named |= codes > 0
+    places = _ids_named(scene.ids, terms.folded)
+    if places:
+        spread = np.zeros(len(scene.ids), dtype=bool)
+        spread[places] = True
+        named |= spread[scene.indexed]
     return named
+
+
+def _ids_named(ids: list[str], folded: str) -> list[int]:
+    """Places of the ids that are this text, once folded; folding plain letters keeps the length."""
+    size = len(folded)
+    return [
+        place
+        for place, item_id in enumerate(ids)
+        if (len(item_id) == size or not item_id.isascii()) and fold(item_id) == folded
+    ]

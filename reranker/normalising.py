@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from reranker.columns import Column, Values
 
@@ -17,7 +18,14 @@ def normalised(column: Column, how: Normalise) -> Values:
 
     The mean moves an item neither up nor down against those that the signal does know.
     """
-    if len(column.known) and column.known.all():  # nearly always: there is nothing to fill in
+    found = column.scaled.get(how)
+    if found is None:
+        found = column.scaled[how] = _normalised(column, how)
+    return found
+
+
+def _normalised(column: Column, how: Normalise) -> Values:
+    if len(column.known) and column.complete:  # nearly always: there is nothing to fill in
         return _WAYS[how](column.values)
     known = column.values[column.known]
     out = np.zeros(len(column.values), dtype=np.float64)
@@ -32,10 +40,24 @@ def normalised(column: Column, how: Normalise) -> Values:
 
 def _minmax(values: Values) -> Values:
     """Lowest 0, highest 1; all equal: 0. Halved first, so that no spread overflows."""
-    halves = values / 2
-    low, high = halves.min(), halves.max()
+    halves = values * 0.5
+    low, high = np.minimum.reduce(halves), np.maximum.reduce(halves)
     spread = high - low
-    return (halves - low) / spread if spread > 0 else np.zeros_like(values)
+    if not spread > 0:
+        return np.zeros_like(values)
+    halves -= low
+    halves /= spread
+    return halves
+
+
+def minmax_rows(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """`_minmax` of each row of a matrix (k, n), to the last bit."""
+    halves = rows * 0.5
+    low = np.minimum.reduce(halves, axis=1)
+    spread = np.maximum.reduce(halves, axis=1) - low
+    halves -= low[:, None]
+    halves /= np.where(spread > 0, spread, 1.0)[:, None]
+    return halves
 
 
 def _zscore(values: Values) -> Values:

@@ -6,7 +6,6 @@ Only what came before the request's time; `history` in the request replaces what
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -15,54 +14,39 @@ import numpy.typing as npt
 
 from indexes.item_index import ItemIndex
 from reranker.columns import Missing, Values
-from reranker.events import TYPES, HistoryEvent
+from reranker.events import HistoryEvent
 from reranker.personal import Personal
+from reranker.profiles import Profile
 from reranker.requests import Event, RerankRequest
 from reranker.times import epoch_seconds
 
 log = logging.getLogger("reranker")
 
 Rows = npt.NDArray[np.int64]
-Vectors = npt.NDArray[np.float32]
 NOT_ASKED: Final = Missing("not_asked", degraded=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """What a shopper did, oldest first, at least one event of which the index or a text knows."""
+    """What a shopper did before now, at least one event of which the index or a text knows."""
 
-    events: list[HistoryEvent]
-    weights: dict[str, float]
+    profile: Profile
     now: float
-    index: ItemIndex
 
-    @cached_property
-    def met(self) -> list[HistoryEvent]:
-        """Events with an item and a type that counts above 0, newest first, each item once."""
-        newest = {
-            event.item: event
-            for event in self.events
-            if event.item is not None and self.weights.get(event.type, 0.0) > 0
-        }
-        found = sorted(
-            enumerate(newest.values()), key=lambda pair: (pair[1].time, pair[0]), reverse=True
-        )
-        return [event for _, event in found]
+    @property
+    def events(self) -> list[HistoryEvent]:
+        """Oldest first."""
+        return self.profile.events
 
-    @cached_property
+    @property
     def rows(self) -> Rows:
         """Index rows (h,) of the items met, newest first, without those that the index lacks."""
-        rows = self.index.rows([event.item or "" for event in self.met])
-        return rows[rows >= 0]
+        return self.profile.rows
 
-    @cached_property
-    def vectors(self) -> Vectors:
-        """Item vectors (h, d) of `rows`."""
-        return self.index.vectors(self.rows)
-
-    def ages(self, events: Sequence[HistoryEvent]) -> Values:
-        """Seconds since each event (n,), at least 0."""
-        return np.maximum(self.now - np.array([event.time for event in events]), 0.0)
+    @property
+    def ages(self) -> Values:
+        """Seconds since each event (e,), at least 0."""
+        return np.maximum(self.now - self.profile.times, 0.0)
 
 
 def past_of(
@@ -74,13 +58,25 @@ def past_of(
     events = _events(request, now, personal)
     if isinstance(events, Missing):
         return events
-    if not events:
+    profile = _profile(request, events, personal, index)
+    if profile is None:
         return Missing("no_history")
-    weights = personal.learned.model.weights if personal.learned else TYPES
-    past = Past(events, weights, now(), index)
-    if not len(past.rows) and not any(event.query for event in events):
+    if not len(profile.rows) and not any(event.query for event in events):
         return Missing("unknown_history")
-    return past
+    return Past(profile, now())
+
+
+def _profile(
+    request: RerankRequest, events: list[HistoryEvent], personal: Personal, index: ItemIndex
+) -> Profile | None:
+    """What is kept of a stored history, or worked out anew; None without any event."""
+    if request.history is not None:
+        return Profile(events, index, personal.learned) if events else None
+    shopper = request.user, request.session
+    if events:
+        return personal.profiles.of(shopper, events, index, personal.learned)
+    personal.profiles.drop(shopper)
+    return None
 
 
 def shopper_events(

@@ -1,13 +1,13 @@
 """personal.py: what the served state knows of shoppers: model, habits, histories."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from reranker.events import HistoryEvent
-from reranker.habits import Habits
-from reranker.next_action import NextAction
-from reranker.served_model import ServedModel
+from reranker.learned import Learned
+from reranker.profiles import Profiles
 
+PROFILES: Final = 1000
 LENGTH: Final = 50  # newest events that are read where no model says how many
 
 
@@ -20,23 +20,21 @@ class Recent(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Learned:
-    """What `reranker train` published, together."""
-
-    model: ServedModel
-    habits: Habits
-    next_action: NextAction | None  # None where there were too few visits to learn from
-
-
-@dataclass(frozen=True, eq=False)
 class Personal:
-    """reason: why nothing learned is served. recent: none where no histories are read."""
+    """reason: why nothing learned is served. recent: none where no histories are read.
+
+    profiles: what is kept worked out of stored histories.
+    """
 
     learned: Learned | None = None
     reason: str = "no_model"
     recent: Recent | None = None
+    profiles: Profiles = field(default_factory=lambda: Profiles(PROFILES))
 
     @property
     def length(self) -> int:
         """Newest events that are read."""
         return self.learned.model.length if self.learned else LENGTH
+
+
+__all__ = ["Learned", "Personal", "Recent"]

@@ -28,7 +28,7 @@ log = logging.getLogger("reranker")
 _NO_GUARDS: Final = Guards()
 
 
-class Ranked(msgspec.Struct, frozen=True, omit_defaults=True):
+class Ranked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One candidate in its new place. `index`: place in the request from 0; `rank`: from 1."""
 
     id: str
@@ -187,16 +187,11 @@ def _results(
     score: Values,
     explained: list[Explanation] | None,
 ) -> list[Ranked]:
+    ids = [candidate.id for candidate in request.candidates]
     kept = order[: request.top_n].tolist()
     values = score[order].tolist()
     return [
-        Ranked(
-            id=request.candidates[index].id,
-            index=index,
-            rank=place + 1,
-            score=values[place],
-            explanation=explained[place] if explained else None,
-        )
+        Ranked(ids[index], index, place + 1, values[place], explained[place] if explained else None)
         for place, index in enumerate(kept)
     ]
 

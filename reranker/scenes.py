@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -11,19 +10,17 @@ import numpy.typing as npt
 
 from indexes.arrays import Rows
 from indexes.item_index import ItemIndex
-from indexes.words import WordHashes, model_numbers, word_hashes, words
-from reranker.columns import Missing
-from reranker.events import SEARCH, HistoryEvent
+from indexes.lazily import lazily
+from reranker.columns import Column, Missing, complete, mask_of
 from reranker.pasts import Past, past_of
 from reranker.personal import Learned, Personal
+from reranker.query_terms import QueryTerms, query_terms
 from reranker.query_vectors import QueryVectors
 from reranker.requests import Event, RerankRequest
 from reranker.times import epoch_seconds
 
 Mask = npt.NDArray[np.bool_]
 Vectors = npt.NDArray[np.float32]
-RECENT: Final = 20  # items of a history that candidates are held against
-DECAY: Final = 0.9  # each earlier item counts this much of the one after it
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
 
 
@@ -52,51 +49,55 @@ class Scene:
     clock: Callable[[], float] = time.time
     deadline: float | None = None  # on `time.perf_counter`
     personal: Personal = field(default_factory=Personal)
+    found: dict[str, Column | Missing] = field(default_factory=dict)  # signals worked out so far
 
-    @cached_property
+    @lazily
     def ids(self) -> list[str]:
         """Candidate ids (n,) in the engine's order."""
         return [candidate.id for candidate in self.request.candidates]
 
-    @cached_property
+    @lazily
     def rows(self) -> Rows:
         """Index row of each candidate (n,), -1 where the index lacks it."""
         return self.index.rows(self.ids)
 
-    @cached_property
+    @lazily
     def indexed(self) -> Mask:
         """Which candidates (n,) the index holds."""
-        return self.rows >= 0
+        return mask_of(self.rows >= 0)
 
-    @cached_property
+    @lazily
+    def indexed_rows(self) -> Rows:
+        """Rows (m,) of those."""
+        return self.rows if complete(self.indexed) else self.rows[self.indexed]
+
+    @lazily
     def query(self) -> str:
         """The query without surrounding space."""
         return self.request.query.strip()
 
-    @cached_property
+    @lazily
+    def terms(self) -> QueryTerms:
+        """The query's words, as they are compared with items."""
+        return query_terms(self.query)
+
+    @property
     def query_words(self) -> list[str]:
         """Folded words of the query, in order."""
-        return words(self.query)
+        return self.terms.words
 
-    @cached_property
-    def query_hashes(self) -> WordHashes:
-        """Distinct words of the query as sorted hashes."""
-        return word_hashes(self.query_words)
-
-    @cached_property
-    def query_models(self) -> WordHashes:
-        """Model numbers named in the query as sorted hashes."""
-        return word_hashes(model_numbers(self.query))
-
-    @cached_property
+    @lazily
     def item_vectors(self) -> tuple[Vectors, Mask]:
         """Vectors (n, d) of the candidates and which of them (n,) are real.
 
         From the index, else from the candidate's own text, else zeros that are marked unknown.
         """
+        if complete(self.indexed):
+            vectors = self.index.vectors(self.rows)
+            return vectors, self._not_zero(vectors, self.indexed)
         known = self.indexed.copy()
         vectors = np.zeros((len(self.ids), self.index.dimensions), dtype=np.float32)
-        vectors[known] = self.index.vectors(self.rows[known])
+        vectors[known] = self.index.vectors(self.indexed_rows)
         texts = [
             (position, candidate.text)
             for position, candidate in enumerate(self.request.candidates)
@@ -109,16 +110,20 @@ class Scene:
             positions = [position for position, _ in part]
             vectors[positions] = self.query_vectors.texts([text for _, text in part])
             known[positions] = True
-        # A forced rebuild may have published zeros where the encoder gave nothing usable.
-        known &= vectors.any(axis=1)
-        return vectors, known
+        return vectors, self._not_zero(vectors, known)
 
-    @cached_property
+    def _not_zero(self, vectors: Vectors, known: Mask) -> Mask:
+        """A forced rebuild may have published zeros where the encoder gave nothing usable."""
+        if np.logical_and.reduce(vectors[:, 0]):  # enough to know, and nearly always so
+            return known
+        return mask_of(known & vectors.any(axis=1))
+
+    @lazily
     def now(self) -> float:
         """Epoch seconds at which this request is answered."""
         return now_of(self.request.time, self.request.history, self.clock)
 
-    @cached_property
+    @lazily
     def past(self) -> Past | Missing:
         """What the shopper did before now, or why nothing of it counts."""
         return past_of(self.request, lambda: self.now, self.personal, self.index)
@@ -135,31 +140,28 @@ class Scene:
         assert self.personal.learned is not None
         return self.personal.learned
 
-    @cached_property
+    @lazily
     def user_vector(self) -> Vectors:
-        """What the model makes of the past and this search (d,).
+        """What the model makes of the past and this search (d,)."""
+        return self.shopper.profile.user_vector(self.query, self.now, self.query_vectors)
 
-        A model that has read searches reads this one as the newest event: what comes next is then
-        foreseen among what is searched for.
-        """
-        events, model = self.shopper.events, self.learned.model
-        if self.query and model.reads_searches and events[-1].query != self.query:
-            events = [*events, HistoryEvent(type=SEARCH, query=self.query, time=self.now)]
-        return model.user_vector(events, self.now, self.query_vectors)
-
-    @cached_property
-    def white_past(self) -> Vectors:
-        """Whitened vectors (h, d) of the newest items met."""
-        return self.learned.model.whitening(self.shopper.vectors[:RECENT])
-
-    @cached_property
+    @lazily
     def nearness(self) -> tuple[Vectors, Mask]:
         """Whitened cosines (n, h) of candidates with the newest items met, and which are known."""
         vectors, known = self.item_vectors
-        return self.learned.model.whitening(vectors) @ self.white_past.T, known
+        towards, middle = self.shopper.profile.nearest
+        lengths = self.learned.model.white_lengths(self.rows, vectors)
+        return (vectors @ towards - middle) / lengths[:, None], known
 
-    @cached_property
+    @lazily
+    def query_nearness(self) -> float:
+        """Largest whitened cosine of the query with one of the newest items met."""
+        towards, middle = self.shopper.profile.nearest
+        vector = self.query_vectors.query(self.query)
+        length = self.learned.model.query_length(self.query, vector)
+        return float(np.maximum.reduce(vector @ towards - middle)) / length
+
+    @lazily
     def met_together(self) -> npt.NDArray[np.float64]:
         """What the newest items met say for each candidate (n,), by who else met both."""
-        rows = self.shopper.rows[:RECENT]
-        return self.learned.habits.together(rows, DECAY ** np.arange(len(rows)), self.rows)
+        return self.learned.habits.said(self.shopper.profile.together, self.rows)

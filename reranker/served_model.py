@@ -5,7 +5,7 @@ of any size costs four bytes an item. What a request needs is computed from the 
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,8 +16,9 @@ from indexes.item_index import ItemIndex
 from indexes.versions import Version
 from reranker.events import HistoryEvent
 from reranker.model_card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
-from reranker.numpy_encoders import last_state
+from reranker.numpy_encoders import Begun, numpy_encoder
 from reranker.query_vectors import QueryVectors
+from reranker.row_memo import RowMemo
 from reranker.time_buckets import bucket
 from reranker.train_settings import TrainSettings
 from reranker.whitening import Whitening
@@ -25,6 +26,14 @@ from reranker.whitening import Whitening
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 _TINY: Final = 1e-12
+_QUERIES: Final = 10_000  # of which a length is kept
+
+
+class Prefix(NamedTuple):
+    """What the encoder keeps of a history's events before the newest, and when they ended."""
+
+    begun: Begun
+    last: float | None
 
 
 class ServedModel:
@@ -40,7 +49,7 @@ class ServedModel:
         self.weights = card.weights
         white = {name: tensors.pop(WHITE + name) for name in ("mean", "matrix")}
         self.whitening = Whitening(**white)
-        self._encode = last_state(self.settings, tensors)
+        self._encoder = numpy_encoder(self.settings, tensors)
         self._ids = tensors["item_ids.weight"]
         self._ids[0] = 0  # of items that training did not see
         self._centre = self._ids[1:].mean(axis=0)
@@ -52,6 +61,9 @@ class ServedModel:
         self._read_text = np.ascontiguousarray(tensors["read_text.weight"].T) * TEXT_SCALE
         self._foresee = np.ascontiguousarray(tensors["foresee_text.weight"].T)
         self._foresee_bias = tensors["foresee_text.bias"]
+        self._text_lengths = RowMemo(len(index), lambda vectors: _lengths(self._as_text(vectors)))
+        self.white_lengths = RowMemo(len(index), self.whitening.lengths)
+        self._query_lengths: dict[str, float] = {}
         self._numbers = np.zeros(len(index), np.int32)
         rows = index.rows(card.item_ids)
         there = rows >= 0  # an item may have left the index since
@@ -74,8 +86,11 @@ class ServedModel:
 
     def text_part(self, vectors: Vectors) -> Vectors:
         """Text vectors (n, text width) of items or queries -> text parts (n, width) of length 1."""
-        found = (vectors - self.whitening.mean) @ self._to_text
-        return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), _TINY))
+        found = self._as_text(vectors)
+        return np.asarray(found / _lengths(found)[:, None])
+
+    def _as_text(self, vectors: Vectors) -> Vectors:
+        return np.asarray((vectors - self.whitening.mean) @ self._to_text)
 
     def numbers(self, rows: Rows) -> npt.NDArray[np.int32]:
         """The model's own number of each row (n,); 0 for an item that training did not see."""
@@ -88,23 +103,82 @@ class ServedModel:
         ids = np.where((numbers > 0)[:, None], self._ids[numbers] - self._centre, 0.0)
         return np.concatenate([self.text_part(vectors), ids], axis=1).astype(np.float32)
 
+    def affinities(self, user_vector: Vectors, rows: Rows, vectors: Vectors) -> Vectors:
+        """User vector (d,) . item vectors (n,) of rows (n,), -1 outside, with text vectors (n, w).
+
+        Equal to `item_vectors(rows, vectors) @ user_vector`. The user vector is taken back to the
+        text vectors' space, once, instead of every item to the user vector's.
+        """
+        width = self._ids.shape[1]
+        towards = self._to_text @ user_vector[:width]
+        # Not `@`: its rounding depends on a row's place.
+        along = np.vecdot(vectors, towards) - self.whitening.mean @ towards
+        numbers = self.numbers(rows)
+        ids = (
+            np.vecdot(self._ids[numbers], user_vector[width:]) - self._centre @ user_vector[width:]
+        )
+        ids[numbers == 0] = 0.0
+        return np.asarray(along / self._text_lengths(rows, vectors) + ids)
+
     def user_vector(
         self, events: Sequence[HistoryEvent], now: float, query_vectors: QueryVectors
     ) -> Vectors:
         """The vector (d,) after these events, oldest first, at that time; zeros for none."""
-        kept = [event for event in events if event.type in self.types][-self.length :]
+        kept = self.read(events)
         if not kept:
             return np.zeros(self.dimensions, np.float32)
-        rows = self._rows(kept)
-        texts, known = self._texts(kept, rows, query_vectors)
-        times = np.array([event.time for event in kept], np.float64)
-        gaps = np.append(0, bucket(np.diff(times)))
-        types = [self.types[event.type] for event in kept]
-        inputs = self._ids[self.numbers(rows)] + self._types[types] + self._gaps[gaps]
-        inputs[known] += self.text_part(texts[known]) @ self._read_text
-        age = bucket(np.array([now - times[-1]]))[0]
-        state = self._encode(inputs) + self._ages[age]
+        prefix = self.prefix(kept[:-1], query_vectors)
+        return self.vector(self.state(prefix, kept[-1], query_vectors), now - kept[-1].time)
+
+    def query_length(self, query: str, vector: Vectors) -> float:
+        """How long the vector (w,) of this query is once whitened."""
+        found = self._query_lengths.get(query)
+        if found is None:
+            if len(self._query_lengths) >= _QUERIES:
+                self._query_lengths = {}
+            found = self._query_lengths[query] = float(self.whitening.lengths(vector[None])[0])
+        return found
+
+    def read(self, events: Sequence[HistoryEvent]) -> list[HistoryEvent]:
+        """Those of the events that the encoder reads: the newest, of types that it knows."""
+        return [event for event in events if event.type in self.types][-self.length :]
+
+    def prefix(self, events: Sequence[HistoryEvent], query_vectors: QueryVectors) -> Prefix:
+        """What is kept of the events before the newest one, at most length - 1."""
+        times = np.array([event.time for event in events], np.float64)
+        gaps = np.append(0, bucket(np.diff(times)))[: len(events)]
+        begun = self._encoder.begin(self._inputs(events, gaps, query_vectors))
+        return Prefix(begun, events[-1].time if events else None)
+
+    def state(self, prefix: Prefix, newest: HistoryEvent, query_vectors: QueryVectors) -> Vectors:
+        """The encoder's state (width,) after the newest event."""
+        gap = self.gap(prefix, newest.time)
+        inputs = self._inputs([newest], np.array([gap]), query_vectors)
+        return self._encoder.end(prefix.begun, inputs[0])
+
+    def gap(self, prefix: Prefix, time: float) -> int:
+        """In which bucket the time since the event before falls."""
+        return 0 if prefix.last is None else int(bucket(np.array([time - prefix.last]))[0])
+
+    def vector(self, state: Vectors, age: float) -> Vectors:
+        """State (width,) and the seconds since its newest event -> user vector (d,)."""
+        state = state + self._ages[bucket(np.array([age]))[0]]
         return np.concatenate([state @ self._foresee + self._foresee_bias, state])
+
+    def _inputs(
+        self,
+        events: Sequence[HistoryEvent],
+        gaps: npt.NDArray[np.int64],
+        query_vectors: QueryVectors,
+    ) -> Vectors:
+        """What the encoder reads of each event (n, width)."""
+        rows = self._rows(events)
+        texts, known = self._texts(events, rows, query_vectors)
+        types = np.array([self.types[event.type] for event in events], np.int64)
+        inputs = self._ids[self.numbers(rows)] + self._types[types] + self._gaps[gaps]
+        if known.any():
+            inputs[known] += self.text_part(texts[known]) @ self._read_text
+        return np.asarray(inputs)
 
     def _rows(self, events: Sequence[HistoryEvent]) -> Rows:
         rows = np.full(len(events), -1, np.int64)
@@ -125,6 +199,10 @@ class ServedModel:
                 texts[at] = query_vectors.query(event.query)
                 known[at] = True
         return texts, known
+
+
+def _lengths(vectors: Vectors) -> Vectors:
+    return np.asarray(np.maximum(np.linalg.norm(vectors, axis=1), np.float32(_TINY)))
 
 
 def settings_of(card: Card) -> TrainSettings:

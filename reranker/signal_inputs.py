@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from reranker.columns import Column, Mask, Values
+from reranker.columns import Column, Mask, Values, complete
 from reranker.normalising import LARGEST, Normalise, normalised
 
 SCALED: Final = "scaled"
@@ -48,7 +48,7 @@ def input_of(column: Column, name: str, normalise: Normalise) -> Values | None:
 
 def _filled(values: Values, known: Mask) -> Values:
     """The values, with the mean of the known ones where nothing is known."""
-    if known.all():
+    if complete(known):
         return np.clip(values, -LARGEST, LARGEST)
     some = np.clip(values[known], -LARGEST, LARGEST)
     filled = np.full(len(values), some.mean() if len(some) else 0.0)

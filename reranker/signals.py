@@ -4,6 +4,7 @@ The same functions run in evaluation, tuning and serving.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -76,12 +77,14 @@ def compute(scene: Scene, names: Iterable[str], deadline: float | None = None) -
 
 def _computed(signal: Signal, scene: Scene) -> Column | Missing:
     try:
-        return _lacking(signal, scene) or checked(signal.compute(scene))
+        column = _lacking(signal, scene) or checked(signal.compute(scene))
     except BadRequest:  # the caller's to mend
         raise
     except Exception:
         log.exception("signal %s failed and was left out", signal.name)
-        return Missing("internal_error")
+        column = Missing("internal_error")
+    scene.found[signal.name] = column
+    return column
 
 
 def _lacking(signal: Signal, scene: Scene) -> Missing | None:
@@ -97,10 +100,12 @@ def checked(column: Column | Missing) -> Column | Missing:
     """The same column with every infinity and NaN turned into "not known"."""
     if isinstance(column, Missing):
         return column
+    if math.isfinite(np.add.reduce(column.values)):  # one number tells of all but too large sums
+        return column
     finite = np.isfinite(column.values)
     if finite.all():
         return column
     broken = int((column.known & ~finite).sum())
     known = column.known & finite
     lost = (*column.lost, ("not_finite", broken)) if broken else column.lost
-    return Column(np.where(finite, column.values, 0.0), known, lost, column.parts)
+    return Column(np.where(finite, column.values, 0.0), known, lost, column.made_of)

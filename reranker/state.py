@@ -27,6 +27,7 @@ from reranker.model_versions import (
 )
 from reranker.next_action import load_next_action
 from reranker.personal import Learned, Personal
+from reranker.profiles import Profiles
 from reranker.query_vectors import QueryVectors
 from reranker.served_model import ServedModel
 
@@ -36,6 +37,14 @@ log = logging.getLogger("reranker")
 class RankingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How requests are answered."""
 
+    user_cache: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Shoppers of whose histories is kept what the signals read of them, until "
+            "an event is added or 15 minutes pass without a request (0.1 MB each).",
+        ),
+    ] = 1000
     query_cache: Annotated[
         int, msgspec.Meta(ge=1, description="Query vectors kept in memory (1.6 kB each).")
     ] = 10_000
@@ -149,17 +158,18 @@ def load_state(workspace: Workspace, histories: Histories | None = None) -> Serv
 
 def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) -> Personal:
     """Model, habits and histories; a model that does not fit the index is left out, and said so."""
+    profiles = Profiles(workspace.section(RankingSettings).user_cache)
     store = model_store(workspace)
     version = store.current()
     if version is None:
-        return Personal(recent=histories.recent)
+        return Personal(recent=histories.recent, profiles=profiles)
     store.ensure_verified(version)
     try:
         check_fits(version, index)
         check_whole(version)
     except (ModelMismatch, ModelOutdated) as failure:
         log.warning("the model is left out: %s %s", failure, failure.hint)
-        return Personal(reason=failure.code, recent=histories.recent)
+        return Personal(reason=failure.code, recent=histories.recent, profiles=profiles)
     model = ServedModel(version, index)
     learned = Learned(model, Habits(version.folder, index), load_next_action(model))
-    return Personal(learned, recent=histories.recent)
+    return Personal(learned, recent=histories.recent, profiles=profiles)

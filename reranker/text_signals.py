@@ -1,10 +1,12 @@
 """text_signals.py: the query's meaning against each item's, and each item's against the others'."""
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from reranker.columns import Column, Missing, Values, indexed_only
+from reranker.columns import Column, Missing, Values, complete, indexed_only
 from reranker.engine_signal import engine
 from reranker.normalising import normalised
 from reranker.scenes import Scene
@@ -41,10 +43,11 @@ def typical(scene: Scene) -> Column | Missing:
     if not known.any():
         return Missing("not_in_index")
     first = _first_pass(scene)
-    worth = np.zeros(len(first))
-    half = min(max(_HALF_SHARE * len(first), 1.0), _HALF_RANKS)
-    worth[np.argsort(-first, kind="stable")] = 0.5 ** (np.arange(len(first)) / half)
-    centre = np.where(known, worth, 0.0).astype(np.float32) @ vectors
+    worth = np.empty(len(first), np.float32)
+    worth[np.argsort(-first, kind="stable")] = _worth_of_ranks(len(first))
+    if not complete(known):
+        worth[~known] = 0.0
+    centre = worth @ vectors
     length = float(np.sqrt(centre @ centre))
     if length == 0:
         return Missing("not_in_index")
@@ -52,8 +55,18 @@ def typical(scene: Scene) -> Column | Missing:
     return indexed_only(cosines, known)
 
 
+@lru_cache(maxsize=1024)
+def _worth_of_ranks(n: int) -> npt.NDArray[np.float32]:
+    half = min(max(_HALF_SHARE * n, 1.0), _HALF_RANKS)
+    worth: npt.NDArray[np.float32] = (0.5 ** (np.arange(n) / half)).astype(np.float32)
+    worth.flags.writeable = False
+    return worth
+
+
 def _first_pass(scene: Scene) -> Values:
-    columns = (engine(scene), semantic(scene))
-    there = [normalised(column, "minmax") for column in columns if isinstance(column, Column)]
-    first: Values = np.sum(there, axis=0)
+    first = np.zeros(len(scene.ids))
+    for name, signal in (("engine", engine), ("semantic", semantic)):
+        column = scene.found.get(name) or signal(scene)  # most blends have weighed them before
+        if isinstance(column, Column):
+            first += normalised(column, "minmax")
     return first

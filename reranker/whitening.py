@@ -4,7 +4,7 @@ Vectors of text models lie in a narrow cone: unrelated items look alike until th
 and each direction is scaled to the same spread.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,22 @@ class Whitening:
         return cls(mean.astype(np.float32), matrix.astype(np.float32))
 
     def __call__(self, vectors: Vectors) -> Vectors:
+        """Whitened vectors (n, d) of length 1."""
         white = (vectors - self.mean) @ self.matrix
-        lengths = np.linalg.norm(white, axis=1, keepdims=True)
-        return np.asarray(white / np.maximum(lengths, 1e-12), dtype=np.float32)
+        return np.asarray(white / _lengths(white)[:, None], dtype=np.float32)
+
+    def lengths(self, vectors: Vectors) -> Vectors:
+        """How long vectors (n, d) are once whitened (n,)."""
+        return _lengths((vectors - self.mean) @ self.matrix)
+
+    def towards(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
+        """A (d, h) and b (h,): x @ A - b, over x's whitened length, is x's cosine with each vector.
+
+        With it many x are compared with few vectors without whitening the many.
+        """
+        back = self.matrix @ self(vectors).T
+        return np.asarray(back), np.asarray(self.mean @ back)
+
+
+def _lengths(white: npt.NDArray[Any]) -> Vectors:
+    return np.asarray(np.maximum(np.linalg.norm(white, axis=1), np.float32(1e-12)), np.float32)

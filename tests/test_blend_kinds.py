@@ -139,7 +139,7 @@ def test_inputs_by_hand() -> None:
     column = Column(
         np.array([1.0, 3.0, 2.0]),
         np.array([True, True, False]),
-        parts={"last": np.array([4.0, 8.0, 0.0])},
+        made_of={"last": np.array([4.0, 8.0, 0.0])},
     )
     found = {name: input_of(column, name, "minmax") for name in ("scaled", "rank", "value", "last")}
     assert {name: values.tolist() for name, values in found.items() if values is not None} == {

@@ -14,6 +14,7 @@ from indexes.progress import silent
 from indexes.rebuild import RebuildSettings, rebuild
 from indexes.versions import VersionStore
 from indexes.workspace import Workspace
+from reranker.events import HistoryEvent
 from reranker.ranking import rerank
 from reranker.requests import Candidate, RerankRequest
 from reranker.state import RankingSettings, ServedState, load_state
@@ -86,6 +87,15 @@ def test_ranking_query_cache(shop_home: Path) -> None:
         for query in ("red", "blue", "red", "blue"):
             vectors.query(query)
         assert vectors.misses == misses
+
+
+def test_ranking_user_cache(shop_home: Path) -> None:
+    for size in (1, 2):
+        state = ranking_settings(shop_home, user_cache=size)
+        for user in ("ann", "bob", "ann"):
+            events = [HistoryEvent(type="view", item="1", time=5.0)]
+            state.personal.profiles.of(user, events, state.index, None)
+        assert state.personal.profiles.misses == 4 - size
 
 
 def test_ranking_text_limit(shop_home: Path) -> None:

@@ -38,6 +38,7 @@ PROVED_BY = {
     "evaluation.resamples": "test_evaluation: test_the_same_seed_gives_the_same_numbers",
     "evaluation.seed": "test_evaluation: test_the_same_seed_gives_the_same_numbers",
     "ranking.query_cache": "test_service_setting_effects: test_ranking_query_cache",
+    "ranking.user_cache": "test_service_setting_effects: test_ranking_user_cache",
     "ranking.text_limit": "test_service_setting_effects: test_ranking_text_limit",
     "ranking.encoder_threads": "test_service_setting_effects: test_ranking_encoder_threads",
     "rankings.log": "test_ranking_log: test_setting_log",

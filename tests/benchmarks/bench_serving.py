@@ -2,14 +2,18 @@
 
     python tests/benchmarks/bench_serving.py [--home DIR] [--seconds S]
 
-Both run under the same gunicorn settings on one core, the client on another. Queries were seen
-before, as most of a shop's are; the last line of each size says what an unseen one adds. Without
---home an index of 2,000 invented items is built first.
+Both run under the same gunicorn settings on one core, the client on another. Each request is of
+another of up to 1,000 shoppers, with the newest 50 events of each; all signals of the published
+blend are on, nothing of an answer is kept. Queries were seen before, as most of a shop's are; the
+last line of each size says what an unseen one adds. Besides requests a second, processor time of
+the worker: what else the machine does touches it less. Without --home the small demo shop is made
+and a model trained on it for a minute.
 """
 
 import argparse
 import os
 import random
+import re
 import selectors
 import signal
 import socket
@@ -18,29 +22,29 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
+from bench_personal import made
+
+from indexes.item_index import ItemIndex
+from indexes.versions import VersionStore
+from indexes.workspace import Workspace
+from reranker.events import HistoryEvent
+from reranker.histories import open_histories
 
 CONNECTIONS = 8
 ROUNDS = 3
 QUERIES = 200
-WORDS = (
-    "red",
-    "blue",
-    "light",
-    "warm",
-    "small",
-    "strong",
-    "shoe",
-    "lamp",
-    "jacket",
-    "kettle",
-    "game",
-)
+SHOPPERS = 1000
+EVENTS = 50
+WORDS = "red blue light warm small strong shoe lamp jacket kettle game".split()
 START = "serving on port "
 
 
@@ -50,6 +54,7 @@ class Measured:
 
     rate: float
     seconds: list[float]
+    processor: float  # milliseconds of the worker's processor a request
 
     def at(self, share: float) -> float:
         """Milliseconds within which this share of the requests was answered."""
@@ -83,19 +88,28 @@ class Connection:
         return len(self.received) >= end + 4 + length
 
 
-def drive(port: int, requests: list[bytes], seconds: float, rate: float | None = None) -> Measured:
+def drive(
+    server: "Server",
+    requests: list[bytes],
+    seconds: float,
+    rate: float | None = None,
+    at_least: int = 0,
+) -> Measured:
     """As many requests as go, or `rate` a second with latency from each one's planned time."""
     selector = selectors.DefaultSelector()
-    idle = [Connection(port) for _ in range(CONNECTIONS if rate is None else 4 * CONNECTIONS)]
+    spent = server.processor()
+    idle = [
+        Connection(server.port) for _ in range(CONNECTIONS if rate is None else 4 * CONNECTIONS)
+    ]
     for connection in idle:
         selector.register(connection.socket, selectors.EVENT_READ, connection)
     found: list[float] = []
     sent, started = 0, time.perf_counter()
     end = started + seconds
     busy = 0
-    while (now := time.perf_counter()) < end or busy:
+    while (now := time.perf_counter()) < end or busy or sent < at_least:
         due = started + sent / rate if rate else now
-        while idle and now < end and due <= now:
+        while idle and (now < end or sent < at_least) and due <= now:
             idle.pop().send(requests[sent % len(requests)], due)
             sent, busy = sent + 1, busy + 1
             due = started + sent / rate if rate else now
@@ -109,22 +123,28 @@ def drive(port: int, requests: list[bytes], seconds: float, rate: float | None =
     elapsed = time.perf_counter() - started
     for connection in idle:
         connection.socket.close()
-    return Measured(len(found) / elapsed, found)
+    processor = (server.processor() - spent) * 1000 / max(len(found), 1)
+    return Measured(len(found) / elapsed, found, processor)
 
 
 def get() -> list[bytes]:
-    return [b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"]
+    return [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"]
 
 
-def posts(ids: list[str], size: int, queries: list[str]) -> list[bytes]:
-    """One /rerank request a query, each with its own candidates."""
+def posts(shop: "Shop", size: int, queries: list[str]) -> list[bytes]:
+    """/rerank requests, each of another shopper and with its own candidates."""
     chance = random.Random(7)
     made = []
-    for query in queries:
-        sent = chance.sample(ids, size)
-        candidates = [{"id": item, "score": float(size - at)} for at, item in enumerate(sent)]
-        body = msgspec.json.encode({"query": query, "candidates": candidates})
-        head = f"POST /rerank HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n\r\n"
+    for number in range(max(len(queries), len(shop.users))):
+        sent = chance.sample(shop.ids, size)
+        asked: dict[str, object] = {
+            "query": queries[number % len(queries)],
+            "candidates": [{"id": item, "score": float(size - at)} for at, item in enumerate(sent)],
+        }
+        if shop.users:
+            asked["user"] = shop.users[number % len(shop.users)]
+        body = msgspec.json.encode(asked)
+        head = f"POST /rerank HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
         made.append(head.encode() + body)
     return made
 
@@ -134,9 +154,23 @@ def queries(count: int, seed: int) -> list[str]:
     return [f"{' '.join(chance.sample(WORDS, 3))} {chance.randrange(10**6)}" for _ in range(count)]
 
 
+class Server(NamedTuple):
+    """A running server of one worker."""
+
+    port: int
+    master: int
+
+    def processor(self) -> float:
+        """Seconds of processor that the worker has used."""
+        children = Path(f"/proc/{self.master}/task/{self.master}/children").read_text().split()
+        fields = [Path(f"/proc/{child}/stat").read_text().rsplit(") ", 1)[1] for child in children]
+        ticks = sum(sum(map(int, field.split()[11:13])) for field in fields)
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def started(command: list[str], core: set[int]) -> Iterator[int]:
-    """A server on its own core; yields its port."""
+def started(command: list[str], core: set[int]) -> Iterator[Server]:
+    """A server on its own core."""
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -147,7 +181,8 @@ def started(command: list[str], core: set[int]) -> Iterator[int]:
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
-        yield int(line.rstrip().rsplit(":" if "http" in line else " ", 1)[1])
+        port = int(line.rstrip().rsplit(":" if "http" in line else " ", 1)[1])
+        yield Server(port, process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
@@ -179,56 +214,86 @@ def empty_server() -> None:
         run(workspace, listener, default_banner, Empty)
 
 
-def small_index(home: Path) -> None:
-    from indexes.progress import silent
-    from indexes.rebuild import rebuild
-    from indexes.workspace import Workspace
+class Shop(NamedTuple):
+    """What there is in a home to ask for."""
 
-    chance = random.Random(3)
-    lines = [
-        msgspec.json.encode(
-            {"id": f"item-{n}", "title": " ".join(chance.sample(WORDS, 4)) + f" {n}"}
-        )
-        for n in range(2000)
-    ]
-    home.mkdir(parents=True)
-    home.joinpath("items.jsonl").write_bytes(b"\n".join(lines))
-    rebuild(Workspace(home), home / "items.jsonl", progress=silent)
+    ids: list[str]
+    users: list[str]
 
 
-def ids_of(home: Path) -> list[str]:
-    import numpy as np
-
-    from indexes.item_index import ItemIndex
-    from indexes.versions import VersionStore
-
+def shop_of(home: Path) -> Shop:
+    """Items and shoppers of this home, each shopper with 50 events: made up from the items."""
     version = VersionStore(home / "index").current()
     assert version is not None, f"no index in {home}"
     index = ItemIndex(version)
     rows = np.random.default_rng(5).permutation(len(index))[:20_000]
-    return index.ids.ids(rows)
+    ids = index.ids.ids(rows)
+    if not (home / "model" / "current").exists():
+        return Shop(ids, [])
+    histories = open_histories(Workspace(home))
+    users = [f"bench-{number}" for number in range(SHOPPERS)]
+    if not histories.recent(users[-1]):
+        chance = random.Random(9)
+        now = time.time()
+        for user in users:
+            histories.append(
+                [
+                    HistoryEvent(
+                        user=user,
+                        type=chance.choice(("view", "view", "view", "cart", "purchase")),
+                        item=chance.choice(ids),
+                        time=now - 600.0 * (EVENTS - at),
+                    )
+                    for at in range(EVENTS)
+                ]
+            )
+    histories.close()
+    return Shop(ids, users)
 
 
-def compare(size: int, served: int, empty: int, ids: list[str], seconds: float) -> None:
+def compare(size: int, served: Server, empty: Server, shop: Shop, seconds: float) -> None:
     """Both servers by turns, so that what else the machine does hits both."""
-    seen = posts(ids, size, queries(QUERIES, seed=1))
-    drive(served, seen, seconds / 2)  # every query is seen, every page of the index touched
+    seen = posts(shop, size, queries(QUERIES, seed=1))
+    drive(served, seen, seconds, at_least=len(seen))  # every query and shopper has been seen
+    before = misses(served)
     pairs = [(drive(served, seen, seconds), drive(empty, get(), seconds)) for _ in range(ROUNDS)]
+    after = misses(served)
     ratios = [one.rate / other.rate for one, other in pairs]
+    spent = [other.processor / one.processor for one, other in pairs]
     fastest = max(one.rate for one, _ in pairs)
     half = drive(served, seen, seconds, rate=fastest / 2)
-    unseen = posts(ids, size, queries(QUERIES, seed=time.time_ns()))
+    unseen = posts(shop, size, queries(QUERIES, seed=time.time_ns()))
     print(f"{size:>5} candidates: {fastest:7,.0f} requests/s, empty GET {pairs[0][1].rate:7,.0f}")
     print(f"      ratio {statistics.median(ratios):.3f}  ({', '.join(f'{r:.3f}' for r in ratios)})")
+    print(
+        f"      of processor time {statistics.median(spent):.3f}: "
+        f"{pairs[0][0].processor:.2f} ms against {pairs[0][1].processor:.2f}"
+    )
+    if shop.users and after[0] > before[0]:
+        share = (after[1] - before[1]) / (after[0] - before[0])
+        print(f"      {len(shop.users):,} shoppers: {share:.1%} of profiles had to be worked out")
     print(f"      at half that load: p50 {half.at(0.5):.2f} ms, p99 {half.at(0.99):.2f} ms")
-    print(f"      an unseen query adds {unseen_adds(served, seen, unseen):.2f} ms at p50")
+    print(f"      an unseen query adds {unseen_adds(served.port, seen, unseen):.2f} ms at p50")
+
+
+def misses(server: Server) -> tuple[float, float]:
+    """Profiles asked for, and worked out anew, from /metrics."""
+    url = f"http://127.0.0.1:{server.port}/metrics"
+    with urllib.request.urlopen(url) as answer:
+        text = answer.read().decode()
+    found = [
+        re.search(rf'^reranker_profiles_total{{outcome="{name}"}} (\S+)', text, re.M)
+        for name in ("hit", "miss")
+    ]
+    hit, miss = (float(one[1]) if one else 0.0 for one in found)
+    return hit + miss, miss
 
 
 def unseen_adds(port: int, seen: list[bytes], unseen: list[bytes]) -> float:
     """Milliseconds, by turns on one connection, so that nothing waits for anything else."""
     connection = Connection(port)
     times: dict[bool, list[float]] = {False: [], True: []}
-    for pair in zip(seen, unseen, strict=True):
+    for pair in zip(seen[:QUERIES], unseen[:QUERIES], strict=True):
         for new, request in enumerate(pair):
             connection.send(request, time.perf_counter())
             while not connection.complete():
@@ -249,19 +314,17 @@ def main() -> None:
         return
     cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
-        home = given.home or Path(folder) / "home"
-        if given.home is None:
-            small_index(home)
+        home = given.home or made(Path(folder))
+        shop = shop_of(home)
         os.sched_setaffinity(0, {cores[-1]})
         program = [str(Path(sys.executable).parent / "reranker"), "--home", str(home), "serve"]
         with (
             started([*program, "--port", "0", "--workers", "1"], {cores[0]}) as served,
             started([sys.executable, __file__, "--empty"], {cores[0]}) as empty,
         ):
-            ids = ids_of(home)
             for size in (100, 1000):
-                if size <= len(ids):
-                    compare(size, served, empty, ids, given.seconds)
+                if size <= len(shop.ids):
+                    compare(size, served, empty, shop, given.seconds)
 
 
 if __name__ == "__main__":
