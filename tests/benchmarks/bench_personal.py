@@ -64,9 +64,9 @@ def made(folder: Path) -> Path:
     return workspace.home
 
 
-def spent(work: Callable[[], object], times: int = 300) -> list[float]:
+def spent(work: Callable[[], object], times: int = 300, warm: int = 20) -> list[float]:
     """Milliseconds of each call, after a few to get warm."""
-    for _ in range(20):
+    for _ in range(warm):
         work()
     taken = []
     for _ in range(times):
