@@ -15,6 +15,7 @@ from reranker.event_import import Importer, ImportSummary
 from reranker.events import as_sent
 from reranker.histories import Forgotten, Histories, open_histories
 from reranker.judged_requests import BadLines
+from reranker.pseudonym_keys import PseudonymKeys
 from reranker.ranking_files import (
     LoggedShopper,
     RankingLogSettings,
@@ -87,7 +88,10 @@ def export_command(workspace: Workspace, user: str, session: bool, events_only: 
             sessions.add(event.session or "")
             click.echo(msgspec.json.encode(as_sent(event)).decode())
     logged = LoggedShopper(
-        rankings_folder(workspace), **_who(user, session), sessions=sessions - {""}
+        rankings_folder(workspace),
+        PseudonymKeys(workspace.home).read(),
+        **_who(user, session),
+        sessions=sessions - {""},
     )
     for row in () if events_only else logged.lines():
         found = True
@@ -106,7 +110,12 @@ def forget_command(workspace: Workspace, user: str, session: bool, as_json: bool
     with _opened(workspace) as histories:
         who = _who(user, session)
         sessions = {event.session for event in histories.export(**who) if event.session}
-        rankings = LoggedShopper(rankings_folder(workspace), **who, sessions=sessions).erase()
+        rankings = LoggedShopper(
+            rankings_folder(workspace),
+            PseudonymKeys(workspace.home).read(),
+            **who,
+            sessions=sessions,
+        ).erase()
         gone = histories.forget(**who)
     if not gone.known and not rankings:
         raise _nobody(user, session)

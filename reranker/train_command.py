@@ -80,6 +80,7 @@ def train(
     from reranker.model_store import publish_model
     from reranker.model_versions import model_store
     from reranker.next_action import fit_next_action
+    from reranker.pseudonym_keys import PseudonymKeys
     from reranker.shop_habits import shop_habits
     from reranker.trained_shoppers import save_trained_shoppers
     from reranker.training import Training
@@ -126,7 +127,7 @@ def train(
 
     def more(folder: Path) -> None:
         habits.save(folder)
-        save_trained_shoppers(sequences, folder)
+        save_trained_shoppers(sequences, folder, PseudonymKeys(workspace.home).open())
         items, minutes = data.items, workspace.section(EventSettings).session_minutes
         fit_next_action(trained.model.cpu(), items, sequences, minutes, settings.length, folder)
 
