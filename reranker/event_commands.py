@@ -184,6 +184,7 @@ def _table(done: ImportSummary) -> str:
     rows: list[tuple[str, int, str]] = [
         ("read", done.read, types),
         ("rejected", done.rejected, fields),
+        ("no consent", done.without_consent, "personalize is false: not kept"),
         ("out of order", done.out_of_order, "sorted in"),
         ("ahead of clock", done.ahead_of_clock, "within events.future_minutes"),
         ("without a zone", done.without_zone, "taken as UTC"),

@@ -1,6 +1,6 @@
 """fitted_requests.py: a judged request -> a short name, by which a blend knows it again.
 
-The name of a shopper is made with the home's keys: nobody without them can try names until one fits.
+The name of a shopper is made with the home's keys: without them nobody can try names.
 """
 
 from collections import Counter

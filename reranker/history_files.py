@@ -243,15 +243,20 @@ def _make(db: sqlite3.Connection, names: Pseudonyms) -> None:
         db.execute(f"PRAGMA user_version = {_SCHEMA}")
 
 
-def unfinished(path: Path) -> str:
-    """What an earlier release or an interrupted erasure left to be done; "" for nothing."""
+def unfinished(path: Path, generation: int) -> str:
+    """What an earlier release, rotation or erasure left to be done; "" for nothing."""
     if not path.exists():
         return ""
     with closing(_connect(path, "rw")) as db:
         version = patiently(lambda: _version(db), 0.5)
         if version == PLAIN:
             return "names"
-        return "erasure" if version == _SCHEMA and names_row(db).to_erase else ""
+        if version != _SCHEMA:
+            return ""
+        row = names_row(db)
+        if row.generation < generation:
+            return "rotation"
+        return "erasure" if row.to_erase else ""
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -253,8 +253,11 @@ class SqliteHistories:
         HistoryFailure where that cannot be done now.
         """
         with failing(self.path):
-            left = unfinished(self.path)
-        if not left:
+            names = self.keys.read()
+            left = unfinished(self.path, names.generation if names else 0)
+        if left == "rotation" and names is not None:
+            self.rename(names)
+        if left not in ("names", "erasure"):
             return
         with self._write_lock:
             with failing(self.path):

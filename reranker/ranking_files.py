@@ -19,7 +19,7 @@ from reranker.pseudonyms import Pseudonyms
 
 FOLDER: Final = "rankings"
 _SUFFIX: Final = ".jsonl"
-_SETTLE: Final = 0.3  # longer than a running service gathers rankings before it writes them
+SETTLE: Final = 0.3  # longer than a running service gathers rankings before it writes them
 _MEGABYTE: Final = 1_000_000
 
 Mine = Callable[[dict[str, Any]], bool]
@@ -130,7 +130,7 @@ class LoggedShopper:
         """Overwrite their rankings on the disk; how many. Waits for what is being written now."""
         if self._pseudonyms is None or not self._paths:
             return 0
-        time.sleep(_SETTLE)
+        time.sleep(SETTLE)
         erased = 0
         for path, spans in self._by_file():
             with path.open("r+b") as file:

@@ -63,8 +63,8 @@ class RankingLog:
 
     def add(self, ranking_id: str, asked: RerankRequest, ranking: Ranking) -> None:
         """Log an answer; never waits and never fails."""
-        if not self._settings.log or not ranking.results:
-            return
+        if not self._settings.log or not ranking.results or not asked.personalize:
+            return  # without consent nothing is kept that an event could be tied to
         if len(self._queue) >= _WAITING:
             self._count(LOST, 1)
             return

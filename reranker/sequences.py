@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from indexes.byte_lines import BadLine
 from indexes.row_files import read_rows
-from reranker.event_cleaning import BadEvent, Cleaner
+from reranker.event_cleaning import BadEvent, Cleaner, NoConsent
 from reranker.events import EventSettings, HistoryEvent
 from reranker.histories import Histories
 
@@ -156,6 +156,8 @@ def file_events(
     for line, row in read_rows(path, ("type", "time"), on_bad):
         try:
             event = cleaner.clean(row)
+        except NoConsent:
+            continue
         except BadEvent as error:
             on_bad(BadLine(line, error.message))
             continue
