@@ -1,6 +1,8 @@
 """Private: who is kept under which name, what nobody agreed to, and how it goes away."""
 
+import hashlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -17,11 +19,12 @@ from reranker.event_commands import events_commands, forget_command
 from reranker.events import HistoryEvent, HistorySettings
 from reranker.histories import open_histories
 from reranker.history_files import HistoryFailure
+from reranker.history_names import names_row
 from reranker.history_store import SqliteHistories
 from reranker.pseudonym_commands import pseudonyms_commands
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import Pseudonyms
-from service.app import create_app, ranking_log
+from service.app import create_app, ranking_log, retention
 
 USER, SESSION = "marker-user-4711", "marker-session-0815"
 CANDIDATES = [{"id": f"{number}"} for number in range(1, 7)]
@@ -200,3 +203,86 @@ def test_an_import_leaves_out_who_does_not_agree(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = run(events_commands, tmp_path / "home", "import", str(path), "--json")
     assert (done["read"], done["without_consent"], done["stored"]) == (10, 5, 5)
+
+
+@pytest.mark.promise(30)
+def test_a_running_service_deletes_by_age(own_home: Path) -> None:
+    settings = HistorySettings(days=1)
+    workspace = Workspace(own_home, {HistorySettings: settings})
+    store = open_histories(Workspace(own_home))
+    now = time.time()
+    store.append([view(now - 90_000, "old-item", user=USER), view(now, user=USER)])
+    (own_home / "rankings").mkdir(exist_ok=True)
+    (own_home / "rankings" / "2020-01-01.jsonl").write_text("{}\n")
+    left = own_home / "events" / "join-left"
+    left.mkdir()
+    os.utime(left, (1, 1))
+    app = create_app(workspace)
+    done = retention(app).look()
+    assert done is not None
+    assert (done.events, done.days_of_rankings, done.leftovers) == (1, 1, 1)
+    assert [one.item for one in store.export(USER)] == ["1"]
+    assert b"old-item" not in whole(own_home) and not left.exists()
+    assert retention(app).look() is None  # not due again: any other worker finds the same
+    assert 'reranker_expired_total{what="events"} 1.0' in app.test_client().get("/metrics").text
+    store.close()
+
+
+def test_setting_expire_hours(own_home: Path) -> None:
+    never = Workspace(own_home, {HistorySettings: HistorySettings(days=1, expire_hours=0)})
+    app = create_app(never)
+    app.extensions["served"].histories.append([view(time.time(), user=USER)])
+    assert retention(app).look() is None and retention(app).watch() is None
+    often = HistorySettings(days=1, expire_hours=1e-9)
+    other = create_app(Workspace(own_home, {HistorySettings: often}))
+    assert retention(other).look() is not None
+    assert retention(other).look() is not None
+
+
+@pytest.mark.promise(30)
+def test_forget_proves_that_nothing_is_left(own_home: Path) -> None:
+    app = create_app(Workspace(own_home))
+    client = app.test_client()
+    for number in range(30):
+        event = {"type": "view", "item": "3", "time": 1e9 + number, "session": SESSION}
+        client.post("/events", json=event | ({"user": USER} if number else {}))
+    body = {"query": "tea", "candidates": CANDIDATES, "user": USER}
+    client.post("/rerank", json=body)
+    ranking_log(app).flush()
+    names = PseudonymKeys(own_home).open()
+    assert names.user(USER).encode() in whole(own_home)
+    done = run(forget_command, own_home, USER, "--json")
+    assert (done["events"], done["sessions"], done["rankings"]) == (30, 1, 1)
+    assert done["verified"] and done["name_searched"] and done["pseudonym"] == names.user(USER)
+    assert "events/history.db" in done["searched"]["scanned"]
+    receipt = done.pop("receipt")
+    said = msgspec.json.encode(done, order="sorted")
+    assert hashlib.sha256(said).hexdigest() == receipt
+    content = whole(own_home)
+    for name in (USER, SESSION, names.user(USER), names.session(SESSION)):
+        assert name.encode() not in content
+    again = client.post("/rerank", json=body).get_json()
+    new = client.post("/rerank", json=body | {"user": "nobody-yet"}).get_json()
+    assert again["results"] == new["results"] and again["degraded"] == new["degraded"]
+
+
+def test_forget_says_where_the_name_is_still(own_home: Path) -> None:
+    store = open_histories(Workspace(own_home))
+    store.append([view(1, user=USER)])
+    store.close()
+    (own_home / "requests").mkdir()
+    (own_home / "requests" / "r.jsonl").write_text(json.dumps({"user": USER}) + "\n")
+    done = run(forget_command, own_home, USER, "--json")
+    assert not done["verified"] and done["searched"]["found"] == ["requests/r.jsonl"]
+
+
+def test_an_erasure_that_was_interrupted_is_ended(tmp_path: Path) -> None:
+    store = open_histories(Workspace(tmp_path))
+    store.append([view(n, f"marker-{n}", user=USER) for n in range(500)])
+    store._transaction(lambda write: write.forget(True, USER))  # type: ignore[attr-defined]
+    store.close()  # killed before the file was written anew
+    open_histories(Workspace(tmp_path)).close()
+    assert b"marker-7" not in whole(tmp_path)
+    db = sqlite3.connect(tmp_path / "events" / "history.db")
+    assert not names_row(db).to_erase
+    db.close()
