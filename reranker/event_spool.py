@@ -34,6 +34,15 @@ class Batch(NamedTuple):
     shoppers: list[int]
 
 
+def record_key(event: HistoryEvent) -> int:
+    """63 bits made of all that an event without an id says; the form must never change.
+
+    Where its user is known, the session is left out: an export has it under a pseudonym.
+    """
+    said = event if event.user is None else msgspec.structs.replace(event, session=None)
+    return int(xxhash.xxh3_64_intdigest(_encode(said))) >> 1
+
+
 class EventSpool:
     """The events of one file, to be read again in batches."""
 
@@ -63,9 +72,7 @@ class EventSpool:
 
     def add(self, event: HistoryEvent) -> None:
         """Take the next event of the file."""
-        record = _encode(event)
-        # The key of an event without an id is made of this record: it must not change its form.
-        key = event_key(event) if event.id is not None else xxhash.xxh3_64_intdigest(record) >> 1
+        key = event_key(event) if event.id is not None else record_key(event)
         shopper = self._numbers.setdefault(shopper_of(event), len(self._numbers))
         if shopper == len(self._latest):
             self._latest.append(event.time)

@@ -140,11 +140,11 @@ def sequences_of(events: Iterable[Named], weights: Mapping[str, float]) -> Seque
     return builder.build()
 
 
-def kept_events(histories: Histories) -> Iterator[Named]:
-    """The imported events of every shopper."""
+def kept_events(histories: Histories, most: int | None = None) -> Iterator[Named]:
+    """The imported events of every shopper; of each the newest `most`."""
     for shopper, events in histories.stream():
         name = f"u {shopper.user}" if shopper.user is not None else f"s {shopper.session}"
-        for event in events:
+        for event in events if most is None else events[-most:]:
             yield name, event
 
 

@@ -114,7 +114,7 @@ def train(
         "events": len(sequences.items),
         "searches": int((sequences.queries >= 0).sum()),
         "items": len(index),
-        "known_items": len(data.seen),
+        "known_items": len(data.known),
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
         "ndcg@10": trained.best_ndcg,
         "epochs": trained.epochs,
@@ -123,7 +123,7 @@ def train(
         "bfloat16": trained.bfloat16,
     }
     store = model_store(workspace)
-    habits = shop_habits(sequences, catalogue.ids)
+    habits = shop_habits(sequences, catalogue.ids, settings)
 
     def more(folder: Path) -> None:
         habits.save(folder)
@@ -168,7 +168,8 @@ def imported_sequences(workspace: Workspace) -> Any:
 
     histories = open_histories(workspace)
     try:
-        sequences = sequences_of(kept_events(histories), event_weights(workspace))
+        most = workspace.section(TrainSettings).user_events
+        sequences = sequences_of(kept_events(histories, most), event_weights(workspace))
     finally:
         histories.close()
     if not len(sequences):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import sqlite3
 import subprocess
@@ -24,7 +25,9 @@ from reranker.history_store import SqliteHistories
 from reranker.pseudonym_commands import pseudonyms_commands
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import Pseudonyms
+from reranker.ranking_files import RankingLogSettings
 from service.app import create_app, ranking_log, retention
+from service.serve import _log_to_stderr
 
 USER, SESSION = "marker-user-4711", "marker-session-0815"
 CANDIDATES = [{"id": f"{number}"} for number in range(1, 7)]
@@ -286,3 +289,73 @@ def test_an_erasure_that_was_interrupted_is_ended(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "events" / "history.db")
     assert not names_row(db).to_erase
     db.close()
+
+
+MARKERS = (USER, SESSION, "marker query", "marker-item")
+
+
+@pytest.mark.promise(29)
+def test_logs_and_metrics_name_nobody_and_stay_small(
+    own_home: Path, capfd: pytest.CaptureFixture[str], record_property: Any
+) -> None:
+    """Many shoppers and every kind of failure; callers may read back what they sent."""
+    quiet = Workspace(own_home, {RankingLogSettings: RankingLogSettings(log=False)})
+    _log_to_stderr()
+    app = create_app(quiet)
+    client = app.test_client()
+
+    def ask(number: int) -> None:
+        who = {"user": f"{USER}-{number}", "session": f"{SESSION}-{number}"}
+        candidates = [*CANDIDATES, {"id": "marker-item"}]
+        body = {"query": f"marker query {number}", "candidates": candidates} | who
+        event = {"type": "view", "item": "marker-item", "time": 1e9, "query": "marker query"}
+        assert client.post("/rerank", json=body).status_code == 200
+        client.post("/events", json=event | who)
+        client.post("/events", json=event | who | {"time": "marker-item", "marker-item": 1})
+        client.post("/rerank", json=body | {"marker-item": 1})
+        client.post("/rerank", json=body | {"history": [{"type": "marker-item", "time": USER}]})
+        client.get(f"/{USER}")
+        client.post("/next-action", json=who)
+
+    for number in range(3):
+        ask(number)
+    first = len(client.get("/metrics").text.splitlines())
+    runs = 60
+    for number in range(runs):
+        ask(number)
+    (own_home / "events" / "history.db").write_bytes(b"no database" * 1000)  # and errors
+    for path in (own_home / "events").glob("history.db-*"):
+        path.unlink()
+    ask(runs)
+    with capfd.disabled():
+        record_property("runs", runs)
+    metrics = client.get("/metrics").text
+    assert len(metrics.splitlines()) <= first + 40  # new reasons, but nothing by shopper
+    said = capfd.readouterr()
+    logging.getLogger("reranker").handlers.clear()
+    assert "history" in said.err  # failures are told
+    content = whole(own_home).decode("latin-1")
+    for marker in (USER, SESSION):
+        assert marker not in content
+    for marker in MARKERS:
+        assert marker not in said.out + said.err + metrics
+    assert not (own_home / "rankings").exists()
+
+
+@pytest.mark.heavy
+@pytest.mark.promise(29)
+def test_a_hundred_thousand_users_make_no_series(own_home: Path, record_property: Any) -> None:
+    record_property("runs", 100_000)
+    client = create_app(Workspace(own_home)).test_client()
+
+    def send(first: int) -> int:
+        some = [
+            {"type": "view", "item": f"{n}", "time": 1e9, "user": f"{USER}-{n}"}
+            for n in range(first, first + 5000)
+        ]
+        assert client.post("/events", json=some).get_json()["accepted"] == 5000
+        client.post("/rerank", json={"user": f"{USER}-{first}", "candidates": CANDIDATES})
+        return len(client.get("/metrics").text.splitlines())
+
+    series = [send(first) for first in range(0, 100_000, 5000)]
+    assert len(set(series)) == 1
