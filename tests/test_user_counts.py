@@ -57,6 +57,6 @@ def test_setting_min_users_together() -> None:
         settings = TrainSettings(min_users=1, min_users_together=least)
         found = shop_habits(sequences, sequences.item_ids, settings)
         places = [found.card.item_ids.index(item) for item in "xy"]
-        assert (found.neighbours[places[0], places[1]] > 0) is together
+        assert bool(found.neighbours[places[0], places[1]] > 0) is together
         a, b = (found.card.item_ids.index(item) for item in "ab")
         assert found.neighbours[a, b] > 0
