@@ -20,7 +20,10 @@ MAX_NAME: Final = 512
 MAX_QUERY: Final = 2000
 MAX_AMOUNT: Final = 1e12
 LAST_SECOND: Final = 253_402_300_800.0  # the end of the year 9999
-FIELDS: Final = frozenset(HistoryEvent.__struct_fields__) - {"unknown"}
+CONSENT: Final = "personalize"
+FIELDS: Final = frozenset(HistoryEvent.__struct_fields__) - {"unknown"} | {CONSENT}
+_NO: Final = frozenset({"false", "0", "no"})
+_YES: Final = frozenset({"true", "1", "yes", ""})
 _MILLISECONDS: Final = 1e11
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -32,6 +35,13 @@ class BadEvent(Failure):
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message, field=field)
+
+
+class NoConsent(BadEvent):
+    """An event that says that nothing may be kept of it."""
+
+    def __init__(self) -> None:
+        super().__init__(CONSENT, "not kept, because personalize is false")
 
 
 class Cleaner:
@@ -56,9 +66,11 @@ class Cleaner:
         self.without_zone = 0
 
     def clean(self, row: Any) -> HistoryEvent:
-        """The event that a row describes. Raises BadEvent for its first fault."""
+        """The event that a row describes. Raises BadEvent for its first fault, NoConsent first."""
         if not isinstance(row, Mapping):
             raise BadEvent("", f"{shown(row)} is no event; an object is expected")
+        if CONSENT in row:
+            _check_consent(row[CONSENT])
         if not row.keys() <= FIELDS:
             self._unknown_keys(row)
         get = row.get
@@ -149,6 +161,14 @@ class Cleaner:
             return at.timestamp()
         except (AttributeError, TypeError, ValueError, OverflowError):
             return None
+
+
+def _check_consent(value: Any) -> None:
+    said = "" if value is None else str(value).strip().lower()
+    if said in _NO:
+        raise NoConsent
+    if said not in _YES:
+        raise BadEvent(CONSENT, f"personalize is {shown(value)}; true or false is expected")
 
 
 def fold_query(text: str) -> str:

@@ -10,15 +10,15 @@ from tqdm import tqdm
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from reranker.erasure import Searched, search_home
 from reranker.event_import import Importer, ImportSummary
 from reranker.events import as_sent
-from reranker.histories import Forgotten, Histories, open_histories
+from reranker.expiry import expire
+from reranker.forgetting import ForgetProof, forget
+from reranker.histories import Histories, Shopper, open_histories
 from reranker.judged_requests import BadLines
+from reranker.pseudonym_keys import PseudonymKeys
 from reranker.ranking_files import (
     LoggedShopper,
-    RankingLogSettings,
-    delete_old,
     rankings_folder,
 )
 
@@ -62,14 +62,15 @@ def import_command(
 def expire_command(workspace: Workspace, as_json: bool) -> None:
     """Delete events older than history.days and logged rankings older than rankings.days.
 
-    On the disk too; for a daily timer.
+    On the disk too. A running service does it by itself, once in history.expire_hours.
     """
     with _opened(workspace) as histories:
-        gone = histories.forget_old()
-    days = delete_old(rankings_folder(workspace), workspace.section(RankingLogSettings))
-    answer = msgspec.json.encode({"events": gone, "days_of_rankings": days}).decode()
-    said = f"{gone:,} events and {days:,} days of logged rankings were too old and are deleted."
-    click.echo(answer if as_json else said)
+        done = expire(workspace, histories)
+    said = (
+        f"{done.events:,} events and {done.days_of_rankings:,} days of logged rankings were too "
+        f"old and are deleted, with {done.leftovers:,} leftovers of commands that were killed."
+    )
+    click.echo(msgspec.json.encode(done).decode() if as_json else said)
 
 
 @click.command("export")
@@ -87,7 +88,10 @@ def export_command(workspace: Workspace, user: str, session: bool, events_only: 
             sessions.add(event.session or "")
             click.echo(msgspec.json.encode(as_sent(event)).decode())
     logged = LoggedShopper(
-        rankings_folder(workspace), **_who(user, session), sessions=sessions - {""}
+        rankings_folder(workspace),
+        PseudonymKeys(workspace.home).read(),
+        **_who(user, session),
+        sessions=sessions - {""},
     )
     for row in () if events_only else logged.lines():
         found = True
@@ -105,30 +109,32 @@ def forget_command(workspace: Workspace, user: str, session: bool, as_json: bool
     """Delete a user, the sessions that became theirs, and every trace of both on the disk."""
     with _opened(workspace) as histories:
         who = _who(user, session)
-        sessions = {event.session for event in histories.export(**who) if event.session}
-        rankings = LoggedShopper(rankings_folder(workspace), **who, sessions=sessions).erase()
-        gone = histories.forget(**who)
-    if not gone.known and not rankings:
+        proof = forget(workspace, histories, Shopper(who.get("user"), who.get("session")))
+    if not proof.known:
         raise _nobody(user, session)
-    searched = search_home(workspace.home, user)
-    if as_json:
-        counts = {**msgspec.structs.asdict(gone), "rankings": rankings}
-        answer = {"user": user, **counts, "searched": searched}
-        click.echo(msgspec.json.encode(answer).decode())
-    else:
-        click.echo(_forgotten(user, gone, rankings, searched))
+    click.echo(msgspec.json.encode(proof).decode() if as_json else _forgotten(proof))
 
 
-def _forgotten(user: str, gone: Forgotten, rankings: int, searched: Searched | None) -> str:
-    counts = f"{gone.events:,} events, {gone.sessions:,} sessions and {rankings:,} logged rankings"
-    lines = [f"{user}: {counts} are deleted."]
-    if searched is None:
-        lines.append("The id is too short to be searched for in the files of the home.")
-    elif searched.found:
+def _forgotten(proof: ForgetProof) -> str:
+    counts = (
+        f"{proof.events:,} events, {proof.sessions:,} sessions and {proof.rankings:,} logged "
+        "rankings"
+    )
+    searched = proof.searched
+    lines = [f"{proof.user}: {counts} are deleted."]
+    if not proof.name_searched:
+        lines.append("The id is too short to be searched for in the files; its pseudonym was.")
+    if searched.found:
         lines.append(f"The same characters are also in {', '.join(searched.found)}.")
     else:
         lines.append(f"Searched {searched.files:,} files ({searched.bytes:,} bytes): not found.")
-    return "\n".join(lines)
+    for model in proof.models:
+        if model.learned_from:
+            lines.append(
+                f"Model {model.version} ({model.trained}) learned from these events, among others; "
+                "it holds no id of theirs. `reranker train` makes one without them."
+            )
+    return "\n".join([*lines, f"receipt {proof.receipt}"])
 
 
 def _who(name: str, session: bool) -> dict[str, str]:
@@ -175,6 +181,7 @@ def _table(done: ImportSummary) -> str:
     rows: list[tuple[str, int, str]] = [
         ("read", done.read, types),
         ("rejected", done.rejected, fields),
+        ("no consent", done.without_consent, "personalize is false: not kept"),
         ("out of order", done.out_of_order, "sorted in"),
         ("ahead of clock", done.ahead_of_clock, "within events.future_minutes"),
         ("without a zone", done.without_zone, "taken as UTC"),

@@ -17,12 +17,13 @@ from indexes.item_ids import ItemIds
 from indexes.progress import Progress
 from indexes.row_files import read_rows
 from indexes.workspace import Workspace
-from reranker.event_cleaning import BadEvent, Cleaner
+from reranker.event_cleaning import BadEvent, Cleaner, NoConsent
 from reranker.event_spool import EventSpool
 from reranker.events import EventSettings, HistoryEvent
 from reranker.histories import Histories
 from reranker.judged_requests import BadLines
 from reranker.known_items import not_in_index, published_ids
+from reranker.pseudonym_keys import PseudonymKeys
 
 _BREATH: Final = 0.005  # between two batches, so that a service beside us gets its turn
 _BOTS_SHOWN: Final = 20
@@ -41,6 +42,7 @@ class ImportSummary(msgspec.Struct, kw_only=True):
     read: int = 0  # lines, good or bad
     rejected: int = 0
     rejected_by_field: dict[str, int] = {}
+    without_consent: int = 0  # of those read: personalize is false, so they are not kept
     ignored_columns: list[str] = []
     ahead_of_clock: int = 0
     without_zone: int = 0
@@ -78,11 +80,14 @@ class Importer:
         """Import the file; Failure when it cannot be read or too many lines are bad."""
         started = time.perf_counter()
         share = self.settings.max_bad_share if max_bad_share is None else max_bad_share
-        spool = EventSpool(self._workspace.home / "events")
+        spool = EventSpool(
+            self._workspace.home / "events", PseudonymKeys(self._workspace.home).open()
+        )
         try:
             self._check(spool, share)
-            bots = self._look_for_bots(spool)
-            self._keep(spool, bots, histories)
+            if len(spool):
+                bots = self._look_for_bots(spool)
+                self._keep(spool, bots, histories)
         finally:
             spool.close()
         histories.forget_old()
@@ -96,6 +101,9 @@ class Importer:
             for line, row in read_rows(self._path, ("type", "time"), self._unreadable):
                 try:
                     event = cleaner.clean(row)
+                except NoConsent:
+                    self.summary.without_consent += 1
+                    continue
                 except BadEvent as error:
                     self._fields[error.field or "event"] += 1
                     self.bad.add(BadLine(line, error.message))
@@ -103,18 +111,19 @@ class Importer:
                 spool.add(event)
                 types[event.type] += 1
                 advance(1)
-        self.bad.check(len(spool), max_bad_share)
-        if not len(spool):
+        refused = self.summary.without_consent
+        self.bad.check(len(spool) + refused, max_bad_share)
+        if not len(spool) and not refused:
             raise Failure(f"{self._path} holds no event.", hint="One event a line is expected.")
         found = self.summary
-        found.read, found.rejected = len(spool) + self.bad.count, self.bad.count
+        found.read, found.rejected = len(spool) + refused + self.bad.count, self.bad.count
         found.rejected_by_field = dict(self._fields.most_common())
         found.ignored_columns = sorted(cleaner.ignored)
         found.ahead_of_clock, found.without_zone = cleaner.ahead_of_clock, cleaner.without_zone
         found.out_of_order, found.types = spool.out_of_order, dict(types.most_common())
         found.users = sum(is_user for is_user, _ in spool.shoppers)
         found.anonymous_sessions = len(spool.shoppers) - found.users
-        found.visits = spool.visits(self.settings.session_minutes)
+        found.visits = spool.visits(self.settings.session_minutes) if len(spool) else 0
 
     def _unreadable(self, bad: BadLine) -> None:
         self._fields["line"] += 1

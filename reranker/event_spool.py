@@ -19,6 +19,7 @@ from reranker.event_rates import BASKETS, shopper_of
 from reranker.events import HistoryEvent
 from reranker.history_files import make_own_folder
 from reranker.history_writes import event_key
+from reranker.pseudonyms import Pseudonyms
 
 BATCH: Final = 5000
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -33,14 +34,25 @@ class Batch(NamedTuple):
     shoppers: list[int]
 
 
+def record_key(event: HistoryEvent) -> int:
+    """63 bits made of all that an event without an id says; the form must never change.
+
+    Where its user is known, the session is left out: an export has it under a pseudonym.
+    """
+    said = event if event.user is None else msgspec.structs.replace(event, session=None)
+    return int(xxhash.xxh3_64_intdigest(_encode(said))) >> 1
+
+
 class EventSpool:
     """The events of one file, to be read again in batches."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: Pseudonyms) -> None:
+        """names: under which the events lie on the disk meanwhile."""
         make_own_folder(folder)
+        self._names = names
         self._file = tempfile.TemporaryFile(dir=folder)
         self._lengths: list[int] = []
-        self._waiting: list[bytes] = []
+        self._waiting: list[HistoryEvent] = []
         self._keys = array("q")
         self._shopper_of = array("l")
         self._times = array("d")
@@ -60,9 +72,7 @@ class EventSpool:
 
     def add(self, event: HistoryEvent) -> None:
         """Take the next event of the file."""
-        record = _encode(event)
-        # The key of an event without an id is made of this record: it must not change its form.
-        key = event_key(event) if event.id is not None else xxhash.xxh3_64_intdigest(record) >> 1
+        key = event_key(event) if event.id is not None else record_key(event)
         shopper = self._numbers.setdefault(shopper_of(event), len(self._numbers))
         if shopper == len(self._latest):
             self._latest.append(event.time)
@@ -76,12 +86,13 @@ class EventSpool:
         self._shopper_of.append(shopper)
         self._times.append(event.time)
         self._in_basket.append(event.type in BASKETS)
-        self._waiting.append(record)
+        self._waiting.append(event)
         if len(self._waiting) == BATCH:
             self._write()
 
     def _write(self) -> None:
-        block = b"\xdd" + len(self._waiting).to_bytes(4, "big") + b"".join(self._waiting)
+        hidden = [_encode(event) for event in self._names.hidden(self._waiting)]
+        block = b"\xdd" + len(hidden).to_bytes(4, "big") + b"".join(hidden)
         self._lengths.append(self._file.write(block))
         self._waiting.clear()
 

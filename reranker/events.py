@@ -92,6 +92,14 @@ class HistorySettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
         float,
         msgspec.Meta(ge=0, description="Days after which events are forgotten; 0 keeps them."),
     ] = 0.0
+    expire_hours: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            description="Hours between two times that a running service deletes what is older than "
+            "history.days and rankings.days; 0: only `reranker events expire` does.",
+        ),
+    ] = 24.0
     wait_seconds: Annotated[
         float,
         msgspec.Meta(

@@ -1,4 +1,7 @@
-"""fitted_requests.py: a judged request -> a short name, by which a blend knows it again."""
+"""fitted_requests.py: a judged request -> a short name, by which a blend knows it again.
+
+The name of a shopper is made with the home's keys: without them nobody can try names.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -6,15 +9,24 @@ from collections.abc import Iterable, Iterator
 import xxhash
 
 from reranker.judgments import folded
+from reranker.pseudonyms import Pseudonyms
 from reranker.requests import JudgedRequest
 from reranker.state import ServedState
 
 
-def fingerprint(request: JudgedRequest) -> str:
+def fingerprint(request: JudgedRequest, names: Pseudonyms) -> str:
     """Equal for requests of one shopper (else of one query text): what a fit has seen of them."""
     who = request.user or request.session
-    text = f"user {who}" if who else f"query {folded(request.query)}"
+    text = f"user {names.user(who)}" if who else f"query {folded(request.query)}"
     return xxhash.xxh3_64_hexdigest(text.encode("utf-8", "surrogatepass"))
+
+
+def was_fitted_on(request: JudgedRequest, seen: frozenset[str], names: Pseudonyms) -> bool:
+    """Whether a blend has seen it, under the keys of today or of before."""
+    return bool(seen) and any(
+        fingerprint(request, names.at(generation)) in seen
+        for generation in range(names.generation, 0, -1)
+    )
 
 
 class FittedOn:
@@ -27,16 +39,17 @@ class FittedOn:
             for label, (blend, number) in found.items()
             if (seen := state.store.fitted_on(blend.name, number))
         }
+        self._names = state.keys.open() if self._seen else None
         self._counts: Counter[str] = Counter()
 
     def watched(self, requests: Iterable[JudgedRequest]) -> Iterator[JudgedRequest]:
         """The same requests, counted."""
         for request in requests:
-            if self._seen:
-                name = fingerprint(request)
-                self._counts.update(label for label, seen in self._seen.items() if name in seen)
+            if self._names is not None:
+                for label, seen in self._seen.items():
+                    self._counts[label] += was_fitted_on(request, seen, self._names)
             yield request
 
     def counts(self) -> dict[str, int]:
         """By blend, those above 0."""
-        return dict(self._counts)
+        return {label: count for label, count in self._counts.items() if count}

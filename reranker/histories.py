@@ -1,5 +1,6 @@
 """histories.py: kept events -> one shopper's history, behind an interface with few calls."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -7,6 +8,8 @@ import msgspec
 
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent
+
+log = logging.getLogger("reranker")
 
 
 class Appended(msgspec.Struct, kw_only=True):
@@ -37,6 +40,7 @@ class Shopper(NamedTuple):
 class Histories(Protocol):
     """The events of every shopper. Safe for several threads and several processes.
 
+    Users and sessions are kept under pseudonyms; everything that takes a name takes those, too.
     A history is in the order of time, equal times in the order of arrival.
     """
 
@@ -60,6 +64,10 @@ class Histories(Protocol):
         """
         ...
 
+    def hidden(self, shopper: Shopper) -> Shopper:
+        """The names under which this shopper is kept: pseudonyms."""
+        ...
+
     def merge(self, session: str, user: str) -> int:
         """From now on the session's events are the user's; how many moved. The first user stays."""
         ...
@@ -77,11 +85,11 @@ class Histories(Protocol):
         ...
 
     def users(self) -> Iterator[str]:
-        """Every user with a history."""
+        """Every user with a history, by pseudonym, which is a name as good as theirs."""
         ...
 
     def stream(self) -> Iterator[tuple[Shopper, list[HistoryEvent]]]:
-        """Every history, one in memory at a time."""
+        """Every history with its shopper's pseudonym, one in memory at a time."""
         ...
 
     def close(self) -> None:
@@ -92,9 +100,17 @@ class Histories(Protocol):
 def open_histories(workspace: Workspace) -> Histories:
     """The histories of this home. Nothing is written before the first event."""
     from reranker.events import HistorySettings
+    from reranker.history_files import HistoryFailure
     from reranker.history_store import SqliteHistories
+    from reranker.pseudonym_keys import PseudonymKeys
 
-    return SqliteHistories(workspace.home / "events", workspace.section(HistorySettings))
+    home, settings = workspace.home, workspace.section(HistorySettings)
+    found = SqliteHistories(home / "events", settings, PseudonymKeys(home))
+    try:
+        found.mend()
+    except HistoryFailure as failure:  # whoever reads them will be told
+        log.warning("%s", failure)
+    return found
 
 
 def visits(times: Iterable[float], gap_minutes: float) -> list[int]:

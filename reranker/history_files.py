@@ -4,22 +4,25 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
 from indexes.durable import make_folder
 from indexes.errors import Failure
+from reranker.history_names import names_row, rename_all
+from reranker.pseudonyms import Pseudonyms
 
 FILE: Final = "history.db"
-_SCHEMA: Final = 1
+_SCHEMA: Final = 2
+PLAIN: Final = 1  # the form with plain names, of an earlier release
 _PAUSE: Final = 0.002
 _OWNER_ONLY: Final = 0o700
 _CREATE: Final = """
 CREATE TABLE shoppers (  -- a user, or a session
     id INTEGER PRIMARY KEY,
     is_user INTEGER NOT NULL,
-    name TEXT NOT NULL,
+    name TEXT NOT NULL,      -- a pseudonym
     events INTEGER NOT NULL DEFAULT 0,
     owner INTEGER,           -- of a session: the user it was merged into, and
     owned_since REAL,        -- the time of the event that said so
@@ -39,6 +42,13 @@ CREATE UNIQUE INDEX events_by_key ON events (key);
 CREATE INDEX events_by_origin ON events (origin) WHERE origin IS NOT NULL;
 CREATE TABLE counter (seq INTEGER NOT NULL);
 INSERT INTO counter VALUES (0);
+"""
+CREATE_NAMES: Final = """
+CREATE TABLE names (         -- with which keys the pseudonyms were made
+    generation INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,
+    to_erase INTEGER NOT NULL DEFAULT 0  -- deleted, but not yet gone from the file
+)
 """
 
 T = TypeVar("T")
@@ -122,12 +132,12 @@ def make_own_folder(folder: Path) -> None:
         os.chmod(folder, _OWNER_ONLY)
 
 
-def open_writer(path: Path, seconds: float) -> sqlite3.Connection:
+def open_writer(path: Path, seconds: float, names: Callable[[], Pseudonyms]) -> sqlite3.Connection:
     """A connection that may write; the file and its tables are made when they are not there."""
     make_own_folder(path.parent)
     db = _connect(path, "rwc")
     try:
-        patiently(lambda: _prepare(db, path), seconds)
+        patiently(lambda: _prepare(db, path, names), seconds)
     except BaseException:
         db.close()
         raise
@@ -194,25 +204,59 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, timeout=0, isolation_level=None, check_same_thread=False, uri=True)
 
 
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
+def _prepare(db: sqlite3.Connection, path: Path, names: Callable[[], Pseudonyms]) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")  # every commit waits for the disk
     db.execute("PRAGMA secure_delete = ON")
     db.execute("PRAGMA cache_size = -65536")
     db.execute("PRAGMA journal_size_limit = 67108864")
-    if _version(db) == 0:
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            if _version(db) == 0:
-                for statement in _CREATE.split(";\n"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {_SCHEMA}")
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
+    if _version(db) in (0, PLAIN):
+        with transaction(db):
+            _make(db, names())
     _check_version(_version(db), path)
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All of the block or nothing; OperationalError when another process writes."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
+
+
+def _make(db: sqlite3.Connection, names: Pseudonyms) -> None:
+    version = _version(db)
+    if version == 0:
+        for statement in _CREATE.split(";\n"):
+            db.execute(statement)
+    if version in (0, PLAIN):
+        db.execute(CREATE_NAMES)
+        entry = names.generation, names.fingerprint
+        db.execute("INSERT INTO names (generation, fingerprint) VALUES (?, ?)", entry)
+        if version == PLAIN:
+            rename_all(db, names, since=0)
+        db.execute(f"PRAGMA user_version = {_SCHEMA}")
+
+
+def unfinished(path: Path, generation: int) -> str:
+    """What an earlier release, rotation or erasure left to be done; "" for nothing."""
+    if not path.exists():
+        return ""
+    with closing(_connect(path, "rw")) as db:
+        version = patiently(lambda: _version(db), 0.5)
+        if version == PLAIN:
+            return "names"
+        if version != _SCHEMA:
+            return ""
+        row = names_row(db)
+        if row.generation < generation:
+            return "rotation"
+        return "erasure" if row.to_erase else ""
 
 
 def _version(db: sqlite3.Connection) -> int:
@@ -220,6 +264,11 @@ def _version(db: sqlite3.Connection) -> int:
 
 
 def _check_version(version: int, path: Path) -> None:
+    if version == PLAIN:
+        raise HistoryFailure(
+            f"{path} holds plain names, as an earlier release wrote them.",
+            hint="Run `reranker pseudonyms status`: it replaces them by pseudonyms.",
+        )
     if version != _SCHEMA:
         raise HistoryFailure(
             f"{path} has the form {version}; this program knows {_SCHEMA}.",

@@ -4,6 +4,7 @@ One row an event, clustered by shopper and time: the newest 50 are neighbours on
 long the history is, and are decoded in one step.
 """
 
+import logging
 import math
 import sqlite3
 import threading
@@ -25,14 +26,19 @@ from reranker.history_files import (
     open_writer,
     patiently,
     truncate_log,
+    unfinished,
 )
+from reranker.history_names import mark_to_erase, names_row
 from reranker.history_reads import SHOPPER, decoded, newest
 from reranker.history_writes import Write, event_key
+from reranker.pseudonym_keys import PseudonymKeys
+from reranker.pseudonyms import Pseudonyms
 
 _ERASE_SECONDS: Final = 60.0
 _WINDOW: Final = 256  # shoppers read at once when all are read
 
 T = TypeVar("T")
+log = logging.getLogger("reranker")
 
 
 class _Waiting:
@@ -47,15 +53,21 @@ class _Waiting:
 class SqliteHistories:
     """Histories in one file of the home."""
 
-    def __init__(self, folder: Path, settings: HistorySettings) -> None:
+    def __init__(
+        self, folder: Path, settings: HistorySettings, keys: PseudonymKeys | None = None
+    ) -> None:
+        """keys: of the home; else the folder has its own."""
         self.path = folder / FILE
+        self.keys = keys or PseudonymKeys(folder)
         self._settings = settings
         self._read_lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._queue_lock = threading.Lock()
         self._queue: list[_Waiting] = []
         self._reader = Opened(self.path, lambda: open_reader(self.path))
-        self._writer = Opened(self.path, lambda: open_writer(self.path, settings.wait_seconds))
+        self._reads: tuple[sqlite3.Connection, Pseudonyms] | None = None
+        wait = settings.wait_seconds
+        self._writer = Opened(self.path, lambda: open_writer(self.path, wait, self.keys.open))
 
     def append(self, events: Sequence[HistoryEvent], keys: Sequence[int] | None = None) -> Appended:
         """Group commit: who gets the lock writes for all who wait, with one wait for the disk."""
@@ -92,7 +104,7 @@ class SqliteHistories:
             assert db is not None
             patiently(lambda: db.execute("BEGIN IMMEDIATE"), self._settings.wait_seconds)
             try:
-                done = work(Write(db, self._settings))
+                done = work(Write(db, self._settings, self._names(db)))
                 db.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
@@ -115,11 +127,33 @@ class SqliteHistories:
                 db = self._reader.connection()
                 if db is None:
                     return []
-                payloads = newest(db, user, session, until, since, n)
+                names = self._reading(db)
+                payloads = newest(db, *_hidden(names, user, session), until, since, n)
+                if not payloads and names is not (newer := self._reading(db, look=True)):
+                    payloads = newest(db, *_hidden(newer, user, session), until, since, n)
         except sqlite3.Error as error:
             raise failure_of(error, self.path) from error
         payloads.reverse()
         return decoded(payloads, self.path)
+
+    def _names(self, db: sqlite3.Connection) -> Pseudonyms:
+        """Those with which this file is written now."""
+        row = names_row(db)
+        return self.keys.of(row.generation, row.fingerprint)
+
+    def _reading(self, db: sqlite3.Connection, *, look: bool = False) -> Pseudonyms:
+        """The same, remembered with the connection; look: whether they were changed since."""
+        known = self._reads
+        if known is None or known[0] is not db:
+            self._reads = known = db, self._names(db)
+        elif look and known[1].generation != names_row(db).generation:
+            self._reads = known = db, self._names(db)
+        return known[1]
+
+    def hidden(self, shopper: Shopper) -> Shopper:
+        """See Histories."""
+        names = self.keys.read()
+        return shopper if names is None else Shopper(*_hidden(names, *shopper))
 
     def merge(self, session: str, user: str) -> int:
         """See Histories."""
@@ -154,6 +188,7 @@ class SqliteHistories:
             assert db is not None
             patiently(lambda: db.execute("VACUUM"), _ERASE_SECONDS)
             patiently(lambda: truncate_log(db), _ERASE_SECONDS)
+            patiently(lambda: mark_to_erase(db, False), _ERASE_SECONDS)
 
     def export(self, user: str | None = None, session: str | None = None) -> Iterator[HistoryEvent]:
         """See Histories. The events carry the user's name."""
@@ -161,15 +196,16 @@ class SqliteHistories:
             db = open_reader(self.path)
         if db is None:
             return
-        asked = (user is not None, user if user is not None else session)
         query = f"SELECT payload FROM events WHERE shopper = {SHOPPER} ORDER BY time, seq"
         try:
             with failing(self.path):
+                kept = _hidden(self._names(db), user, session)
+                asked = (user is not None, kept[0] if user is not None else kept[1])
                 rows = db.execute(query, asked)
                 while some := rows.fetchmany(1000):
                     for event in decoded(some, self.path):
-                        named = msgspec.structs.replace(event, user=user) if user else event
-                        yield named
+                        own = session if event.session == kept[1] else event.session
+                        yield msgspec.structs.replace(event, user=user, session=own)
         finally:
             db.close()
 
@@ -211,8 +247,50 @@ class SqliteHistories:
         with failing(self.path):
             return decoded(db.execute(query, (shopper, since)).fetchall(), self.path)
 
+    def mend(self) -> None:
+        """Replace plain names of an earlier release, and end an erasure that was interrupted.
+
+        HistoryFailure where that cannot be done now.
+        """
+        with failing(self.path):
+            names = self.keys.read()
+            left = unfinished(self.path, names.generation if names else 0)
+        if left == "rotation" and names is not None:
+            self.rename(names)
+        if left not in ("names", "erasure"):
+            return
+        with self._write_lock:
+            with failing(self.path):
+                self._writer.connection()
+            if left == "names":
+                log.warning("%s: the names in it are replaced by pseudonyms", self.path)
+            self._erase()
+
+    def rename(self, names: Pseudonyms) -> int:
+        """Re-key what is of an older generation; how many shoppers. Safe to be repeated."""
+        if not self.path.exists():
+            return 0
+
+        def work(write: Write) -> int:
+            return write.rename(names)
+
+        with self._write_lock:
+            changed = self._transaction(work)
+            if changed:
+                self._erase()
+        return changed
+
     def close(self) -> None:
         """See Histories."""
         with self._write_lock, self._read_lock:
             self._reader.close()
             self._writer.close()
+
+
+def _hidden(
+    names: Pseudonyms, user: str | None, session: str | None
+) -> tuple[str | None, str | None]:
+    return (
+        None if user is None else names.user(user),
+        None if session is None else names.session(session),
+    )

@@ -15,6 +15,8 @@ import xxhash
 
 from reranker.events import HistoryEvent, HistorySettings
 from reranker.histories import Appended, Forgotten
+from reranker.history_names import mark_to_erase, rename_all
+from reranker.pseudonyms import Pseudonyms
 
 _MERGED_BY_HAND: Final = -1e300  # earlier than any event
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -39,15 +41,18 @@ class _Row(NamedTuple):
 class Write:
     """One transaction that has begun; its opener commits."""
 
-    def __init__(self, db: sqlite3.Connection, settings: HistorySettings) -> None:
-        self._db = db
+    def __init__(
+        self, db: sqlite3.Connection, settings: HistorySettings, names: Pseudonyms
+    ) -> None:
+        self._db, self._names = db, names
         self._most = settings.events_per_user
         self._cutoff = settings.cutoff()
 
     def append(self, events: Sequence[HistoryEvent], keys: Sequence[int]) -> Appended:
         """Add what is new."""
         done = Appended()
-        new = self._new(events, keys, done)
+        names = self._names
+        new = self._new(names.hidden(events), map(names.event, keys), done)
         if not new:
             return done
         owners = self._owners([event for event, _ in new], done)
@@ -62,9 +67,10 @@ class Write:
         return done
 
     def _new(
-        self, events: Sequence[HistoryEvent], keys: Sequence[int], done: Appended
+        self, events: Iterable[HistoryEvent], made: Iterable[int], done: Appended
     ) -> list[tuple[HistoryEvent, int]]:
         """The events that are not kept yet, each once, with their keys."""
+        keys = list(made)
         there = "SELECT key FROM events WHERE key IN (SELECT value FROM json_each(?))"
         known = {key for (key,) in self._db.execute(there, (msgspec.json.encode(keys).decode(),))}
         new = []
@@ -104,6 +110,7 @@ class Write:
 
     def merge(self, session: str, user: str) -> int:
         """Give a session that is nobody's to a user, whatever its events say later."""
+        session, user = self._names.session(session), self._names.user(user)
         owner, _ = self._owner(self._shopper(False, session))
         if owner is not None:
             return 0
@@ -188,9 +195,16 @@ class Write:
     def _count(self, shopper: int, more: int) -> None:
         self._db.execute("UPDATE shoppers SET events = events + ? WHERE id = ?", (more, shopper))
 
+    def rename(self, names: Pseudonyms) -> int:
+        """Re-key everything; how many shoppers. 0 where it is of this generation already."""
+        since = self._names.generation
+        return rename_all(self._db, names, since) if since < names.generation else 0
+
     def delete_before(self, cutoff: float) -> int:
         """Delete every event before this time, and shoppers of whom nothing is left."""
         gone = self._db.execute("DELETE FROM events WHERE time < ?", (cutoff,)).rowcount
+        if gone:
+            mark_to_erase(self._db, True)
         self._db.execute(
             "UPDATE shoppers SET events = "
             "(SELECT count(*) FROM events WHERE events.shopper = shoppers.id)"
@@ -207,10 +221,12 @@ class Write:
 
     def forget(self, is_user: bool, name: str) -> Forgotten:
         """Delete a user with the sessions that are theirs, or a session with its own events."""
+        name = self._names.user(name) if is_user else self._names.session(name)
         query = "SELECT id FROM shoppers WHERE is_user = ? AND name = ?"
         row = self._db.execute(query, (is_user, name)).fetchone()
         if row is None:
             return Forgotten()
+        mark_to_erase(self._db, True)
         sessions = [(row[0],)] if not is_user else self._sessions(row[0])
         gone = self._delete("DELETE FROM events WHERE shopper = ?", [row])
         for session in sessions:

@@ -34,7 +34,7 @@ class Leaks:
         model = state.model
         uses = any(_LEARNED & set(state.blend(name)[0].signals) for name in blends)
         if model is not None and uses and not allowed:
-            self._seen = TrainedShoppers(model.folder)
+            self._seen = TrainedShoppers(model.folder, state.keys)
 
     def without(self, requests: Iterable[JudgedRequest]) -> Iterator[JudgedRequest]:
         """The requests that are no leak."""

@@ -1,6 +1,6 @@
 """logged_events.py: histories -> what shoppers did before and after a logged ranking.
 
-One pass over the histories notes what only all of them tell: which pseudonym is whose, which events
+One pass over the histories notes what only all of them tell: which session is whose, which events
 name a ranking, which purchases were cancelled. Everything else is looked up when it is asked for.
 """
 
@@ -17,7 +17,7 @@ from reranker.events import HistoryEvent, HistorySettings
 from reranker.histories import Histories, Shopper, open_histories
 from reranker.history_files import make_own_folder
 from reranker.history_store import SqliteHistories
-from reranker.pseudonyms import Pseudonyms
+from reranker.pseudonym_keys import PseudonymKeys
 from reranker.rankings import LoggedRanking
 
 _MOST_AFTER: Final = 500  # events of one shopper after one ranking; who has more is no person
@@ -37,15 +37,11 @@ class LoggedEvents:
     def __init__(
         self,
         histories: Histories,
-        pseudonyms: Pseudonyms | None,
         types: Collection[str],
         since: float,
     ) -> None:
         self._histories = histories
         self._types = frozenset(types)
-        self._pseudonyms = pseudonyms
-        self._users: dict[str, str] = {}  # pseudonym -> name
-        self._sessions: dict[str, str] = {}
         self._owners: dict[str, str] = {}  # session -> the user it became
         self._following: dict[str, list[tuple[Shopper, HistoryEvent]]] = {}
         self._cancelled: set[Cancelled] = set()
@@ -55,12 +51,6 @@ class LoggedEvents:
             self._note(shopper, events)
 
     def _meet(self, shopper: Shopper, sessions: set[str]) -> None:
-        sessions = sessions | ({shopper.session} if shopper.session else set())
-        if self._pseudonyms is not None:
-            if shopper.user is not None:
-                self._users[self._pseudonyms.user(shopper.user)] = shopper.user
-            for session in sessions:
-                self._sessions[self._pseudonyms.session(session)] = session
         if shopper.user is not None:
             self._owners |= dict.fromkeys(sessions, shopper.user)
 
@@ -75,12 +65,8 @@ class LoggedEvents:
                 self._following.setdefault(event.ranking, []).append((shopper, event))
 
     def named(self, ranking: LoggedRanking) -> Shopper:
-        """User and session as events write them; a pseudonym that nobody answers to stays."""
-        user, session = ranking.user, ranking.session
-        return Shopper(
-            self._users.get(user, user) if user else None,
-            self._sessions.get(session, session) if session else None,
-        )
+        """User and session as the histories name them."""
+        return self._histories.hidden(Shopper(ranking.user or None, ranking.session or None))
 
     def owner(self, who: Shopper) -> Shopper:
         """Among whose events a shopper's are: the session's user, if it became known."""
@@ -141,7 +127,8 @@ def histories_of(workspace: Workspace, events: Path | None) -> Iterator[Historie
     work = workspace.home / "events"
     make_own_folder(work)
     with TemporaryDirectory(prefix="join-", dir=work) as folder:
-        kept = SqliteHistories(Path(folder), workspace.section(HistorySettings))
+        settings = workspace.section(HistorySettings)
+        kept = SqliteHistories(Path(folder), settings, PseudonymKeys(workspace.home))
         try:
             Importer(workspace, events, bars).run(kept)
             yield kept

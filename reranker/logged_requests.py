@@ -25,10 +25,11 @@ def request_row(
     joined: JoinedRanking, events: LoggedEvents, grades: Mapping[str, float], history: int = HISTORY
 ) -> dict[str, Any]:
     """One line of a requests file; beside what is read there, the blend that ranked then."""
-    ranking, who = joined.ranking, joined.who
-    past = [as_sent(event) for event in events.before(who, ranking.at, history)]
+    ranking = joined.ranking
+    past = [as_sent(event) for event in events.before(joined.who, ranking.at, history)]
     row: dict[str, Any] = {"id": ranking.id, "query": ranking.query, "time": ranking.time}
-    row |= {name: value for name, value in who._asdict().items() if value is not None}
+    who = {"user": ranking.user, "session": ranking.session}  # pseudonyms in the service's log
+    row |= {name: value for name, value in who.items() if value}
     row["history"] = past
     row["candidates"] = msgspec.to_builtins(ranking.candidates())
     row["ratings"] = joined.grades(grades)

@@ -83,7 +83,7 @@ def publish_model(
         settings=msgspec.to_builtins(settings),
         text_width=trained.model.text_width,
         weights=data.sequences.weights,
-        item_ids=[data.catalogue.ids[row] for row in data.seen],
+        item_ids=[data.catalogue.ids[row] for row in data.known],
     )
     with store.stage() as staged:
         save_file({name: value.contiguous() for name, value in tensors.items()}, staged / WEIGHTS)

@@ -1,83 +1,98 @@
-"""pseudonyms.py: a shopper's name and the home's key -> the name under which rankings are logged.
+"""pseudonyms.py: a shopper's name and the home's keys -> the name under which it lies on the disk.
 
-A keyed hash: without the key nobody can try names until one fits; with the key deleted, nobody can
-tell any more whose rankings they were.
+A keyed hash: without the keys nobody can try names until one fits. Every new key hashes what the
+one before it made, so what is kept can be re-keyed although nobody knows the names any more.
+
+    ~01 + 32 hex digits = HMAC(key 1, "u " + name), ~02... = HMAC(key 2, ~01...), and so on
+
+A pseudonym is a name, too: where one is given as a name, it stands for its shopper.
 """
 
 import hashlib
 import hmac
-import os
-import secrets
-from contextlib import suppress
-from pathlib import Path
+import re
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Final
 
-from indexes.durable import sync
-from indexes.errors import Failure
+import msgspec
 
-KEY_FILE: Final = "key"
-_KEY_BYTES: Final = 32
+from reranker.events import HistoryEvent
+
+MOST_KEYS: Final = 255
+SIZE: Final = 35  # characters
 _DIGITS: Final = 32
-_OWNER_ONLY: Final = 0o600
+_FORM: Final = re.compile(r"~([0-9a-f]{2})[0-9a-f]{32}")
+_KEY_BITS: Final = 63
 
 
 class Pseudonyms:
-    """Names of users and sessions, made with one key."""
+    """Names of users, sessions and events, made with some keys, oldest first."""
 
-    def __init__(self, key: bytes) -> None:
-        self._users = hmac.new(key, b"u ", hashlib.sha256)
-        self._sessions = hmac.new(key, b"s ", hashlib.sha256)
+    def __init__(self, *keys: bytes) -> None:
+        self._keys = keys
+        self._users = hmac.new(keys[0], b"u ", hashlib.sha256)
+        self._sessions = hmac.new(keys[0], b"s ", hashlib.sha256)
+
+    @property
+    def generation(self) -> int:
+        """How many keys there are; every pseudonym says of which generation it is."""
+        return len(self._keys)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """By which keys are known again without telling them."""
+        return hashlib.sha256(b"fingerprint " + b"".join(self._keys)).hexdigest()[:16]
+
+    def at(self, generation: int) -> "Pseudonyms":
+        """Those of the oldest keys alone, as they were then."""
+        return self if generation == self.generation else Pseudonyms(*self._keys[:generation])
 
     def user(self, name: str) -> str:
-        """32 hex digits; a user and a session of the same name have different ones."""
-        return _digits(self._users, name)
+        """A user and a session of the same name have different ones."""
+        return self._of(self._users, name)
 
     def session(self, name: str) -> str:
-        """32 hex digits."""
-        return _digits(self._sessions, name)
+        """The same of a session."""
+        return self._of(self._sessions, name)
+
+    def event(self, key: int, since: int = 0) -> int:
+        """63 bits that tell events apart, keyed: they are made of names, too.
+
+        since: the generation of a key that was made before.
+        """
+        for secret in self._keys[since:]:
+            digest = hmac.digest(secret, b"e " + key.to_bytes(8, "big"), "sha256")
+            key = int.from_bytes(digest[:8], "big") >> (64 - _KEY_BITS)
+        return key
+
+    def hidden(self, events: Iterable[HistoryEvent]) -> Iterator[HistoryEvent]:
+        """The events without the names of their users and sessions."""
+        users: dict[str | None, str | None] = {None: None}
+        sessions: dict[str | None, str | None] = {None: None}
+        for event in events:
+            user, session = event.user, event.session
+            if user is not None and user not in users:
+                users[user] = self.user(user)
+            if session is not None and session not in sessions:
+                sessions[session] = self.session(session)
+            yield msgspec.structs.replace(event, user=users[user], session=sessions[session])
+
+    def _of(self, begun: hmac.HMAC, name: str) -> str:
+        made = generation_of(name)
+        if not made:
+            digest = begun.copy()
+            digest.update(name.encode("utf-8", "surrogatepass"))
+            made, name = 1, f"~01{digest.hexdigest()[:_DIGITS]}"
+        for number, key in enumerate(self._keys[made:], made + 1):
+            digits = hmac.digest(key, name.encode(), "sha256").hex()[:_DIGITS]
+            name = f"~{number:02x}{digits}"
+        return name
 
 
-def _digits(begun: hmac.HMAC, name: str) -> str:
-    digest = begun.copy()
-    digest.update(name.encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()[:_DIGITS]
-
-
-def read_pseudonyms(folder: Path) -> Pseudonyms | None:
-    """Those of the key in this folder; None where there is no key. Failure when it is damaged."""
-    path = folder / KEY_FILE
-    try:
-        key = bytes.fromhex(path.read_text("ascii"))
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise Failure(
-            f"{path} is damaged: {_KEY_BYTES} bytes in hex digits are expected.",
-            hint="Restore it from a backup; or delete it with the .jsonl files beside it, which "
-            "nobody can be recognised in without it.",
-        )
-    return Pseudonyms(key)
-
-
-def open_pseudonyms(folder: Path) -> Pseudonyms:
-    """Those of the key in this folder, which is made when there is none; the first process wins."""
-    found = read_pseudonyms(folder)
-    if found is not None:
-        return found
-    aside = folder / f".{KEY_FILE}.{os.getpid()}.{secrets.token_hex(4)}"
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(secrets.token_hex(_KEY_BYTES).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(aside, folder / KEY_FILE)
-    finally:
-        aside.unlink()
-    sync(folder)
-    made = read_pseudonyms(folder)
-    assert made is not None
-    return made
+def generation_of(name: str) -> int:
+    """Of which generation a pseudonym is; 0 for a name that is none."""
+    if not name.startswith("~"):
+        return 0
+    found = _FORM.fullmatch(name)
+    return int(found[1], 16) if found else 0

@@ -15,11 +15,11 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from indexes.workspace import Settings, Workspace
-from reranker.pseudonyms import Pseudonyms, read_pseudonyms
+from reranker.pseudonyms import Pseudonyms
 
 FOLDER: Final = "rankings"
 _SUFFIX: Final = ".jsonl"
-_SETTLE: Final = 0.3  # longer than a running service gathers rankings before it writes them
+SETTLE: Final = 0.3  # longer than a running service gathers rankings before it writes them
 _MEGABYTE: Final = 1_000_000
 
 Mine = Callable[[dict[str, Any]], bool]
@@ -104,18 +104,20 @@ def _size(path: Path) -> int:
 class LoggedShopper:
     """One shopper's lines in the log: those with the name, and those of sessions that are theirs.
 
-    sessions: of a user, the sessions known to be theirs; the log may know of more.
+    names: None where no key was ever made. sessions: of a user, the sessions known to be theirs;
+    the log may know of more.
     """
 
     def __init__(
         self,
         folder: Path,
+        names: Pseudonyms | None,
         user: str | None = None,
         session: str | None = None,
         sessions: Collection[str] = (),
     ) -> None:
         self._paths = [path for _, path in days_there(folder)]
-        self._pseudonyms = read_pseudonyms(folder)
+        self._pseudonyms = names
         self._names = user, session, sessions
         self._mine: Mine | None = None
 
@@ -128,7 +130,7 @@ class LoggedShopper:
         """Overwrite their rankings on the disk; how many. Waits for what is being written now."""
         if self._pseudonyms is None or not self._paths:
             return 0
-        time.sleep(_SETTLE)
+        time.sleep(SETTLE)
         erased = 0
         for path, spans in self._by_file():
             with path.open("r+b") as file:

@@ -48,7 +48,7 @@ class JoinedRanking:
     """A ranking and the types of what was done with each of its items afterwards."""
 
     ranking: LoggedRanking
-    who: Shopper  # by the names that events have, where they are known
+    who: Shopper  # as the histories name them
     followed: dict[str, set[str]]
 
     def grades(self, grades: Mapping[str, float]) -> dict[str, float]:

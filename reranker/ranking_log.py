@@ -19,7 +19,8 @@ import msgspec
 
 from indexes.errors import Failure
 from reranker.history_files import make_own_folder
-from reranker.pseudonyms import Pseudonyms, open_pseudonyms
+from reranker.pseudonym_keys import PseudonymKeys
+from reranker.pseudonyms import Pseudonyms
 from reranker.ranking import Ranking
 from reranker.ranking_files import RankingLogSettings, day_file, make_room
 from reranker.rankings import LoggedRanking
@@ -56,14 +57,14 @@ class RankingLog:
         self._begin = threading.Lock()
         self._writing = threading.Lock()
         self._some = threading.Event()
-        self._pseudonyms: Pseudonyms | None = None
+        self._keys = PseudonymKeys(folder.parent)
         self._broken = False  # what failed last is said once, until something works again
         self._torn = False  # the last write ended inside a line
 
     def add(self, ranking_id: str, asked: RerankRequest, ranking: Ranking) -> None:
         """Log an answer; never waits and never fails."""
-        if not self._settings.log or not ranking.results:
-            return
+        if not self._settings.log or not ranking.results or not asked.personalize:
+            return  # without consent nothing is kept that an event could be tied to
         if len(self._queue) >= _WAITING:
             self._count(LOST, 1)
             return
@@ -99,8 +100,8 @@ class RankingLog:
     def _write(self, day: str, some: list[Answered]) -> None:
         try:
             make_own_folder(self._folder)
-            self._pseudonyms = self._pseudonyms or open_pseudonyms(self._folder)
-            lines = b"".join([_line(one, self._pseudonyms) for one in some])
+            names = self._keys.open()
+            lines = b"".join([_line(one, names) for one in some])
             path = day_file(self._folder, day)
             if make_room(self._folder, self._settings, path, len(lines)):
                 self._append(path, lines)

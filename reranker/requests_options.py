@@ -16,7 +16,7 @@ from reranker.evaluation import EvaluationSettings
 from reranker.judged_requests import BadLines
 from reranker.logged_events import LoggedEvents, histories_of
 from reranker.metrics import MAX_GRADE
-from reranker.pseudonyms import read_pseudonyms
+from reranker.pseudonym_keys import PseudonymKeys
 from reranker.ranking_files import rankings_folder
 from reranker.ranking_joins import GRADES, JoinCounts, JoinedRanking, JoinRules, RankingJoin
 from reranker.rankings import LoggedRanking, ranking_files, read_rankings
@@ -120,11 +120,12 @@ def joined(workspace: Workspace, source: Source) -> Iterator[Joined]:
             hint="`reranker serve` logs them unless rankings.log is false; or name a file with "
             "--rankings.",
         )
+    PseudonymKeys(workspace.home).read()  # the log gets today's form
     files = ranking_files(path)
     bad = BadLines(path)
     total, since = _checked(workspace, files, bad, source.max_bad_share)
     with histories_of(workspace, source.events) as histories:
-        events = LoggedEvents(histories, read_pseudonyms(folder), source.rules.grades, since - _DAY)
+        events = LoggedEvents(histories, source.rules.grades, since - _DAY)
         join = RankingJoin(events, source.rules)
         with bars("joining", total, "rankings") as advance:
             passing = _noted(read_rankings(files, lambda _bad: None), advance)

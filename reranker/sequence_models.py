@@ -143,7 +143,9 @@ class SequenceModel(nn.Module):
         one, neither last nor first.
         """
         known = self.known_ids() if known is None else known
-        centred = (self.item_ids.weight - self.item_ids.weight[1:].mean(dim=0)) * known
+        others = self.item_ids.weight[1:]
+        mean = others.sum(dim=0) / max(len(others), 1)  # nobody may be known by id
+        centred = (self.item_ids.weight - mean) * known
         part = centred[items.ids[rows]]
         if items.texts is None:
             return part

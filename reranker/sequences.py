@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from indexes.byte_lines import BadLine
 from indexes.row_files import read_rows
-from reranker.event_cleaning import BadEvent, Cleaner
+from reranker.event_cleaning import BadEvent, Cleaner, NoConsent
 from reranker.events import EventSettings, HistoryEvent
 from reranker.histories import Histories
 
@@ -140,11 +140,11 @@ def sequences_of(events: Iterable[Named], weights: Mapping[str, float]) -> Seque
     return builder.build()
 
 
-def kept_events(histories: Histories) -> Iterator[Named]:
-    """The imported events of every shopper."""
+def kept_events(histories: Histories, most: int | None = None) -> Iterator[Named]:
+    """The imported events of every shopper; of each the newest `most`."""
     for shopper, events in histories.stream():
         name = f"u {shopper.user}" if shopper.user is not None else f"s {shopper.session}"
-        for event in events:
+        for event in events if most is None else events[-most:]:
             yield name, event
 
 
@@ -156,6 +156,8 @@ def file_events(
     for line, row in read_rows(path, ("type", "time"), on_bad):
         try:
             event = cleaner.clean(row)
+        except NoConsent:
+            continue
         except BadEvent as error:
             on_bad(BadLine(line, error.message))
             continue

@@ -52,7 +52,7 @@ class ServedModel:
         self._encoder = numpy_encoder(self.settings, tensors)
         self._ids = tensors["item_ids.weight"]
         self._ids[0] = 0  # of items that training did not see
-        self._centre = self._ids[1:].mean(axis=0)
+        self._centre = self._ids[1:].sum(axis=0) / max(len(self._ids) - 1, 1)
         self._types, self._gaps = tensors["types.weight"], tensors["gaps.weight"]
         self._ages = tensors["ages.weight"]
         adaptor = tensors["adaptor.weight"]  # (width, text width)

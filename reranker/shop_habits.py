@@ -14,7 +14,10 @@ from scipy import sparse
 
 from reranker.habits_card import ARRAYS, HABITS_CARD, HabitsCard
 from reranker.sequences import NONE, Floats, Ints, Sequences
+from reranker.train_settings import TrainSettings
+from reranker.user_counts import met_by
 
+DEFAULTS: Final = TrainSettings()
 HALF_LIFE_DAYS: Final = 90.0
 _NEAR: Final = 20  # item events of one shopper this close to each other count as met together
 _DECAY: Final = 0.9  # each event further away counts this much of the one before
@@ -50,10 +53,17 @@ class ShopHabits:
         (folder / HABITS_CARD).write_bytes(msgspec.json.encode(self.card))
 
 
-def shop_habits(sequences: Sequences, catalogue_ids: list[str]) -> ShopHabits:
-    """sequences: their items are rows of the catalogue."""
+def shop_habits(
+    sequences: Sequences, catalogue_ids: list[str], settings: TrainSettings = DEFAULTS
+) -> ShopHabits:
+    """sequences: their items are rows of the catalogue.
+
+    settings: min_users, min_users_together: what fewer shoppers did is nobody's habit.
+    """
     wanted = np.array([weight > 0 for weight in sequences.weights.values()])
     kept = np.flatnonzero(wanted[sequences.types] & (sequences.items != NONE))
+    enough = met_by(sequences.items[kept], sequences.owner[kept], settings.min_users)
+    kept = kept[np.isin(sequences.items[kept], enough)]
     rows, numbers = np.unique(sequences.items[kept], return_inverse=True)
     met = Met(
         shoppers=sequences.owner[kept],
@@ -70,7 +80,9 @@ def shop_habits(sequences: Sequences, catalogue_ids: list[str]) -> ShopHabits:
         lifts=repeat_lifts(met, names),
         newest=newest,
     )
-    return ShopHabits(card, neighbours(met), decayed_counts(met, len(names), newest))
+    return ShopHabits(
+        card, neighbours(met, settings.min_users_together), decayed_counts(met, len(names), newest)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +96,11 @@ class Met:
     count: int
 
 
-def neighbours(met: Met) -> sparse.csr_matrix:
-    """Sum of _DECAY ** (distance - 1) over meetings, through sqrt(how often each was met)."""
+def neighbours(met: Met, least: int = 1) -> sparse.csr_matrix:
+    """Sum of _DECAY ** (distance - 1) over meetings, through sqrt(how often each was met).
+
+    least: shoppers who have met two items together; pairs of fewer are left out.
+    """
     shape = (met.count, met.count)
     total = sparse.csr_matrix(shape, dtype=np.float32)
     for distance in range(1, min(_NEAR, len(met.items) - 1) + 1):
@@ -94,9 +109,27 @@ def neighbours(met: Met) -> sparse.csr_matrix:
         size = np.full(len(first), _DECAY ** (distance - 1), np.float32)
         ahead = sparse.csr_matrix((size, (first, then)), shape=shape)
         total = total + ahead + ahead.T * np.float32(_BACKWARD)
+    if least > 1:
+        total = total.multiply(_met_by(met, least)).tocsr()
     often = 1.0 / np.sqrt(np.maximum(np.bincount(met.items, minlength=met.count), 1.0))
     scale = sparse.diags(often.astype(np.float32))
     return _strongest((scale @ total @ scale).tocsr())
+
+
+def _met_by(met: Met, least: int) -> sparse.csr_matrix:
+    """1 for each two items that so many different shoppers met near to each other."""
+    found = []
+    for distance in range(1, min(_NEAR, len(met.items) - 1) + 1):
+        same = met.shoppers[distance:] == met.shoppers[:-distance]
+        first, then = met.items[:-distance][same], met.items[distance:][same]
+        pair = np.minimum(first, then) * met.count + np.maximum(first, then)
+        found.append(np.stack([pair, met.shoppers[distance:][same]]))
+    every = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
+    pairs = met_by(every[0], every[1], least)
+    one, other = pairs // met.count, pairs % met.count
+    ones = np.ones(len(pairs), np.float32)
+    half = sparse.csr_matrix((ones, (one, other)), shape=(met.count, met.count))
+    return half.maximum(half.T)
 
 
 def _strongest(near: sparse.csr_matrix) -> sparse.csr_matrix:

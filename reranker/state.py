@@ -28,6 +28,7 @@ from reranker.model_versions import (
 from reranker.next_action import load_next_action
 from reranker.personal import Learned, Personal
 from reranker.profiles import Profiles
+from reranker.pseudonym_keys import PseudonymKeys
 from reranker.query_vectors import QueryVectors
 from reranker.served_model import ServedModel
 
@@ -76,6 +77,7 @@ class ServedState:
     published: Blend
     published_version: int
     store: BlendStore
+    keys: PseudonymKeys
     text_limit: int
     others: dict[str, tuple[Blend, int]] = field(default_factory=dict)
     personal: Personal = field(default_factory=Personal)
@@ -151,6 +153,7 @@ def load_state(workspace: Workspace, histories: Histories | None = None) -> Serv
         published=blend,
         published_version=number,
         store=blends,
+        keys=PseudonymKeys(workspace.home),
         text_limit=settings.text_limit,
         personal=load_personal(workspace, index, histories or open_histories(workspace)),
     )

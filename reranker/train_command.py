@@ -80,6 +80,7 @@ def train(
     from reranker.model_store import publish_model
     from reranker.model_versions import model_store
     from reranker.next_action import fit_next_action
+    from reranker.pseudonym_keys import PseudonymKeys
     from reranker.shop_habits import shop_habits
     from reranker.trained_shoppers import save_trained_shoppers
     from reranker.training import Training
@@ -113,7 +114,7 @@ def train(
         "events": len(sequences.items),
         "searches": int((sequences.queries >= 0).sum()),
         "items": len(index),
-        "known_items": len(data.seen),
+        "known_items": len(data.known),
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
         "ndcg@10": trained.best_ndcg,
         "epochs": trained.epochs,
@@ -122,11 +123,11 @@ def train(
         "bfloat16": trained.bfloat16,
     }
     store = model_store(workspace)
-    habits = shop_habits(sequences, catalogue.ids)
+    habits = shop_habits(sequences, catalogue.ids, settings)
 
     def more(folder: Path) -> None:
         habits.save(folder)
-        save_trained_shoppers(sequences, folder)
+        save_trained_shoppers(sequences, folder, PseudonymKeys(workspace.home).open())
         items, minutes = data.items, workspace.section(EventSettings).session_minutes
         fit_next_action(trained.model.cpu(), items, sequences, minutes, settings.length, folder)
 
@@ -167,7 +168,8 @@ def imported_sequences(workspace: Workspace) -> Any:
 
     histories = open_histories(workspace)
     try:
-        sequences = sequences_of(kept_events(histories), event_weights(workspace))
+        most = workspace.section(TrainSettings).user_events
+        sequences = sequences_of(kept_events(histories, most), event_weights(workspace))
     finally:
         histories.close()
     if not len(sequences):

@@ -42,6 +42,24 @@ class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     batch_users: Annotated[
         int, msgspec.Meta(ge=1, description="Histories in one training step.")
     ] = 128
+    min_users: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Shoppers who have met an item before it is learned by its id; others are "
+            "known by their text alone, and popular with nobody.",
+        ),
+    ] = 2
+    min_users_together: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1, description="Shoppers who have met two items before they count as met together."
+        ),
+    ] = 2
+    user_events: Annotated[
+        int,
+        msgspec.Meta(ge=1, description="Newest events of one shopper that training counts."),
+    ] = 1000
     epochs: Annotated[int, msgspec.Meta(ge=1, description="Most passes over all histories.")] = 200
     patience: Annotated[
         int,

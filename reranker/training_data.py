@@ -11,6 +11,7 @@ from reranker.sequence_batches import Cases, TrainingWindows, cases_at, flat_pla
 from reranker.sequence_models import Items, SequenceModel
 from reranker.sequences import NONE, Ints, Sequences
 from reranker.train_settings import TrainSettings
+from reranker.user_counts import met_by
 
 Vectors = npt.NDArray[np.float32]
 
@@ -34,12 +35,13 @@ class TrainingData:
     validation: Cases
     seen: Ints  # catalogue rows, in order
     counts: Ints  # how often each was seen
+    known: Ints  # of the seen, those that enough shoppers have met: they are learned by id
 
     @property
     def items(self) -> Items:
-        """Ids from 1 for the seen items, in the order of their rows."""
+        """Ids from 1 for the known items, in the order of their rows."""
         ids = np.zeros(len(self.catalogue.ids), np.int64)
-        ids[self.seen] = np.arange(1, len(self.seen) + 1)
+        ids[self.known] = np.arange(1, len(self.known) + 1)
         return items_of(self.catalogue, ids)
 
 
@@ -67,9 +69,12 @@ def training_data(
     places = flat_places(sequences.at[:-1], stops)
     rows = sequences.items[places]
     seen, counts = np.unique(rows[rows != NONE], return_counts=True)
-    return TrainingData(
-        sequences, catalogue, windows, cases_at(sequences, last[chosen]), seen, counts
-    )
+    known = seen
+    if catalogue.texts is not None:  # without texts nothing else is known of an item
+        there = rows != NONE
+        known = met_by(rows[there], sequences.owner[places][there], settings.min_users)
+    validation = cases_at(sequences, last[chosen])
+    return TrainingData(sequences, catalogue, windows, validation, seen, counts, known)
 
 
 def items_of(catalogue: Catalogue, ids: Ints) -> Items:
@@ -86,4 +91,4 @@ def new_model(data: TrainingData, settings: TrainSettings) -> SequenceModel:
     """A model at its beginning, the same for the same seed."""
     torch.manual_seed(settings.seed)
     text_width = 0 if data.catalogue.texts is None else data.catalogue.texts.shape[1]
-    return SequenceModel(settings, len(data.seen), text_width, len(data.sequences.weights))
+    return SequenceModel(settings, len(data.known), text_width, len(data.sequences.weights))

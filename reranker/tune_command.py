@@ -116,7 +116,7 @@ def _tune(
     )
     saved = None
     if save is not None:
-        saved = save_tuned(state.store, blend, tuning, requests, save, author, note)
+        saved = save_tuned(state, blend, tuning, requests, save, author, note)
     if as_json:
         found = msgspec.to_builtins(tuning) | {"saved": saved}
         click.echo(msgspec.json.encode(found).decode())

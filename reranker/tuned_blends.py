@@ -4,15 +4,15 @@ from collections.abc import Iterable
 
 import msgspec
 
-from reranker.blend_store import BlendStore
 from reranker.blends import Blend
 from reranker.fitted_requests import fingerprint
 from reranker.requests import JudgedRequest
+from reranker.state import ServedState
 from reranker.tuning import Tuning
 
 
 def save_tuned(
-    store: BlendStore,
+    state: ServedState,
     blend: Blend,
     tuning: Tuning,
     requests: Iterable[JudgedRequest],
@@ -29,10 +29,11 @@ def save_tuned(
     named = msgspec.structs.replace(
         blend, name=name, author=author, note=note or said, version=None
     )
+    names = state.keys.open()
     facts = {
         "recommended": tuning.recommended,
         "tuned": msgspec.to_builtins(tuning),
-        "fitted_on": sorted({fingerprint(one) for one in requests}),
+        "fitted_on": sorted({fingerprint(one, names) for one in requests}),
     }
-    stored, number = store.save(named, who=author, about=facts)
+    stored, number = state.store.save(named, who=author, about=facts)
     return f"{stored.name}@{number}"

@@ -19,7 +19,7 @@ from reranker.blend_fitting import KINDS, Fitted, Fitter
 from reranker.blends import Blend, Kind, SignalWeight
 from reranker.columns import Values
 from reranker.evaluation import DEFAULTS, EvaluationSettings
-from reranker.fitted_requests import fingerprint
+from reranker.fitted_requests import was_fitted_on
 from reranker.intervals import Difference
 from reranker.judged_columns import JudgedColumns, judged_columns
 from reranker.leaks import Leaks
@@ -102,7 +102,8 @@ def tune(
     compared = _label(state, options.compare) if options.compare else ENGINE
     columns, left_out, leaks = _columns(requests, state, base, options, progress)
     seen = state.store.fitted_on(base.name, base_version)
-    known = sum(fingerprint(one.request) in seen for one in columns)
+    names = state.keys.open()
+    known = sum(was_fitted_on(one.request, seen, names) for one in columns)
     start = start_of(
         base,
         [name for name in signals_seen(columns) if name not in options.without],
@@ -161,7 +162,8 @@ def _label(state: ServedState, name: str) -> str:
 def _fitted_on(state: ServedState, columns: Sequence[JudgedColumns]) -> int:
     published, version = state.blend(None)
     seen = state.store.fitted_on(published.name, version)
-    return sum(fingerprint(one.request) in seen for one in columns)
+    names = state.keys.open()
+    return sum(was_fitted_on(one.request, seen, names) for one in columns)
 
 
 def _notes(base: Blend, known: int) -> list[str]:

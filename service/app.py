@@ -19,6 +19,7 @@ from service.openapi import openapi_routes
 from service.page.page_routes import page_routes
 from service.reload import Served
 from service.rerank_api import rerank_routes
+from service.retention import Retention
 
 
 def create_app(workspace: Workspace) -> Flask:
@@ -38,6 +39,7 @@ def create_app(workspace: Workspace) -> Flask:
         rankings_folder(workspace), workspace.section(RankingLogSettings), metrics.count_rankings
     )
     app.extensions["served"], app.extensions["rankings"] = served, rankings
+    app.extensions["retention"] = Retention(workspace, served.histories, metrics)
     _count_requests(app, metrics)
     register_errors(app)
     app.register_blueprint(rerank_routes(served, limits, metrics, rankings))
@@ -66,6 +68,12 @@ def served(app: Flask) -> Served:
 def ranking_log(app: Flask) -> RankingLog:
     """Where this application logs its rankings."""
     found: RankingLog = app.extensions["rankings"]
+    return found
+
+
+def retention(app: Flask) -> Retention:
+    """What deletes by age in this application; `reranker serve` lets it run."""
+    found: Retention = app.extensions["retention"]
     return found
 
 

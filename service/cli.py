@@ -69,6 +69,11 @@ class Commands(Menu):
         "forget": Entry(
             "reranker.event_commands:forget_command", "Keep", "Delete a user with every trace."
         ),
+        "pseudonyms": Entry(
+            "reranker.pseudonym_commands:pseudonyms_commands",
+            "Keep",
+            "Show or rotate the keys under which users are kept.",
+        ),
         "settings": Entry(
             "service.settings_command:settings_command",
             "Keep",

@@ -61,6 +61,10 @@ def sent_event(settings: EventSettings) -> Schema:
                 "not": {"const": 0},
             },
             "id": _NAME | {"description": "An event that comes again with its id counts once."},
+            "personalize": {
+                "type": ["boolean", "null"],
+                "description": "false: the shopper does not agree; the event is not kept.",
+            },
             "ranking": _NAME | {"description": "The id of the answer of /rerank it followed."},
             "position": {"type": ["integer", "null"], "minimum": 0, "maximum": 2**31 - 1},
         },

@@ -107,7 +107,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        from service.app import create_app, served
+        from service.app import create_app, retention, served
 
         # Requests run beside each other already; and OpenMP's pool, if the parent had one, does
         # not survive the fork: waiting for its threads would hang.
@@ -118,6 +118,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         except Exception as error:
             self._give_up(error)
         served(app).watch()
+        retention(app).watch()
         self._was_ready.touch()
         return app
 

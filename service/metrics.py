@@ -90,6 +90,13 @@ class Metrics:
             ("outcome",),
             registry=self._registry,
         )
+        self.expired = Counter(
+            "reranker_expired",
+            "What a running service deleted because it was too old: events, days of logged "
+            "rankings, leftovers of commands that were killed.",
+            ("what",),
+            registry=self._registry,
+        )
         self.items = Gauge(
             "reranker_index_items",
             "Items in the served index.",
@@ -112,6 +119,12 @@ class Metrics:
     def count_rankings(self, outcome: str, count: int) -> None:
         """Count rankings that were logged, or were not."""
         self.rankings.labels(outcome).inc(count)
+
+    def count_expired(self, events: int, days_of_rankings: int, leftovers: int) -> None:
+        """Count what was deleted by age."""
+        self.expired.labels("events").inc(events)
+        self.expired.labels("days_of_rankings").inc(days_of_rankings)
+        self.expired.labels("leftovers").inc(leftovers)
 
     def count_events(
         self, accepted: int, duplicates: int, bot_like: int, rejected: Iterable[str]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reranker.event_rates import EventRates
 from reranker.event_spool import EventSpool
 from reranker.events import EventSettings, HistoryEvent
+from reranker.pseudonyms import Pseudonyms
 
 FIVE = EventSettings(bot_events_per_minute=5)
 DROPPING = EventSettings(bot_events_per_minute=5, drop_bots=True)
@@ -112,7 +113,7 @@ EVENTS = st.lists(
 def test_within_one_clock_minute_it_is_what_an_import_finds(
     folder: Path, events: list[HistoryEvent]
 ) -> None:
-    spool, rates = EventSpool(folder), EventRates(FIVE)
+    spool, rates = EventSpool(folder, Pseudonyms(b"k" * 32)), EventRates(FIVE)
     for one in events:
         spool.add(one)
     beyond = {(e.user is not None, e.user or e.session) for e in events if rates.too_many(e)}

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import random
+import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from reranker.events import (
     event_weights,
 )
 from reranker.histories import open_histories, visits
+from reranker.pseudonym_keys import PseudonymKeys
 
 NOW = 1_790_000_000.0
 VIEW: dict[str, Any] = {"user": "u1", "type": "view", "item": "17", "time": 1_700_000_000}
@@ -247,6 +249,8 @@ def test_any_order_gives_the_same_history(
          for n in range(3)]  # fmt: skip
     homes = []
     for name in ("sorted", "shuffled"):
+        if homes:  # the same names on the disk
+            shutil.copytree(folder / "sorted/pseudonyms", folder / name / "pseudonyms")
         imported(folder / name, write(folder / f"{name}.jsonl", rows))
         homes.append([kept(folder / name, f"u{n}") for n in range(3)])
         chance.shuffle(rows)
@@ -374,12 +378,13 @@ def test_forget_leaves_no_byte_and_proves_it(program: Program, tmp_path: Path) -
     ]
     rows += [VIEW | {"user": "shopper-secret", "session": "visit-7", "time": 9999}]
     imported(program.workspace.home, write(tmp_path / "e.jsonl", rows))
-    assert files_with(program.workspace.home, b"shopper-secret")
+    name = PseudonymKeys(program.workspace.home).open().user("shopper-secret").encode()
+    assert files_with(program.workspace.home, name)
     done = json.loads(program("forget", "shopper-secret", "--json").stdout)
     assert (done["events"], done["sessions"]) == (1502, 1)
-    assert done["searched"]["found"] == []
+    assert done["searched"]["found"] == [] and done["verified"]
     assert done["searched"]["files"] >= 1
-    for needle in (b"shopper-secret", marker.encode(), b"visit-7\x00"):
+    for needle in (b"shopper-secret", name, marker.encode(), b"visit-7\x00"):
         assert not files_with(program.workspace.home, needle)
     assert len(kept(program.workspace.home, "shopper-7")) == 30
 

@@ -1,6 +1,7 @@
 """POST /events: what was accepted is kept; one bad event costs no other."""
 
 import json
+import shutil
 import sqlite3
 import threading
 import time
@@ -21,6 +22,7 @@ from reranker.event_cleaning import FIELDS
 from reranker.event_import import Importer
 from reranker.events import EventSettings, HistorySettings
 from reranker.histories import Histories, open_histories
+from reranker.pseudonym_keys import PseudonymKeys
 from service.answers import register_errors
 from service.app import create_app
 from service.events_api import events_routes
@@ -71,6 +73,13 @@ def answered(answer: TestResponse) -> dict[str, Any]:
     found: dict[str, Any] = answer.get_json()
     assert set(found) == {"accepted", "duplicates", "bot_like", "rejected"}
     return found
+
+
+def made(home: Path) -> Path:
+    """The folder of a home's keys, with its first one."""
+    keys = PseudonymKeys(home)
+    keys.open()
+    return keys.folder
 
 
 def lines(*rows: Any) -> bytes:
@@ -265,6 +274,7 @@ def test_import_and_post_keep_the_same(
     rows = [VIEW, *rows]
     file.write_bytes(lines(*rows))
     imported, posted = (Workspace(folder / name) for name in ("imported", "posted"))
+    shutil.copytree(made(imported.home), posted.home / "pseudonyms")
     one, other = open_histories(imported), open_histories(posted)
     summary = Importer(imported, file, silent).run(one, max_bad_share=1)
     found = answered(small_app(other).post("/events", json=rows))

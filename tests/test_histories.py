@@ -22,9 +22,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent, HistorySettings
-from reranker.histories import Appended, open_histories
+from reranker.histories import Appended, Shopper, open_histories
 from reranker.history_files import HistoryBusy, HistoryDamaged, HistoryFailure
 from reranker.history_store import SqliteHistories
+from reranker.pseudonym_keys import PseudonymKeys
 
 Store = SqliteHistories
 
@@ -38,6 +39,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
     found = SqliteHistories(tmp_path / "events", HistorySettings())
     yield found
     found.close()
+
+
+def kept(store: Store, *users: str) -> list[str | None]:
+    """The pseudonyms of users."""
+    return [store.hidden(Shopper(user, None)).user for user in users]
 
 
 def items(events: list[HistoryEvent]) -> list[str | None]:
@@ -80,7 +86,7 @@ def test_a_session_is_merged_when_its_user_is_known(store: Store) -> None:
     assert items(store.recent("other", "s")) == []
     store.append([view(5, "e", session="s")])  # a tracker that says only the session
     assert items(store.recent("u"))[-1] == "e"
-    assert list(store.users()) == ["u"]
+    assert list(store.users()) == kept(store, "u")
 
 
 def test_merge_by_hand_and_the_first_user_stays(store: Store) -> None:
@@ -125,14 +131,14 @@ def test_setting_days(tmp_path: Path) -> None:
     plain.append([view(now, "new", user="u")])
     brief = SqliteHistories(tmp_path / "events", HistorySettings(days=1))
     assert items(brief.recent("u")) == ["new"]  # not used, though not deleted yet
-    assert [shopper.user for shopper, _ in brief.stream()] == ["u"]
+    assert [shopper.user for shopper, _ in brief.stream()] == kept(brief, "u")
     assert brief.append([view(now - 90_000, user="u")]).too_old == 1
     brief.append([view(now, user="u")])  # a write deletes what is old of its shopper
     assert items(list(plain.export("u"))) == ["new", "1"]
     brief.append([view(now, session="s"), view(now, user="w", session="t")])
     assert brief.merge("s", "u") == 1
     assert brief.forget_old() == 1
-    assert set(plain.users()) == {"u", "w"}
+    assert set(plain.users()) == set(kept(plain, "u", "w"))
     plain.append([view(now, session="s"), view(now, session="t")])  # still theirs
     assert (len(brief.recent("u")), len(brief.recent("w"))) == (4, 2)
     for store in (plain, brief):
@@ -149,7 +155,7 @@ def test_forget_takes_the_sessions_along_and_a_session_only_itself(store: Store)
     assert (gone.events, gone.sessions) == (2, 1)
     assert store.recent("u") == store.recent(session="s") == []
     store.append([view(6, session="s")])  # a new, anonymous visit
-    assert list(store.users()) == ["v"]
+    assert list(store.users()) == kept(store, "v")
 
 
 def test_a_very_long_history_reads_as_fast_as_a_short_one(tmp_path: Path) -> None:
@@ -197,11 +203,12 @@ def test_any_arrival_in_any_pieces_gives_the_same_histories(
         for user, session, a, b in found
     ]
     results = []
+    keys = PseudonymKeys(tmp_path_factory.mktemp("keys"))
     for order in (sorted(events, key=lambda event: event.time), events):
         if order is events:
             chance.shuffle(order)
         folder = tmp_path_factory.mktemp("h")
-        store = SqliteHistories(folder, HistorySettings())
+        store = SqliteHistories(folder, HistorySettings(), keys)
         for start in range(0, len(order), piece):
             store.append(order[start : start + piece])
             store.append(order[start : start + 1])  # sent again: a duplicate
@@ -363,7 +370,7 @@ def test_a_killed_import_goes_on_where_it_was(tmp_path: Path) -> None:
     ]
     path.write_text("".join(lines))
     home = tmp_path / "home"
-    store = SqliteHistories(home / "events", HistorySettings())
+    store = SqliteHistories(home / "events", HistorySettings(), PseudonymKeys(home))
     importer = subprocess.Popen([sys.executable, "-c", IMPORTER, str(home), str(path)])
     deadline = time.monotonic() + 30
     while not store.recent("u1") and time.monotonic() < deadline:
@@ -507,6 +514,8 @@ def test_forget_reaches_the_log_while_others_have_the_file_open(store: Store) ->
     other.append([view(999, user="somebody-else")])
     assert store.forget("shopper-secret").events == 300
     files = [path for path in store.path.parent.iterdir() if path.is_file()]
+    (name,) = kept(store, "shopper-secret")
+    assert name and not any(name.encode() in path.read_bytes() for path in files)
     assert len(files) == 3  # the database, its log, the log's index
     assert not any(b"shopper-secret" in path.read_bytes() for path in files)
     assert other.recent("shopper-secret") == []

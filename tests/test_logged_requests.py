@@ -21,7 +21,8 @@ from reranker.history_store import SqliteHistories
 from reranker.judged_requests import judged_request, rerank_request
 from reranker.logged_events import LoggedEvents
 from reranker.logged_requests import request_row
-from reranker.pseudonyms import Pseudonyms, open_pseudonyms
+from reranker.pseudonym_keys import PseudonymKeys, write_keys
+from reranker.pseudonyms import Pseudonyms
 from reranker.ranking_joins import GRADES, JoinedRanking, JoinRules, RankingJoin
 from reranker.rankings import LoggedRanking
 from reranker.requests_commands import requests_commands
@@ -39,22 +40,21 @@ def event(kind: str, item: str, at: float, **more: Any) -> HistoryEvent:
 
 
 @contextmanager
-def logged_events(
-    events: Sequence[HistoryEvent], names: Pseudonyms | None = None
-) -> Iterator[LoggedEvents]:
+def logged_events(events: Sequence[HistoryEvent]) -> Iterator[LoggedEvents]:
     with TemporaryDirectory() as folder:
-        histories = SqliteHistories(Path(folder), HistorySettings())
+        keys = PseudonymKeys(Path(folder))
+        keys.folder.mkdir()
+        write_keys(keys.path, [b"k" * 32])
+        histories = SqliteHistories(Path(folder), HistorySettings(), keys)
         histories.append(events)
-        yield LoggedEvents(histories, names, GRADES, T - 86_400)
+        yield LoggedEvents(histories, GRADES, T - 86_400)
         histories.close()
 
 
 def join(
-    rankings: Sequence[LoggedRanking],
-    events: Sequence[HistoryEvent],
-    names: Pseudonyms | None = None,
+    rankings: Sequence[LoggedRanking], events: Sequence[HistoryEvent]
 ) -> tuple[list[JoinedRanking], dict[str, int]]:
-    with logged_events(events, names) as known:
+    with logged_events(events) as known:
         joining = RankingJoin(known, JoinRules(window=100.0))
         found = list(joining(rankings))
     return found, {name: getattr(joining.counts, name) for name in joining.counts.__struct_fields__}
@@ -125,9 +125,12 @@ def test_pseudonyms_meet_the_names_of_events() -> None:
         event("view", "b", 201, user=None, session="s"),
         event("view", "c", 900, session="s"),  # the session turns out to be u's
     ]
-    found, _ = join(rankings, events, NAMES)
+    found, _ = join(rankings, events)
     assert grades(found) == [{"a": 1.0}, {"b": 1.0}, {}]
-    assert [one.who for one in found[:2]] == [Shopper("u", None), Shopper(None, "s")]
+    assert [one.who for one in found[:2]] == [
+        Shopper(NAMES.user("u"), None),
+        Shopper(None, NAMES.session("s")),
+    ]
     assert found[2].who.session == NAMES.session("nobody")
 
 
@@ -254,16 +257,17 @@ def test_the_command_reads_the_services_own_log_by_default(tmp_path: Path) -> No
     home = tmp_path / "home"
     assert "rankings.log" in str(run(home, "from-events", "--out", "r.jsonl").exception)
     (home / "rankings").mkdir(parents=True)
-    names = open_pseudonyms(home / "rankings")
+    keys = PseudonymKeys(home)
+    names = keys.open()
     row = {"id": "a", "time": T, "items": ["1", "2"], "user": names.user("u"), "order": [3, 0]}
     write(home / "rankings" / "2026-09-21.jsonl", [row | {"others": ["8", "9"]}])
-    histories = SqliteHistories(home / "events", HistorySettings())
+    histories = SqliteHistories(home / "events", HistorySettings(), keys)
     histories.append([event("view", "1", 5)])
     histories.close()
     out = tmp_path / "requests.jsonl"
     assert run(home, "from-events", "--out", str(out)).exit_code == 0
     (row,) = lines(out)
-    assert row["user"] == "u"
+    assert row["user"] == names.user("u")
     assert [candidate["id"] for candidate in row["candidates"]] == ["2", "8", "9", "1"]
 
 

@@ -23,7 +23,8 @@ from indexes.workspace import Workspace
 from reranker.event_commands import events_commands, export_command, forget_command
 from reranker.events import HistoryEvent
 from reranker.histories import open_histories
-from reranker.pseudonyms import Pseudonyms, open_pseudonyms, read_pseudonyms
+from reranker.pseudonym_keys import PseudonymKeys
+from reranker.pseudonyms import SIZE, Pseudonyms
 from reranker.ranking import BlendName, Ranked, Ranking
 from reranker.ranking_files import RankingLogSettings, day_file, rankings_folder
 from reranker.ranking_log import LOST, WRITTEN, Answered, RankingLog, logged
@@ -68,7 +69,7 @@ def test_nobody_is_named(own_home: Path) -> None:
     client.post("/rerank", json=BODY)
     client.post("/rerank", json=BODY | {"user": "s1", "session": None})
     one, other = written()
-    names = open_pseudonyms(own_home / "rankings")
+    names = PseudonymKeys(own_home).open()
     assert (one.user, one.session) == (names.user("u42"), names.session("s1"))
     assert other.user != one.session  # a user who is called like a session
     text = b"".join(path.read_bytes() for path in (own_home / "rankings").iterdir())
@@ -139,7 +140,7 @@ def test_what_cannot_be_written_is_counted_and_said_once(
 ) -> None:
     folder = tmp_path / "rankings"
     if how == "the disk is full":
-        open_pseudonyms(make(folder))
+        make(folder)
         in_the_way = day_file(folder, datetime.now(UTC).date().isoformat())
         in_the_way.symlink_to("/dev/full")
     else:
@@ -264,7 +265,7 @@ def test_forget_takes_the_rankings_along(logged_home: Path) -> None:
     done = json.loads(program("forget", "u42", "--json").stdout)
     assert (done["events"], done["rankings"]) == (1, 4)
     left = list(read_rankings(ranking_files(logged_home / "rankings"), pytest.fail))
-    names = open_pseudonyms(logged_home / "rankings")
+    names = PseudonymKeys(logged_home).open()
     assert {(one.user, one.session) for one in left} == {
         (names.user("u7"), None),
         (None, names.session("of-nobody")),
@@ -293,10 +294,12 @@ def test_a_running_log_goes_on_after_forget(logged_home: Path) -> None:
 
 
 def test_a_damaged_key_is_named(tmp_path: Path) -> None:
-    assert read_pseudonyms(tmp_path) is None
-    (tmp_path / "key").write_text("abc")
-    with pytest.raises(Failure, match=r"key is damaged"):
-        read_pseudonyms(tmp_path)
+    keys = PseudonymKeys(tmp_path)
+    assert keys.read() is None
+    make(keys.folder)
+    keys.path.write_text("abc")
+    with pytest.raises(Failure, match=r"keys is damaged"):
+        keys.read()
 
 
 @given(st.text(), st.text())
@@ -305,7 +308,7 @@ def test_pseudonyms_depend_on_key_kind_and_name(one: str, other: str) -> None:
     assert (first.user(one) == first.user(other)) == (one == other)
     assert first.user(one) != first.session(one)
     assert first.user(one) != second.user(one)
-    assert len(first.user(one)) == 32
+    assert len(first.user(one)) == SIZE
 
 
 IDS = st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=12, unique=True)

@@ -1,0 +1,59 @@
+"""history_names.py: an open history file and keys -> the same under newer pseudonyms.
+
+Within one transaction: a reader sees every name of one generation, or every name of the next.
+"""
+
+import sqlite3
+from typing import Final, NamedTuple
+
+import msgspec
+
+from reranker.events import HistoryEvent
+from reranker.pseudonyms import Pseudonyms
+
+_decode: Final = msgspec.msgpack.Decoder(HistoryEvent).decode
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class NamesRow(NamedTuple):
+    """What the file says of its names. to_erase: what was deleted may still be in free pages."""
+
+    generation: int
+    fingerprint: str
+    to_erase: bool
+
+
+def names_row(db: sqlite3.Connection) -> NamesRow:
+    """Of which keys the pseudonyms in this file are."""
+    row = db.execute("SELECT generation, fingerprint, to_erase FROM names").fetchone()
+    return NamesRow(row[0], row[1], bool(row[2]))
+
+
+def mark_to_erase(db: sqlite3.Connection, needed: bool) -> None:
+    """Note, within the transaction that deletes, that the file has to be written anew."""
+    db.execute("UPDATE names SET to_erase = ?", (needed,))
+
+
+def rename_all(db: sqlite3.Connection, names: Pseudonyms, since: int) -> int:
+    """Replace every name, and what was made of names, in the transaction that is open.
+
+    since: the generation that is there now; 0 for plain names. How many shoppers there are.
+    """
+    make = {True: names.user, False: names.session}
+    db.create_function("newer_name", 2, lambda user, name: make[bool(user)](name))
+    db.create_function("newer_key", 1, lambda key: names.event(key, since))
+    db.create_function("newer_payload", 1, lambda payload: _renamed(payload, names))
+    count = db.execute("UPDATE shoppers SET name = newer_name(is_user, name)").rowcount
+    # Two steps: a new key must not meet an old one of another event.
+    db.execute("UPDATE events SET key = -1 - newer_key(key), payload = newer_payload(payload)")
+    db.execute("UPDATE events SET key = -1 - key")
+    db.execute(
+        "UPDATE names SET generation = ?, fingerprint = ?, to_erase = 1",
+        (names.generation, names.fingerprint),
+    )
+    return count
+
+
+def _renamed(payload: bytes, names: Pseudonyms) -> bytes:
+    event = _decode(payload)
+    return payload if event.session is None else _encode(next(names.hidden([event])))

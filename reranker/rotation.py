@@ -1,0 +1,45 @@
+"""rotation.py: a home -> the same under a new key: what is kept is re-keyed, nobody is lost.
+
+Killed at any moment it leaves a home that works; the next run, or the next process that opens the
+histories, does the rest.
+"""
+
+import time
+
+import msgspec
+
+from indexes.locks import exclusive
+from indexes.workspace import Workspace
+from reranker.events import HistorySettings
+from reranker.history_store import SqliteHistories
+from reranker.pseudonym_keys import PseudonymKeys
+from reranker.ranking_files import SETTLE, rankings_folder
+from reranker.ranking_rewrites import rename_in_rankings
+
+
+class Rotated(msgspec.Struct, frozen=True):
+    """What was re-keyed. generation: how many keys there are now."""
+
+    generation: int
+    shoppers: int
+    rankings: int
+
+
+def rotate(workspace: Workspace) -> Rotated:
+    """Make a key and re-key histories and logged rankings by it; LockHeld beside another one."""
+    keys = PseudonymKeys(workspace.home)
+    keys.open()
+    histories = SqliteHistories(workspace.home / "events", workspace.section(HistorySettings), keys)
+    try:
+        histories.mend()
+        with exclusive(keys.folder / "rotation.lock", "rotate"):
+            names = keys.add()
+            shoppers = histories.rename(names)
+            folder = rankings_folder(workspace)
+            renamed = rename_in_rankings(folder, names)
+            if renamed:
+                time.sleep(SETTLE)  # what a service had hashed before it saw the new key
+                renamed += rename_in_rankings(folder, names)
+    finally:
+        histories.close()
+    return Rotated(names.generation, shoppers, renamed)

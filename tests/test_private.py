@@ -1,0 +1,360 @@
+"""Private: who is kept under which name, what nobody agreed to, and how it goes away."""
+
+import hashlib
+import json
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from indexes.workspace import Workspace
+from reranker.event_commands import events_commands, forget_command
+from reranker.events import HistoryEvent, HistorySettings
+from reranker.histories import open_histories
+from reranker.history_files import HistoryFailure
+from reranker.history_names import names_row
+from reranker.history_store import SqliteHistories
+from reranker.pseudonym_commands import pseudonyms_commands
+from reranker.pseudonym_keys import PseudonymKeys
+from reranker.pseudonyms import Pseudonyms
+from reranker.ranking_files import RankingLogSettings
+from service.app import create_app, ranking_log, retention
+from service.serve import _log_to_stderr
+
+USER, SESSION = "marker-user-4711", "marker-session-0815"
+CANDIDATES = [{"id": f"{number}"} for number in range(1, 7)]
+
+
+def view(at: float, item: str = "1", **more: Any) -> HistoryEvent:
+    return HistoryEvent(type="view", item=item, time=at, **more)
+
+
+def whole(home: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+
+
+def run(command: Any, home: Path, *args: str) -> Any:
+    done = CliRunner().invoke(command, args, obj=Workspace(home), catch_exceptions=False)
+    assert done.exit_code == 0
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def plain_file(home: Path, events: list[HistoryEvent]) -> Path:
+    """history.db as an earlier release wrote it: plain names, and keys that are not keyed."""
+    store = open_histories(Workspace(home))
+    store.append(events)
+    store.close()
+    db = sqlite3.connect(home / "events" / "history.db")
+    names = Pseudonyms(bytes.fromhex((home / "pseudonyms" / "keys").read_text()))
+    raw = {names.user(one.user): one.user for one in events if one.user}
+    raw |= {names.session(one.session): one.session for one in events if one.session}
+    for number, name in db.execute("SELECT id, name FROM shoppers").fetchall():
+        db.execute("UPDATE shoppers SET name = ? WHERE id = ?", (raw[name], number))
+    for key, payload in db.execute("SELECT key, payload FROM events").fetchall():
+        event = msgspec.msgpack.decode(payload, type=HistoryEvent)
+        session = raw.get(event.session or "")
+        encoded = msgspec.msgpack.encode(msgspec.structs.replace(event, session=session))
+        db.execute("UPDATE events SET payload = ? WHERE key = ?", (encoded, key))
+    db.execute("DROP TABLE names")
+    db.execute("PRAGMA user_version = 1")
+    db.commit()
+    db.close()
+    (home / "pseudonyms" / "keys").unlink()
+    return home / "events" / "history.db"
+
+
+@pytest.mark.promise(29)
+def test_names_are_nowhere_on_the_disk(tmp_path: Path) -> None:
+    store = open_histories(Workspace(tmp_path))
+    store.append([view(n, user=USER, session=SESSION) for n in range(20)])
+    store.append([view(n, session=SESSION + "-2") for n in range(20)])
+    assert len(store.recent(USER)) == len(store.recent(session=SESSION + "-2")) == 20
+    content = whole(tmp_path)
+    assert USER.encode() not in content and SESSION.encode() not in content
+    keys = PseudonymKeys(tmp_path)
+    assert keys.path.stat().st_mode & 0o777 == 0o600
+    assert keys.folder.stat().st_mode & 0o777 == 0o700
+    (kept,) = store.users()
+    assert len(store.recent(kept)) == 20  # a pseudonym is a name, too
+    assert [one.user for one in store.export(USER)] == [USER] * 20
+    store.close()
+
+
+def test_plain_names_of_an_earlier_release_are_replaced(tmp_path: Path) -> None:
+    events = [view(n, user=USER, session=SESSION, id=f"e{n}") for n in range(50)]
+    events += [view(n, session=SESSION + "-2") for n in range(50)]
+    path = plain_file(tmp_path, events)
+    assert USER.encode() in path.read_bytes()
+    with pytest.raises(HistoryFailure, match="plain names"):
+        SqliteHistories(tmp_path / "events", HistorySettings()).recent(USER)
+    store = open_histories(Workspace(tmp_path))
+    assert USER.encode() not in whole(tmp_path) and SESSION.encode() not in whole(tmp_path)
+    assert len(store.recent(USER)) == len(store.recent(session=SESSION + "-2")) == 50
+    store.append([view(99, session=SESSION)])
+    assert len(store.recent(USER, n=99)) == 51
+    store.close()
+
+
+MIGRATE = """
+import sys
+from pathlib import Path
+from indexes.workspace import Workspace
+from reranker.histories import open_histories
+open_histories(Workspace(Path(sys.argv[1])))
+"""
+
+
+def test_a_migration_that_is_killed_is_done_by_the_next(tmp_path: Path) -> None:
+    plain_file(tmp_path, [view(n, user=f"{USER}-{n % 50}", session=SESSION) for n in range(8000)])
+    for delay in (0.25, 0.4, 0.5, 0.6):
+        with subprocess.Popen([sys.executable, "-c", MIGRATE, str(tmp_path)]) as process:
+            time.sleep(delay)
+            process.kill()
+    store = open_histories(Workspace(tmp_path))
+    assert len(list(store.users())) == 50
+    assert sum(len(events) for _, events in store.stream()) == 8000
+    store.close()
+    assert USER.encode() not in whole(tmp_path) and SESSION.encode() not in whole(tmp_path)
+
+
+def test_the_key_of_the_rankings_becomes_the_first(tmp_path: Path) -> None:
+    folder = tmp_path / "rankings"
+    folder.mkdir()
+    secret = b"k" * 32
+    (folder / "key").write_text(secret.hex())
+    names = Pseudonyms(secret)
+    old = names.user(USER)[3:]
+    line = {"id": "a", "time": 1.0, "items": ["1"], "user": old, "query": old}
+    (folder / "2026-11-01.jsonl").write_bytes(msgspec.json.encode(line) + b"\n")
+    found = PseudonymKeys(tmp_path).open()
+    assert found.user(USER) == names.user(USER)
+    assert not (folder / "key").exists()
+    row = json.loads((folder / "2026-11-01.jsonl").read_text())
+    assert (row["user"], row["query"]) == (names.user(USER), old)
+
+
+def test_after_a_rotation_everybody_is_still_there_and_the_old_key_links_nothing(
+    own_home: Path,
+) -> None:
+    app = create_app(Workspace(own_home))
+    client = app.test_client()
+    event = {"type": "view", "item": "1", "time": 1e9, "user": USER, "session": SESSION}
+    assert client.post("/events", json=event | {"id": "e1"}).get_json()["accepted"] == 1
+    client.post("/rerank", json={"user": USER, "query": "tea", "candidates": CANDIDATES})
+    ranking_log(app).flush()
+    keys = PseudonymKeys(own_home)
+    before = keys.open()
+    assert before.user(USER).encode() in whole(own_home)
+    done = run(pseudonyms_commands, own_home, "rotate", "--json")
+    assert (done["generation"], done["shoppers"], done["rankings"]) == (2, 2, 1)
+    content = whole(own_home)
+    for name in (before.user(USER), before.session(SESSION), USER, SESSION):
+        assert name.encode() not in content
+    # A worker that ran all the time: it reads, knows the event again, and writes new ones.
+    histories = app.extensions["served"].histories
+    assert len(histories.recent(USER)) == 1
+    assert client.post("/events", json=event | {"id": "e1"}).get_json()["duplicates"] == 1
+    client.post("/events", json=event | {"id": "e2"})
+    client.post("/rerank", json={"user": USER, "query": "tea", "candidates": CANDIDATES})
+    ranking_log(app).flush()
+    assert len(histories.recent(before.user(USER))) == 2  # an old pseudonym is carried on
+    gone = run(forget_command, own_home, USER, "--json")
+    assert (gone["events"], gone["rankings"]) == (2, 2)
+
+
+def test_a_lost_key_is_said_and_nothing_is_mixed(tmp_path: Path) -> None:
+    store = open_histories(Workspace(tmp_path))
+    store.append([view(1, user=USER)])
+    store.close()
+    (tmp_path / "pseudonyms" / "keys").unlink()
+    other = open_histories(Workspace(tmp_path))
+    with pytest.raises(HistoryFailure, match="keys"):
+        other.append([view(2, user=USER)])
+    with pytest.raises(HistoryFailure, match="keys"):
+        other.recent(USER)
+
+
+def test_without_consent_nothing_is_written(own_home: Path) -> None:
+    app = create_app(Workspace(own_home))
+    client = app.test_client()
+    body = {"user": USER, "session": SESSION, "query": "marker query", "candidates": CANDIDATES}
+    before = {path for path in own_home.rglob("*") if path.is_file()}
+    assert client.post("/rerank", json=body | {"personalize": False}).status_code == 200
+    event = {"type": "view", "item": "1", "time": 1e9, "user": USER, "personalize": False}
+    answer = client.post("/events", json=event).get_json()
+    assert answer["accepted"] == 0 and answer["rejected"][0]["field"] == "personalize"
+    ranking_log(app).flush()
+    assert {path for path in own_home.rglob("*") if path.is_file()} == before
+    assert b"marker query" not in whole(own_home)
+    assert client.post("/events", json=event | {"personalize": True}).get_json()["accepted"] == 1
+
+
+def test_an_import_leaves_out_who_does_not_agree(tmp_path: Path) -> None:
+    rows = [
+        {"type": "view", "item": "1", "time": 1e9 + n, "user": USER, "personalize": n % 2 == 0}
+        for n in range(10)
+    ]
+    path = tmp_path / "e.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run(events_commands, tmp_path / "home", "import", str(path), "--json")
+    assert (done["read"], done["without_consent"], done["stored"]) == (10, 5, 5)
+
+
+@pytest.mark.promise(30)
+def test_a_running_service_deletes_by_age(own_home: Path) -> None:
+    settings = HistorySettings(days=1)
+    workspace = Workspace(own_home, {HistorySettings: settings})
+    store = open_histories(Workspace(own_home))
+    now = time.time()
+    store.append([view(now - 90_000, "old-item", user=USER), view(now, user=USER)])
+    (own_home / "rankings").mkdir(exist_ok=True)
+    (own_home / "rankings" / "2020-01-01.jsonl").write_text("{}\n")
+    left = own_home / "events" / "join-left"
+    left.mkdir()
+    os.utime(left, (1, 1))
+    app = create_app(workspace)
+    done = retention(app).look()
+    assert done is not None
+    assert (done.events, done.days_of_rankings, done.leftovers) == (1, 1, 1)
+    assert [one.item for one in store.export(USER)] == ["1"]
+    assert b"old-item" not in whole(own_home) and not left.exists()
+    assert retention(app).look() is None  # not due again: any other worker finds the same
+    assert 'reranker_expired_total{what="events"} 1.0' in app.test_client().get("/metrics").text
+    store.close()
+
+
+def test_setting_expire_hours(own_home: Path) -> None:
+    never = Workspace(own_home, {HistorySettings: HistorySettings(days=1, expire_hours=0)})
+    app = create_app(never)
+    app.extensions["served"].histories.append([view(time.time(), user=USER)])
+    assert retention(app).look() is None and retention(app).watch() is None
+    often = HistorySettings(days=1, expire_hours=1e-9)
+    other = create_app(Workspace(own_home, {HistorySettings: often}))
+    assert retention(other).look() is not None
+    assert retention(other).look() is not None
+
+
+@pytest.mark.promise(30)
+def test_forget_proves_that_nothing_is_left(own_home: Path) -> None:
+    app = create_app(Workspace(own_home))
+    client = app.test_client()
+    for number in range(30):
+        event = {"type": "view", "item": "3", "time": 1e9 + number, "session": SESSION}
+        client.post("/events", json=event | ({"user": USER} if number else {}))
+    body = {"query": "tea", "candidates": CANDIDATES, "user": USER}
+    client.post("/rerank", json=body)
+    ranking_log(app).flush()
+    names = PseudonymKeys(own_home).open()
+    assert names.user(USER).encode() in whole(own_home)
+    done = run(forget_command, own_home, USER, "--json")
+    assert (done["events"], done["sessions"], done["rankings"]) == (30, 1, 1)
+    assert done["verified"] and done["name_searched"] and done["pseudonym"] == names.user(USER)
+    assert "events/history.db" in done["searched"]["scanned"]
+    receipt = done.pop("receipt")
+    said = msgspec.json.encode(done, order="sorted")
+    assert hashlib.sha256(said).hexdigest() == receipt
+    content = whole(own_home)
+    for name in (USER, SESSION, names.user(USER), names.session(SESSION)):
+        assert name.encode() not in content
+    again = client.post("/rerank", json=body).get_json()
+    new = client.post("/rerank", json=body | {"user": "nobody-yet"}).get_json()
+    assert again["results"] == new["results"] and again["degraded"] == new["degraded"]
+
+
+def test_forget_says_where_the_name_is_still(own_home: Path) -> None:
+    store = open_histories(Workspace(own_home))
+    store.append([view(1, user=USER)])
+    store.close()
+    (own_home / "requests").mkdir()
+    (own_home / "requests" / "r.jsonl").write_text(json.dumps({"user": USER}) + "\n")
+    done = run(forget_command, own_home, USER, "--json")
+    assert not done["verified"] and done["searched"]["found"] == ["requests/r.jsonl"]
+
+
+def test_an_erasure_that_was_interrupted_is_ended(tmp_path: Path) -> None:
+    store = open_histories(Workspace(tmp_path))
+    store.append([view(n, f"marker-{n}", user=USER) for n in range(500)])
+    store._transaction(lambda write: write.forget(True, USER))  # type: ignore[attr-defined]
+    store.close()  # killed before the file was written anew
+    open_histories(Workspace(tmp_path)).close()
+    assert b"marker-7" not in whole(tmp_path)
+    db = sqlite3.connect(tmp_path / "events" / "history.db")
+    assert not names_row(db).to_erase
+    db.close()
+
+
+MARKERS = (USER, SESSION, "marker query", "marker-item")
+
+
+@pytest.mark.promise(29)
+def test_logs_and_metrics_name_nobody_and_stay_small(
+    own_home: Path, capfd: pytest.CaptureFixture[str], record_property: Any
+) -> None:
+    """Many shoppers and every kind of failure; callers may read back what they sent."""
+    quiet = Workspace(own_home, {RankingLogSettings: RankingLogSettings(log=False)})
+    _log_to_stderr()
+    app = create_app(quiet)
+    client = app.test_client()
+
+    def ask(number: int) -> None:
+        who = {"user": f"{USER}-{number}", "session": f"{SESSION}-{number}"}
+        candidates = [*CANDIDATES, {"id": "marker-item"}]
+        body = {"query": f"marker query {number}", "candidates": candidates} | who
+        event = {"type": "view", "item": "marker-item", "time": 1e9, "query": "marker query"}
+        assert client.post("/rerank", json=body).status_code == 200
+        client.post("/events", json=event | who)
+        client.post("/events", json=event | who | {"time": "marker-item", "marker-item": 1})
+        client.post("/rerank", json=body | {"marker-item": 1})
+        client.post("/rerank", json=body | {"history": [{"type": "marker-item", "time": USER}]})
+        client.get(f"/{USER}")
+        client.post("/next-action", json=who)
+
+    for number in range(3):
+        ask(number)
+    first = len(client.get("/metrics").text.splitlines())
+    runs = 60
+    for number in range(runs):
+        ask(number)
+    for path in (own_home / "events").glob("history.db*"):
+        path.unlink()
+    (own_home / "events" / "history.db").write_bytes(b"no database" * 1000)  # and errors
+    ask(runs)
+    record_property("runs", runs)
+    metrics = client.get("/metrics").text
+    assert len(metrics.splitlines()) <= first + 40  # new reasons, but nothing by shopper
+    said = capfd.readouterr()
+    logging.getLogger("reranker").handlers.clear()
+    assert "history" in said.err  # failures are told
+    content = whole(own_home).decode("latin-1")
+    for marker in (USER, SESSION):
+        assert marker not in content
+    for marker in MARKERS:
+        assert marker not in said.out + said.err + metrics
+    assert not (own_home / "rankings").exists()
+
+
+@pytest.mark.heavy
+@pytest.mark.promise(29)
+def test_a_hundred_thousand_users_make_no_series(own_home: Path, record_property: Any) -> None:
+    record_property("runs", 100_000)
+    client = create_app(Workspace(own_home)).test_client()
+
+    def send(first: int) -> int:
+        some = [
+            {"type": "view", "item": f"{n}", "time": 1e9, "user": f"{USER}-{n}"}
+            for n in range(first, first + 5000)
+        ]
+        assert client.post("/events", json=some).get_json()["accepted"] == 5000
+        client.post("/rerank", json={"user": f"{USER}-{first}", "candidates": CANDIDATES})
+        return len(client.get("/metrics").text.splitlines())
+
+    series = [send(first) for first in range(0, 100_000, 5000)]
+    assert len(set(series)) == 1

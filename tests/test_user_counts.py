@@ -1,0 +1,62 @@
+"""What too few shoppers did is learned from nobody."""
+
+import numpy as np
+
+from reranker.events import HistoryEvent
+from reranker.sequences import Sequences, sequences_of
+from reranker.shop_habits import shop_habits
+from reranker.train_settings import TrainSettings
+from reranker.training_data import Catalogue, new_model, training_data
+from reranker.user_counts import met_by
+
+
+def world() -> Sequences:
+    """Four shoppers meet a, b and c; one alone meets x and y, very often."""
+    events = [
+        (f"u {who}", HistoryEvent(type="view", item=item, time=float(at)))
+        for who in range(4)
+        for at, item in enumerate("abcabc")
+    ]
+    events += [
+        ("u 0", HistoryEvent(type="view", item="xy"[at % 2], time=10.0 + at)) for at in range(40)
+    ]
+    return sequences_of(events, {"view": 1.0})
+
+
+def test_met_by_counts_different_shoppers() -> None:
+    things, shoppers = np.array([3, 3, 3, 1, 1, 2]), np.array([0, 0, 1, 5, 5, 4])
+    assert met_by(things, shoppers, 1).tolist() == [1, 2, 3]
+    assert met_by(things, shoppers, 2).tolist() == [3]
+    assert met_by(things[:0], shoppers[:0], 2).tolist() == []
+
+
+def test_setting_min_users() -> None:
+    sequences = world()
+    ids = sequences.item_ids
+    card = shop_habits(sequences, ids, TrainSettings(min_users=2)).card
+    assert sorted(card.item_ids) == ["a", "b", "c"]
+    everything = shop_habits(sequences, ids, TrainSettings(min_users=1)).card
+    assert sorted(everything.item_ids) == ["a", "b", "c", "x", "y"]
+    texts = np.eye(len(ids), 8, dtype=np.float32)
+    for least, known in ((1, 5), (2, 3), (9, 0)):
+        settings = TrainSettings(min_users=least, width=8, blocks=1)
+        data = training_data(sequences, Catalogue(ids, texts), sequences.at[1:], settings)
+        assert (len(data.known), int((data.items.ids > 0).sum())) == (known, known)
+        model = new_model(data, settings)
+        assert len(model.item_ids.weight) == known + 1
+        found = model.item_vectors(data.items, data.items.ids.new_tensor(range(len(ids))))
+        assert found.isfinite().all()
+    # Without texts nothing else would be known of an item.
+    data = training_data(sequences, Catalogue(ids), sequences.at[1:], TrainSettings(min_users=9))
+    assert len(data.known) == 5
+
+
+def test_setting_min_users_together() -> None:
+    sequences = world()
+    for least, together in ((1, True), (2, False)):
+        settings = TrainSettings(min_users=1, min_users_together=least)
+        found = shop_habits(sequences, sequences.item_ids, settings)
+        places = [found.card.item_ids.index(item) for item in "xy"]
+        assert bool(found.neighbours[places[0], places[1]] > 0) is together
+        a, b = (found.card.item_ids.index(item) for item in "ab")
+        assert found.neighbours[a, b] > 0
