@@ -13,11 +13,13 @@ from service.answers import register_errors
 from service.events_api import events_routes
 from service.health import health_routes
 from service.limits import LimitSettings
+from service.logs import LogSettings
 from service.metrics import Metrics
 from service.next_action_api import next_action_routes
 from service.openapi import openapi_routes
 from service.page.page_routes import page_routes
 from service.reload import Served
+from service.request_ids import register_request_ids
 from service.rerank_api import rerank_routes
 
 
@@ -38,6 +40,7 @@ def create_app(workspace: Workspace) -> Flask:
         rankings_folder(workspace), workspace.section(RankingLogSettings), metrics.count_rankings
     )
     app.extensions["served"], app.extensions["rankings"] = served, rankings
+    register_request_ids(app, workspace.section(LogSettings))
     _count_requests(app, metrics)
     register_errors(app)
     app.register_blueprint(rerank_routes(served, limits, metrics, rankings))

@@ -18,6 +18,7 @@ from service.bodies import read_body
 from service.limits import LimitSettings
 from service.metrics import Metrics
 from service.reload import Served
+from service.request_ids import note_ranking
 from service.rerank_requests import read_request
 
 log = logging.getLogger("reranker")
@@ -48,6 +49,7 @@ def rerank_routes(
             asked = read_request(read_body(limits.body_bytes), limits)
         with metrics.stage("rank"):
             ranking = never_worse(asked, state)
+        note_ranking(asked, ranking)
         metrics.candidates.observe(len(asked.candidates))
         for part in ranking.degraded:
             metrics.count_degraded(part.signal, part.reason)
