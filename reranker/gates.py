@@ -50,7 +50,7 @@ def gate_features(scene: Scene) -> dict[str, float]:
         return found
     found["closest"] = float(cosines[known].max())
     if scene.query:
-        vector = scene.query_vectors.query(scene.query)[None]
+        vector = scene.query_vector[None]
         query = scene.learned.model.whitening(vector)[0]
         found["query"] = float((scene.white_past @ query).max())
     return found

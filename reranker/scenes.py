@@ -18,6 +18,7 @@ from reranker.pasts import Past, past_of
 from reranker.personal import Learned, Personal
 from reranker.query_vectors import QueryVectors
 from reranker.requests import Event, RerankRequest
+from reranker.stages import Stages
 from reranker.times import epoch_seconds
 
 Mask = npt.NDArray[np.bool_]
@@ -52,6 +53,7 @@ class Scene:
     clock: Callable[[], float] = time.time
     deadline: float | None = None  # on `time.perf_counter`
     personal: Personal = field(default_factory=Personal)
+    stages: Stages = field(default_factory=Stages)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -94,6 +96,10 @@ class Scene:
 
         From the index, else from the candidate's own text, else zeros that are marked unknown.
         """
+        with self.stages("item_vectors"):
+            return self._item_vectors()
+
+    def _item_vectors(self) -> tuple[Vectors, Mask]:
         known = self.indexed.copy()
         vectors = np.zeros((len(self.ids), self.index.dimensions), dtype=np.float32)
         vectors[known] = self.index.vectors(self.rows[known])
@@ -121,7 +127,14 @@ class Scene:
     @cached_property
     def past(self) -> Past | Missing:
         """What the shopper did before now, or why nothing of it counts."""
-        return past_of(self.request, lambda: self.now, self.personal, self.index)
+        with self.stages("history"):
+            return past_of(self.request, lambda: self.now, self.personal, self.index)
+
+    @cached_property
+    def query_vector(self) -> Vectors:
+        """The vector (d,) of the query."""
+        with self.stages("query_vector"):
+            return self.query_vectors.query(self.query)
 
     @property
     def shopper(self) -> Past:
@@ -145,7 +158,8 @@ class Scene:
         events, model = self.shopper.events, self.learned.model
         if self.query and model.reads_searches and events[-1].query != self.query:
             events = [*events, HistoryEvent(type=SEARCH, query=self.query, time=self.now)]
-        return model.user_vector(events, self.now, self.query_vectors)
+        with self.stages("user_vector"):
+            return model.user_vector(events, self.now, self.query_vectors)
 
     @cached_property
     def white_past(self) -> Vectors:

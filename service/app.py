@@ -30,8 +30,9 @@ def create_app(workspace: Workspace) -> Flask:
     """
     limits = workspace.section(LimitSettings)
     events = workspace.section(EventSettings)
-    metrics = Metrics()
+    metrics = Metrics(workspace.home)
     served = Served(workspace, metrics)
+    metrics.watch(lambda: served.state)
     app = Flask("reranker", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1  # see bodies.py
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # one error shape for OPTIONS, too
@@ -40,6 +41,7 @@ def create_app(workspace: Workspace) -> Flask:
         rankings_folder(workspace), workspace.section(RankingLogSettings), metrics.count_rankings
     )
     app.extensions["served"], app.extensions["rankings"] = served, rankings
+    app.extensions["metrics"] = metrics
     register_request_ids(app, workspace.section(LogSettings))
     _count_requests(app, metrics)
     register_errors(app)
@@ -69,6 +71,12 @@ def served(app: Flask) -> Served:
 def ranking_log(app: Flask) -> RankingLog:
     """Where this application logs its rankings."""
     found: RankingLog = app.extensions["rankings"]
+    return found
+
+
+def metrics_of(app: Flask) -> Metrics:
+    """Where this application counts."""
+    found: Metrics = app.extensions["metrics"]
     return found
 
 

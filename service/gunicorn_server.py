@@ -121,7 +121,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        from service.app import create_app, served
+        from service.app import create_app, metrics_of, served
 
         # Requests run beside each other already; and OpenMP's pool, if the parent had one, does
         # not survive the fork: waiting for its threads would hang.
@@ -132,6 +132,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         except Exception as error:
             self._give_up(error)
         served(app).watch()
+        metrics_of(app).keep_fresh()
         self._was_ready.touch()
         return app
 
@@ -171,11 +172,12 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 def _write_rankings(_server: Any, worker: Worker) -> None:
     """What was answered last; a worker that never had its application has nothing to write."""
-    from service.app import ranking_log
+    from service.app import metrics_of, ranking_log
 
     app = getattr(worker.app, "callable", None)
     if app is not None:
         ranking_log(app).flush()
+        metrics_of(app).refresh()
 
 
 def _forget_gauges(_server: Any, worker: Worker) -> None:
