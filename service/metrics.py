@@ -232,6 +232,10 @@ class Metrics:
         for field, count in fields.items():
             self.events_rejected.labels(field).inc(count)
 
+    def families(self) -> list[Metric]:
+        """Every metric of this set, for the page that lists them."""
+        return list(self._registry.collect())
+
     def exposition(self) -> bytes:
         """What Prometheus reads, summed over the workers that share a folder."""
         self.refresh()
