@@ -9,6 +9,7 @@ from reranker.events import EventSettings
 from reranker.known_items import not_in_index
 from reranker.ranking_files import RankingLogSettings, rankings_folder
 from reranker.ranking_log import RankingLog
+from reranker.shadows import Shadows
 from service.answers import register_errors
 from service.events_api import events_routes
 from service.health import health_routes
@@ -45,7 +46,14 @@ def create_app(workspace: Workspace) -> Flask:
     register_request_ids(app, workspace.section(LogSettings))
     _count_requests(app, metrics)
     register_errors(app)
-    app.register_blueprint(rerank_routes(served, limits, metrics, rankings))
+    shadows = Shadows(
+        workspace.home,
+        workspace.section(RankingLogSettings),
+        metrics.count_shadow,
+        metrics.note_shadow,
+        lambda: metrics.answering,
+    )
+    app.register_blueprint(rerank_routes(served, limits, metrics, rankings, shadows))
     app.register_blueprint(
         events_routes(
             served.histories,
@@ -84,6 +92,7 @@ def _count_requests(app: Flask, metrics: Metrics) -> None:
     @app.before_request
     def start() -> None:
         g.started = time.perf_counter()
+        metrics.began()
 
     @app.after_request
     def count(answer: Response) -> Response:
@@ -91,3 +100,7 @@ def _count_requests(app: Flask, metrics: Metrics) -> None:
         metrics.requests.labels(route, answer.status_code).inc()
         metrics.seconds.labels(route).observe(time.perf_counter() - g.started)
         return answer
+
+    @app.teardown_request
+    def end(_error: BaseException | None) -> None:
+        metrics.ended()

@@ -19,12 +19,14 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Summary,
     generate_latest,
     multiprocess,
 )
 from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from reranker.agreement import Agreement
 from reranker.drift import Drift
 from reranker.event_cleaning import FIELDS
 from reranker.ranking import Ranking
@@ -145,6 +147,38 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        self.shadows = Counter(
+            "reranker_shadows",
+            "Shadow rankings: computed, dropped under load, failed, or lost (not logged).",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self.shadow_overlap = Summary(
+            "reranker_shadow_overlap",
+            "Share of the served first ten that a shadow blend has among its first ten.",
+            ("blend",),
+            registry=self._registry,
+        )
+        self.shadow_displacement = Summary(
+            "reranker_shadow_displacement",
+            "Places by which a shadow blend moves the served first ten, on average.",
+            ("blend",),
+            registry=self._registry,
+        )
+        self.shadow_tau = Gauge(
+            "reranker_shadow_tau",
+            "Kendall's tau of the newest shadow ranking's first ten with the served.",
+            ("blend",),
+            registry=self._registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.shadow_first_changed = Counter(
+            "reranker_shadow_first_changed",
+            "Shadow rankings with another first item than the served.",
+            ("blend",),
+            registry=self._registry,
+        )
+        self.answering = 0  # requests that this process is answering now
         self.started = Gauge(
             "reranker_start_time_seconds",
             "When the oldest worker of now began, in epoch seconds.",
@@ -176,6 +210,28 @@ class Metrics:
                 self._gate_count.inc(())
         if asked.blend is None and not asked.weights:
             self.drift.add(ranking)
+
+    def began(self) -> None:
+        """A request is being answered."""
+        with self._tallies.lock:
+            self.answering += 1
+
+    def ended(self) -> None:
+        """It is no more."""
+        with self._tallies.lock:
+            self.answering -= 1
+
+    def count_shadow(self, outcome: str) -> None:
+        """Count what became of one shadow ranking."""
+        self.shadows.labels(outcome).inc()
+
+    def note_shadow(self, blend: str, found: Agreement) -> None:
+        """How a shadow blend agrees with what was served."""
+        self.shadow_overlap.labels(blend).observe(found.overlap)
+        self.shadow_displacement.labels(blend).observe(found.displacement)
+        self.shadow_tau.labels(blend).set(found.tau)
+        if not found.same_first:
+            self.shadow_first_changed.labels(blend).inc()
 
     def count_degraded(self, signal: str, reason: str) -> None:
         """Count a degradation; what does not look like a name of ours is counted as "other"."""

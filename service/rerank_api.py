@@ -12,6 +12,7 @@ from reranker.explanations import Explanation, SignalExplanation
 from reranker.ranking import BlendName, Degraded, Ranked, Ranking, rerank
 from reranker.ranking_log import RankingLog
 from reranker.requests import RerankRequest
+from reranker.shadows import Shadows
 from reranker.stages import Stages
 from reranker.state import ServedState
 from service.answers import json_answer
@@ -37,7 +38,11 @@ class RerankAnswer(msgspec.Struct, frozen=True):
 
 
 def rerank_routes(
-    served: Served, limits: LimitSettings, metrics: Metrics, rankings: RankingLog
+    served: Served,
+    limits: LimitSettings,
+    metrics: Metrics,
+    rankings: RankingLog,
+    shadows: Shadows,
 ) -> Blueprint:
     """The route that a search backend calls."""
     routes = Blueprint("rerank", __name__)
@@ -54,6 +59,7 @@ def rerank_routes(
         with stages("write"):
             answer = answer_of(ranking, started)
             rankings.add(answer.id, asked, ranking)
+            shadows.offer(answer.id, asked, ranking, state)
             sent = json_answer(answer)
         metrics.note_ranking(asked, ranking, stages)
         return sent
