@@ -46,7 +46,7 @@ def doctor_command(ctx: click.Context, requests: Path | None, as_json: bool) -> 
     Exit status 1 when something fails; warnings are only said.
     """
     findings = list(examine(ctx.obj, ctx.meta.get(SETTINGS_FAILURE), requests))
-    counts = Counter(finding.state for finding in findings)
+    counts: Counter[str] = Counter(finding.state for finding in findings)
     for finding in findings:
         mark = click.style(f"{finding.state:<5}", fg=_COLOURS[finding.state])
         click.echo(f"{mark}{finding.check:<10} {finding.message}", err=as_json)
