@@ -17,6 +17,7 @@ from indexes.workspace import Workspace
 from reranker.blend_files import parse, written
 from reranker.blend_store import BlendStore, StoredBlend
 from reranker.blends import Blend
+from reranker.shadow_command import shadow_command
 
 _BY = click.option("--by", default=None, help="Who does it, for the log; default the account.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
@@ -160,6 +161,9 @@ def log_command(workspace: Workspace, as_json: bool) -> None:
         click.echo(f"{_minute(entry.time)}  {entry.what} {entry.name}@{entry.version}{who}")
         for line in entry.diff:
             click.echo(f"    {line}")
+
+
+blends_commands.add_command(shadow_command)
 
 
 def _store(workspace: Workspace) -> BlendStore:

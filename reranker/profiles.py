@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from indexes.item_index import ItemIndex
 from indexes.lazily import lazily
+from reranker.cache_counts import CacheCounts
 from reranker.columns import Values
 from reranker.events import SEARCH, TYPES, HistoryEvent
 from reranker.habits import MetWith
@@ -201,7 +202,7 @@ class Profiles:
         self._size = size
         self._kept: OrderedDict[Hashable, Profile] = OrderedDict()
         self._lock = threading.Lock()
-        self.asked = self.misses = 0
+        self.counts = CacheCounts()
 
     def of(
         self,
@@ -213,9 +214,10 @@ class Profiles:
         """The profile of these events, of this shopper."""
         with self._lock:
             found = self._kept.get(shopper)
-            self.asked += 1
-            if found is None or found.events != events:
-                self.misses += 1
+            if found is not None and found.events == events:
+                self.counts.hits += 1
+            else:
+                self.counts.misses += 1
                 found = self._kept[shopper] = Profile(events, index, learned)
             found.used = time.monotonic()
             self._kept.move_to_end(shopper)

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from reranker.cache_counts import CacheCounts
+
 Vector = npt.NDArray[np.float32]
 
 
@@ -30,7 +32,12 @@ class QueryVectors:
         self._size = size
         self._kept: OrderedDict[_Key, Vector] = OrderedDict()
         self._lock = threading.Lock()
-        self.misses = 0
+        self.counts = CacheCounts()
+
+    @property
+    def misses(self) -> int:
+        """Texts that had to be encoded."""
+        return self.counts.misses
 
     def query(self, text: str) -> Vector:
         """The vector (d,) of a query; spaces do not matter."""
@@ -57,8 +64,9 @@ class QueryVectors:
         with self._lock:
             found = self._kept.get(key)
             if found is None:
-                self.misses += 1
+                self.counts.misses += 1
             else:
+                self.counts.hits += 1
                 self._kept.move_to_end(key)
             return found
 

@@ -22,6 +22,7 @@ from reranker.requests import RerankRequest
 from reranker.scenes import Scene
 from reranker.segments import Segment, segment_of
 from reranker.signals import SIGNALS, Columns, compute
+from reranker.stages import Stages
 from reranker.state import ServedState
 
 log = logging.getLogger("reranker")
@@ -63,11 +64,11 @@ class Ranking(msgspec.Struct, frozen=True):
     gate: float | None = None  # how much personal signals counted; None without any
 
 
-def rerank(request: RerankRequest, state: ServedState) -> Ranking:
+def rerank(request: RerankRequest, state: ServedState, stages: Stages | None = None) -> Ranking:
     """Rank the candidates of one request.
 
     Raises UnknownBlend and BadRequest for what cannot be meant; everything else that is missing or
-    late is left out and named in `degraded`.
+    late is left out and named in `degraded`. stages: where to add the seconds of each stage.
     """
     deadline = _deadline(request)
     blend, version = state.blend(request.blend)
@@ -79,28 +80,34 @@ def rerank(request: RerankRequest, state: ServedState) -> Ranking:
         state.text_limit,
         deadline=deadline,
         personal=state.personal,
+        stages=stages or Stages(),
     )
-    segment = _segment(blend, scene)
-    blend = for_segment(blend, segment)
-    columns = compute(scene, wanted(blend, request.weights), deadline)
-    gate = gate_of(blend, scene, columns)
-    score, parts = scored(
-        blend,
-        columns,
-        request.weights,
-        len(request.candidates),
-        1.0 if gate is None else gate,
-        context_of(scene) if blend.trees else {},  # a history that nothing reads is not fetched
-        request.explain,
-    )
-    order, moves = _order(blend, scene, score)
-    explained = (
-        explain(parts, order[: request.top_n], gate, segment.name if segment else None, moves)
-        if request.explain
-        else None
-    )
+    with scene.stages("signals"):
+        segment = _segment(blend, scene)
+        blend = for_segment(blend, segment)
+        columns = compute(scene, wanted(blend, request.weights), deadline)
+    with scene.stages("blend"):
+        gate = gate_of(blend, scene, columns)
+        score, parts = scored(
+            blend,
+            columns,
+            request.weights,
+            len(request.candidates),
+            1.0 if gate is None else gate,
+            # A history that nothing reads is not fetched.
+            context_of(scene) if blend.trees else {},
+            request.explain,
+        )
+        order, moves = _order(blend, scene, score)
+    with scene.stages("results"):
+        explained = (
+            explain(parts, order[: request.top_n], gate, segment.name if segment else None, moves)
+            if request.explain
+            else None
+        )
+        results = _results(request, order, score, explained)
     return Ranking(
-        results=_results(request, order, score, explained),
+        results=results,
         blend=BlendName(blend.name, version),
         versions=state.versions,
         degraded=_degraded(columns) if request.candidates else [],  # no results are normal

@@ -17,6 +17,7 @@ from reranker.personal import Learned, Personal
 from reranker.query_terms import QueryTerms, query_terms
 from reranker.query_vectors import QueryVectors
 from reranker.requests import Event, RerankRequest
+from reranker.stages import Stages
 from reranker.times import epoch_seconds
 
 Mask = npt.NDArray[np.bool_]
@@ -50,6 +51,7 @@ class Scene:
     deadline: float | None = None  # on `time.perf_counter`
     personal: Personal = field(default_factory=Personal)
     found: dict[str, Column | Missing] = field(default_factory=dict)  # signals worked out so far
+    stages: Stages = field(default_factory=Stages)
 
     @lazily
     def ids(self) -> list[str]:
@@ -92,6 +94,10 @@ class Scene:
 
         From the index, else from the candidate's own text, else zeros that are marked unknown.
         """
+        with self.stages("item_vectors"):
+            return self._item_vectors()
+
+    def _item_vectors(self) -> tuple[Vectors, Mask]:
         if complete(self.indexed):
             vectors = self.index.vectors(self.rows)
             return vectors, self._not_zero(vectors, self.indexed)
@@ -126,7 +132,14 @@ class Scene:
     @lazily
     def past(self) -> Past | Missing:
         """What the shopper did before now, or why nothing of it counts."""
-        return past_of(self.request, lambda: self.now, self.personal, self.index)
+        with self.stages("history"):
+            return past_of(self.request, lambda: self.now, self.personal, self.index)
+
+    @lazily
+    def query_vector(self) -> Vectors:
+        """The vector (d,) of the query."""
+        with self.stages("query_vector"):
+            return self.query_vectors.query(self.query)
 
     @property
     def shopper(self) -> Past:
@@ -143,7 +156,9 @@ class Scene:
     @lazily
     def user_vector(self) -> Vectors:
         """What the model makes of the past and this search (d,)."""
-        return self.shopper.profile.user_vector(self.query, self.now, self.query_vectors)
+        profile = self.shopper.profile  # before the clock of this stage is on
+        with self.stages("user_vector"):
+            return profile.user_vector(self.query, self.now, self.query_vectors)
 
     @lazily
     def nearness(self) -> tuple[Vectors, Mask]:
@@ -157,7 +172,7 @@ class Scene:
     def query_nearness(self) -> float:
         """Largest whitened cosine of the query with one of the newest items met."""
         towards, middle = self.shopper.profile.nearest
-        vector = self.query_vectors.query(self.query)
+        vector = self.query_vector
         length = self.learned.model.query_length(self.query, vector)
         return float(np.maximum.reduce(vector @ towards - middle)) / length
 

@@ -25,7 +25,7 @@ def semantic(scene: Scene) -> Column | Missing:
         return Missing("not_in_index")
     # Not `@`: its rounding depends on a row's place, and minmax would stretch that to a difference
     # between items of the same text.
-    cosines = np.vecdot(vectors, scene.query_vectors.query(scene.query)).astype(np.float64)
+    cosines = np.vecdot(vectors, scene.query_vector).astype(np.float64)
     return indexed_only(cosines, known)
 
 

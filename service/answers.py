@@ -1,7 +1,6 @@
 """answers.py: results and failures -> JSON answers; every error of every route has one shape."""
 
 import logging
-import re
 from typing import Any, Final
 
 import msgspec
@@ -14,8 +13,6 @@ from reranker.errors import BadBlend, BadRequest, Conflict, UnknownBlend
 log = logging.getLogger("reranker")
 
 JSON: Final = "application/json"
-REQUEST_ID: Final = "X-Request-Id"
-_SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -86,7 +83,6 @@ def register_errors(app: Flask) -> None:
     app.register_error_handler(Failure, _failure)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unforeseen)
-    app.after_request(_echo_request_id)
 
 
 def _failure(failure: Failure) -> Response:
@@ -106,15 +102,9 @@ def _http(error: HTTPException) -> Response:
 
 
 def _unforeseen(error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    route = request.url_rule.rule if request.url_rule else "unmatched"  # no text of a sender
+    log.error("%s failed", route, exc_info=error)
     return error_answer(500, "The service failed here; its log has the reason.")
-
-
-def _echo_request_id(answer: Response) -> Response:
-    sent = request.headers.get(REQUEST_ID)
-    if sent and _SANE_ID.fullmatch(sent):
-        answer.headers[REQUEST_ID] = sent
-    return answer
 
 
 _MESSAGES: Final = {

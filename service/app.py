@@ -9,15 +9,18 @@ from reranker.events import EventSettings
 from reranker.known_items import not_in_index
 from reranker.ranking_files import RankingLogSettings, rankings_folder
 from reranker.ranking_log import RankingLog
+from reranker.shadows import Shadows
 from service.answers import register_errors
 from service.events_api import events_routes
 from service.health import health_routes
 from service.limits import LimitSettings
+from service.logs import LogSettings
 from service.metrics import Metrics
 from service.next_action_api import next_action_routes
 from service.openapi import openapi_routes
 from service.page.page_routes import page_routes
 from service.reload import Served
+from service.request_ids import register_request_ids
 from service.rerank_api import rerank_routes
 from service.retention import Retention
 
@@ -29,8 +32,9 @@ def create_app(workspace: Workspace) -> Flask:
     """
     limits = workspace.section(LimitSettings)
     events = workspace.section(EventSettings)
-    metrics = Metrics()
+    metrics = Metrics(workspace.home)
     served = Served(workspace, metrics)
+    metrics.watch(lambda: served.state)
     app = Flask("reranker", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1  # see bodies.py
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # one error shape for OPTIONS, too
@@ -40,9 +44,18 @@ def create_app(workspace: Workspace) -> Flask:
     )
     app.extensions["served"], app.extensions["rankings"] = served, rankings
     app.extensions["retention"] = Retention(workspace, served.histories, metrics)
+    app.extensions["metrics"] = metrics
+    register_request_ids(app, workspace.section(LogSettings))
     _count_requests(app, metrics)
     register_errors(app)
-    app.register_blueprint(rerank_routes(served, limits, metrics, rankings))
+    shadows = Shadows(
+        workspace.home,
+        workspace.section(RankingLogSettings),
+        metrics.count_shadow,
+        metrics.note_shadow,
+        lambda: metrics.answering,
+    )
+    app.register_blueprint(rerank_routes(served, limits, metrics, rankings, shadows))
     app.register_blueprint(
         events_routes(
             served.histories,
@@ -77,10 +90,17 @@ def retention(app: Flask) -> Retention:
     return found
 
 
+def metrics_of(app: Flask) -> Metrics:
+    """Where this application counts."""
+    found: Metrics = app.extensions["metrics"]
+    return found
+
+
 def _count_requests(app: Flask, metrics: Metrics) -> None:
     @app.before_request
     def start() -> None:
         g.started = time.perf_counter()
+        metrics.began()
 
     @app.after_request
     def count(answer: Response) -> Response:
@@ -88,3 +108,7 @@ def _count_requests(app: Flask, metrics: Metrics) -> None:
         metrics.requests.labels(route, answer.status_code).inc()
         metrics.seconds.labels(route).observe(time.perf_counter() - g.started)
         return answer
+
+    @app.teardown_request
+    def end(_error: BaseException | None) -> None:
+        metrics.ended()

@@ -5,11 +5,12 @@ import platform
 import shutil
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import click
 import msgspec
@@ -20,28 +21,15 @@ from indexes.query_encoder import load_query_encoder
 from indexes.unknown_tokens import count_unknown
 from indexes.versions import Version, VersionStore
 from indexes.workspace import Workspace
-from reranker.blend_store import BlendStore
-from reranker.blends import DEFAULT
 from reranker.judged_requests import read_requests
+from service import doctor_home, doctor_machine
 from service.cli import SETTINGS_FAILURE
-from service.serve import ServeSettings
+from service.doctor_findings import Finding
 
-State = Literal["ok", "warn", "bad"]
-
-CPUINFO: Final = Path("/proc/cpuinfo")
 QUERY_MS: Final = 2.5
 _TOKENS: Final = 1_000_000
 _GIB: Final = 1024**3
-_COLOURS: Final = {"ok": "green", "warn": "yellow", "bad": "red"}
-
-
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of the doctor's."""
-
-    check: str
-    state: State
-    message: str
-    do: str = ""
+_COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command("doctor")
@@ -55,18 +43,21 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 def doctor_command(ctx: click.Context, requests: Path | None, as_json: bool) -> int:
     """Check this machine and this home, and say what to do.
 
-    Exit status 1 when something is bad; warnings are only said.
+    Exit status 1 when something fails; warnings are only said.
     """
     findings = list(examine(ctx.obj, ctx.meta.get(SETTINGS_FAILURE), requests))
+    counts: Counter[str] = Counter(finding.state for finding in findings)
     for finding in findings:
         mark = click.style(f"{finding.state:<5}", fg=_COLOURS[finding.state])
         click.echo(f"{mark}{finding.check:<10} {finding.message}", err=as_json)
         if finding.do:
             click.echo(f"{'':15} {finding.do}", err=as_json)
-    bad = any(finding.state == "bad" for finding in findings)
+    said = ", ".join(f"{counts[state]} {state}" for state in _COLOURS if counts[state])
+    click.echo(f"\n{said}", err=as_json)
+    failed = any(finding.state == "fail" for finding in findings)
     if as_json:
-        click.echo(msgspec.json.encode({"well": not bad, "findings": findings}).decode())
-    return int(bad)
+        click.echo(msgspec.json.encode({"well": not failed, "findings": findings}).decode())
+    return int(failed)
 
 
 def examine(
@@ -74,7 +65,7 @@ def examine(
 ) -> Iterator[Finding]:
     """All findings, machine first; no check's failure keeps the others from being made."""
     yield _settings(workspace, settings_failure)
-    for check in (_python, _processor, _threads, _home, _disk, _blend, _index):
+    for check in CHECKS:
         yield _careful(check, workspace)
     version = _current(workspace)
     if version is not None:
@@ -84,13 +75,18 @@ def examine(
             yield _careful(partial(_queries, requests), version)
 
 
+def _writable(path: Path) -> bool:
+    """Access by the account alone says nothing of a read-only file system."""
+    return os.access(path, os.W_OK) and not os.statvfs(path).f_flag & os.ST_RDONLY
+
+
 def _careful(check: Callable[[Any], Finding], subject: Any) -> Finding:
     try:
         return check(subject)
     except Failure as failure:
-        return Finding(_name(check), "bad", failure.message, failure.hint or "")
+        return Finding(_name(check), "fail", failure.message, failure.hint or "")
     except Exception as error:  # a doctor who faints helps nobody
-        return Finding(_name(check), "bad", f"{type(error).__name__}: {error}")
+        return Finding(_name(check), "fail", f"{type(error).__name__}: {error}")
 
 
 def _name(check: Callable[[Any], Finding]) -> str:
@@ -100,7 +96,7 @@ def _name(check: Callable[[Any], Finding]) -> str:
 
 def _settings(workspace: Workspace, failure: Failure | None) -> Finding:
     if failure:
-        return Finding("settings", "bad", failure.message, failure.hint or "")
+        return Finding("settings", "fail", failure.message, failure.hint or "")
     return Finding("settings", "ok", f"{len(workspace.sources)} set, the others at their defaults")
 
 
@@ -113,33 +109,11 @@ def _python(_workspace: Workspace) -> Finding:
         return Finding("python", "ok", f"{message}, no torch", do)
 
 
-def _processor(_workspace: Workspace) -> Finding:
-    flags = set(CPUINFO.read_text().split()) if CPUINFO.exists() else set()
-    there = [name for name in ("amx_bf16", "avx512_bf16", "avx512_vnni", "avx2") if name in flags]
-    if "amx_bf16" in flags or "avx512_bf16" in flags:
-        return Finding("processor", "ok", f"{', '.join(there)}: rebuilds use short arithmetic")
-    return Finding(
-        "processor",
-        "warn",
-        f"no unit for short arithmetic ({', '.join(there) or 'features unknown'})",
-        "Rebuilds compute in float32, about three times slower; serving is as fast.",
-    )
-
-
-def _threads(workspace: Workspace) -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    workers = workspace.section(ServeSettings).workers
-    message = f"{cores} cores, {workers} workers"
-    if workers > (cores or 1):
-        return Finding("threads", "warn", message, f"Set serve.workers to {cores} or fewer.")
-    return Finding("threads", "ok", message)
-
-
 def _home(workspace: Workspace) -> Finding:
     home = workspace.home
     existing = next(path for path in (home, *home.absolute().parents) if path.exists())
-    if not os.access(existing, os.W_OK):
-        return Finding("home", "bad", f"{existing} cannot be written", "Mend its permissions.")
+    if not _writable(existing):
+        return Finding("home", "fail", f"{existing} cannot be written", "Mend its permissions.")
     return Finding("home", "ok", f"{home}" if home.exists() else f"{home} (will be made)")
 
 
@@ -149,15 +123,8 @@ def _disk(workspace: Workspace) -> Finding:
     message = f"{free / _GIB:,.1f} GiB free"
     if free < _GIB:
         need = "A rebuild writes the whole index anew beside the old one; make room."
-        return Finding("disk", "bad" if free < _GIB / 10 else "warn", message, need)
+        return Finding("disk", "fail" if free < _GIB / 10 else "warn", message, need)
     return Finding("disk", "ok", message)
-
-
-def _blend(workspace: Workspace) -> Finding:
-    if VersionStore(workspace.blends_root).current() is None:
-        return Finding("blend", "ok", f"{DEFAULT.name}, built in; none is published yet")
-    blend, number = BlendStore(workspace.blends_root).published_or_default()
-    return Finding("blend", "ok", f"{blend.name} v{number}")
 
 
 def _current(workspace: Workspace) -> Version | None:
@@ -173,13 +140,20 @@ def _index(workspace: Workspace) -> Finding:
     version = store.current()
     if version is None:
         do = "Run `reranker rebuild --items FILE`, or `reranker demo` to see it work."
-        return Finding("index", "bad", "none is published", do)
+        return Finding("index", "fail", "none is published", do)
     problems = store.verify(version)
     if problems:
         do = "Run `reranker index rollback` to serve the one before, or `reranker rebuild`."
-        return Finding("index", "bad", f"{version.id} is damaged: {'; '.join(problems[:3])}", do)
+        return Finding("index", "fail", f"{version.id} is damaged: {'; '.join(problems[:3])}", do)
     items = version.manifest.about["items"] if version.manifest else 0
     return Finding("index", "ok", f"{version.id}, {items:,} items, every file as published")
+
+
+CHECKS: Final[tuple[Callable[[Workspace], Finding], ...]] = (
+    *(_python, doctor_machine.processor, doctor_machine.threads, doctor_machine.memory),
+    *(doctor_machine.open_files, doctor_machine.clock, _home, _disk, doctor_home.secrets),
+    *(_index, doctor_home.model, doctor_home.blend, doctor_home.future, doctor_home.service),
+)
 
 
 def _unknown_tokens(version: Version) -> Finding:

@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 import click
 import faiss
 from flask import Flask
-from gunicorn import util
+from gunicorn import glogging, util
 from gunicorn.app.base import BaseApplication
 from gunicorn.http.errors import (
     LimitRequestHeaders,
@@ -27,7 +27,10 @@ from threadpoolctl import threadpool_limits
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
+from reranker.state import ServedState
 from service.answers import error_body
+from service.logs import LogSettings
+from service.request_ids import REQUEST_ID, new_request_id
 from service.serve import Banner, ServeSettings, url_of
 
 log = logging.getLogger("reranker")
@@ -53,7 +56,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         body = error_body(status, message)
         head = (
             f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            f"{REQUEST_ID}: {new_request_id()}\r\n\r\n"
         )
         try:
             util.write_nonblock(client, head.encode() + body)
@@ -71,6 +75,15 @@ def _refusal(exc: BaseException) -> tuple[int, str, str]:
     if isinstance(exc, ParseException):
         return 400, "Bad Request", "This is not an HTTP request that can be read."
     return 500, "Internal Server Error", "The service failed here; its log has the reason."
+
+
+class GunicornLog(glogging.Logger):  # type: ignore[misc]
+    """gunicorn's own lines go where ours go, in the same format."""
+
+    def setup(self, cfg: Any) -> None:
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True  # to the root's handler
+        self.error_log.setLevel(cfg.loglevel.upper())
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -97,6 +110,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "timeout": BOOT_SECONDS,
             "keepalive": KEEP_ALIVE_SECONDS,
             "loglevel": "error",
+            "logger_class": GunicornLog,
             "proc_name": "reranker",
             "control_socket_disable": True,
             "post_worker_init": self._say_ready,
@@ -107,7 +121,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        from service.app import create_app, retention, served
+        from service.app import create_app, metrics_of, retention, served
 
         # Requests run beside each other already; and OpenMP's pool, if the parent had one, does
         # not survive the fork: waiting for its threads would hang.
@@ -119,6 +133,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             self._give_up(error)
         served(app).watch()
         retention(app).watch()
+        metrics_of(app).keep_fresh()
         self._was_ready.touch()
         return app
 
@@ -130,7 +145,10 @@ class Server(BaseApplication):  # type: ignore[misc]
         if not isinstance(error, Failure):
             log.error("a worker cannot start", exc_info=error)
         if not self._was_ready.exists():
-            click.echo(f"error: {error}", err=True)
+            if self._workspace.section(LogSettings).format == "json":
+                log.error("cannot start: %s", error)
+            else:
+                click.echo(f"error: {error}", err=True)
             sys.exit(_LOAD_FAILED)
         log.error("a worker cannot start and is tried again: %s", error)
         time.sleep(_PAUSE_SECONDS)
@@ -140,17 +158,27 @@ class Server(BaseApplication):  # type: ignore[misc]
         from service.app import served
 
         if worker.age == 1:
-            click.echo(self._banner(self._url, served(self.callable).state))
-            sys.stdout.flush()
+            self._greet(served(self.callable).state)
+
+    def _greet(self, state: ServedState) -> None:
+        """The banner for people; where logs are JSON by choice, its facts as a line of the log."""
+        if self._workspace.section(LogSettings).format == "json":
+            blend = f"{state.published.name}@{state.published_version}"
+            fields = {"url": self._url, "blend": blend, "versions": state.versions}
+            log.info("ready", extra={"fields": {**fields, "items": len(state.index)}})
+            return
+        click.echo(self._banner(self._url, state))
+        sys.stdout.flush()
 
 
 def _write_rankings(_server: Any, worker: Worker) -> None:
     """What was answered last; a worker that never had its application has nothing to write."""
-    from service.app import ranking_log
+    from service.app import metrics_of, ranking_log
 
     app = getattr(worker.app, "callable", None)
     if app is not None:
         ranking_log(app).flush()
+        metrics_of(app).refresh()
 
 
 def _forget_gauges(_server: Any, worker: Worker) -> None:

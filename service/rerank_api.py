@@ -12,12 +12,15 @@ from reranker.explanations import Explanation, SignalExplanation
 from reranker.ranking import BlendName, Degraded, Ranked, Ranking, rerank
 from reranker.ranking_log import RankingLog
 from reranker.requests import RerankRequest
+from reranker.shadows import Shadows
+from reranker.stages import Stages
 from reranker.state import ServedState
 from service.answers import json_answer
 from service.bodies import read_body
 from service.limits import LimitSettings
 from service.metrics import Metrics
 from service.reload import Served
+from service.request_ids import note_ranking
 from service.rerank_requests import read_request
 
 log = logging.getLogger("reranker")
@@ -35,7 +38,11 @@ class RerankAnswer(msgspec.Struct, frozen=True):
 
 
 def rerank_routes(
-    served: Served, limits: LimitSettings, metrics: Metrics, rankings: RankingLog
+    served: Served,
+    limits: LimitSettings,
+    metrics: Metrics,
+    rankings: RankingLog,
+    shadows: Shadows,
 ) -> Blueprint:
     """The route that a search backend calls."""
     routes = Blueprint("rerank", __name__)
@@ -44,28 +51,29 @@ def rerank_routes(
     def rerank_route() -> Response:
         started = time.perf_counter()
         state = served.state  # read once: one answer never mixes two versions
-        with metrics.stage("read"):
+        stages = Stages()
+        with stages("read"):
             asked = read_request(read_body(limits.body_bytes), limits)
-        with metrics.stage("rank"):
-            ranking = never_worse(asked, state)
-        metrics.candidates.observe(len(asked.candidates))
-        for part in ranking.degraded:
-            metrics.count_degraded(part.signal, part.reason)
-        with metrics.stage("write"):
+        ranking = never_worse(asked, state, stages)
+        note_ranking(asked, ranking)
+        with stages("write"):
             answer = answer_of(ranking, started)
             rankings.add(answer.id, asked, ranking)
-            return json_answer(answer)
+            shadows.offer(answer.id, asked, ranking, state)
+            sent = json_answer(answer)
+        metrics.note_ranking(asked, ranking, stages)
+        return sent
 
     return routes
 
 
-def never_worse(asked: RerankRequest, state: ServedState) -> Ranking:
+def never_worse(asked: RerankRequest, state: ServedState, stages: Stages | None = None) -> Ranking:
     """The core's ranking, or the engine's order when the core fails in a way nobody foresaw.
 
     BadRequest and UnknownBlend are the caller's to mend and go through.
     """
     try:
-        return rerank(asked, state)
+        return rerank(asked, state, stages)
     except (BadRequest, UnknownBlend):
         raise
     except Exception:

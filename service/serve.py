@@ -15,6 +15,9 @@ from indexes.versions import VersionStore
 from indexes.workspace import Settings, Workspace
 from reranker.blend_store import BlendStore
 from reranker.state import NoIndex, ServedState
+from service.logs import LogSettings, set_up_logs
+
+log = logging.getLogger("reranker")
 
 BACKLOG: Final = 1024
 _ENDED_BY: Final = {
@@ -94,12 +97,19 @@ def serve(workspace: Workspace, banner: Banner | None = None) -> None:
     sound is published or the address cannot be had; exits 1 when no worker can start.
     """
     settings = workspace.section(ServeSettings)
-    check_published(workspace)
-    listener = listen(settings.host, settings.port)
+    logs = workspace.section(LogSettings)
+    set_up_logs(logs)
+    try:
+        check_published(workspace)
+        listener = listen(settings.host, settings.port)
+    except Failure as failure:
+        if logs.format != "json":
+            raise
+        log.error("cannot start: %s", failure)  # then every line is JSON, this one, too
+        raise SystemExit(1) from None
     # Only here: importing gunicorn and Flask costs the other commands their start.
     from service.gunicorn_server import run
 
-    _log_to_stderr()
     run(workspace, listener, banner or default_banner)
 
 
@@ -161,12 +171,3 @@ def default_banner(url: str, state: ServedState) -> str:
             f"  try    curl {url}/rerank -d '{body}'",
         )
     )
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log = logging.getLogger("reranker")
-    log.handlers[:] = [handler]
-    log.setLevel(logging.INFO)
-    log.propagate = False

@@ -20,6 +20,7 @@ from reranker.ranking_files import RankingLogSettings
 from reranker.state import RankingSettings
 from reranker.train_settings import TrainSettings
 from service.limits import LimitSettings
+from service.logs import LogSettings
 from service.reload import ReloadSettings
 from service.serve import ServeSettings
 from service.setting_types import allowed
@@ -37,6 +38,7 @@ SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "serve": ServeSettings,
     "limits": LimitSettings,
     "reload": ReloadSettings,
+    "logs": LogSettings,
 }
 SHORT_NAMES: Final = {"RERANKER_HOST": "serve.host", "RERANKER_PORT": "serve.port"}
 # Read elsewhere: by the command line, by jobs without a terminal, and by the tests that crash a

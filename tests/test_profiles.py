@@ -72,7 +72,7 @@ def test_a_kept_profile_ranks_to_the_byte_as_one_worked_out_anew(
         asked = [(user, query) for query in ("rain jacket", "desk lamp") for user in histories]
         first = [kept_for(state, histories)[0](*one) for one in asked]
         assert [ranked(*one) for one in asked * 3] == first * 3
-        assert (profiles.asked, profiles.misses) == (12, 2)
+        assert (profiles.counts.hits, profiles.counts.misses) == (10, 2)
     finally:
         model.about["searches"] = before
 
@@ -86,7 +86,7 @@ def test_an_event_more_or_less_is_another_profile(state: ServedState) -> None:
     assert three != two
     histories["ann"] = events("1", "6")
     assert ranked("ann", "rain jacket") == two
-    assert profiles.misses == 3
+    assert profiles.counts.misses == 3
     histories["ann"] = []
     nobody = ranked("ann", "rain jacket")
     assert nobody != two
@@ -98,7 +98,7 @@ def test_only_so_many_profiles_are_kept_and_unused_ones_go(state: ServedState) -
     ranked, profiles = kept_for(state, histories)
     for user in "abcda":  # d took the place of a
         ranked(user, "rain jacket")
-    assert profiles.misses == 5
+    assert profiles.counts.misses == 5
     profiles.drop_unused(60.0)
     assert len(profiles._kept) == 3
     time.sleep(0.01)

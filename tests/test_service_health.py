@@ -50,6 +50,6 @@ def test_metrics_have_no_user_query_or_item_and_few_series(shop_home: Path) -> N
         r'reranker_degraded_total\{reason="not_in_index",signal="semantic"\} 50\.0', text
     )
     assert "reranker_candidates_count 50.0" in text
-    for stage in ("read", "rank", "write"):
+    for stage in ("read", "signals", "query_vector", "blend", "results", "write"):
         assert f'reranker_stage_seconds_count{{stage="{stage}"}}' in text
     assert len([line for line in text.splitlines() if not line.startswith("#")]) < 200

@@ -95,7 +95,7 @@ def test_ranking_user_cache(shop_home: Path) -> None:
         for user in ("ann", "bob", "ann"):
             events = [HistoryEvent(type="view", item="1", time=5.0)]
             state.personal.profiles.of(user, events, state.index, None)
-        assert state.personal.profiles.misses == 4 - size
+        assert state.personal.profiles.counts.misses == 4 - size
 
 
 def test_ranking_text_limit(shop_home: Path) -> None:

@@ -13,7 +13,6 @@ and a model trained on it for a minute.
 import argparse
 import os
 import random
-import re
 import selectors
 import signal
 import socket
@@ -281,11 +280,15 @@ def misses(server: Server) -> tuple[float, float]:
     url = f"http://127.0.0.1:{server.port}/metrics"
     with urllib.request.urlopen(url) as answer:
         text = answer.read().decode()
-    found = [
-        re.search(rf'^reranker_profiles_total{{outcome="{name}"}} (\S+)', text, re.M)
-        for name in ("hit", "miss")
-    ]
-    hit, miss = (float(one[1]) if one else 0.0 for one in found)
+    lines = [line for line in text.splitlines() if line.startswith("reranker_cache_total")]
+    hit, miss = (
+        sum(
+            float(line.rsplit(" ", 1)[1])
+            for line in lines
+            if 'cache="profiles"' in line and f'outcome="{outcome}"' in line
+        )
+        for outcome in ("hit", "miss")
+    )
     return hit + miss, miss
 
 
