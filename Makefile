@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-heavy check format bench screenshots clean
+.PHONY: help install demo serve test test-heavy promises check format bench screenshots clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: $(READY)  ## the fast suite (under 5 minutes on 2 cores)
 
 test-heavy: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m heavy
+
+promises: $(READY)  ## docs/promises.md: every test that shows a promise, the long ones too
+	$(BIN)/python -m pytest -q -m promise --promises docs/promises.json; tests=$$?; $(BIN)/python tests/promise_page.py; exit $$tests
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .

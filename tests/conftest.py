@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import promise_results
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -123,6 +124,11 @@ def rerank(client: FlaskClient) -> Rerank:
         return found
 
     return post
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """`--promises FILE`: what shows which promise (docs/promises.md)."""
+    pluginmanager.register(promise_results, "promises")
 
 
 @pytest.hookimpl(wrapper=True)
