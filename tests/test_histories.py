@@ -62,6 +62,7 @@ def test_recent_is_the_newest_oldest_first(store: Store) -> None:
     assert store.recent() == []
 
 
+@pytest.mark.promise(19)
 def test_an_id_counts_once_however_it_comes(store: Store) -> None:
     event = view(1, user="u", id="e1")
     assert store.append([event, event]).stored == 1
@@ -152,6 +153,7 @@ def test_forget_takes_the_sessions_along_and_a_session_only_itself(store: Store)
     assert list(store.users()) == ["v"]
 
 
+@pytest.mark.promise(20)
 def test_a_very_long_history_reads_as_fast_as_a_short_one(tmp_path: Path) -> None:
     """The budget is 100 microseconds; the test allows for a busy machine."""
     store = SqliteHistories(tmp_path / "events", HistorySettings(events_per_user=10**6))
@@ -172,6 +174,7 @@ def test_a_very_long_history_reads_as_fast_as_a_short_one(tmp_path: Path) -> Non
     store.close()
 
 
+@pytest.mark.promise(19)
 @settings(deadline=None, max_examples=20)
 @given(
     st.lists(
@@ -284,6 +287,7 @@ class HistoryMachine(RuleBasedStateMachine):
         self.store.close()
 
 
+@pytest.mark.promise(19)
 def test_any_sequence_of_calls(tmp_path: Path) -> None:
     machine = type("Machine", (HistoryMachine,), {"folder": tmp_path})
     run_state_machine_as_test(
@@ -317,6 +321,7 @@ while True:
 """
 
 
+@pytest.mark.promise(19)
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     """Forty kills at random moments, of writers of one event at a time and of many."""
     chance = random.Random(11)
@@ -356,6 +361,7 @@ Importer(workspace, Path(sys.argv[2]), silent).run(open_histories(workspace))
 """
 
 
+@pytest.mark.promise(19)
 def test_a_killed_import_goes_on_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
     lines = [

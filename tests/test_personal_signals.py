@@ -153,6 +153,8 @@ def test_popular_counts_events_by_weight(state: ServedState) -> None:
     np.testing.assert_allclose(found.values, np.log1p(weighed), rtol=1e-6)
 
 
+@pytest.mark.promise(3)
+@pytest.mark.promise(5)
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
@@ -179,6 +181,8 @@ def test_without_a_past_the_ranking_is_the_unpersonalised_one_bit_for_bit(
     assert named == (set() if reason == "not_asked" else {(name, reason) for name in PERSONAL})
 
 
+@pytest.mark.promise(1)
+@pytest.mark.promise(4)
 @given(
     items=st.lists(st.sampled_from([*IDS, "gone", "x y"]), max_size=60),
     kinds=st.lists(st.sampled_from(["view", "cart", "purchase", "cancel", "other"]), min_size=1),
@@ -301,6 +305,7 @@ def test_a_model_that_reads_searches_reads_this_one(state: ServedState) -> None:
         model.about["searches"] = 0
 
 
+@pytest.mark.promise(5)
 def test_a_model_of_other_vectors_is_left_out_and_named(home: Path, tmp_path: Path) -> None:
     copied = copy_home(home, tmp_path / "home")
     catalogue = write_items(tmp_path / "items.jsonl", small_shop())
@@ -316,6 +321,7 @@ def test_a_model_of_other_vectors_is_left_out_and_named(home: Path, tmp_path: Pa
     assert "taste" not in reasons  # it needs no model
 
 
+@pytest.mark.promise(5)
 def test_a_history_that_cannot_be_read_costs_only_itself(state: ServedState) -> None:
     def broken(*_asked: object) -> list[HistoryEvent]:
         raise OSError("the disk is gone")

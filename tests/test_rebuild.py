@@ -68,6 +68,7 @@ def served(tmp_path: Path) -> ItemIndex:
     return ItemIndex(version)
 
 
+@pytest.mark.promise(11)
 def test_only_changed_texts_are_encoded_again(tmp_path: Path, run: Callable[..., Summary]) -> None:
     first = run(items())
     assert (first.read, first.encoded, first.reused, first.removed) == (100, 100, 0, 0)
@@ -162,6 +163,7 @@ def test_verify_ends_with_its_findings_as_json(tmp_path: Path, run: Callable[...
     assert "price.npy" in findings["versions"][path.parent.name][0]
 
 
+@pytest.mark.promise(12)
 def test_bad_lines_are_named_and_skipped(tmp_path: Path, run: Callable[..., Summary]) -> None:
     rows = items()
     rows[4] = {"id": "i4", "title": ""}
@@ -175,6 +177,7 @@ def test_bad_lines_are_named_and_skipped(tmp_path: Path, run: Callable[..., Summ
     assert [msgspec.json.decode(line) for line in rejected] == summary.bad
 
 
+@pytest.mark.promise(12)
 def test_too_many_bad_lines_leave_the_old_version(run: Callable[..., Summary]) -> None:
     run(items())
     rows = items()
@@ -184,11 +187,13 @@ def test_too_many_bad_lines_leave_the_old_version(run: Callable[..., Summary]) -
     assert run(items()).changed is False
 
 
+@pytest.mark.promise(13)
 def test_an_empty_catalogue_is_refused(run: Callable[..., Summary]) -> None:
     with pytest.raises(Failure, match="no item"):
         run([])
 
 
+@pytest.mark.promise(13)
 def test_a_sudden_loss_of_items_needs_force(run: Callable[..., Summary]) -> None:
     run(items())
     with pytest.raises(Failure, match=r"75 items.*100.*--force"):
@@ -196,6 +201,7 @@ def test_a_sudden_loss_of_items_needs_force(run: Callable[..., Summary]) -> None
     assert run(items(75), force=True).removed == 25
 
 
+@pytest.mark.promise(10)
 def test_the_second_rebuild_says_who_holds_the_lock(
     tmp_path: Path, run: Callable[..., Summary]
 ) -> None:
@@ -208,6 +214,8 @@ def test_the_second_rebuild_says_who_holds_the_lock(
     assert run(items(5)).encoded == 5
 
 
+@pytest.mark.promise(8)
+@pytest.mark.promise(13)
 def test_a_damaged_served_version_is_replaced(tmp_path: Path, run: Callable[..., Summary]) -> None:
     first = run(items(20))
     path = tmp_path / "home/index/versions" / first.version / "vectors.faiss"
@@ -243,6 +251,7 @@ rebuild(Workspace(Path(sys.argv[1])), Path(sys.argv[2]), progress=silent)
 """
 
 
+@pytest.mark.promise(9)
 def test_what_fails_after_publishing_is_noted_and_no_failure(
     run: Callable[..., Summary], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +265,7 @@ def test_what_fails_after_publishing_is_noted_and_no_failure(
     assert "Published" in summary.notes[0] and "No space" in summary.notes[0]
 
 
+@pytest.mark.promise(11)
 def test_without_the_kept_vectors_an_unchanged_catalogue_encodes_nothing_either(
     tmp_path: Path, run: Callable[..., Summary]
 ) -> None:
@@ -276,6 +286,8 @@ def test_long_texts_are_held_a_few_at_a_time(tmp_path: Path) -> None:
     spool.close()
 
 
+@pytest.mark.promise(6)
+@pytest.mark.promise(11)
 def test_a_killed_rebuild_resumes_and_ends_with_the_same_vectors(
     tmp_path: Path, run: Callable[..., Summary]
 ) -> None:
@@ -301,6 +313,7 @@ def test_a_killed_rebuild_resumes_and_ends_with_the_same_vectors(
     assert ItemIndex(version).vectors(np.arange(100)) == pytest.approx(resumed, abs=0.02)
 
 
+@pytest.mark.promise(9)
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
 def test_a_full_disk_leaves_the_old_version(tmp_path: Path) -> None:
     home = tmp_path / "home"
@@ -332,6 +345,7 @@ def used(folder: Path) -> int:
     return (stats.f_blocks - stats.f_bfree) * stats.f_frsize
 
 
+@pytest.mark.promise(10)
 def test_two_at_once_publish_one_consistent_index(tmp_path: Path) -> None:
     path = write(tmp_path / "items.jsonl.gz", items(40))
     code = (
