@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from conftest import copy_home, small_shop, write_items
+from conftest import TRAINED_AT, copy_home, small_shop, write_items
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -29,39 +29,16 @@ from reranker.requests import Candidate, Event, RerankRequest
 from reranker.scenes import Scene
 from reranker.signals import SIGNALS, compute
 from reranker.state import ServedState, load_state
-from reranker.train_command import train
-from reranker.train_settings import TrainSettings
 
 PERSONAL = [name for name, signal in SIGNALS.items() if signal.personal]
 DAY = 86_400.0
-NOW = 1_000 * DAY
+NOW = TRAINED_AT
 IDS = [item["id"] for item in small_shop()]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty shoppers who go from running shoes (0-4) to rain jackets (5-9), and a trained model."""
-    folder = tmp_path_factory.mktemp("personal")
-    workspace = Workspace(folder / "home")
-    rebuild(workspace, write_items(folder / "items.jsonl", small_shop()), progress=silent)
-    histories = open_histories(workspace)
-    for shopper in range(40):
-        base = NOW - 20 * DAY + shopper
-        items = [shopper % 5, 5 + shopper % 5, 10 + shopper % 50]
-        histories.append(
-            [
-                HistoryEvent(
-                    type="view" if step % 2 else "purchase",
-                    item=str(item),
-                    time=base + step * 60,
-                    user=f"u{shopper}",
-                )
-                for step, item in enumerate(items)
-            ]
-        )
-    histories.close()
-    train(workspace, TrainSettings(epochs=2, minutes=0, width=16), on_line=lambda _line: None)
-    return workspace.home
+def home(trained_home: Path) -> Path:
+    return trained_home
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
 from tiny_models import tiny_bert
 
 from indexes.catalog_pass import WINDOW_BYTES, TextSpool
@@ -222,6 +223,25 @@ def test_a_sudden_loss_of_items_needs_force(run: Callable[..., Summary]) -> None
     with pytest.raises(Failure, match=r"75 items.*100.*--force"):
         run(items(75))
     assert run(items(75), force=True).removed == 25
+
+
+@pytest.mark.promise(13)
+def test_vectors_that_cannot_be_right_need_force(
+    tmp_path: Path, workspace: Home, tiny: EncoderSettings
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny.model, broken)
+    path = next(broken.rglob("model.safetensors"))
+    weights = load_file(path)
+    name = next(name for name in weights if "word_embeddings" in name)
+    weights[name][4] = float("nan")  # the first word: red
+    save_file(weights, path, {"format": "pt"})
+    home = workspace(tmp_path / "home", EncoderSettings(model=str(broken)))
+    catalogue = write(tmp_path / "items.jsonl.gz", items(20))
+    with pytest.raises(Failure, match=r"2 items have a NaN or zero vector \(i0, i10\).*--force"):
+        rebuild(home, catalogue, progress=silent)
+    assert VersionStore(tmp_path / "home/index").current() is None
+    assert "ranked without their text" in rebuild(home, catalogue, force=True).notes[0]
 
 
 @pytest.mark.promise(10)
