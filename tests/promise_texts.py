@@ -54,5 +54,18 @@ The date is that of the test that ran longest ago.
 
 LIMITS = """## Known limits
 
-- 34, 36 and 38 come later.
+- The same bytes (2) hold between workers of `reranker serve` on processors of one kind: each computes with one BLAS
+  thread. A program of your own that ranks with more threads, or another kind of processor, may differ in the last bits.
+- A damaged file (8) is found when a version is opened. A disk that changes a file while it is mapped is not noticed until
+  the next start or `reranker index verify`. A matching checksum says that a file is what was written, not that it is right.
+- Power cuts (7) are simulated from the order in which files and folders are synced. A disk that lies about having written
+  can still lose what it said it kept.
+- Vectors of the cache are synced about once a second: a power cut may cost a second's work of a rebuild, never its result.
+- A rebuild checks the number of items and that every vector can be right (13). It does not yet ask known queries
+  of the new index: a worse encoder that gives sound vectors is published.
+- Of two people who publish at once (32), the later one may be told that the blends are locked instead of that they changed.
+- `behaviour` and `taste` know only the events that were acknowledged (19): what a browser never sent is not there.
+- Clocks (37): how old an event is, is judged by the machine's clock. A clock that is set far ahead makes `events expire`
+  delete what is old by it.
+- 34 (older clients), 36 (interleaving) and 38 (the wheel alone) come later.
 """

@@ -145,8 +145,10 @@ def test_an_id_that_comes_twice_is_refused_and_nothing_else_is(
 
 RANKED = """
 import hashlib, sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import msgspec
+from threadpoolctl import threadpool_limits
 from indexes.workspace import Workspace
 from reranker.ranking import rerank
 from reranker.requests import Candidate, Event, RerankRequest
@@ -154,14 +156,16 @@ from reranker.state import RankingSettings, load_state
 home, requests, threads = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 settings = {RankingSettings: RankingSettings(encoder_threads=threads)}
 state = load_state(Workspace(home, settings))
-found = hashlib.sha256()
-for n in range(requests):
+threadpool_limits(1, "blas")  # as in every worker of `reranker serve`
+def answer(n):
     ids = [str((n * 7 + k) % 60) for k in range(40)] + [f"new {n}"]
     history = [Event(type="view", item=str((n + k) % 60), time=8e7 + k) for k in range(n % 9)]
     asked = RerankRequest(
         [Candidate(one, text="a red tea kettle" if one[0] == "n" else None) for one in ids],
         query=f"red shoe {n % 50}", history=history, explain=n % 2 == 0, time=8.64e7)
-    found.update(msgspec.json.encode(rerank(asked, state).results))
+    return msgspec.json.encode(rerank(asked, state).results)
+with ThreadPoolExecutor(threads) as pool:
+    found = hashlib.sha256(b"".join(pool.map(answer, range(requests))))
 print(found.hexdigest())
 """
 
