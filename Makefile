@@ -25,7 +25,7 @@ test-heavy: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m heavy
 
 promises: $(READY)  ## docs/promises.md: every test that shows a promise, the long ones too
-	$(BIN)/python -m pytest -q -m promise --promises docs/promises.json; tests=$$?; $(BIN)/python tests/promise_page.py; exit $$tests
+	$(BIN)/python -m pytest -q -m promise tests --promises=docs/promises.json; tests=$$?; $(BIN)/python tests/promise_page.py; exit $$tests
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .

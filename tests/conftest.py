@@ -159,7 +159,7 @@ def rerank(client: FlaskClient) -> Rerank:
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """`--promises FILE`: what shows which promise (docs/promises.md)."""
+    """`--promises=FILE`: what shows which promise (docs/promises.md)."""
     pluginmanager.register(promise_results, "promises")
 
 
