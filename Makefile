@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-heavy check format bench screenshots clean
+.PHONY: help install demo serve test test-heavy promises check format bench screenshots clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,10 +19,13 @@ serve: $(READY)  ## serve what is published in ./var
 	$(BIN)/reranker serve
 
 test: $(READY)  ## the fast suite (under 5 minutes on 2 cores)
-	$(BIN)/python -m pytest -q -m "not heavy"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not heavy" -n 2 --dist loadfile
 
 test-heavy: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m heavy
+
+promises: $(READY)  ## docs/promises.md: every test that shows a promise, the long ones too
+	$(BIN)/python -m pytest -q -m promise tests --promises=docs/promises.json; tests=$$?; $(BIN)/python tests/promise_page.py; exit $$tests
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .

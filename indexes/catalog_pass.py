@@ -6,6 +6,7 @@ bytes an item: records and texts go straight to files.
 
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -93,8 +94,9 @@ class TextSpool:
 
     def close(self) -> None:
         """Remove the texts; the vectors are what stays."""
-        self._file.close()
         self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # a full disk: what could not be written is not needed any more
+            self._file.close()
 
 
 @dataclass

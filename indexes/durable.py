@@ -57,13 +57,16 @@ def replace_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 def append_synced(path: Path, line: bytes) -> None:
-    """One more line at the end of a file, on the disk."""
+    """One more line at the end of a file, on the disk; so is the name of a file that is new."""
+    new = not path.exists()
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
         os.write(fd, line)
         os.fsync(fd)
     finally:
         os.close(fd)
+    if new:
+        sync(path.parent)
 
 
 def swap_link(link: Path, target: str, aside: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from indexes import durable
 from indexes.errors import Failure
 
 _ATTEMPTS: Final = 5  # a holder that has only just begun has not yet written who it is
@@ -85,7 +86,7 @@ def release(fd: int) -> None:
 
 def _taken(lock: Path) -> int | None:
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(lock.parent)
         return try_lock(lock)
     except OSError as error:
         raise Failure(

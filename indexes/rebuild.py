@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
+from indexes import durable
 from indexes.catalog_pass import Catalogue, Rejected, TextSpool, read_catalogue
 from indexes.encoders import EncoderSettings, TextEncoder, load_encoder
 from indexes.errors import Failure
@@ -238,7 +239,7 @@ def rebuild(
     """
     started = time.monotonic()
     try:
-        workspace.index_root.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(workspace.index_root)
         with exclusive(workspace.index_root / "lock", f"reranker rebuild --items {source}"):
             job = _Job(workspace, source, force, progress)
             try:

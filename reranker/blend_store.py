@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from indexes import durable
 from indexes.errors import Failure
 from indexes.versions import Version, VersionStore, exclusive
 from reranker.blend_changes import changes
@@ -195,7 +196,7 @@ class BlendStore:
         self._log.add(what, who, blend.name, number, version_id, published, differs)
 
     def _alone(self, purpose: str) -> AbstractContextManager[None]:
-        self._root.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(self._root)
         return exclusive(self._root / "lock", purpose)
 
     def _store(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import promise_results
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -14,6 +15,8 @@ from flask.testing import FlaskClient
 from indexes.progress import silent
 from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
+from reranker.events import HistoryEvent
+from reranker.histories import open_histories
 from service.app import create_app
 
 THINGS = {
@@ -77,6 +80,36 @@ def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+TRAINED_AT = 1_000 * 86_400.0
+
+
+@pytest.fixture(scope="session")
+def trained_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty shoppers who go from running shoes (0-4) to rain jackets (5-9), and a trained model."""
+    from reranker.train_command import train  # torch, which few files need
+    from reranker.train_settings import TrainSettings
+
+    workspace = Workspace(copy_home(shop_home, tmp_path_factory.mktemp("trained") / "home"))
+    histories = open_histories(workspace)
+    for shopper in range(40):
+        base = TRAINED_AT - 20 * 86_400 + shopper
+        items = [shopper % 5, 5 + shopper % 5, 10 + shopper % 50]
+        histories.append(
+            [
+                HistoryEvent(
+                    type="view" if step % 2 else "purchase",
+                    item=str(item),
+                    time=base + step * 60,
+                    user=f"u{shopper}",
+                )
+                for step, item in enumerate(items)
+            ]
+        )
+    histories.close()
+    train(workspace, TrainSettings(epochs=2, minutes=0, width=16), on_line=lambda _line: None)
+    return workspace.home
+
+
 @pytest.fixture
 def own_home(shop_home: Path, tmp_path: Path) -> Path:
     """A copy of the home that a test may change; big read-only files are linked."""
@@ -123,6 +156,11 @@ def rerank(client: FlaskClient) -> Rerank:
         return found
 
     return post
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """`--promises=FILE`: what shows which promise (docs/promises.md)."""
+    pluginmanager.register(promise_results, "promises")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -80,6 +80,7 @@ def ranker(state: ServedState, blend: Blend) -> Ranks:
     return run
 
 
+@pytest.mark.promise(4)
 def test_contributions_add_up_and_order_is_by_score(ranks: Ranks) -> None:
     results = ranks().results
     scores = [one.score for one in results]
@@ -91,6 +92,7 @@ def test_contributions_add_up_and_order_is_by_score(ranks: Ranks) -> None:
             assert part.contribution == pytest.approx(part.weight * part.normalised)
 
 
+@pytest.mark.promise(4)
 def test_explaining_changes_nothing(ranks: Ranks) -> None:
     plain, explained = ranks(explain=False).results, ranks().results
     assert [(one.id, one.score) for one in plain] == [(one.id, one.score) for one in explained]
@@ -107,6 +109,8 @@ def test_weights_multiply_each_contribution(ranks: Ranks) -> None:
             assert now.contributions[name] == pytest.approx(factor * amount, abs=1e-9)
 
 
+@pytest.mark.promise(1)
+@pytest.mark.promise(5)
 def test_a_candidate_that_no_signal_knows_does_no_harm(ranks: Ranks) -> None:
     ranking = ranks(["nowhere", *IDS])
     assert sorted(one.id for one in ranking.results) == sorted(["nowhere", *IDS])
@@ -213,6 +217,7 @@ def test_the_first_segment_that_fits_weighs(
 GOOD = written(msgspec.structs.replace(DEFAULT, segments=[LONG])).decode()
 
 
+@pytest.mark.promise(32)
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -233,6 +238,7 @@ def test_what_is_wrong_is_named_by_line_and_field(old: str, new: str, says: str)
     assert f"blend.json, line {expected}:" in str(caught.value)
 
 
+@pytest.mark.promise(32)
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
@@ -279,6 +285,7 @@ def test_blends_that_make_no_sense_are_refused(fields: dict[str, Any], says: str
         parse(msgspec.json.encode(body), "here")
 
 
+@pytest.mark.promise(32)
 @pytest.mark.parametrize(
     "text",
     [b'{"name":"x","signals":{"engine":{"weight":"x"}}, garbage}', b"[" * 5000, b"\xff", b""],

@@ -31,6 +31,7 @@ def published(store: BlendStore) -> str:
     return next(one.label for one in store.listed() if one.published)
 
 
+@pytest.mark.promise(32)
 def test_publish_roll_back_and_roll_back_again(store: BlendStore) -> None:
     store.save(BOLD)
     store.save(msgspec.structs.replace(BOLD, note="second"))
@@ -56,6 +57,7 @@ def test_publishing_after_a_rollback_goes_on_from_there(store: BlendStore) -> No
     assert store.rollback().label == "default@1"
 
 
+@pytest.mark.promise(32)
 def test_the_log_says_what_changed(store: BlendStore) -> None:
     store.save(BOLD, publish=True, who="ann")
     lines = store.log()[-1].diff
@@ -64,6 +66,7 @@ def test_the_log_says_what_changed(store: BlendStore) -> None:
     assert store.diff("bold", "bold@1") == []
 
 
+@pytest.mark.promise(32)
 def test_two_edits_of_one_version_conflict(store: BlendStore) -> None:
     store.save(BOLD)
     mine, _ = store.get("bold")
@@ -74,6 +77,7 @@ def test_two_edits_of_one_version_conflict(store: BlendStore) -> None:
     assert store.get("bold")[1] == 3
 
 
+@pytest.mark.promise(32)
 def test_publishing_over_what_was_not_seen_conflicts(store: BlendStore) -> None:
     seen = next(one.id for one in store.listed() if one.published)
     store.save(BOLD, publish=True)
@@ -88,6 +92,7 @@ def test_a_name_that_there_is_not(store: BlendStore) -> None:
             store.get(label)
 
 
+@pytest.mark.promise(32)
 def test_a_torn_line_of_the_log_hides_no_other(store: BlendStore, tmp_path: Path) -> None:
     store.save(BOLD, publish=True)
     with (tmp_path / "blends" / "log.jsonl").open("ab") as log:
@@ -121,6 +126,7 @@ def test_a_running_service_serves_any_version_by_its_label(own_home: Path) -> No
     assert answer["blend"] == {"name": "bold", "version": 1}
 
 
+@pytest.mark.promise(32)
 def test_a_damaged_published_blend_can_be_rolled_back(
     store: BlendStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +140,7 @@ def test_a_damaged_published_blend_can_be_rolled_back(
     assert published(store) == "default@1"
 
 
+@pytest.mark.promise(32)
 def test_a_crash_between_switch_and_log_is_not_taken_for_a_choice(
     store: BlendStore, tmp_path: Path
 ) -> None:
@@ -184,6 +191,7 @@ def test_export_edit_import_publish_roll_back(
     assert "* default@1" in command(capsys, tmp_path, "list")
 
 
+@pytest.mark.promise(32)
 def test_a_file_that_cannot_be_used_stores_nothing(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ def test_weights_of_the_request_multiply() -> None:
     assert wanted(BLEND, {"semantic": 0}) == ["engine", "fresh"]
 
 
+@pytest.mark.promise(4)
 def test_the_explanation_is_the_same_arithmetic() -> None:
     score, parts = scored(BLEND, COLUMNS, {}, 3)
     order = np.argsort(-score, kind="stable")
@@ -55,6 +56,7 @@ def test_the_explanation_is_the_same_arithmetic() -> None:
     assert lost.raw is None and not lost.known and lost.contribution == pytest.approx(1.2)
 
 
+@pytest.mark.promise(32)
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -79,6 +81,7 @@ def test_the_first_published_blend_is_the_default(tmp_path: Path) -> None:
     assert BlendStore(tmp_path / "blends").published_or_default() == (DEFAULT, 1)
 
 
+@pytest.mark.promise(32)
 def test_the_default_never_takes_the_place_of_a_blend_published_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,6 +163,7 @@ BAD_LINES: list[tuple[bytes, str]] = [
 ]
 
 
+@pytest.mark.promise(12)
 @pytest.mark.parametrize(("line", "reason"), BAD_LINES, ids=[reason for _, reason in BAD_LINES])
 def test_a_bad_line_is_reported_and_the_others_are_read(
     file: Callable[..., Path], line: bytes, reason: str
@@ -211,6 +212,7 @@ def test_values_are_read_as_meant(
     assert found[0][1] == Item(**({"id": "1", "title": "x"} | expected))
 
 
+@pytest.mark.promise(12)
 def test_no_depth_of_nesting_ends_the_reading(file: Callable[..., Path]) -> None:
     """Python's own limit lies near 1,000: whatever of it is left, a line costs only itself."""
     for depth in range(900, 1010):
@@ -220,6 +222,7 @@ def test_no_depth_of_nesting_ends_the_reading(file: Callable[..., Path]) -> None
         assert [item.id for _, item in items] == ["2"] and len(bad) == 1, depth
 
 
+@pytest.mark.promise(12)
 def test_a_line_above_the_limit_is_passed_over_without_being_held(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
     with path.open("wb") as out:
@@ -308,6 +311,7 @@ def test_columns_without_a_name_are_left_out(file: Callable[..., Path]) -> None:
     assert [item for _, item in found] == [Item("1", "a"), Item("2", "b", price=3.0)]
 
 
+@pytest.mark.promise(12)
 def test_a_quote_that_is_not_closed_costs_one_line(file: Callable[..., Path]) -> None:
     rows = "".join(f"{n},item {n}\n" for n in range(3, 2000))
     found, bad = read(file(f'id,title\n1,one\n2,"two\n{rows}', "items.csv"))
@@ -321,6 +325,7 @@ def test_a_quote_that_is_not_closed_at_the_end_costs_one_line(file: Callable[...
     assert [number for number, _ in found] == [2, 4]
 
 
+@pytest.mark.promise(12)
 def test_csv_bytes_that_are_no_text(file: Callable[..., Path]) -> None:
     content = b'id,title\n1,caf\xe9\n2,"two\nl\xe9nes"\n3,\xef\xbf\xbd\n4,d\n'
     found, bad = read(file(content, "items.csv"))
@@ -426,6 +431,7 @@ def test_a_file_that_is_no_catalogue_is_refused(
         read(file(content, name))
 
 
+@pytest.mark.promise(12)
 @pytest.mark.parametrize("name", ["items.jsonl.gz", "items.csv.gz", "items.parquet.gz"])
 @pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "plain"])
 def test_damaged_gzip_is_never_taken_for_the_whole(tmp_path: Path, name: str, damage: str) -> None:
@@ -507,6 +513,7 @@ def test_sound_rows_come_back_as_they_were(
     assert [item for _, item in found] == [expected_item(row) for row in rows]
 
 
+@pytest.mark.promise(12)
 @FUZZ
 @given(rows=st.lists(st.dictionaries(names | st.text(max_size=6), anything), max_size=8))
 def test_any_json_objects_are_items_or_reported(
@@ -520,6 +527,7 @@ def test_any_json_objects_are_items_or_reported(
         assert item.title
 
 
+@pytest.mark.promise(12)
 @FUZZ
 @given(content=st.binary(max_size=300) | st.text('idtle,":{}[]\n\r \ufffd', max_size=80))
 @pytest.mark.parametrize("header", [b"", b"id,title\n", b'{"id":"1","title":"x"}\n'])

@@ -129,6 +129,7 @@ def _copied(to: Path) -> Path:
     return to
 
 
+@pytest.mark.promise(8)
 def test_a_flipped_byte_in_the_weights_is_refused(tmp_path: Path) -> None:
     folder = _copied(tmp_path / "minilm")
     assert checked_weights(folder) == folder
@@ -147,6 +148,7 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
         load_encoder(EncoderSettings())
 
 
+@pytest.mark.promise(26)
 def test_pickled_weights_are_refused(bert: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(bert, tmp_path / "pickled"))
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
@@ -154,6 +156,7 @@ def test_pickled_weights_are_refused(bert: Path, tmp_path: Path) -> None:
         load_encoder(EncoderSettings(model=str(folder)))
 
 
+@pytest.mark.promise(26)
 def test_code_of_its_own_is_refused(bert: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(bert, tmp_path / "code"))
     listed = folder / "modules.json"

@@ -414,6 +414,7 @@ def test_wrong_usage_exits_2_and_another_file_can_add_a_command(home: Path) -> N
         evaluate_command.commands.pop("another")
 
 
+@pytest.mark.promise(35)
 def test_the_documented_way_to_trec_evals_numbers_is_true(home: Path, tmp_path: Path) -> None:
     page = (Path(__file__).parent.parent / "docs" / "evaluation.md").read_text()
     code = page.split("```python\n")[1].split("```")[0]

@@ -36,6 +36,7 @@ def test_out_of_order_is_the_same() -> None:
     assert not rates.too_many(event(-25))  # with it a minute holds five
 
 
+@pytest.mark.promise(37)
 def test_a_far_event_wipes_nothing_out() -> None:
     rates = EventRates(FIVE)
     for step in range(5):

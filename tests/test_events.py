@@ -95,6 +95,7 @@ def test_times_are_epoch_seconds_or_iso(time: Any, seconds: float) -> None:
     assert clean(**(VIEW | {"time": time})).time == seconds
 
 
+@pytest.mark.promise(37)
 def test_a_daylight_saving_change_does_not_reorder() -> None:
     before, after = "2025-10-26T02:59:59+02:00", "2025-10-26T02:00:00+01:00"
     assert clean(**(VIEW | {"time": before})).time < clean(**(VIEW | {"time": after})).time
@@ -230,6 +231,7 @@ def test_events_without_id_count_as_often_as_the_file_holds_them(tmp_path: Path)
     assert imported(tmp_path / "home", path).already_kept == 4
 
 
+@pytest.mark.promise(19)
 def test_duplicates_by_id_count_once(tmp_path: Path) -> None:
     rows = [VIEW | {"id": "a"}, VIEW | {"id": "b"}, VIEW | {"id": "a", "item": "99"}]
     done = imported(tmp_path / "home", write(tmp_path / "e.jsonl", rows))
@@ -237,6 +239,7 @@ def test_duplicates_by_id_count_once(tmp_path: Path) -> None:
     assert [event["item"] for event in kept(tmp_path / "home", "u1")] == ["17", "17"]
 
 
+@pytest.mark.promise(19)
 @settings(max_examples=10, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_any_order_gives_the_same_history(
@@ -258,6 +261,7 @@ def test_any_order_gives_the_same_history(
     assert len(homes[0][0]) == 6
 
 
+@pytest.mark.promise(19)
 def test_equal_times_keep_the_order_of_the_file(tmp_path: Path) -> None:
     rows = [VIEW | {"item": str(n)} for n in (3, 1, 2)]
     imported(tmp_path / "home", write(tmp_path / "e.jsonl", rows))

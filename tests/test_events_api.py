@@ -129,6 +129,7 @@ def test_what_is_not_json_is_400(events: FlaskClient, body: bytes) -> None:
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (400, "malformed_json")
 
 
+@pytest.mark.promise(19)
 def test_an_id_counts_once(events: FlaskClient, histories: Histories) -> None:
     sent = VIEW | {"id": "e1"}
     assert answered(events.post("/events", json=sent))["duplicates"] == 0
@@ -215,6 +216,7 @@ def test_dropped_bots_are_counted(histories: Histories) -> None:
     assert 'reranker_events_rejected_total{field="user"} 2.0' in text
 
 
+@pytest.mark.promise(19)
 def test_nothing_is_accepted_that_cannot_be_kept(events: FlaskClient, tmp_path: Path) -> None:
     events.post("/events", json=VIEW)
     other = sqlite3.connect(tmp_path / "home" / "events" / "history.db", isolation_level=None)
@@ -229,6 +231,7 @@ def test_nothing_is_accepted_that_cannot_be_kept(events: FlaskClient, tmp_path: 
     assert answered(events.post("/events", json=VIEW))["accepted"] == 1
 
 
+@pytest.mark.promise(19)
 def test_many_senders_at_once(events: FlaskClient, histories: Histories) -> None:
     def send(name: str) -> None:
         client = events.application.test_client()

@@ -119,6 +119,8 @@ def test_limits_hold_and_change_as_little_as_they_can(
         assert found.tolist() == list(range(n))
 
 
+@pytest.mark.promise(1)
+@pytest.mark.promise(4)
 @given(st.integers(0, 4))
 def test_moves_lead_from_the_place_by_score_to_the_place_that_is_shown(most: int) -> None:
     order_ = np.array([3, 1, 4, 0, 2])

@@ -50,6 +50,7 @@ def simulated(draw: Draw, queries: int, runs: int, resamples: int) -> tuple[floa
     return float(np.mean(covered)), float(np.mean(significant))
 
 
+@pytest.mark.promise(35)
 @pytest.mark.parametrize("draw", [normal, ndcg_like, reciprocal_ranks])
 def test_intervals_cover_and_an_a_a_comparison_is_rarely_significant(draw: Draw) -> None:
     covered, significant = simulated(draw, queries=100, runs=4000, resamples=1000)
@@ -57,6 +58,7 @@ def test_intervals_cover_and_an_a_a_comparison_is_rarely_significant(draw: Draw)
     assert 0.04 <= significant <= 0.06
 
 
+@pytest.mark.promise(35)
 @pytest.mark.heavy
 @pytest.mark.parametrize("queries", [25, 58, 260, 1000])
 @pytest.mark.parametrize("draw", [normal, ndcg_like, reciprocal_ranks])
@@ -66,6 +68,7 @@ def test_intervals_cover_at_many_sizes(draw: Draw, queries: int) -> None:
     assert 0.04 <= significant <= 0.06
 
 
+@pytest.mark.promise(35)
 def test_clusters_cover_where_single_queries_do_not() -> None:
     rng = np.random.default_rng(3)
     users = np.repeat(np.arange(60), rng.integers(1, 9, 60))

@@ -64,6 +64,7 @@ def said(child: subprocess.Popen[str]) -> str:
     return child.stdout.readline().strip()
 
 
+@pytest.mark.promise(10)
 def test_the_second_is_told_who_holds_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "new" / "lock"
     with process(HOLD, str(lock), "alone") as holder:
@@ -81,6 +82,7 @@ def test_the_second_is_told_who_holds_the_lock(tmp_path: Path) -> None:
     assert lock.read_bytes() == b""
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize("children", ["alone", "fork"])
 def test_a_killed_holder_holds_nothing(tmp_path: Path, children: str) -> None:
     lock = tmp_path / "lock"
@@ -105,6 +107,7 @@ def test_threads_exclude_each_other_too(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.promise(10)
 def test_of_ten_at_once_exactly_one_holds_it(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     contexts = [process(RACE, str(lock)) for _ in range(10)]
@@ -121,6 +124,7 @@ def test_of_ten_at_once_exactly_one_holds_it(tmp_path: Path) -> None:
             context.__exit__(None, None, None)
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize("content", [b"", b"nonsense", b'{"pid": "x"}', b"\xff" * 100])
 def test_a_holder_that_does_not_say_who_it_is_holds_all_the_same(
     tmp_path: Path, content: bytes

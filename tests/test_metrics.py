@@ -51,6 +51,7 @@ def test_the_other_metrics_by_hand() -> None:
     assert metrics.average_precision(grades, ratings) == pytest.approx((1 / 2 + 2 / 4) / 3)
 
 
+@pytest.mark.promise(35)
 def test_nothing_relevant_gives_zero_everywhere_and_no_ideal() -> None:
     zeros = np.zeros(3)
     assert measures().of(zeros, zeros) == (0.0,) * len(DEFAULT_METRICS)
@@ -74,6 +75,7 @@ def test_an_unknown_metric_is_refused_with_the_known_ones(name: str) -> None:
         measures([name])
 
 
+@pytest.mark.promise(35)
 @pytest.mark.parametrize("seed", range(3))
 def test_equal_to_trec_eval_on_integer_grades(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -92,6 +92,7 @@ def test_a_worker_that_nobody_asks_for_the_page_does_not_import_it(name: str) ->
     subprocess.run([sys.executable, "-c", code], check=True, cwd="/")
 
 
+@pytest.mark.promise(28)
 @pytest.mark.parametrize(
     "name", ["../x.jsonl", "x.json", ".x.jsonl", "a/b.jsonl", "x.jsonl\n", "", "x.jsonl.gz.sh"]
 )

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from conftest import copy_home, small_shop, write_items
+from conftest import TRAINED_AT, copy_home, small_shop, write_items
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -29,39 +29,16 @@ from reranker.requests import Candidate, Event, RerankRequest
 from reranker.scenes import Scene
 from reranker.signals import SIGNALS, compute
 from reranker.state import ServedState, load_state
-from reranker.train_command import train
-from reranker.train_settings import TrainSettings
 
 PERSONAL = [name for name, signal in SIGNALS.items() if signal.personal]
 DAY = 86_400.0
-NOW = 1_000 * DAY
+NOW = TRAINED_AT
 IDS = [item["id"] for item in small_shop()]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty shoppers who go from running shoes (0-4) to rain jackets (5-9), and a trained model."""
-    folder = tmp_path_factory.mktemp("personal")
-    workspace = Workspace(folder / "home")
-    rebuild(workspace, write_items(folder / "items.jsonl", small_shop()), progress=silent)
-    histories = open_histories(workspace)
-    for shopper in range(40):
-        base = NOW - 20 * DAY + shopper
-        items = [shopper % 5, 5 + shopper % 5, 10 + shopper % 50]
-        histories.append(
-            [
-                HistoryEvent(
-                    type="view" if step % 2 else "purchase",
-                    item=str(item),
-                    time=base + step * 60,
-                    user=f"u{shopper}",
-                )
-                for step, item in enumerate(items)
-            ]
-        )
-    histories.close()
-    train(workspace, TrainSettings(epochs=2, minutes=0, width=16), on_line=lambda _line: None)
-    return workspace.home
+def home(trained_home: Path) -> Path:
+    return trained_home
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +130,8 @@ def test_popular_counts_events_by_weight(state: ServedState) -> None:
     np.testing.assert_allclose(found.values, np.log1p(weighed), rtol=1e-6)
 
 
+@pytest.mark.promise(3)
+@pytest.mark.promise(5)
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
@@ -179,6 +158,8 @@ def test_without_a_past_the_ranking_is_the_unpersonalised_one_bit_for_bit(
     assert named == (set() if reason == "not_asked" else {(name, reason) for name in PERSONAL})
 
 
+@pytest.mark.promise(1)
+@pytest.mark.promise(4)
 @given(
     items=st.lists(st.sampled_from([*IDS, "gone", "x y"]), max_size=60),
     kinds=st.lists(st.sampled_from(["view", "cart", "purchase", "cancel", "other"]), min_size=1),
@@ -301,6 +282,7 @@ def test_a_model_that_reads_searches_reads_this_one(state: ServedState) -> None:
         model.about["searches"] = 0
 
 
+@pytest.mark.promise(5)
 def test_a_model_of_other_vectors_is_left_out_and_named(home: Path, tmp_path: Path) -> None:
     copied = copy_home(home, tmp_path / "home")
     catalogue = write_items(tmp_path / "items.jsonl", small_shop())
@@ -316,6 +298,7 @@ def test_a_model_of_other_vectors_is_left_out_and_named(home: Path, tmp_path: Pa
     assert "taste" not in reasons  # it needs no model
 
 
+@pytest.mark.promise(5)
 def test_a_history_that_cannot_be_read_costs_only_itself(state: ServedState) -> None:
     def broken(*_asked: object) -> list[HistoryEvent]:
         raise OSError("the disk is gone")

@@ -71,6 +71,7 @@ def test_a_new_blend_is_swapped_in(own_app: Flask, own_home: Path) -> None:
     assert [result["index"] for result in answer["results"]] == [0, 1, 2]
 
 
+@pytest.mark.promise(8)
 def test_a_damaged_version_is_refused_said_once_and_the_old_goes_on(
     own_app: Flask, own_home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

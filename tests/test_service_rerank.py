@@ -41,6 +41,7 @@ def test_no_candidates_are_a_normal_search_without_results(rerank: Rerank) -> No
     assert rerank({"query": "nothing like it", "candidates": []})["results"] == []
 
 
+@pytest.mark.promise(4)
 def test_explain_is_the_arithmetic_of_the_score(rerank: Rerank) -> None:
     answer = rerank(
         {"query": "red lamp", "candidates": [{"id": i} for i in KNOWN[:30]], "explain": True}
@@ -81,6 +82,8 @@ def test_a_sane_request_id_is_echoed_and_no_other(client: FlaskClient) -> None:
     assert len(made) == 16 and int(made, 16) >= 0
 
 
+@pytest.mark.promise(1)
+@pytest.mark.promise(5)
 def test_when_the_core_breaks_the_engines_order_is_answered(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +105,8 @@ def test_when_the_core_breaks_the_engines_order_is_answered(
     assert 'reranker_degraded_total{reason="internal_error",signal="all"}' in metrics
 
 
+@pytest.mark.promise(1)
+@pytest.mark.promise(5)
 def test_signals_that_fail_are_named_and_the_engine_stays(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +175,8 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+@pytest.mark.promise(1)
+@pytest.mark.promise(4)
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -195,6 +202,8 @@ def test_any_request_gives_its_candidates_back_once_each_by_score(
     assert all(part["reason"] != "internal_error" for part in answer["degraded"])
 
 
+@pytest.mark.promise(2)
+@pytest.mark.promise(3)
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -212,6 +221,7 @@ def test_with_nothing_to_add_the_engines_order_comes_back(
     assert [result["index"] for result in answer["results"]] == list(range(len(sent)))
 
 
+@pytest.mark.promise(2)
 def test_the_same_request_gives_the_same_results(rerank: Rerank) -> None:
     body = {"query": "blue kettle", "candidates": [{"id": i} for i in KNOWN], "explain": True}
     assert rerank(body)["results"] == rerank(body)["results"]

@@ -194,6 +194,7 @@ def test_an_address_that_cannot_be_had_is_refused(service: Running, shop_home: P
     assert "serve.port is 70000" in refused(shop_home, "--port", "70000")
 
 
+@pytest.mark.promise(8)
 def test_nothing_published_and_damage_are_refused_with_the_command(
     tmp_path: Path, own_home: Path
 ) -> None:

@@ -110,6 +110,7 @@ def test_no_candidates_are_no_degradation(state: ServedState) -> None:
     assert (ranking.results, ranking.degraded) == ([], [])
 
 
+@pytest.mark.promise(5)
 def test_semantic_without_query_or_items_says_so(scene: Callable[..., Scene]) -> None:
     assert SIGNALS["semantic"].compute(scene("  ")) == Missing("no_query")
     assert SIGNALS["semantic"].compute(scene("x", "a", "b")) == Missing("not_in_index")
@@ -160,6 +161,8 @@ def test_a_late_signal_is_left_out_but_never_the_engine(scene: Callable[..., Sce
     assert columns["semantic"] == columns["match"] == Missing("deadline")
 
 
+@pytest.mark.promise(1)
+@pytest.mark.promise(5)
 def test_a_signal_that_fails_is_left_out_and_named(
     scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +181,7 @@ def test_a_time_that_cannot_be_read_is_the_callers_to_mend(scene: Callable[..., 
         compute(scene("shoes", time="yesterday"), ["fresh"])
 
 
+@pytest.mark.promise(2)
 @pytest.mark.parametrize("n", [3, 5, 7, 59])
 def test_equal_vectors_have_equal_cosines(scene: Callable[..., Scene], n: int) -> None:
     """However many there are: a difference by rounding alone would become a whole place."""
@@ -195,6 +199,7 @@ def test_nan_and_infinity_become_not_known() -> None:
     assert mended.lost == (("not_finite", 2),)
 
 
+@pytest.mark.promise(2)
 def test_columns_do_not_depend_on_the_other_candidates(scene: Callable[..., Scene]) -> None:
     both = scene("red shoes for tea", "shoe", "B00X99")
     one = scene("red shoes for tea", "B00X99")

@@ -27,6 +27,7 @@ def test_vectors_come_back_after_reopening(tmp_path: Path) -> None:
         assert cache.vectors(digests("y", "x", "y")) == pytest.approx(two[[1, 0, 1]], abs=2e-3)
 
 
+@pytest.mark.promise(11)
 @pytest.mark.parametrize("cut", [1, 8, 20, 55])
 def test_a_write_cut_short_costs_its_block_alone(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "a.bin"
@@ -41,6 +42,7 @@ def test_a_write_cut_short_costs_its_block_alone(tmp_path: Path, cut: int) -> No
         assert cache.known(digests("x", "y", "z")).all()
 
 
+@pytest.mark.promise(8)
 def test_a_flipped_bit_is_never_read_as_a_vector(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     with VectorCache(path) as cache:
@@ -69,6 +71,7 @@ def test_compaction_keeps_what_is_live(tmp_path: Path) -> None:
         assert cache.known(digests("3", "new", "7")).tolist() == [True, True, False]
 
 
+@pytest.mark.promise(9)
 def test_a_full_disk_while_compacting_leaves_the_old_file_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

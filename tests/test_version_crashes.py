@@ -52,6 +52,7 @@ def publisher(
     )
 
 
+@pytest.mark.promise(6)
 @pytest.mark.parametrize("point", CRASH_POINTS)
 def test_after_a_crash_exactly_the_old_or_the_new_is_served(tmp_path: Path, point: str) -> None:
     store = VersionStore(tmp_path / "index")
@@ -77,6 +78,7 @@ def test_after_a_crash_exactly_the_old_or_the_new_is_served(tmp_path: Path, poin
     assert_whole(store)
 
 
+@pytest.mark.promise(6)
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     store = VersionStore(tmp_path / "index")
     chance = random.Random(6)
@@ -97,6 +99,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     assert_whole(store)
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize("lock", ["locked", "free"])
 def test_ten_publishers_at_once(tmp_path: Path, lock: str) -> None:
     """`locked`: the second finds the lock taken. `free`: all publish, none mixes with another."""
@@ -131,6 +134,7 @@ def test_what_others_stage_is_left_alone(tmp_path: Path) -> None:
     assert_whole(store)
 
 
+@pytest.mark.promise(6)
 def test_what_the_dead_staged_is_cleared(tmp_path: Path) -> None:
     store = VersionStore(tmp_path / "index")
     publish(store, "first")
@@ -182,6 +186,7 @@ def small_disk(folder: Path, options: str) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.promise(9)
 @ROOT_ONLY
 def test_a_full_disk_leaves_the_old_version(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "size=1m") as disk:
@@ -201,6 +206,7 @@ def test_a_full_disk_leaves_the_old_version(tmp_path: Path) -> None:
         assert_whole(store)
 
 
+@pytest.mark.promise(9)
 @ROOT_ONLY
 def test_a_disk_without_room_for_one_more_file_leaves_the_old_version(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "size=4m,nr_inodes=60") as disk:
@@ -221,6 +227,7 @@ def test_a_disk_without_room_for_one_more_file_leaves_the_old_version(tmp_path: 
         assert_whole(store)
 
 
+@pytest.mark.promise(9)
 @ROOT_ONLY
 def test_a_read_only_disk_is_served_and_not_published_to(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "size=1m") as disk:
@@ -238,6 +245,7 @@ def test_a_read_only_disk_is_served_and_not_published_to(tmp_path: Path) -> None
         assert text_of(store.current()) == "old"
 
 
+@pytest.mark.promise(9)
 def test_a_file_size_limit_is_a_failure(tmp_path: Path) -> None:
     """Any errno, also where no disk can be mounted."""
     store = VersionStore(tmp_path / "index")
@@ -285,6 +293,7 @@ def test_everything_works_without_privileges() -> None:
         assert_whole(store)
 
 
+@pytest.mark.promise(9)
 @ROOT_ONLY
 def test_a_folder_that_may_not_be_written_is_a_failure() -> None:
     with nobody() as folder:

@@ -173,6 +173,7 @@ def test_rolling_back_without_the_log_of_what_was_served(store: VersionStore) ->
     assert text_of(store.rollback()) == "first"
 
 
+@pytest.mark.promise(8)
 def test_rolling_back_never_serves_damage(store: VersionStore) -> None:
     first = publish(store, "first")
     publish(store, "second")
@@ -182,6 +183,7 @@ def test_rolling_back_never_serves_damage(store: VersionStore) -> None:
     assert served(store) == "second"
 
 
+@pytest.mark.promise(28)
 @pytest.mark.parametrize("name", ["", "0002", "../versions/x", "/etc", "0001-20261123T200102Z/x"])
 def test_only_versions_that_are_there_can_be_named(store: VersionStore, name: str) -> None:
     version = publish(store, "first")
@@ -256,6 +258,7 @@ def damage(path: Path, how: str, other: Path | None = None) -> None:
         raise AssertionError(how)
 
 
+@pytest.mark.promise(8)
 @pytest.mark.parametrize("how", ["flip", "truncate", "empty", "delete", "swap", "link"])
 @pytest.mark.parametrize("name", [*FILES, MANIFEST])
 def test_damage_to_any_file_is_found_and_named(store: VersionStore, name: str, how: str) -> None:
@@ -278,6 +281,7 @@ def test_damage_to_any_file_is_found_and_named(store: VersionStore, name: str, h
     store.ensure_verified(other)
 
 
+@pytest.mark.promise(8)
 def test_a_file_that_does_not_belong_is_found(store: VersionStore) -> None:
     version = publish(store, "first")
     store.ensure_verified(version)
@@ -317,6 +321,7 @@ def manifest(store: VersionStore) -> Path:
 MANY = settings(FEW, max_examples=60)
 
 
+@pytest.mark.promise(8)
 @MANY
 @given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_any_flipped_bit_of_the_manifest_is_found(
@@ -330,6 +335,7 @@ def test_any_flipped_bit_of_the_manifest_is_found(
     manifest.write_bytes(sound)
 
 
+@pytest.mark.promise(8)
 @MANY
 @given(content=st.binary(max_size=60) | json_values.map(lambda value: json.dumps(value).encode()))
 def test_no_manifest_raises_anything_but_damage(
@@ -339,6 +345,7 @@ def test_no_manifest_raises_anything_but_damage(
     assert_manifest_refused(store)
 
 
+@pytest.mark.promise(8)
 def test_a_manifest_nested_too_deeply_is_damage(store: VersionStore, manifest: Path) -> None:
     manifest.write_bytes(b'{"about":' * 100_000)
     assert_manifest_refused(store)
@@ -378,6 +385,7 @@ def test_files_are_hashed_once(store: VersionStore, monkeypatch: pytest.MonkeyPa
     assert len(hashed) == 2 * len(FILES)  # asked for, it looks again
 
 
+@pytest.mark.promise(8)
 @pytest.mark.parametrize("name", [*FILES, MANIFEST])
 def test_a_change_that_hides_its_time_is_found(store: VersionStore, name: str) -> None:
     version = publish(store, "first")
@@ -402,6 +410,7 @@ def open_writable(path: Path) -> Any:
     return path.open("r+b")
 
 
+@pytest.mark.promise(8)
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"manifest": 1}', b"\xff"])
 def test_a_damaged_note_is_no_proof(store: VersionStore, content: bytes) -> None:
     version = publish(store, "first")

@@ -1,5 +1,6 @@
 """tiny_models.py: small models with random weights, of the architectures that users choose."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ CHINESE = "红色蓝跑步鞋雨衣咖啡机茶壶台灯狗绳无线耳机男女
 INSTRUCTION = "Instruct: find the item\nQuery: "
 
 
-def tiny_bert(folder: Path, *, hidden: int = 64, words: str = "", pooling: str = "mean") -> Path:
-    """A two-layer BERT with mean pooling that knows WORDS, or the characters of `words`."""
+def tiny_bert(
+    folder: Path, *, hidden: int = 64, words: Sequence[str] = "", pooling: str = "mean"
+) -> Path:
+    """A two-layer BERT with mean pooling that knows WORDS, or each of `words`."""
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *dict.fromkeys(words or WORDS)]
     tokenizer = Tokenizer(models.WordPiece({w: i for i, w in enumerate(vocabulary)}))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
