@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from reranker.breakers import Unavailable
 from reranker.columns import Missing
 from reranker.scenes import Scene
 
@@ -50,7 +51,10 @@ def gate_features(scene: Scene) -> dict[str, float]:
         return found
     found["closest"] = float(cosines[known].max())
     if scene.query:
-        vector = scene.query_vectors.query(scene.query)[None]
+        try:
+            vector = scene.query_vectors.query(scene.query)[None]
+        except Unavailable:  # the history speaks for itself
+            return found
         query = scene.learned.model.whitening(vector)[0]
         found["query"] = float((scene.white_past @ query).max())
     return found

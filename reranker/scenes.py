@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -12,8 +11,10 @@ import numpy.typing as npt
 from indexes.arrays import Rows
 from indexes.item_index import ItemIndex
 from indexes.words import WordHashes, model_numbers, word_hashes, words
+from reranker.breakers import Unavailable
 from reranker.columns import Missing
 from reranker.events import SEARCH, HistoryEvent
+from reranker.lazy import cached_property
 from reranker.pasts import Past, past_of
 from reranker.personal import Learned, Personal
 from reranker.query_vectors import QueryVectors
@@ -107,7 +108,10 @@ class Scene:
                 break
             part = texts[start : start + _TEXTS_AT_ONCE]
             positions = [position for position, _ in part]
-            vectors[positions] = self.query_vectors.texts([text for _, text in part])
+            try:
+                vectors[positions] = self.query_vectors.texts([text for _, text in part])
+            except Unavailable:  # what the index knows is not lost
+                break
             known[positions] = True
         # A forced rebuild may have published zeros where the encoder gave nothing usable.
         known &= vectors.any(axis=1)

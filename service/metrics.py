@@ -90,6 +90,13 @@ class Metrics:
             ("outcome",),
             registry=self._registry,
         )
+        self.breaker_open = Gauge(
+            "reranker_breaker_open",
+            "Workers in which the breaker of a dependency, or of a signal that fails, is open.",
+            ("dependency",),
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
         self.items = Gauge(
             "reranker_index_items",
             "Items in the served index.",
@@ -108,6 +115,10 @@ class Metrics:
         """Count a degradation; what does not look like a name of ours is counted as "other"."""
         labels = (value if _LABEL.fullmatch(value) else "other" for value in (signal, reason))
         self.degraded.labels(*labels).inc()
+
+    def note_breaker(self, dependency: str, is_open: bool) -> None:
+        """Whether this worker leaves the dependency out now."""
+        self.breaker_open.labels(dependency).set(int(is_open))
 
     def count_rankings(self, outcome: str, count: int) -> None:
         """Count rankings that were logged, or were not."""

@@ -11,10 +11,12 @@ import numpy as np
 from indexes.errors import Failure
 from indexes.workspace import Settings, Workspace
 from reranker.blend_store import BlendStore
+from reranker.breakers import Breakers
 from reranker.histories import open_histories
 from reranker.ranking import Ranking, rerank
 from reranker.requests import Candidate, RerankRequest
-from reranker.state import ServedState, load_state, published
+from reranker.state import RankingSettings, ServedState, load_state, published
+from reranker.timely import Timely
 
 if TYPE_CHECKING:  # settings.py imports this before the workers' metrics folder is known
     from service.metrics import Metrics
@@ -47,6 +49,12 @@ class Served:
         self._workspace = workspace
         self._metrics = metrics
         self.histories = open_histories(workspace)
+        ranking = workspace.section(RankingSettings)
+        self.breakers = Breakers(
+            ranking.breaker_failures, ranking.breaker_seconds, metrics.note_breaker
+        )
+        self.timely = Timely(self.breakers)
+        self.budget_ms = ranking.budget_ms
         self._retry_at = 0.0
         # The first blend is published by whoever asks first, which is no news.
         BlendStore(workspace.blends_root).published_or_default()
@@ -95,7 +103,7 @@ class Served:
 
     def _ready(self) -> ServedState:
         """What is published, loaded and warm: the first shopper must not pay for that."""
-        state = load_state(self._workspace, self.histories)
+        state = load_state(self._workspace, self.histories, self.breakers)
         check_canary(state)
         self._metrics.items.set(len(state.index))
         return state

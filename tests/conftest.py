@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from indexes.progress import silent
 from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
+from reranker.state import RankingSettings
 from service.app import create_app
 
 THINGS = {
@@ -30,6 +31,7 @@ THINGS = {
     "watercolour set": "Art > Paint",
     "board game": "Toys > Games",
 }
+PATIENT = RankingSettings(budget_ms=60_000)  # on a busy machine 100 ms may not be enough
 KINDS = (
     ("Red", "Arvo"),
     ("Blue", "Fell"),
@@ -100,7 +102,7 @@ def copy_home(home: Path, target: Path) -> Path:
 @pytest.fixture(scope="session")
 def app(shop_home: Path) -> Flask:
     """The real application on the small shop."""
-    return create_app(Workspace(shop_home))
+    return create_app(Workspace(shop_home, {RankingSettings: PATIENT}))
 
 
 @pytest.fixture
