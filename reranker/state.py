@@ -162,14 +162,10 @@ def load_state(
         )
     blends = BlendStore(workspace.blends_root)
     blend, number = blends.published_or_default()
+    guarded = GuardedEncoder(encoder, index.dimensions, breakers.of(ENCODER)) if breakers else None
     return ServedState(
         index=index,
-        query_vectors=QueryVectors(
-            GuardedEncoder(encoder, index.dimensions, breakers.of(ENCODER))
-            if breakers
-            else encoder,
-            settings.query_cache,
-        ),
+        query_vectors=QueryVectors(guarded or encoder, settings.query_cache),
         published=blend,
         published_version=number,
         store=blends,

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,35 @@ def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = folder / "home"
     rebuild(Workspace(home), write_items(folder / "items.jsonl", small_shop()), progress=silent)
     return home
+
+
+@pytest.fixture(scope="session")
+def trained_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop's home with forty shoppers u0 to u39 of three events each, and a model of them."""
+    from reranker.events import HistoryEvent
+    from reranker.histories import open_histories
+    from reranker.train_command import train
+    from reranker.train_settings import TrainSettings
+
+    workspace = Workspace(copy_home(shop_home, tmp_path_factory.mktemp("trained") / "home"))
+    histories = open_histories(workspace)
+    since = time.time() - 20 * 86_400
+    for shopper in range(40):
+        items = [shopper % 5, 5 + shopper % 5, 10 + shopper % 50]
+        histories.append(
+            [
+                HistoryEvent(
+                    type="view" if step % 2 else "purchase",
+                    item=str(item),
+                    time=since + shopper + step * 60,
+                    user=f"u{shopper}",
+                )
+                for step, item in enumerate(items)
+            ]
+        )
+    histories.close()
+    train(workspace, TrainSettings(epochs=2, minutes=0, width=16), on_line=lambda _line: None)
+    return workspace.home
 
 
 @pytest.fixture
