@@ -38,6 +38,7 @@ def create_app(workspace: Workspace) -> Flask:
         rankings_folder(workspace), workspace.section(RankingLogSettings), metrics.count_rankings
     )
     app.extensions["served"], app.extensions["rankings"] = served, rankings
+    app.extensions["metrics"] = metrics
     _count_requests(app, metrics)
     register_errors(app)
     app.register_blueprint(rerank_routes(served, limits, metrics, rankings))

@@ -90,6 +90,18 @@ class Metrics:
             ("outcome",),
             registry=self._registry,
         )
+        self.admission = Counter(
+            "reranker_admission",
+            "Requests that were let in, or refused with 503 because too much was waiting.",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self.waiting = Gauge(
+            "reranker_waiting_candidates",
+            "Candidates of requests that wait or are worked on, estimated from their length.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
         self.breaker_open = Gauge(
             "reranker_breaker_open",
             "Workers in which the breaker of a dependency, or of a signal that fails, is open.",
@@ -115,6 +127,12 @@ class Metrics:
         """Count a degradation; what does not look like a name of ours is counted as "other"."""
         labels = (value if _LABEL.fullmatch(value) else "other" for value in (signal, reason))
         self.degraded.labels(*labels).inc()
+
+    def note_admission(self, admitted: int, refused: int, waiting: int) -> None:
+        """Count requests at the gate since the last call, and the candidates behind it now."""
+        for outcome, count in (("admitted", admitted), ("refused", refused)):
+            self.admission.labels(outcome).inc(count)
+        self.waiting.set(waiting)
 
     def note_breaker(self, dependency: str, is_open: bool) -> None:
         """Whether this worker leaves the dependency out now."""

@@ -25,6 +25,7 @@ log = logging.getLogger("reranker")
 
 _CANARIES: Final = 3
 _RETRY_SECONDS: Final = 30.0
+_CANARY_SECONDS: Final = 1.0
 
 
 class ReloadSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,15 +131,21 @@ def blend_label(state: ServedState) -> str:
     return f"{state.published.name} v{state.published_version}"
 
 
-def check_canary(state: ServedState) -> Ranking:
-    """Re-rank a few of the index's own items on the main path; NotReady when that does not work."""
+def check_canary(state: ServedState, timely: Timely | None = None) -> Ranking:
+    """Re-rank a few of the index's own items on the main path; NotReady when that does not work.
+
+    timely: what a running service ranks with, so that it says within a second what hangs.
+    """
     if not len(state.index):
         raise NotReady("The index holds no item.")
     rows = np.unique(np.linspace(0, len(state.index) - 1, _CANARIES).astype(np.int64))
     ids = state.index.ids.ids(rows)
     fresh = f"ready {time.monotonic_ns()}"  # a remembered query would not show a broken encoder
     request = RerankRequest([Candidate(item_id) for item_id in ids], query=fresh, personalize=False)
-    ranking = rerank(request, state)
+    if timely is None:
+        ranking = rerank(request, state)
+    else:
+        ranking = timely.rerank(request, state, time.perf_counter() + _CANARY_SECONDS)
     if sorted(result.id for result in ranking.results) != sorted(ids):
         raise NotReady("Re-ranking the index's own items did not give them back.")
     missing = [part for part in ranking.degraded if part.count is None]
