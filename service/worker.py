@@ -33,7 +33,7 @@ from service.draining import draining
 
 log = logging.getLogger("reranker")
 
-SWITCH_SECONDS: Final = 0.0005  # between threads; Python's own 5 ms would hold up refusals
+SWITCH_SECONDS: Final = 0.0001  # between threads; Python's own 5 ms would hold up refusals
 _HEALTH: Final = (b"/livez", b"/readyz")
 _RERANK: Final = (b"/rerank",)
 _REQUEST_SECONDS: Final = 10.0  # in which a request has to come in whole
