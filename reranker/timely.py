@@ -8,7 +8,8 @@ import logging
 import queue
 import threading
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 from msgspec.structs import replace
@@ -28,23 +29,32 @@ from reranker.state import ServedState
 
 log = logging.getLogger("reranker")
 
+T = TypeVar("T")
 _THREADS: Final = 64  # beyond these, all left behind, the engine's order is answered at once
 
 
-class _Work:
-    """One ranking, done in another thread."""
+class TooLate(Exception):
+    """Something was not done by its deadline. reason: as `degraded` names it."""
 
-    def __init__(self, request: RerankRequest, state: ServedState, progress: Progress) -> None:
-        self._request, self._state, self._progress = request, state, progress
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _Work(Generic[T]):
+    """A piece of work, done in another thread."""
+
+    def __init__(self, work: Callable[[], T], progress: Progress) -> None:
+        self._work, self._progress = work, progress
         self._done = threading.Lock()
         self._done.acquire()
-        self._ranking: Ranking | None = None
+        self._found: list[T] = []
         self._error: BaseException | None = None
 
     def run(self) -> None:
         try:
             with ranking(self._progress):
-                self._ranking = rerank(self._request, self._state, self._progress)
+                self._found.append(self._work())
         except Left:
             pass
         except BaseException as error:
@@ -52,13 +62,16 @@ class _Work:
         finally:
             self._done.release()
 
-    def result(self, deadline: float) -> Ranking | None:
-        """The ranking; None when it is not there by the deadline."""
-        if not self._done.acquire(timeout=max(0.0, deadline - time.perf_counter())):
-            return None
+    def result(self) -> T:
+        """What came of it; TooLate at the deadline, and then it is left behind."""
+        assert self._progress.deadline is not None
+        left = self._progress.deadline - time.perf_counter()
+        if not self._done.acquire(timeout=max(0.0, left)):
+            waited_for = self._progress.leave()
+            raise TooLate("history_slow" if waited_for == HISTORY else "deadline")
         if self._error is not None:
             raise self._error
-        return self._ranking
+        return self._found[0]
 
 
 class Timely:
@@ -66,7 +79,7 @@ class Timely:
 
     def __init__(self, breakers: Breakers) -> None:
         self._breakers = breakers
-        self._queue: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Work[Any]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._idle = self._threads = 0
 
@@ -77,23 +90,30 @@ class Timely:
         engine's order comes back.
         """
         progress = Progress(deadline, self._breakers)
-        if time.perf_counter() >= deadline:
-            return engine_order(request, state, "deadline")
-        if not self._reserve():
-            return engine_order(request, state, "overloaded")
-        work = _Work(request, state, progress)
-        self._queue.put(work)
         try:
-            found = work.result(deadline)
-            if found is None:
-                waited_for = progress.leave()
-                found = _by_what_is_there(request, state, progress, waited_for)
-            return found
+            try:
+                return self._done(lambda: rerank(request, state, progress), progress)
+            except TooLate as late:
+                return _by_what_is_there(request, state, progress, late.reason)
         except (BadRequest, UnknownBlend):
             raise
         except Exception:
             log.exception("re-ranking failed; the engine's order was answered")
             return engine_order(request, state, "internal_error")
+
+    def run(self, work: Callable[[], T], deadline: float) -> T:
+        """Do what may hang; TooLate when it is not done by the deadline."""
+        return self._done(work, Progress(deadline, self._breakers))
+
+    def _done(self, work: Callable[[], T], progress: Progress) -> T:
+        assert progress.deadline is not None
+        if time.perf_counter() >= progress.deadline:
+            raise TooLate("deadline")
+        if not self._reserve():
+            raise TooLate("overloaded")
+        handed_over = _Work(work, progress)
+        self._queue.put(handed_over)
+        return handed_over.result()
 
     def _reserve(self) -> bool:
         """A thread that is free for one piece of work, started when none is."""
@@ -115,13 +135,13 @@ class Timely:
 
 
 def _by_what_is_there(
-    request: RerankRequest, state: ServedState, progress: Progress, waited_for: str | None
+    request: RerankRequest, state: ServedState, progress: Progress, late: str
 ) -> Ranking:
     """A ranking of the columns that were done. Nothing new is asked: it might hang, too."""
     blend, scene = progress.blend, progress.scene
     if blend is None or scene is None:
-        return engine_order(request, state, "deadline")
-    columns = _columns(progress, waited_for)
+        return engine_order(request, state, late)
+    columns = _columns(progress, late)
     missing = [*degraded_of(columns), *_rules_left_out(blend)]
     if blend.trees is not None:  # they were never fitted to what is half done
         found = engine_order(request, state, "deadline")
@@ -147,14 +167,13 @@ def _by_what_is_there(
     )
 
 
-def _columns(progress: Progress, waited_for: str | None) -> Columns:
+def _columns(progress: Progress, late: str) -> Columns:
     """What is done, and why the rest is not. The history counts only as the gate lets it."""
     done = dict(progress.columns)
     found: Columns = {}
     for name in progress.wanted:
         personal = SIGNALS[name].personal
-        slow = "history_slow" if personal and waited_for == HISTORY else "deadline"
-        column = done.get(name) or Missing(slow)
+        column = done.get(name) or Missing(late if personal else "deadline")
         ungated = personal and not progress.weighed and isinstance(column, Column)
         found[name] = Missing("deadline") if ungated else column
     return found

@@ -15,6 +15,7 @@ from indexes.workspace import Settings
 
 CANDIDATE_BYTES: Final = 32  # of a body, of one candidate with its score
 _OVERHEAD: Final = 100  # candidates that take as long as a request takes without any
+_BURST_SECONDS: Final = 0.25  # since nothing was inside
 _WINDOW: Final = 0.05  # busy seconds after which the speed is worked out anew
 _NEWEST: Final = 0.3  # how much the newest speed counts beside those before
 
@@ -29,9 +30,9 @@ class AdmissionSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fiel
             description="Longest wait for a turn; a request that would wait longer, at the speed "
             "of the last ones, is answered with 503 and Retry-After.",
         ),
-    ] = 30.0
+    ] = 60.0
     requests: Annotated[
-        int, msgspec.Meta(ge=1, description="Requests at once that are always let in, ...")
+        int, msgspec.Meta(ge=1, description="Requests that are let in when they come at once, ...")
     ] = 16
     candidates: Annotated[
         int,
@@ -50,7 +51,7 @@ class Admission:
         self.requests = self.candidates = 0
         self.admitted = self.refused = 0
         self._speed = 0.0  # seconds a unit; 0 until it is known
-        self._busy_since = 0.0
+        self._busy_since = self._empty_at = 0.0
         self._busy = 0.0
         self._done = 0
 
@@ -61,7 +62,7 @@ class Admission:
                 self.refused += 1
                 return False
             if self.requests == 0:
-                self._busy_since = self._clock()
+                self._busy_since = self._empty_at = self._clock()
             self.requests += 1
             self.candidates += candidates
             self.admitted += 1
@@ -90,10 +91,12 @@ class Admission:
         if self.requests == 0:
             return True
         chosen = self._settings
-        few = self.requests < chosen.requests
-        if few and self.candidates + candidates <= chosen.candidates:
+        if 0 < self._speed and self.wait() <= chosen.wait_ms / 1000:
             return True
-        return 0 < self._speed and self.wait() <= chosen.wait_ms / 1000
+        # A burst, or not enough known of the speed; what goes on and on is too much.
+        burst = not self._speed or self._clock() - self._empty_at < _BURST_SECONDS
+        few = self.requests < chosen.requests
+        return burst and few and self.candidates + candidates <= chosen.candidates
 
 
 def candidates_in(length: int) -> int:

@@ -19,7 +19,8 @@ BODY = {"query": "coffee maker", "candidates": [{"id": f"{number}"} for number i
 
 def test_what_waits_is_counted_in_candidates_and_seconds() -> None:
     now = 0.0
-    gate = Admission(AdmissionSettings(wait_ms=30, requests=4, candidates=4000), lambda: now)
+    chosen = AdmissionSettings(wait_ms=30, requests=4, candidates=4000)
+    gate = Admission(chosen, lambda: now)
     assert gate.admit(20_000), "whoever comes to an empty service is let in"
     assert not gate.admit(1), "more than 4000 candidates are inside, and the speed is not known"
     now = 1.0
@@ -34,6 +35,11 @@ def test_what_waits_is_counted_in_candidates_and_seconds() -> None:
     few = [gate.admit(10) for _ in range(40)]
     assert 4 <= sum(few) <= 8
     assert gate.wait() > 0.03
+    now += 0.3  # they come faster than they go: this is no burst any more
+    gate.done(10)
+    gate.done(10)
+    gate.done(10)
+    assert gate.requests < 4 or not gate.admit(10)
 
 
 def test_admission_wait_ms_requests_and_candidates() -> None:

@@ -215,6 +215,25 @@ def test_ranking_budget_ms(trained_home: Path) -> None:
     assert shop.why(shop.ask(budget_ms=60_000)) == {}, "the request's own counts"
 
 
+def test_ranking_breaker_failures_and_seconds(trained_home: Path) -> None:
+    shop = Shop(trained_home, breaker_failures=1, breaker_seconds=0.01)
+    works, shop.recent._recent = shop.recent._recent, die
+    assert shop.why(shop.ask())["behaviour"] == "history_unavailable"
+    assert shop.served.breakers.of("history").open
+    shop.recent._recent = works
+    time.sleep(0.02)
+    assert shop.why(shop.ask()) == {}
+
+
+def test_a_history_that_hangs_costs_next_action_its_answer_only(shop: Shop) -> None:
+    shop.recent._recent = hang
+    shop.served.budget_ms = BUDGET
+    began = time.perf_counter()
+    found = shop.client.post("/next-action", json={"user": "u3"}).get_json()
+    assert time.perf_counter() - began < ON_TIME and found["actions"] == {}
+    assert found["degraded"][0]["reason"] in ("history_slow", "too_few_visits")
+
+
 # Promise 1: whatever fails, the ids that were sent come back once each.
 
 Fault = Callable[[Scene], Any]
