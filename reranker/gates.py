@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from reranker.breakers import Unavailable
 from reranker.columns import Missing, complete
 from reranker.scenes import Scene
 
@@ -52,5 +53,8 @@ def gate_features(scene: Scene) -> dict[str, float]:
     some = cosines if complete(known) else cosines[known]
     found["closest"] = float(np.maximum.reduce(some, axis=None))
     if scene.query:
-        found["query"] = scene.query_nearness
+        try:
+            found["query"] = scene.query_nearness
+        except Unavailable:  # the history speaks for itself
+            return found
     return found

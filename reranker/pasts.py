@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.item_index import ItemIndex
+from reranker.breakers import Unavailable
 from reranker.columns import Missing, Values
 from reranker.events import HistoryEvent
 from reranker.personal import Personal
 from reranker.profiles import Profile
+from reranker.progress import Left
 from reranker.requests import Event, RerankRequest
 from reranker.times import epoch_seconds
 
@@ -96,6 +98,10 @@ def _events(
     before = now() if request.time is not None else None
     try:
         return personal.recent(request.user, request.session, personal.length, before)
+    except Left:
+        raise
+    except Unavailable as unavailable:
+        return Missing(unavailable.reason)
     except Exception:  # histories that cannot be read must not cost the search
         log.exception("the stored history cannot be read")
         return Missing("history_unavailable")

@@ -18,6 +18,7 @@ from reranker.errors import BadRequest
 from reranker.explanations import Explanation, explain
 from reranker.gates import gate_features
 from reranker.guard_rails import Guards, Moves, guarded, note_moves
+from reranker.progress import Left, Progress
 from reranker.requests import RerankRequest
 from reranker.scenes import Scene
 from reranker.segments import Segment, segment_of
@@ -64,13 +65,19 @@ class Ranking(msgspec.Struct, frozen=True):
     gate: float | None = None  # how much personal signals counted; None without any
 
 
-def rerank(request: RerankRequest, state: ServedState, stages: Stages | None = None) -> Ranking:
+def rerank(
+    request: RerankRequest,
+    state: ServedState,
+    progress: Progress | None = None,
+    stages: Stages | None = None,
+) -> Ranking:
     """Rank the candidates of one request.
 
-    Raises UnknownBlend and BadRequest for what cannot be meant; everything else that is missing or
-    late is left out and named in `degraded`. stages: where to add the seconds of each stage.
+    progress: of a request that somebody waits for; see timely.py. stages: where to add the seconds
+    of each stage. Raises UnknownBlend and BadRequest for what cannot be meant; everything else that
+    is missing or late is left out and named in `degraded`.
     """
-    deadline = _deadline(request)
+    progress = progress or Progress(_deadline(request))
     blend, version = state.blend(request.blend)
     _check_weights(request)
     scene = Scene(
@@ -78,16 +85,19 @@ def rerank(request: RerankRequest, state: ServedState, stages: Stages | None = N
         state.index,
         state.query_vectors,
         state.text_limit,
-        deadline=deadline,
+        deadline=progress.deadline,
         personal=state.personal,
         stages=stages or Stages(),
     )
     with scene.stages("signals"):
         segment = _segment(blend, scene)
         blend = for_segment(blend, segment)
-        columns = compute(scene, wanted(blend, request.weights), deadline)
+        names = wanted(blend, request.weights)
+        progress.begun(blend, version, scene, segment, names)
+        columns = compute(scene, names, progress)
     with scene.stages("blend"):
         gate = gate_of(blend, scene, columns)
+        progress.weigh(gate)
         score, parts = scored(
             blend,
             columns,
@@ -105,12 +115,12 @@ def rerank(request: RerankRequest, state: ServedState, stages: Stages | None = N
             if request.explain
             else None
         )
-        results = _results(request, order, score, explained)
+        results = results_of(request, order, score, explained)
     return Ranking(
         results=results,
         blend=BlendName(blend.name, version),
         versions=state.versions,
-        degraded=_degraded(columns) if request.candidates else [],  # no results are normal
+        degraded=degraded_of(columns) if request.candidates else [],  # no results are normal
         gate=gate,
     )
 
@@ -130,7 +140,7 @@ def _segment(blend: Blend, scene: Scene) -> Segment | None:
     """The segment that this request belongs to; the blend's own weights where that is not known."""
     try:
         return segment_of(blend.segments, scene)
-    except BadRequest:  # the caller's to mend
+    except (BadRequest, Left):  # the caller's to mend, or nobody waits
         raise
     except Exception:
         log.exception("the segments failed; the blend's own weights count")
@@ -162,6 +172,8 @@ def gate_of(blend: Blend, scene: Scene, columns: Columns) -> float | None:
         return 1.0
     try:
         return blend.gate.value(gate_features(scene))
+    except Left:
+        raise
     except Exception:
         log.exception("the gate failed; personal signals were left out")
         return 0.0
@@ -188,7 +200,7 @@ def _check_weights(request: RerankRequest) -> None:
             )
 
 
-def _results(
+def results_of(
     request: RerankRequest,
     order: npt.NDArray[np.int64],
     score: Values,
@@ -203,7 +215,7 @@ def _results(
     ]
 
 
-def _degraded(columns: Columns) -> list[Degraded]:
+def degraded_of(columns: Columns) -> list[Degraded]:
     found = []
     for name, column in columns.items():
         if isinstance(column, Missing):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from indexes.arrays import Rows
 from indexes.item_index import ItemIndex
 from indexes.lazily import lazily
+from reranker.breakers import Unavailable
 from reranker.columns import Column, Missing, complete, mask_of
 from reranker.pasts import Past, past_of
 from reranker.personal import Learned, Personal
@@ -114,7 +115,10 @@ class Scene:
                 break
             part = texts[start : start + _TEXTS_AT_ONCE]
             positions = [position for position, _ in part]
-            vectors[positions] = self.query_vectors.texts([text for _, text in part])
+            try:
+                vectors[positions] = self.query_vectors.texts([text for _, text in part])
+            except Unavailable:  # what the index knows is not lost
+                break
             known[positions] = True
         return vectors, self._not_zero(vectors, known)
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reranker.breakers import Unavailable
 from reranker.columns import Column, Missing
 from reranker.engine_signal import engine
 from reranker.errors import BadRequest
 from reranker.item_signals import available, fresh, match
 from reranker.personal_signals import behaviour, near, popular, repeat, taste, together
+from reranker.progress import Left, Progress
 from reranker.scenes import Scene
 from reranker.text_signals import semantic, typical
 
@@ -61,30 +63,42 @@ SIGNALS: Mapping[str, Signal] = {
 }
 
 
-def compute(scene: Scene, names: Iterable[str], deadline: float | None = None) -> Columns:
+def compute(scene: Scene, names: Iterable[str], progress: Progress | None = None) -> Columns:
     """The columns of these signals; one that fails or comes too late is `Missing`, not an error.
 
-    deadline: on `time.perf_counter`; signals not begun by then are left out.
+    Signals not begun at the deadline are left out. Personal ones come last: a stored history that
+    hangs costs no other.
     """
-    columns: Columns = {}
-    for name in names:
+    progress = progress or Progress()
+    columns, deadline = progress.columns, progress.deadline
+    for name in sorted(names, key=lambda name: SIGNALS[name].personal):
         if deadline is not None and name != "engine" and time.perf_counter() >= deadline:
             columns[name] = Missing("deadline")
             continue
-        columns[name] = _computed(SIGNALS[name], scene)
+        columns[name] = _computed(SIGNALS[name], scene, progress)
     return columns
 
 
-def _computed(signal: Signal, scene: Scene) -> Column | Missing:
+def _computed(signal: Signal, scene: Scene, progress: Progress) -> Column | Missing:
     try:
-        column = _lacking(signal, scene) or checked(signal.compute(scene))
-    except BadRequest:  # the caller's to mend
+        column = progress.call(signal.name, lambda: _asked(signal, scene))
+    except (BadRequest, Left):  # the caller's to mend, or nobody waits
         raise
+    except Unavailable as unavailable:
+        column = Missing(unavailable.reason)
     except Exception:
         log.exception("signal %s failed and was left out", signal.name)
         column = Missing("internal_error")
     scene.found[signal.name] = column
     return column
+
+
+def _asked(signal: Signal, scene: Scene) -> Column | Missing:
+    column = _lacking(signal, scene) or signal.compute(scene)
+    n = len(scene.ids)
+    if isinstance(column, Column) and not column.values.shape == column.known.shape == (n,):
+        raise ValueError(f"{signal.name} gave {column.values.shape} values for {n} candidates")
+    return checked(column)
 
 
 def _lacking(signal: Signal, scene: Scene) -> Missing | None:

@@ -49,3 +49,8 @@ class Stages:
         name = self._names.pop()
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
         self._since = now
+
+    def add(self, others: "Stages") -> None:
+        """The seconds of another thread's stages, which were spent for this request."""
+        for name, seconds in others.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds

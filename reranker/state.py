@@ -15,7 +15,10 @@ from indexes.versions import VersionStore
 from indexes.workspace import Settings, Workspace
 from reranker.blend_store import BlendStore
 from reranker.blends import Blend
+from reranker.breakers import ENCODER, Breakers
 from reranker.errors import UnknownBlend
+from reranker.guarded_encoders import GuardedEncoder
+from reranker.guarded_histories import GuardedRecent
 from reranker.habits import Habits
 from reranker.histories import Histories, open_histories
 from reranker.model_versions import (
@@ -60,6 +63,26 @@ class RankingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
     encoder_threads: Annotated[
         int, msgspec.Meta(ge=1, description="Threads that encode one query.")
     ] = 1
+    budget_ms: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            le=3_600_000,
+            description="Milliseconds from a request's arrival in which POST /rerank answers with "
+            "what is done by then, where the request has no budget_ms of its own.",
+        ),
+    ] = 100.0
+    breaker_failures: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Failures or timeouts in a row after which the stored histories, the query "
+            "encoder or a signal is left out without being tried.",
+        ),
+    ] = 5
+    breaker_seconds: Annotated[
+        float, msgspec.Meta(gt=0, description="Seconds until one request tries it again.")
+    ] = 5.0
 
 
 class NoIndex(Failure):
@@ -123,10 +146,13 @@ def published(home: Path) -> tuple[str, ...]:
     return (*current, str(blends.stat().st_mtime_ns) if blends.is_dir() else "")
 
 
-def load_state(workspace: Workspace, histories: Histories | None = None) -> ServedState:
+def load_state(
+    workspace: Workspace, histories: Histories | None = None, breakers: Breakers | None = None
+) -> ServedState:
     """Open everything that is published; Failure says what is missing and the command for it.
 
     histories: those that are open already, for a process that reads them in other places, too.
+    breakers: of a service, where a history or an encoder that hangs must not hold up an answer.
     """
     store = VersionStore(workspace.index_root)
     version = store.current()
@@ -147,32 +173,36 @@ def load_state(workspace: Workspace, histories: Histories | None = None) -> Serv
         )
     blends = BlendStore(workspace.blends_root)
     blend, number = blends.published_or_default()
+    guarded = GuardedEncoder(encoder, index.dimensions, breakers.of(ENCODER)) if breakers else None
     return ServedState(
         index=index,
-        query_vectors=QueryVectors(encoder, settings.query_cache),
+        query_vectors=QueryVectors(guarded or encoder, settings.query_cache),
         published=blend,
         published_version=number,
         store=blends,
         keys=PseudonymKeys(workspace.home),
         text_limit=settings.text_limit,
-        personal=load_personal(workspace, index, histories or open_histories(workspace)),
+        personal=load_personal(workspace, index, histories or open_histories(workspace), breakers),
     )
 
 
-def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) -> Personal:
+def load_personal(
+    workspace: Workspace, index: ItemIndex, histories: Histories, breakers: Breakers | None = None
+) -> Personal:
     """Model, habits and histories; a model that does not fit the index is left out, and said so."""
     profiles = Profiles(workspace.section(RankingSettings).user_cache)
     store = model_store(workspace)
+    recent = GuardedRecent(histories.recent) if breakers else histories.recent
     version = store.current()
     if version is None:
-        return Personal(recent=histories.recent, profiles=profiles)
+        return Personal(recent=recent, profiles=profiles)
     store.ensure_verified(version)
     try:
         check_fits(version, index)
         check_whole(version)
     except (ModelMismatch, ModelOutdated) as failure:
         log.warning("the model is left out: %s %s", failure, failure.hint)
-        return Personal(reason=failure.code, recent=histories.recent, profiles=profiles)
+        return Personal(reason=failure.code, recent=recent, profiles=profiles)
     model = ServedModel(version, index)
     learned = Learned(model, Habits(version.folder, index), load_next_action(model))
-    return Personal(learned, recent=histories.recent, profiles=profiles)
+    return Personal(learned, recent=recent, profiles=profiles)

@@ -14,24 +14,17 @@ from typing import Any, Final, NoReturn
 import click
 import faiss
 from flask import Flask
-from gunicorn import glogging, util
+from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
-from gunicorn.http.errors import (
-    LimitRequestHeaders,
-    LimitRequestLine,
-    ParseException,
-    UnsupportedTransferCoding,
-)
-from gunicorn.workers.gthread import ThreadWorker
 from threadpoolctl import threadpool_limits
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.state import ServedState
-from service.answers import error_body
 from service.logs import LogSettings
-from service.request_ids import REQUEST_ID, new_request_id
+from service.master import Master
 from service.serve import Banner, ServeSettings, url_of
+from service.worker import Worker
 
 log = logging.getLogger("reranker")
 
@@ -40,41 +33,6 @@ KEEP_ALIVE_SECONDS: Final = 75
 _LOAD_FAILED: Final = 4  # gunicorn stops as a whole on this exit status of a worker
 _PAUSE_SECONDS: Final = 2.0
 _MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
-
-
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
-    """gunicorn's threaded worker, with our error shape and no requests lost to Ctrl-C."""
-
-    def handle_quit(self, sig: int, frame: Any) -> None:
-        self.handle_exit(sig, frame)
-
-    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
-        """Answer what never reached Flask: a request that is not HTTP, or headers too large."""
-        if not isinstance(exc, ParseException):
-            log.error("a connection failed", exc_info=exc)
-        status, reason, message = _refusal(exc)
-        body = error_body(status, message)
-        head = (
-            f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"{REQUEST_ID}: {new_request_id()}\r\n\r\n"
-        )
-        try:
-            util.write_nonblock(client, head.encode() + body)
-        except OSError:
-            log.debug("the client was gone before its error", exc_info=True)
-
-
-def _refusal(exc: BaseException) -> tuple[int, str, str]:
-    if isinstance(exc, LimitRequestHeaders):
-        return 431, "Request Header Fields Too Large", "The headers are too large."
-    if isinstance(exc, LimitRequestLine):
-        return 414, "URI Too Long", "The address is too long."
-    if isinstance(exc, UnsupportedTransferCoding):
-        return 501, "Not Implemented", "This transfer coding is not known."
-    if isinstance(exc, ParseException):
-        return 400, "Bad Request", "This is not an HTTP request that can be read."
-    return 500, "Internal Server Error", "The service failed here; its log has the reason."
 
 
 class GunicornLog(glogging.Logger):  # type: ignore[misc]
@@ -92,17 +50,18 @@ class Server(BaseApplication):  # type: ignore[misc]
     def __init__(
         self, workspace: Workspace, listener: socket.socket, banner: Banner, folder: Path
     ) -> None:
-        self._workspace = workspace
-        self._listener = listener
+        self.workspace = workspace
         self._url = url_of(listener)
+        self._fd = listener.detach()
         self._banner = banner
+        self._folder = folder
         self._was_ready = folder / "was_ready"
         super().__init__()
 
     def load_config(self) -> None:
-        settings = self._workspace.section(ServeSettings)
+        settings = self.workspace.section(ServeSettings)
         options = {
-            "bind": f"fd://{self._listener.detach()}",
+            "bind": f"fd://{self._fd}",
             "workers": settings.workers,
             "threads": settings.threads,
             "worker_class": Worker,
@@ -120,6 +79,14 @@ class Server(BaseApplication):  # type: ignore[misc]
         for name, value in options.items():
             self.cfg.set(name, value)
 
+    def run(self) -> None:
+        drain_seconds = self.workspace.section(ServeSettings).drain_seconds
+        Master(self, drain_seconds, BOOT_SECONDS).run()
+
+    def ready_file(self, worker: int) -> Path:
+        """What is there once the worker with this process id answers."""
+        return self._folder / f"ready-{worker}"
+
     def load(self) -> Flask:
         from service.app import create_app, metrics_of, retention, served
 
@@ -128,7 +95,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         faiss.omp_set_num_threads(1)
         threadpool_limits(1, "blas")
         try:
-            app = create_app(self._workspace)
+            app = create_app(self.workspace)
         except Exception as error:
             self._give_up(error)
         served(app).watch()
@@ -157,6 +124,7 @@ class Server(BaseApplication):  # type: ignore[misc]
     def _say_ready(self, worker: Worker) -> None:
         from service.app import served
 
+        self.ready_file(os.getpid()).touch()
         if worker.age == 1:
             self._greet(served(self.callable).state)
 
@@ -184,6 +152,7 @@ def _write_rankings(_server: Any, worker: Worker) -> None:
 def _forget_gauges(_server: Any, worker: Worker) -> None:
     from prometheus_client import multiprocess
 
+    worker.app.ready_file(worker.pid).unlink(missing_ok=True)
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 

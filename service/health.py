@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from indexes.errors import Failure
 from service.answers import error_answer, json_answer
+from service.draining import draining
 from service.metrics import Metrics
 from service.reload import Served, check_canary
 
@@ -24,8 +25,10 @@ def health_routes(served: Served, metrics: Metrics) -> Blueprint:
     @routes.get("/readyz")
     def readyz() -> Response:
         state = served.state
+        if draining():
+            return error_answer(503, "The service is about to stop.", "draining")
         try:
-            ranking = check_canary(state)
+            ranking = check_canary(state, served.timely)
         except Failure as failure:
             return error_answer(503, str(failure))
         except Exception:

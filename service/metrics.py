@@ -119,6 +119,25 @@ class Metrics:
             ("what",),
             registry=self._registry,
         )
+        self.admission = Counter(
+            "reranker_admission",
+            "Requests that were let in, or refused with 503 because too much was waiting.",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self.waiting = Gauge(
+            "reranker_waiting_candidates",
+            "Candidates of requests that wait or are worked on, estimated from their length.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self.breaker_open = Gauge(
+            "reranker_breaker_open",
+            "Workers in which the breaker of a dependency, or of a signal that fails, is open.",
+            ("dependency",),
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
         self.items = Gauge(
             "reranker_index_items",
             "Items in the served index.",
@@ -279,6 +298,16 @@ class Metrics:
 
     def _count_cache(self, name: str, outcome: str, more: int) -> None:
         self.cache.labels(name, outcome).inc(more)
+
+    def note_admission(self, admitted: int, refused: int, waiting: int) -> None:
+        """Count requests at the gate since the last call, and the candidates behind it now."""
+        for outcome, count in (("admitted", admitted), ("refused", refused)):
+            self.admission.labels(outcome).inc(count)
+        self.waiting.set(waiting)
+
+    def note_breaker(self, dependency: str, is_open: bool) -> None:
+        """Whether this worker leaves the dependency out now."""
+        self.breaker_open.labels(dependency).set(int(is_open))
 
     def count_rankings(self, outcome: str, count: int) -> None:
         """Count rankings that were logged, or were not."""

@@ -12,6 +12,7 @@ from reranker.ranking import BlendName
 from reranker.requests import RerankRequest
 from reranker.signals import SIGNALS
 from service.answers import ErrorAnswer, json_answer
+from service.arrivals import TIMEOUT_HEADER
 from service.events_api import EventsAnswer
 from service.events_openapi import events_body, sent_event
 from service.limits import MAX_NAME, LimitSettings
@@ -82,8 +83,16 @@ def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
 
 
 def _rerank_operation() -> Schema:
-    operation = _operation("Re-rank candidates.", "RerankAnswer", 400, 413, 422)
+    operation = _operation("Re-rank candidates.", "RerankAnswer", 400, 413, 422, 503)
     operation["requestBody"] = {"required": True, "content": _json("RerankRequest")}
+    operation["parameters"] = [
+        {
+            "name": TIMEOUT_HEADER,
+            "in": "header",
+            "description": "Milliseconds that the caller waits; the answer comes before.",
+            "schema": {"type": "string"},
+        }
+    ]
     return operation
 
 

@@ -11,10 +11,12 @@ import numpy as np
 from indexes.errors import Failure
 from indexes.workspace import Settings, Workspace
 from reranker.blend_store import BlendStore
+from reranker.breakers import Breakers
 from reranker.histories import open_histories
 from reranker.ranking import Ranking, rerank
 from reranker.requests import Candidate, RerankRequest
-from reranker.state import ServedState, load_state, published
+from reranker.state import RankingSettings, ServedState, load_state, published
+from reranker.timely import Timely
 
 if TYPE_CHECKING:  # settings.py imports this before the workers' metrics folder is known
     from service.metrics import Metrics
@@ -23,6 +25,7 @@ log = logging.getLogger("reranker")
 
 _CANARIES: Final = 3
 _RETRY_SECONDS: Final = 30.0
+_CANARY_SECONDS: Final = 1.0
 
 
 class ReloadSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,6 +50,12 @@ class Served:
         self._workspace = workspace
         self._metrics = metrics
         self.histories = open_histories(workspace)
+        ranking = workspace.section(RankingSettings)
+        self.breakers = Breakers(
+            ranking.breaker_failures, ranking.breaker_seconds, metrics.note_breaker
+        )
+        self.timely = Timely(self.breakers)
+        self.budget_ms = ranking.budget_ms
         self._retry_at = 0.0
         # The first blend is published by whoever asks first, which is no news.
         BlendStore(workspace.blends_root).published_or_default()
@@ -95,7 +104,7 @@ class Served:
 
     def _ready(self) -> ServedState:
         """What is published, loaded and warm: the first shopper must not pay for that."""
-        state = load_state(self._workspace, self.histories)
+        state = load_state(self._workspace, self.histories, self.breakers)
         check_canary(state)
         self._metrics.items.set(len(state.index))
         return state
@@ -122,15 +131,21 @@ def blend_label(state: ServedState) -> str:
     return f"{state.published.name} v{state.published_version}"
 
 
-def check_canary(state: ServedState) -> Ranking:
-    """Re-rank a few of the index's own items on the main path; NotReady when that does not work."""
+def check_canary(state: ServedState, timely: Timely | None = None) -> Ranking:
+    """Re-rank a few of the index's own items on the main path; NotReady when that does not work.
+
+    timely: what a running service ranks with, so that it says within a second what hangs.
+    """
     if not len(state.index):
         raise NotReady("The index holds no item.")
     rows = np.unique(np.linspace(0, len(state.index) - 1, _CANARIES).astype(np.int64))
     ids = state.index.ids.ids(rows)
     fresh = f"ready {time.monotonic_ns()}"  # a remembered query would not show a broken encoder
     request = RerankRequest([Candidate(item_id) for item_id in ids], query=fresh, personalize=False)
-    ranking = rerank(request, state)
+    if timely is None:
+        ranking = rerank(request, state)
+    else:
+        ranking = timely.rerank(request, state, time.perf_counter() + _CANARY_SECONDS)
     if sorted(result.id for result in ranking.results) != sorted(ids):
         raise NotReady("Re-ranking the index's own items did not give them back.")
     missing = [part for part in ranking.degraded if part.count is None]

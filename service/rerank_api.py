@@ -1,29 +1,24 @@
 """rerank_api.py: POST /rerank -> the core's ranking as JSON; at worst the engine's own order."""
 
-import logging
 import secrets
 import time
 
 import msgspec
 from flask import Blueprint, Response
 
-from reranker.errors import BadRequest, UnknownBlend
-from reranker.explanations import Explanation, SignalExplanation
-from reranker.ranking import BlendName, Degraded, Ranked, Ranking, rerank
+from reranker.ranking import BlendName, Degraded, Ranked, Ranking
 from reranker.ranking_log import RankingLog
 from reranker.requests import RerankRequest
 from reranker.shadows import Shadows
 from reranker.stages import Stages
-from reranker.state import ServedState
 from service.answers import json_answer
+from service.arrivals import arrival, deadline_of
 from service.bodies import read_body
 from service.limits import LimitSettings
 from service.metrics import Metrics
 from service.reload import Served
 from service.request_ids import note_ranking
 from service.rerank_requests import read_request
-
-log = logging.getLogger("reranker")
 
 
 class RerankAnswer(msgspec.Struct, frozen=True):
@@ -49,12 +44,12 @@ def rerank_routes(
 
     @routes.post("/rerank")
     def rerank_route() -> Response:
-        started = time.perf_counter()
+        started = arrival()
         state = served.state  # read once: one answer never mixes two versions
         stages = Stages()
         with stages("read"):
             asked = read_request(read_body(limits.body_bytes), limits)
-        ranking = never_worse(asked, state, stages)
+        ranking = served.timely.rerank(asked, state, deadline(asked, started), stages)
         note_ranking(asked, ranking)
         with stages("write"):
             answer = answer_of(ranking, started)
@@ -64,41 +59,10 @@ def rerank_routes(
         metrics.note_ranking(asked, ranking, stages)
         return sent
 
+    def deadline(asked: RerankRequest, started: float) -> float:
+        return deadline_of(started, asked.budget_ms or served.budget_ms)
+
     return routes
-
-
-def never_worse(asked: RerankRequest, state: ServedState, stages: Stages | None = None) -> Ranking:
-    """The core's ranking, or the engine's order when the core fails in a way nobody foresaw.
-
-    BadRequest and UnknownBlend are the caller's to mend and go through.
-    """
-    try:
-        return rerank(asked, state, stages)
-    except (BadRequest, UnknownBlend):
-        raise
-    except Exception:
-        log.exception("re-ranking failed; the engine's order was answered")
-        return engine_order(asked, state)
-
-
-def engine_order(asked: RerankRequest, state: ServedState) -> Ranking:
-    """The candidates as they came; the score is minus the place, so that its order is theirs."""
-    results = [
-        Ranked(candidate.id, index, index + 1, score, _explained(score) if asked.explain else None)
-        for index, candidate in enumerate(asked.candidates[: asked.top_n])
-        for score in (-float(index),)
-    ]
-    return Ranking(
-        results=results,
-        blend=BlendName(state.published.name, state.published_version),
-        versions=state.versions,
-        degraded=[Degraded("all", "internal_error")],
-    )
-
-
-def _explained(score: float) -> Explanation:
-    alone = SignalExplanation(weight=1.0, normalised=score, contribution=score, raw=score)
-    return Explanation({"engine": score}, {"engine": alone}, moved=0)
 
 
 def answer_of(ranking: Ranking, started: float) -> RerankAnswer:

@@ -55,6 +55,15 @@ class ServeSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
         int,
         msgspec.Meta(ge=0, description="Seconds that running requests get when the service stops."),
     ] = 10
+    drain_seconds: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            le=3600,
+            description="Seconds after SIGTERM in which /readyz says no and everything is still "
+            "answered, so that a load balancer sends its requests elsewhere.",
+        ),
+    ] = 5.0
 
 
 class CannotListen(Failure):
@@ -78,8 +87,9 @@ def serve_command(
 ) -> None:
     """Answer POST /rerank until stopped.
 
-    A newly published index or blend is picked up by itself, without a restart. SIGTERM and Ctrl-C
-    let running requests end.
+    A newly published index or blend is picked up by itself, without a restart. SIGTERM says "not
+    ready", answers for serve.drain_seconds more, and lets running requests end; Ctrl-C does not
+    wait.
     """
     from service.settings import with_options  # settings.py imports ServeSettings from here
 

@@ -19,6 +19,7 @@ from reranker.events import EventSettings, HistorySettings
 from reranker.ranking_files import RankingLogSettings
 from reranker.state import RankingSettings
 from reranker.train_settings import TrainSettings
+from service.admission import AdmissionSettings
 from service.limits import LimitSettings
 from service.logs import LogSettings
 from service.reload import ReloadSettings
@@ -36,6 +37,7 @@ SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "train": TrainSettings,
     "evaluation": EvaluationSettings,
     "serve": ServeSettings,
+    "admission": AdmissionSettings,
     "limits": LimitSettings,
     "reload": ReloadSettings,
     "logs": LogSettings,

@@ -19,6 +19,7 @@ from indexes.workspace import Workspace
 from reranker.action_head import ActionCard
 from reranker.action_inputs import model_inputs, plain_inputs
 from reranker.action_labels import ACTIONS, action_cases
+from reranker.breakers import Breakers
 from reranker.events import TYPES, HistoryEvent
 from reranker.model_store import load_model, publish_model
 from reranker.model_versions import model_store
@@ -27,6 +28,7 @@ from reranker.personal import Learned, Personal
 from reranker.query_vectors import QueryVectors
 from reranker.sequences import sequences_of
 from reranker.served_model import ServedModel
+from reranker.timely import Timely
 from reranker.train_settings import TrainSettings
 from service.limits import LimitSettings
 from service.next_action_api import next_action_routes
@@ -185,7 +187,7 @@ def test_a_failing_text_encoder_is_named_not_a_500(both: tuple[Any, ServedModel,
     personal = Personal(Learned(both[1], habits, foreseen))
     state = SimpleNamespace(personal=personal, query_vectors=Broken(), versions={"model": "1"})
     app = Flask(__name__)
-    served: Any = SimpleNamespace(state=state)
+    served: Any = SimpleNamespace(state=state, timely=Timely(Breakers()), budget_ms=60_000.0)
     app.register_blueprint(next_action_routes(served, LimitSettings()))
     history = [{"type": "search", "query": "tea", "time": 1e9}]
     answer = app.test_client().post("/next-action", json={"history": history})

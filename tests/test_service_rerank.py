@@ -90,7 +90,7 @@ def test_when_the_core_breaks_the_engines_order_is_answered(
     def fail(*_anything: Any) -> None:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr("service.rerank_api.rerank", fail)
+    monkeypatch.setattr("reranker.timely.rerank", fail)
     sent = [{"id": "5"}, {"id": "0"}, {"id": "9"}]
     answer = client.post(
         "/rerank", json={"query": "shoes", "candidates": sent, "explain": True, "top_n": 2}

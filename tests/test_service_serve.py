@@ -59,7 +59,9 @@ def command(home: Path, *args: str) -> list[str]:
 
 def environment(**variables: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RERANKER")}
-    return clean | {"OMP_NUM_THREADS": "1"} | variables
+    patient = {"OMP_NUM_THREADS": "1", "RERANKER_RANKING_BUDGET_MS": "60000"}
+    patient["RERANKER_SERVE_DRAIN_SECONDS"] = "0"
+    return clean | patient | variables
 
 
 @contextmanager

@@ -1,0 +1,220 @@
+"""timely.py: a request and its deadline -> a ranking that is on time, of what is done by then.
+
+The signals are computed in a thread that can be left behind; that costs a hand-over (some 20
+microseconds) and nothing else. At the deadline the thread of the request ranks by what is there.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
+from msgspec.structs import replace
+
+from reranker.blends import Blend
+from reranker.breakers import HISTORY, Breakers
+from reranker.columns import Column, Missing
+from reranker.contributions import scored
+from reranker.errors import BadRequest, UnknownBlend
+from reranker.explanations import Explanation, SignalExplanation, explain
+from reranker.guard_rails import Guards, guarded
+from reranker.progress import Left, Progress, ranking
+from reranker.ranking import BlendName, Degraded, Ranked, Ranking, degraded_of, rerank, results_of
+from reranker.requests import RerankRequest
+from reranker.signals import SIGNALS, Columns
+from reranker.stages import Stages
+from reranker.state import ServedState
+
+log = logging.getLogger("reranker")
+
+T = TypeVar("T")
+_THREADS: Final = 64  # beyond these, all left behind, the engine's order is answered at once
+
+
+class TooLate(Exception):
+    """Something was not done by its deadline. reason: as `degraded` names it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _Work(Generic[T]):
+    """A piece of work, done in another thread."""
+
+    def __init__(self, work: Callable[[], T], progress: Progress) -> None:
+        self._work, self._progress = work, progress
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._found: list[T] = []
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            with ranking(self._progress):
+                self._found.append(self._work())
+        except Left:
+            pass
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.release()
+
+    def result(self) -> T:
+        """What came of it; TooLate at the deadline, and then it is left behind."""
+        assert self._progress.deadline is not None
+        left = self._progress.deadline - time.perf_counter()
+        if not self._done.acquire(timeout=max(0.0, left)):
+            waited_for = self._progress.leave()
+            raise TooLate("history_slow" if waited_for == HISTORY else "deadline")
+        if self._error is not None:
+            raise self._error
+        return self._found[0]
+
+
+class Timely:
+    """Ranks by a deadline. One for a process; safe between threads."""
+
+    def __init__(self, breakers: Breakers) -> None:
+        self._breakers = breakers
+        self._queue: queue.SimpleQueue[_Work[Any]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = self._threads = 0
+
+    def rerank(
+        self,
+        request: RerankRequest,
+        state: ServedState,
+        deadline: float,
+        stages: Stages | None = None,
+    ) -> Ranking:
+        """Rank as `ranking.rerank` does, but by the deadline (`time.perf_counter`).
+
+        Raises BadRequest and UnknownBlend, nothing else: whatever else goes wrong, at worst the
+        engine's order comes back.
+        """
+        progress = Progress(deadline, self._breakers)
+        spent = Stages()  # of the other thread, which may go on with it after the deadline
+        try:
+            try:
+                found = self._done(lambda: rerank(request, state, progress, spent), progress)
+                if stages is not None:
+                    stages.add(spent)
+                return found
+            except TooLate as late:
+                return _by_what_is_there(request, state, progress, late.reason)
+        except (BadRequest, UnknownBlend):
+            raise
+        except Exception:
+            log.exception("re-ranking failed; the engine's order was answered")
+            return engine_order(request, state, "internal_error")
+
+    def run(self, work: Callable[[], T], deadline: float) -> T:
+        """Do what may hang; TooLate when it is not done by the deadline."""
+        return self._done(work, Progress(deadline, self._breakers))
+
+    def _done(self, work: Callable[[], T], progress: Progress) -> T:
+        assert progress.deadline is not None
+        if time.perf_counter() >= progress.deadline:
+            raise TooLate("deadline")
+        if not self._reserve():
+            raise TooLate("overloaded")
+        handed_over = _Work(work, progress)
+        self._queue.put(handed_over)
+        return handed_over.result()
+
+    def _reserve(self) -> bool:
+        """A thread that is free for one piece of work, started when none is."""
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+                return True
+            if self._threads >= _THREADS:
+                return False
+            self._threads += 1
+        threading.Thread(target=self._run, name="ranking", daemon=True).start()
+        return True
+
+    def _run(self) -> None:
+        while True:
+            self._queue.get().run()
+            with self._lock:
+                self._idle += 1
+
+
+def _by_what_is_there(
+    request: RerankRequest, state: ServedState, progress: Progress, late: str
+) -> Ranking:
+    """A ranking of the columns that were done. Nothing new is asked: it might hang, too."""
+    blend, scene = progress.blend, progress.scene
+    if blend is None or scene is None:
+        return engine_order(request, state, late)
+    columns = _columns(progress, late)
+    missing = [*degraded_of(columns), *_rules_left_out(blend)]
+    if blend.trees is not None:  # they were never fitted to what is half done
+        found = engine_order(request, state, "deadline")
+        return replace(found, blend=BlendName(blend.name, progress.version), degraded=missing)
+    gate = progress.gate
+    factor = 1.0 if gate is None else gate
+    n = len(request.candidates)
+    score, parts = scored(blend, columns, request.weights, n, factor, {}, request.explain)
+    # The engine's order keeps max_move; working out how much of ours may stay takes too long.
+    order = np.argsort(-score if blend.guards.max_move is None else np.zeros(n), kind="stable")
+    placed = Guards(pinned=blend.guards.pinned, buried=blend.guards.buried)
+    order, moves = guarded(placed, scene, order)
+    explained = None
+    if request.explain:
+        segment = progress.segment.name if progress.segment else None
+        explained = explain(parts, order[: request.top_n], gate, segment, moves)
+    return Ranking(
+        results=results_of(request, order, score, explained),
+        blend=BlendName(blend.name, progress.version),
+        versions=state.versions,
+        degraded=missing,
+        gate=gate,
+    )
+
+
+def _columns(progress: Progress, late: str) -> Columns:
+    """What is done, and why the rest is not. The history counts only as the gate lets it."""
+    done = dict(progress.columns)
+    found: Columns = {}
+    for name in progress.wanted:
+        personal = SIGNALS[name].personal
+        column = done.get(name) or Missing(late if personal else "deadline")
+        ungated = personal and not progress.weighed and isinstance(column, Column)
+        found[name] = Missing("deadline") if ungated else column
+    return found
+
+
+def _rules_left_out(blend: Blend) -> list[Degraded]:
+    """Diversity and the guard rails that would have to read the index or the history."""
+    guards = blend.guards
+    read = guards.exact_stays or guards.unavailable_last or guards.bought_last
+    late = (("diversity", blend.diversity is not None), ("guards", read))
+    return [Degraded(name, "deadline") for name, there in late if there]
+
+
+def engine_order(request: RerankRequest, state: ServedState, reason: str) -> Ranking:
+    """The candidates as they came; the score is minus the place, so that its order is theirs."""
+    results = [
+        Ranked(
+            candidate.id, index, index + 1, score, _explained(score) if request.explain else None
+        )
+        for index, candidate in enumerate(request.candidates[: request.top_n])
+        for score in (-float(index),)
+    ]
+    return Ranking(
+        results=results,
+        blend=BlendName(state.published.name, state.published_version),
+        versions=state.versions,
+        degraded=[Degraded("all", reason)],
+    )
+
+
+def _explained(score: float) -> Explanation:
+    alone = SignalExplanation(weight=1.0, normalised=score, contribution=score, raw=score)
+    return Explanation({"engine": score}, {"engine": alone}, moved=0)
