@@ -1,5 +1,6 @@
 """gunicorn_server.py: a listening socket and a workspace -> gunicorn workers that answer on it."""
 
+import gc
 import logging
 import os
 import shutil
@@ -98,6 +99,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             app = create_app(self.workspace)
         except Exception as error:
             self._give_up(error)
+        gc.collect()
+        gc.freeze()  # what is loaded for good need not be gone through again and again
         served(app).watch()
         retention(app).watch()
         metrics_of(app).keep_fresh()
@@ -112,7 +115,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         if not isinstance(error, Failure):
             log.error("a worker cannot start", exc_info=error)
         if not self._was_ready.exists():
-            if self._workspace.section(LogSettings).format == "json":
+            if self.workspace.section(LogSettings).format == "json":
                 log.error("cannot start: %s", error)
             else:
                 click.echo(f"error: {error}", err=True)
@@ -130,7 +133,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def _greet(self, state: ServedState) -> None:
         """The banner for people; where logs are JSON by choice, its facts as a line of the log."""
-        if self._workspace.section(LogSettings).format == "json":
+        if self.workspace.section(LogSettings).format == "json":
             blend = f"{state.published.name}@{state.published_version}"
             fields = {"url": self._url, "blend": blend, "versions": state.versions}
             log.info("ready", extra={"fields": {**fields, "items": len(state.index)}})

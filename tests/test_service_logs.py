@@ -101,7 +101,7 @@ def broken(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(asked: Any, _state: Any, *_more: Any) -> None:
         raise KeyError(f"{asked.user} looked for {asked.query}\n" + "level=" + "fatal")
 
-    monkeypatch.setattr("service.rerank_api.rerank", fail)
+    monkeypatch.setattr("reranker.timely.rerank", fail)
 
 
 @pytest.mark.promise(29)
