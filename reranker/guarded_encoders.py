@@ -22,6 +22,7 @@ log = logging.getLogger("reranker")
 _THREADS: Final = 2  # one may hang; the breaker opens before there is a third
 _WAITING: Final = 64  # texts that wait for a thread; more are not encoded
 _KEPT: Final = 256  # encodings under way, or done and not fetched yet
+_IDLE_SECONDS: Final = 0.5  # after which a thread ends
 
 Kind = Literal["query", "item"]
 _Key = tuple[Kind, tuple[str, ...]]
@@ -124,8 +125,15 @@ class GuardedEncoder:
             return made
 
     def _run(self) -> None:
+        """Encode until there is nothing to do: an encoder that is no longer served has to go."""
         while True:
-            self._queue.get().run()
+            try:
+                self._queue.get(timeout=_IDLE_SECONDS).run()
+            except queue.Empty:
+                with self._lock:
+                    if self._queue.empty():
+                        self._threads -= 1
+                        return
 
 
 def sound(vectors: object, shape: tuple[int, int]) -> bool:

@@ -30,9 +30,14 @@ class AdmissionSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fiel
             description="Longest wait for a turn; a request that would wait longer, at the speed "
             "of the last ones, is answered with 503 and Retry-After.",
         ),
-    ] = 60.0
+    ] = 40.0
     requests: Annotated[
-        int, msgspec.Meta(ge=1, description="Requests that are let in when they come at once, ...")
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Requests that are let in when they come at once, whatever it takes (half "
+            "of them when they go on and on), ...",
+        ),
     ] = 16
     candidates: Annotated[
         int,
@@ -93,10 +98,11 @@ class Admission:
         chosen = self._settings
         if 0 < self._speed and self.wait() <= chosen.wait_ms / 1000:
             return True
-        # A burst, or not enough known of the speed; what goes on and on is too much.
+        # A burst, or not enough known of the speed; half of that may go on and on.
         burst = not self._speed or self._clock() - self._empty_at < _BURST_SECONDS
-        few = self.requests < chosen.requests
-        return burst and few and self.candidates + candidates <= chosen.candidates
+        share = 1 if burst else 2
+        few = self.requests < chosen.requests // share
+        return few and self.candidates + candidates <= chosen.candidates // share
 
 
 def candidates_in(length: int) -> int:

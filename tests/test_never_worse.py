@@ -1,8 +1,10 @@
 """Faults in every signal and dependency: the candidates come back, on time, and it is said why."""
 
+import gc
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -428,6 +430,26 @@ def test_equal_texts_are_encoded_once_and_late_vectors_are_kept() -> None:
         thread.join()
     assert len(calls) == 1 and len(found) == 6
     assert all(vectors.shape == (1, 4) for vectors in found[1:])
+
+
+def test_an_encoder_that_is_no_longer_served_goes_away() -> None:
+    class Fine:
+        def encode_queries(self, texts: list[str]) -> Any:
+            return np.ones((len(texts), 4), np.float32)
+
+        encode_documents = encode_queries
+
+    breakers = Breakers()
+    guarded = GuardedEncoder(Fine(), 4, breakers.of("encoder"))
+    with ranking(Progress(time.perf_counter() + 30, breakers)):
+        guarded.encode_queries(["red"])
+    gone = weakref.ref(guarded)
+    del guarded
+    end = time.monotonic() + 10
+    while gone() is not None and time.monotonic() < end:
+        time.sleep(0.05)
+        gc.collect()
+    assert gone() is None
 
 
 def test_a_value_that_takes_long_holds_up_no_other_object() -> None:
