@@ -5,7 +5,7 @@ of their time, and are carried on to the newest key when they are read.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,10 @@ def save_trained_shoppers(sequences: Sequences, folder: Path, names: Pseudonyms)
     ]
     digits = np.frombuffer(b"".join(_digits(name) for name in made), np.uint8)
     about = {"generation": f"{names.generation}", "fingerprint": names.fingerprint}
-    arrays = {"names": digits.reshape(len(made), _BYTES), "newest": newest}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "names": digits.reshape(len(made), _BYTES),
+        "newest": newest,
+    }
     save_file(arrays, folder / TRAINED_SHOPPERS, about)
 
 
