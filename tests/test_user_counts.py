@@ -1,10 +1,15 @@
 """What too few shoppers did is learned from nobody."""
 
+from pathlib import Path
+
 import numpy as np
 
+from indexes.workspace import Workspace
 from reranker.events import HistoryEvent
+from reranker.histories import open_histories
 from reranker.sequences import Sequences, sequences_of
 from reranker.shop_habits import shop_habits
+from reranker.train_command import imported_sequences
 from reranker.train_settings import TrainSettings
 from reranker.training_data import Catalogue, new_model, training_data
 from reranker.user_counts import met_by
@@ -60,3 +65,13 @@ def test_setting_min_users_together() -> None:
         assert bool(found.neighbours[places[0], places[1]] > 0) is together
         a, b = (found.card.item_ids.index(item) for item in "ab")
         assert found.neighbours[a, b] > 0
+
+
+def test_setting_user_events(tmp_path: Path) -> None:
+    store = open_histories(Workspace(tmp_path))
+    some = [HistoryEvent(type="view", item=f"{n}", time=float(n), user="u") for n in range(9)]
+    store.append([*some, HistoryEvent(type="view", item="x", time=1.0, user="v")])
+    store.close()
+    workspace = Workspace(tmp_path, {TrainSettings: TrainSettings(user_events=3)})
+    found = imported_sequences(workspace)
+    assert sorted(found.item_ids) == ["6", "7", "8", "x"]
