@@ -36,7 +36,7 @@ def save_trained_shoppers(sequences: Sequences, folder: Path, names: Pseudonyms)
         "names": digits.reshape(len(made), _BYTES),
         "newest": newest,
     }
-    save_file({"names": table, "newest": newest}, folder / TRAINED_SHOPPERS, about)
+    save_file(arrays, folder / TRAINED_SHOPPERS, about)
 
 
 class TrainedShoppers:
