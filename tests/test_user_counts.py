@@ -1,11 +1,18 @@
 """What too few shoppers did is learned from nobody."""
 
+from pathlib import Path
+
 import numpy as np
 
+from indexes.workspace import Workspace
 from reranker.events import HistoryEvent
+from reranker.histories import open_histories
+from reranker.pseudonym_keys import PseudonymKeys
 from reranker.sequences import Sequences, sequences_of
 from reranker.shop_habits import shop_habits
+from reranker.train_command import imported_sequences
 from reranker.train_settings import TrainSettings
+from reranker.trained_shoppers import TrainedShoppers, save_trained_shoppers
 from reranker.training_data import Catalogue, new_model, training_data
 from reranker.user_counts import met_by
 
@@ -60,3 +67,26 @@ def test_setting_min_users_together() -> None:
         assert bool(found.neighbours[places[0], places[1]] > 0) is together
         a, b = (found.card.item_ids.index(item) for item in "ab")
         assert found.neighbours[a, b] > 0
+
+
+def test_setting_user_events(tmp_path: Path) -> None:
+    store = open_histories(Workspace(tmp_path))
+    some = [HistoryEvent(type="view", item=f"{n}", time=float(n), user="u") for n in range(9)]
+    store.append([*some, HistoryEvent(type="view", item="x", time=1.0, user="v")])
+    store.close()
+    workspace = Workspace(tmp_path, {TrainSettings: TrainSettings(user_events=3)})
+    found = imported_sequences(workspace)
+    assert sorted(found.item_ids) == ["6", "7", "8", "x"]
+
+
+def test_a_leak_is_told_by_any_pseudonym_and_after_a_rotation(tmp_path: Path) -> None:
+    keys = PseudonymKeys(tmp_path)
+    first = keys.open()
+    events = [(f"u {first.user('one')}", HistoryEvent(type="view", item="a", time=5.0))]
+    save_trained_shoppers(sequences_of(events, {"view": 1.0}), tmp_path, first)
+    later = keys.add()
+    seen = TrainedShoppers(tmp_path, keys)
+    for name in ("one", first.user("one"), later.user("one")):
+        assert seen.knows_after(name, None, 5.0) and not seen.knows_after(name, None, 6.0)
+    assert not seen.knows_after("other", "one", 0.0)
+    assert b"one" not in (tmp_path / "shoppers.safetensors").read_bytes()
