@@ -109,7 +109,7 @@ def test_what_serving_imports_is_what_an_install_without_extras_brings() -> None
         "import sys, json; from importlib.metadata import packages_distributions as names; "
         "import service.gunicorn_server, service.app, service.doctor, reranker.shadow_command; "
         "tops = {name.split('.')[0] for name in sys.modules}; "
-        "print(json.dumps([names()[top] for top in tops if top in names()]))"
+        "known = names(); print(json.dumps([known[top] for top in tops if top in known]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     found = {names[0].lower().replace("_", "-") for names in json.loads(done.stdout)}
