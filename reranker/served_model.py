@@ -21,7 +21,7 @@ from reranker.query_vectors import QueryVectors
 from reranker.row_memo import RowMemo
 from reranker.time_buckets import bucket
 from reranker.train_settings import TrainSettings
-from reranker.whitening import Whitening
+from reranker.whitening import Whitening, row_by_row
 
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -61,7 +61,7 @@ class ServedModel:
         self._read_text = np.ascontiguousarray(tensors["read_text.weight"].T) * TEXT_SCALE
         self._foresee = np.ascontiguousarray(tensors["foresee_text.weight"].T)
         self._foresee_bias = tensors["foresee_text.bias"]
-        self._text_lengths = RowMemo(len(index), lambda vectors: _lengths(self._as_text(vectors)))
+        self._text_lengths = RowMemo(len(index), self._as_text_lengths)
         self.white_lengths = RowMemo(len(index), self.whitening.lengths)
         self._query_lengths: dict[str, float] = {}
         self._numbers = np.zeros(len(index), np.int32)
@@ -91,6 +91,9 @@ class ServedModel:
 
     def _as_text(self, vectors: Vectors) -> Vectors:
         return np.asarray((vectors - self.whitening.mean) @ self._to_text)
+
+    def _as_text_lengths(self, vectors: Vectors) -> Vectors:
+        return _lengths(row_by_row(vectors - self.whitening.mean, self._to_text))
 
     def numbers(self, rows: Rows) -> npt.NDArray[np.int32]:
         """The model's own number of each row (n,); 0 for an item that training did not see."""

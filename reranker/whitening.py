@@ -37,7 +37,7 @@ class Whitening:
 
     def lengths(self, vectors: Vectors) -> Vectors:
         """How long vectors (n, d) are once whitened (n,)."""
-        return _lengths((vectors - self.mean) @ self.matrix)
+        return _lengths(row_by_row(vectors - self.mean, self.matrix))
 
     def towards(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
         """A (d, h) and b (h,): x @ A - b, over x's whitened length, is x's cosine with each vector.
@@ -46,6 +46,15 @@ class Whitening:
         """
         back = self.matrix @ self(vectors).T
         return np.asarray(back), np.asarray(self.mean @ back)
+
+
+def row_by_row(vectors: Vectors, matrix: Vectors) -> Vectors:
+    """vectors (n, d) @ matrix (d, k), each row by itself.
+
+    The rounding of a plain product depends on how many rows there are and which of them a row is;
+    what is kept of a row must not depend on those that it was worked out with.
+    """
+    return np.asarray(np.matmul(vectors[:, None, :], matrix)[:, 0])
 
 
 def _lengths(white: npt.NDArray[Any]) -> Vectors:

@@ -181,3 +181,14 @@ def test_lazily_works_out_once_and_holds_no_other_object_up() -> None:
     slow.join(10)
     assert done.is_set()
     assert class_wide.value is class_wide.value
+
+
+def test_what_is_kept_of_a_row_does_not_depend_on_its_company(state: ServedState) -> None:
+    model = state.model
+    assert model
+    rows = np.arange(len(state.index), dtype=np.int64)
+    vectors = state.index.vectors(rows)
+    for lengths in (model.whitening.lengths, model._as_text_lengths):
+        whole = lengths(vectors)
+        for some in (rows[::3], rows[:1], rows[7:24]):
+            assert lengths(vectors[some]).tobytes() == whole[some].tobytes()
