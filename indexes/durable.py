@@ -43,13 +43,15 @@ def write_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
         os.fsync(file.fileno())
 
 
-def replace_synced(path: Path, content: bytes) -> None:
+def replace_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Swap a file's content in one step: a reader sees the old or the new, never half."""
     aside = path.with_name(f"{path.name}.{os.getpid()}")
     aside.unlink(missing_ok=True)
     try:
-        write_synced(aside, content)
+        write_synced(aside, content, mode)
+        crash_point("aside_written")
         aside.rename(path)
+        crash_point("aside_renamed")
     except OSError:
         aside.unlink(missing_ok=True)
         raise

@@ -69,6 +69,11 @@ class Commands(Menu):
         "forget": Entry(
             "reranker.event_commands:forget_command", "Keep", "Delete a user with every trace."
         ),
+        "keys": Entry(
+            "service.key_commands:keys_commands",
+            "Keep",
+            "Make, list, rotate and revoke API keys.",
+        ),
         "settings": Entry(
             "service.settings_command:settings_command",
             "Keep",

@@ -9,6 +9,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import (
@@ -26,6 +27,12 @@ MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"  # has to be set before thi
 _LABEL: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _CANDIDATES: Final = (0, 1, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+def run_folder() -> Path | None:
+    """The folder in which the workers of one start meet; None for a process on its own."""
+    folder = os.environ.get(MULTIPROCESS_DIR)
+    return Path(folder) if folder else None
 
 
 class Metrics:
@@ -88,6 +95,18 @@ class Metrics:
             "reranker_rankings",
             "Rankings for the log of rankings: written, or lost because they could not be.",
             ("outcome",),
+            registry=self._registry,
+        )
+        self.refused = Counter(
+            "reranker_refused",
+            "Requests that were refused before they cost anything, by why.",
+            ("reason",),
+            registry=self._registry,
+        )
+        self.rate_limited = Counter(
+            "reranker_rate_limited",
+            "Requests answered with 429, by the name of the API key.",
+            ("key",),
             registry=self._registry,
         )
         self.items = Gauge(

@@ -140,7 +140,9 @@ def test_serving_does_not_import_torch(service: Running) -> None:
 def test_50_megabytes_are_refused_without_being_kept(service: Running, chunked: bool) -> None:
     with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
         framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {50 << 20}"
-        connection.sendall(f"POST /rerank HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode())
+        connection.sendall(
+            f"POST /rerank HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n".encode()
+        )
         block = b" " * (1 << 20)
         try:
             for _ in range(50):
@@ -189,7 +191,7 @@ def _everything(connection: socket.socket) -> bytes:
 
 def test_an_address_that_cannot_be_had_is_refused(service: Running, shop_home: Path) -> None:
     assert "something else listens" in refused(shop_home, "--port", str(service.port))
-    assert "API keys" in refused(shop_home, "--host", "0.0.0.0")
+    assert "reranker --home" in refused(shop_home, "--host", "0.0.0.0")
     assert "no address" in refused(shop_home, "--host", "nowhere.invalid")
     assert "serve.port is 70000" in refused(shop_home, "--port", "70000")
 
