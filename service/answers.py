@@ -39,6 +39,7 @@ _CODES: Final = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "too_slow",
     413: "body_too_large",
     414: "address_too_long",
     415: "unsupported_media_type",

@@ -22,13 +22,15 @@ from gunicorn.http.errors import (
     ParseException,
     UnsupportedTransferCoding,
 )
-from gunicorn.workers.gthread import ThreadWorker
 from threadpoolctl import threadpool_limits
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from service.answers import error_body
+from service.limits import LimitSettings
+from service.security_headers import RAW
 from service.serve import Banner, ServeSettings, url_of
+from service.slow_clients import PatientWorker, TooMuchHeld, TooSlow
 
 log = logging.getLogger("reranker")
 
@@ -39,7 +41,7 @@ _PAUSE_SECONDS: Final = 2.0
 _MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
+class Worker(PatientWorker):
     """gunicorn's threaded worker, with our error shape and no requests lost to Ctrl-C."""
 
     def handle_quit(self, sig: int, frame: Any) -> None:
@@ -47,13 +49,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer what never reached Flask: a request that is not HTTP, or headers too large."""
-        if not isinstance(exc, ParseException):
+        if not isinstance(exc, (ParseException, TooSlow, TooMuchHeld)):
             log.error("a connection failed", exc_info=exc)
         status, reason, message = _refusal(exc)
         body = error_body(status, message)
         head = (
             f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{RAW}\r\n"
         )
         try:
             util.write_nonblock(client, head.encode() + body)
@@ -62,6 +64,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
 
 
 def _refusal(exc: BaseException) -> tuple[int, str, str]:
+    if isinstance(exc, TooSlow):
+        return 408, "Request Timeout", str(exc)
+    if isinstance(exc, TooMuchHeld):
+        return 503, "Service Unavailable", str(exc)
     if isinstance(exc, LimitRequestHeaders):
         return 431, "Request Header Fields Too Large", "The headers are too large."
     if isinstance(exc, LimitRequestLine):
@@ -88,11 +94,12 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         settings = self._workspace.section(ServeSettings)
+        limits = self._workspace.section(LimitSettings)
         options = {
             "bind": f"fd://{self._listener.detach()}",
             "workers": settings.workers,
             "threads": settings.threads,
-            "worker_class": Worker,
+            "worker_class": type("Worker", (Worker,), {"limits": limits}),
             "graceful_timeout": settings.grace_seconds,
             "timeout": BOOT_SECONDS,
             "keepalive": KEEP_ALIVE_SECONDS,

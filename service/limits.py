@@ -25,6 +25,14 @@ class LimitSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     text_chars: Annotated[
         int, msgspec.Meta(ge=1, description="Longest text of a candidate; longer is 422.")
     ] = 20_000
+    arrival_seconds: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            description="Seconds in which a request has to arrive, from its first byte to its "
+            "last; slower is 408 and closed.",
+        ),
+    ] = 10.0
     rate: Annotated[
         float,
         msgspec.Meta(
