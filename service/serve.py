@@ -104,8 +104,9 @@ def serve(workspace: Workspace, banner: Banner | None = None) -> None:
     """
     settings = workspace.section(ServeSettings)
     check_published(workspace)
+    address = address_of(settings.host, settings.port)
     keys = usable_keys(workspace)
-    listener = listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port, address)
     # Only here: importing gunicorn and Flask costs the other commands their start.
     from service.gunicorn_server import run
 
@@ -143,16 +144,25 @@ def usable_keys(workspace: Workspace) -> tuple[ApiKey, ...] | None:
     return active if keys else None
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; CannotListen says what is in the way."""
+Address = tuple[socket.AddressFamily, tuple[str, int]]
+
+
+def address_of(host: str, port: int) -> Address:
+    """Where to listen; CannotListen when the host is none."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise CannotListen(
             f"serve.host is {host!r}, which is no address: {error.strerror}.", field="serve.host"
         ) from None
+    return family, (str(address[0]), int(address[1]))
+
+
+def listen(host: str, port: int, found: Address | None = None) -> socket.socket:
+    """A listening socket; CannotListen says what is in the way."""
+    family, address = found or address_of(host, port)
     try:
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        return socket.create_server(address, family=family, backlog=BACKLOG)
     except OSError as error:
         reason = _ENDED_BY.get(error.errno or 0, error.strerror)
         raise CannotListen(
