@@ -198,14 +198,14 @@ def _blend(name: str, weight: float, version: int | None) -> Blend:
 
 @pytest.mark.promise(19)
 def test_events_are_as_the_model_says(record_property: Any) -> None:
-    record_property("runs", 12)
-    _run(Events, 12, 15)
+    record_property("runs", 6)
+    _run(Events, 6, 10)
 
 
 @pytest.mark.promise(32)
 def test_blends_are_as_the_model_says(record_property: Any) -> None:
-    record_property("runs", 8)
-    _run(Blends, 8, 12)
+    record_property("runs", 5)
+    _run(Blends, 5, 8)
 
 
 @pytest.mark.heavy
