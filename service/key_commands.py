@@ -15,7 +15,7 @@ _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _MOST_RATE: Final = 1_000_000.0
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A time such as 90s, 15m, 24h or 7d, in seconds."""
 
     name = "duration"

@@ -80,8 +80,10 @@ class Arriving:
         if self._body_at or len(self.data) <= MOST_HEAD:
             return None
         if b"\r\n" not in self.data[:MOST_HEAD]:
-            return LimitRequestLine(len(self.data), MOST_HEAD)
-        return LimitRequestHeaders("limit request headers")
+            line: Exception = LimitRequestLine(len(self.data), MOST_HEAD)
+            return line
+        headers: Exception = LimitRequestHeaders("limit request headers")
+        return headers
 
     @property
     def wants_to_go_on(self) -> bool:

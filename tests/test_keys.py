@@ -16,6 +16,7 @@ from conftest import copy_home
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
+from test_service_serve import serving
 from werkzeug.test import TestResponse
 
 from indexes.errors import Failure
@@ -401,3 +402,33 @@ def test_a_file_that_cannot_be_read_starts_nothing(own_home: Path) -> None:
     (own_home / "keys" / "keys.json").write_bytes(b"\xff")
     with pytest.raises(Failure, match="no file of keys"):
         create_app(Workspace(own_home))
+
+
+@pytest.mark.promise(24)
+def test_a_running_service_on_any_address_takes_up_what_is_changed(own_home: Path) -> None:
+    file = KeyFile(own_home)
+    key, _ = file.create("search", ("rerank",))
+    with serving(own_home, "--host", "0.0.0.0") as running:
+        assert "search (rerank)" in running.banner and key not in running.banner
+        assert "Authorization: Bearer KEY" in running.banner
+        assert running.ask("/rerank", BODY)[0] == 401
+        assert running.ask("/rerank", BODY, **bearing(key))[0] == 200
+        assert running.ask("/livez")[0] == 200
+        made, _ = file.create("other", ("rerank",))
+        file.revoke("search")
+        _until(lambda: running.ask("/rerank", BODY, **bearing(key))[0] == 401)
+        _until(lambda: running.ask("/rerank", BODY, **bearing(made))[0] == 200)
+        time.sleep(1.0)  # by now each of the workers has looked
+        for _ in range(20):
+            assert running.ask("/rerank", BODY, **bearing(key))[0] == 401
+            assert running.ask("/rerank", BODY, **bearing(made))[0] == 200
+        running.stop()
+        assert running.process.stderr is not None
+        assert key not in running.process.stderr.read()
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

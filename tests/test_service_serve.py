@@ -74,7 +74,7 @@ def serving(home: Path, *args: str, **variables: str) -> Iterator[Running]:
     try:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(5)]
-        address = re.search(r"http://127\.0\.0\.1:(\d+)", lines[0])
+        address = re.search(r"http://(?:127\.0\.0\.1|0\.0\.0\.0):(\d+)", lines[0])
         assert address, (lines, process.communicate(timeout=10))
         yield Running(process, int(address[1]), "".join(lines))
     finally:
