@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from test_events_api import small_app
@@ -19,7 +19,12 @@ from reranker.blends import DEFAULT, Blend
 from reranker.errors import Conflict, UnknownBlend
 from reranker.histories import open_histories
 
-FEW = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
+FEW: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "derandomize": True,
+    "phases": (Phase.explicit, Phase.generate),
+}
 USERS = ("ann", "bob", "cy")
 TIMES = st.integers(1_700_000_000, 1_700_000_050)
 
@@ -32,7 +37,7 @@ class Events(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.home = Workspace(Path(self.folder.name))
         self.kept: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        self.ids: set[tuple[str, str]] = set()
+        self.ids: dict[str, str] = {}  # whose event has it
         self._open()
 
     def _open(self) -> None:
@@ -64,11 +69,11 @@ class Events(RuleBasedStateMachine):
             if not good:
                 sent[-1]["price"] = -1
                 wrong += 1
-            elif event_id and (user, event_id) in self.ids:
+            elif event_id in self.ids:
                 twice += 1
             else:
                 self.kept[user].append((time, item))
-                self.ids |= {(user, event_id)} if event_id else set()
+                self.ids |= {event_id: user} if event_id else {}
         answer = self.client.post("/events", json=sent)
         assert answer.status_code == 200
         said = answer.get_json()
@@ -80,7 +85,7 @@ class Events(RuleBasedStateMachine):
     def forget(self, user: str) -> None:
         gone = self.histories.forget(user=user)
         assert gone.events == len(self.kept.pop(user, []))
-        self.ids = {pair for pair in self.ids if pair[0] != user}
+        self.ids = {one: owner for one, owner in self.ids.items() if owner != user}
 
     @rule()
     def restart(self) -> None:
