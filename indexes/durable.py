@@ -49,7 +49,9 @@ def replace_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
     aside.unlink(missing_ok=True)
     try:
         write_synced(aside, content, mode)
+        crash_point("aside_written")
         aside.rename(path)
+        crash_point("aside_renamed")
     except OSError:
         aside.unlink(missing_ok=True)
         raise

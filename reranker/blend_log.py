@@ -63,6 +63,11 @@ class BlendLog:
             stack.pop()
         return stack[-2] if len(stack) > 1 else None
 
+    def last_published(self) -> str | None:
+        """The id that was published last, as far as the log knows."""
+        ids = [entry.id for entry in self._entries() if entry.published]
+        return ids[-1] if ids else None
+
     def _is_whole(self) -> bool:
         try:
             return self._path.read_bytes()[-1:] in (b"", b"\n")

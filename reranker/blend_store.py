@@ -122,6 +122,7 @@ class BlendStore:
         checked(blend)
         parse(written(blend), f"blend {blend.name}")  # what is stored can be read back
         with self._alone(f"storing blend {blend.name}"):
+            self._catch_up()
             before = self._published()
             newest = max((number for _, number in self._of(blend.name)), default=0)
             if blend.version is not None and newest > blend.version:
@@ -164,12 +165,22 @@ class BlendStore:
                 field="expect",
                 hint="Look at it, and publish again if that is still what you want.",
             )
+        self._catch_up()
         before = self._published()
         self._versions.ensure_verified(version)
         blend, number = self._read(version)
         self._versions.switch_to(version.id)
         self._note(what, who, blend, number, before, version.id)
         return _stored(version, True)
+
+    def _catch_up(self) -> None:
+        """The line that a crash between a switch and its line left out: a rollback goes by them."""
+        current = self._versions.current()
+        known = self._log.last_published()
+        if current is None or not current.about or known in (None, current.id):
+            return
+        seen = _stored(current, True)
+        self._log.add("publish", "", seen.name, seen.version, seen.id, True, [])
 
     def _published(self) -> Blend | None:
         """For what a change is held against; a damaged one must not keep its successor away."""

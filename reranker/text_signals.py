@@ -43,6 +43,8 @@ def typical(scene: Scene) -> Column | Missing:
     if not known.any():
         return Missing("not_in_index")
     first = _first_pass(scene)
+    if isinstance(first, Missing):
+        return first
     worth = np.empty(len(first), np.float32)
     worth[np.argsort(-first, kind="stable")] = _worth_of_ranks(len(first))
     if not complete(known):
@@ -63,10 +65,12 @@ def _worth_of_ranks(n: int) -> npt.NDArray[np.float32]:
     return worth
 
 
-def _first_pass(scene: Scene) -> Values:
+def _first_pass(scene: Scene) -> Values | Missing:
+    """Engine and semantic (n,), as most blends have had them before; Missing without the latter."""
     first = np.zeros(len(scene.ids))
     for name, signal in (("engine", engine), ("semantic", semantic)):
-        column = scene.found.get(name) or signal(scene)  # most blends have weighed them before
-        if isinstance(column, Column):
-            first += normalised(column, "minmax")
+        column = scene.found.get(name) or signal(scene)
+        if isinstance(column, Missing):
+            return column
+        first += normalised(column, "minmax")
     return first

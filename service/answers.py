@@ -32,11 +32,15 @@ STATUS: Final[dict[type[Failure], int]] = {
 }
 _CODES: Final = {
     400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "too_slow",
     413: "body_too_large",
     414: "address_too_long",
     415: "unsupported_media_type",
+    429: "too_many_requests",
     431: "headers_too_large",
     500: "internal_error",
     501: "not_implemented",

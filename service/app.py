@@ -13,16 +13,23 @@ from reranker.shadows import Shadows
 from service.answers import register_errors
 from service.events_api import events_routes
 from service.health import health_routes
+from service.hosts import Hosts, register_hosts
+from service.key_guard import Guard, register_guard
+from service.key_ring import KeyRing
 from service.limits import LimitSettings
 from service.logs import LogSettings
-from service.metrics import Metrics
+from service.metrics import Metrics, run_folder
 from service.next_action_api import next_action_routes
 from service.openapi import openapi_routes
 from service.page.page_routes import page_routes
+from service.rate_limits import Rates, register_rates
 from service.reload import Served
 from service.request_ids import register_request_ids
 from service.rerank_api import rerank_routes
 from service.retention import Retention
+from service.security_headers import register_security_headers
+from service.serve import ServeSettings, is_loopback
+from service.sessions import Sessions
 
 
 def create_app(workspace: Workspace) -> Flask:
@@ -47,6 +54,7 @@ def create_app(workspace: Workspace) -> Flask:
     app.extensions["metrics"] = metrics
     register_request_ids(app, workspace.section(LogSettings))
     _count_requests(app, metrics)
+    _let_in(app, workspace, metrics, limits)
     register_errors(app)
     shadows = Shadows(
         workspace.home,
@@ -70,6 +78,18 @@ def create_app(workspace: Workspace) -> Flask:
     app.register_blueprint(openapi_routes(limits, events))
     app.register_blueprint(page_routes(workspace, served, limits, metrics))
     return app
+
+
+def _let_in(app: Flask, workspace: Workspace, metrics: Metrics, limits: LimitSettings) -> None:
+    """Who may ask at all: by the host that is asked, then by the key, then by how often."""
+    settings = workspace.section(ServeSettings)
+    loopback = is_loopback(settings.host)
+    ring = KeyRing(workspace.home)
+    sessions = Sessions(ring, run_folder())
+    register_security_headers(app)
+    register_hosts(app, Hosts(settings.hosts, loopback=loopback), metrics)
+    register_guard(app, Guard(ring, sessions, metrics, loopback=loopback))
+    register_rates(app, Rates(run_folder()), limits.rate, metrics)
 
 
 def served(app: Flask) -> Served:

@@ -74,6 +74,11 @@ class Commands(Menu):
             "Keep",
             "Show or rotate the keys under which users are kept.",
         ),
+        "keys": Entry(
+            "service.key_commands:keys_commands",
+            "Keep",
+            "Make, list, rotate and revoke API keys.",
+        ),
         "settings": Entry(
             "service.settings_command:settings_command",
             "Keep",

@@ -25,6 +25,23 @@ class LimitSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     text_chars: Annotated[
         int, msgspec.Meta(ge=1, description="Longest text of a candidate; longer is 422.")
     ] = 20_000
+    arrival_seconds: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            description="Seconds in which a request has to arrive, from its first byte to its "
+            "last; slower is 408 and closed.",
+        ),
+    ] = 10.0
+    rate: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            le=1_000_000,
+            description="Requests per second of each API key that has no rate of its own, over all "
+            "workers; more is 429. 0: no limit.",
+        ),
+    ] = 0.0
     history: Annotated[
         int, msgspec.Meta(ge=0, description="Most events in a request's history; more is 422.")
     ] = 1000

@@ -50,6 +50,12 @@ _PAGE_BYTES: Final = resource.getpagesize()
 _CANDIDATES: Final = (0, 1, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
+def run_folder() -> Path | None:
+    """The folder in which the workers of one start meet; None for a process on its own."""
+    folder = os.environ.get(MULTIPROCESS_DIR)
+    return Path(folder) if folder else None
+
+
 class Metrics:
     """One set of counters; every application makes its own."""
 
@@ -137,6 +143,18 @@ class Metrics:
             ("dependency",),
             registry=self._registry,
             multiprocess_mode="livesum",
+        )
+        self.refused = Counter(
+            "reranker_refused",
+            "Requests that were refused before they cost anything, by why.",
+            ("reason",),
+            registry=self._registry,
+        )
+        self.rate_limited = Counter(
+            "reranker_rate_limited",
+            "Requests answered with 429, by the name of the API key.",
+            ("key",),
+            registry=self._registry,
         )
         self.items = Gauge(
             "reranker_index_items",

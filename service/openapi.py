@@ -15,6 +15,7 @@ from service.answers import ErrorAnswer, json_answer
 from service.arrivals import TIMEOUT_HEADER
 from service.events_api import EventsAnswer
 from service.events_openapi import events_body, sent_event
+from service.key_guard import NEEDS
 from service.limits import MAX_NAME, LimitSettings
 from service.next_action_api import NextActionAnswer, NextActionRequest
 from service.rerank_api import RerankAnswer
@@ -68,18 +69,51 @@ def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
             "description": "Puts the results of a shop's own search engine in a better order.",
         },
         "paths": {
-            "/rerank": {"post": _rerank_operation()},
-            "/events": {"post": _events_operation(events)},
-            "/next-action": {"post": _next_action_operation()},
+            "/rerank": {"post": _for(_rerank_operation(), "/rerank")},
+            "/events": {"post": _for(_events_operation(events), "/events")},
+            "/next-action": {"post": _for(_next_action_operation(), "/next-action")},
             "/livez": {"get": _operation("Is the process alive?", "Alive")},
             "/readyz": {"get": _operation("Can it re-rank? It tries.", "Ready", 503)},
-            "/metrics": {"get": _plain("Prometheus metrics.", "text/plain", {"type": "string"})},
+            "/metrics": {
+                "get": _for(
+                    _plain("Prometheus metrics.", "text/plain", {"type": "string"}), "/metrics"
+                )
+            },
             "/openapi.json": {
-                "get": _plain("This document.", "application/json", {"type": "object"})
+                "get": _for(
+                    _plain("This document.", "application/json", {"type": "object"}),
+                    "/openapi.json",
+                )
             },
         },
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": _SCHEMES},
     }
+
+
+def _for(operation: Schema, path: str) -> Schema:
+    """Which key it takes: none on loopback as long as the home has none."""
+    scope = NEEDS[path]
+    operation["security"] = [{"bearer": []}, {"header": []}, {}]
+    operation["description"] = (
+        f"Takes a key with the scope `{scope}` or `admin`" if scope else "Takes any key"
+    ) + ", or none where none is configured."
+    for status in (401, 403, 421, 429):
+        if status != 403 or scope:
+            answer = {"description": _ERRORS[status], "content": _json("ErrorAnswer")}
+            operation["responses"][str(status)] = answer
+    operation["responses"]["429"]["headers"] = {
+        "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+    }
+    operation["responses"]["401"]["headers"] = {
+        "WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}
+    }
+    return operation
+
+
+_SCHEMES: Schema = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of `reranker keys`."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+}
 
 
 def _rerank_operation() -> Schema:
@@ -130,8 +164,12 @@ def _json(name: str) -> Schema:
 
 _ERRORS = {
     400: "The body is not JSON, or nested too deeply.",
+    401: "No key, or one that is not valid.",
+    403: "The key lacks the scope.",
     413: "The body is too large.",
+    421: "Asked by a name that this service does not answer to (serve.hosts).",
     422: "A field has a value that it cannot have; `field` says which.",
+    429: "The key asks more often than it may; Retry-After says when it may again.",
     500: "The service failed; its log has the reason.",
     503: "The service cannot do it now; the message says why.",
 }

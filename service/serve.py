@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Final
 
 import click
@@ -15,6 +16,7 @@ from indexes.versions import VersionStore
 from indexes.workspace import Settings, Workspace
 from reranker.blend_store import BlendStore
 from reranker.state import NoIndex, ServedState
+from service.keys import ApiKey, KeyFile
 from service.logs import LogSettings, set_up_logs
 
 log = logging.getLogger("reranker")
@@ -36,12 +38,19 @@ class ServeSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
         str,
         msgspec.Meta(
             min_length=1,
-            description="Address to listen on; loopback only, because there are no API keys yet.",
+            description="Address to listen on; any but a loopback address needs an API key.",
         ),
     ] = "127.0.0.1"
     port: Annotated[
         int, msgspec.Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     ] = 8000
+    hosts: Annotated[
+        list[str],
+        msgspec.Meta(
+            description="Names (Host headers) to answer to beside loopback ones; on another "
+            "address, these alone. Empty there: any name.",
+        ),
+    ] = []
     workers: Annotated[
         int,
         msgspec.Meta(
@@ -111,7 +120,9 @@ def serve(workspace: Workspace, banner: Banner | None = None) -> None:
     set_up_logs(logs)
     try:
         check_published(workspace)
-        listener = listen(settings.host, settings.port)
+        address = address_of(settings.host, settings.port)
+        keys = usable_keys(workspace)
+        listener = listen(settings.host, settings.port, address)
     except Failure as failure:
         if logs.format != "json":
             raise
@@ -120,7 +131,7 @@ def serve(workspace: Workspace, banner: Banner | None = None) -> None:
     # Only here: importing gunicorn and Flask costs the other commands their start.
     from service.gunicorn_server import run
 
-    run(workspace, listener, banner or default_banner)
+    run(workspace, listener, banner or partial(default_banner, keys=keys))
 
 
 def check_published(workspace: Workspace) -> None:
@@ -136,24 +147,42 @@ def check_published(workspace: Workspace) -> None:
     BlendStore(workspace.blends_root).published_or_default()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket on a loopback address; CannotListen says what is in the way."""
+def usable_keys(workspace: Workspace) -> tuple[ApiKey, ...] | None:
+    """The keys that open the service, None where it needs none; CannotListen where anybody who
+    reaches the address could use it, or nobody could."""
+    host = workspace.section(ServeSettings).host
+    keys = KeyFile(workspace.home).read()
+    active = tuple(key for key in keys if key.active)
+    if not active and not is_loopback(host):
+        raise CannotListen(
+            f"serve.host is {host!r}, and there is no API key in {workspace.home}: whoever reaches "
+            "that address could use the service.",
+            field="serve.host",
+            hint=f"Run `reranker --home {workspace.home} keys create --name search --scope rerank`,"
+            " or use --host 127.0.0.1, which answers this machine alone and needs no key.",
+        )
+    return active if keys else None
+
+
+Address = tuple[socket.AddressFamily, tuple[str, int]]
+
+
+def address_of(host: str, port: int) -> Address:
+    """Where to listen; CannotListen when the host is none."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise CannotListen(
             f"serve.host is {host!r}, which is no address: {error.strerror}.", field="serve.host"
         ) from None
-    if not ipaddress.ip_address(address[0]).is_loopback:
-        raise CannotListen(
-            f"serve.host is {host!r}: without API keys, which this version does not have yet, "
-            "anybody who reaches that address could use the service, so it only listens on a "
-            "loopback address.",
-            field="serve.host",
-            hint="Use --host 127.0.0.1, and a proxy that authenticates in front of it.",
-        )
+    return family, (str(address[0]), int(address[1]))
+
+
+def listen(host: str, port: int, found: Address | None = None) -> socket.socket:
+    """A listening socket; CannotListen says what is in the way."""
+    family, address = found or address_of(host, port)
     try:
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        return socket.create_server(address, family=family, backlog=BACKLOG)
     except OSError as error:
         reason = _ENDED_BY.get(error.errno or 0, error.strerror)
         raise CannotListen(
@@ -163,21 +192,41 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
+def is_loopback(host: str) -> bool:
+    """Whether this address, or every address of this name, is this machine's own loopback."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
+
+
 def url_of(listener: socket.socket) -> str:
     """Where the service answers."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def default_banner(url: str, state: ServedState) -> str:
-    """What `reranker serve` says once it answers."""
+def default_banner(url: str, state: ServedState, keys: tuple[ApiKey, ...] | None = None) -> str:
+    """What `reranker serve` says once it answers. keys: those that open it; None: it is open."""
     body = '{"query": "...", "candidates": [{"id": "17", "score": 12.3}, {"id": "99"}]}'
+    key = "" if keys is None else " -H 'Authorization: Bearer KEY'"
     return "\n".join(
         (
             f"reranker answers on {url}",
             f"  index  {state.index.version}, {len(state.index):,} items",
             f"  blend  {state.published.name} v{state.published_version}",
-            "  keys   none configured: open to everybody on this machine, and to nobody else",
-            f"  try    curl {url}/rerank -d '{body}'",
+            f"  keys   {_said(keys)}",
+            f"  try    curl {url}/rerank{key} -d '{body}'",
         )
     )
+
+
+def _said(keys: tuple[ApiKey, ...] | None) -> str:
+    if keys is None:
+        return "none configured: open to everybody on this machine, and to nobody else"
+    if not keys:
+        return "all revoked: nothing gets in until `reranker keys create` makes one"
+    first = ", ".join(f"{key.name} ({' '.join(key.scopes)})" for key in keys[:4])
+    more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
+    return f"{first}{more}; every route but /livez and /readyz needs one"

@@ -30,14 +30,15 @@ from service.answers import error_body
 from service.arrivals import arrived
 from service.connections import Connection, Head
 from service.draining import draining
+from service.limits import LimitSettings
 from service.request_ids import REQUEST_ID, new_request_id
+from service.security_headers import RAW
 
 log = logging.getLogger("reranker")
 
 SWITCH_SECONDS: Final = 0.0001  # between threads; Python's own 5 ms would hold up refusals
 _HEALTH: Final = (b"/livez", b"/readyz")
 _RERANK: Final = (b"/rerank",)
-_REQUEST_SECONDS: Final = 10.0  # in which a request has to come in whole
 _END_SECONDS: Final = 2.0  # that a client gets to read its last answer
 _MOST_OTHERS: Final = 64  # requests of other routes that wait
 _MOST_BYTES: Final = 64 * 1024 * 1024  # of requests that are coming in, in all
@@ -47,13 +48,21 @@ _SPARE: Final = 200  # connections above the limit, to tell them that they are t
 
 
 def _refusal(close: bool) -> bytes:
+    how = "Retry-After: 1\r\n" + ("Connection: close\r\n" if close else "")
     message = "The service is busy; try again in a second."
-    body = error_body(503, message, "overloaded")
-    how = "Connection: close\r\n" if close else ""
+    return _raw(503, "Service Unavailable", error_body(503, message, "overloaded"), how)
+
+
+def _too_slow(seconds: float) -> bytes:
+    message = f"The request did not arrive within {seconds:g} s (limits.arrival_seconds)."
+    return _raw(408, "Request Timeout", error_body(408, message), "Connection: close\r\n")
+
+
+def _raw(status: int, reason: str, body: bytes, more: str) -> bytes:
+    """An answer that Flask has no part in."""
     head = (
-        f"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n{how}"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"{REQUEST_ID}: {new_request_id()}\r\n\r\n"
+        f"HTTP/1.1 {status} {reason}\r\n{more}Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n{REQUEST_ID}: {new_request_id()}\r\n{RAW}\r\n"
     )
     return head.encode() + body
 
@@ -65,6 +74,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         super().__init__(*args, **kwargs)
         self.keepalived_conns: dict[Connection, None] = {}  # all that are only read from
         self.admission = Admission(AdmissionSettings())
+        self.arrival_seconds = LimitSettings().arrival_seconds
         self._others = self._bytes = 0
         self._other_pool = ThreadPoolExecutor(self.cfg.threads, "other")
         self._health_pool = ThreadPoolExecutor(1, "health")
@@ -76,6 +86,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         workspace = getattr(self.app, "workspace", None)
         if workspace is not None:
             self.admission = Admission(workspace.section(AdmissionSettings))
+            self.arrival_seconds = workspace.section(LimitSettings).arrival_seconds
         super().init_process()
 
     # The loop
@@ -98,8 +109,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self._looked = time.monotonic()
         if draining():
             self.max_keepalived = 0  # every answer now asks for a new connection
-        for conn in [one for one in self.keepalived_conns if one.until < self._looked]:
-            self._close(conn)
+        self._close_late(self._looked)
         self._publish()
         return bool(self.is_parent_alive())
 
@@ -118,9 +128,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         while self.nr_conns > 0 and time.monotonic() < end:
             self.notify()
             self.wait_for_and_dispatch_events(timeout=0.1)
-            now = time.monotonic()
-            for conn in [one for one in self.keepalived_conns if one.until < now]:
-                self._close(conn)
+            self._close_late(time.monotonic())
         self._publish()
         for pool in (self.tpool, self._other_pool, self._health_pool):
             pool.shutdown(wait=False)
@@ -169,6 +177,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self.nr_conns -= 1
         conn.close()
 
+    def _close_late(self, now: float) -> None:
+        """Close what is idle for too long; whoever sent half a request hears why."""
+        for conn in [one for one in self.keepalived_conns if one.until < now]:
+            if conn.received and not conn.ending:
+                conn.send(_too_slow(self.arrival_seconds))
+                self._bytes -= len(conn.received)
+                self._end(conn)
+            else:
+                self._close(conn)
+
     def _end(self, conn: Connection) -> None:
         """Its last answer is sent: wait a moment for the client to have read it."""
         if not conn.end(_END_SECONDS):
@@ -182,7 +200,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             self._close(conn)
         elif not conn.ending and conn.received:
             if not before:
-                conn.until = time.monotonic() + _REQUEST_SECONDS
+                conn.until = time.monotonic() + self.arrival_seconds
             self._whole(conn)
 
     def _whole(self, conn: Connection) -> None:
@@ -291,14 +309,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         if not isinstance(exc, ParseException):
             log.error("a connection failed", exc_info=exc)
         status, reason, message = _said(exc)
-        body = error_body(status, message)
-        head = (
-            f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"{REQUEST_ID}: {new_request_id()}\r\n\r\n"
-        )
+        answer = _raw(status, reason, error_body(status, message), "Connection: close\r\n")
         try:
-            util.write_nonblock(client, head.encode() + body)
+            util.write_nonblock(client, answer)
         except OSError:
             log.debug("the client was gone before its error", exc_info=True)
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from conftest import small_shop, write_items
+from conftest import copy_home, small_shop, write_items
 from playwright.sync_api import Page, sync_playwright
 from werkzeug.serving import make_server
 
@@ -21,6 +21,7 @@ from reranker.blend_store import BlendStore
 from reranker.blends import DEFAULT, SignalWeight
 from service.app import create_app
 from service.demo.files import write_lines
+from service.keys import KeyFile
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
@@ -263,6 +264,44 @@ def test_the_system_tab_says_what_is_served(tab: Tab, home: Path) -> None:
     tab.open("?tab=system", rows=False)
     tab.page.wait_for_selector("#system-versions td")
     assert "61" in tab.page.locator("#system-versions").inner_text()
+
+
+@pytest.mark.promise(25)
+def test_signing_in_and_out_in_the_browser(
+    browser: Any, home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """With the hostile titles of this shop; no foreign request, and no script runs before a key."""
+    own = copy_home(home, tmp_path_factory.mktemp("keyed") / "home")
+    key, _ = KeyFile(own).create("ann", ("tune",))
+    server = make_server("127.0.0.1", 0, create_app(Workspace(own)), threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = Tab(context.new_page(), f"http://127.0.0.1:{server.server_port}")
+    page = opened.page
+    try:
+        page.goto(f"{opened.address}/?q=img+lamp")
+        assert page.locator("script").count() == 0
+        page.fill("#key", "wrong")
+        page.click("button")
+        page.get_by_role("alert").wait_for()
+        page.fill("#key", key)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#blend-list .ag-row .item-title", timeout=30_000)
+        assert page.url.startswith(f"{opened.address}/?") and "q=img" in page.url
+        assert HOSTILE in page.locator("#blend-list .item-title").all_inner_texts()
+        assert page.evaluate("window.broken") is None
+        assert key not in page.content() and page.evaluate("document.cookie") == ""
+        cookie = context.cookies()[0]
+        assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_selector("#key")
+        assert context.cookies() == []
+        own_errors = [one for one in opened.complaints if "401" not in one]
+        assert not own_errors, own_errors
+        assert not [one for one in opened.asked if opened.address not in one and "data:" not in one]
+    finally:
+        context.close()
+        server.shutdown()
 
 
 def test_two_hundred_candidates_are_ranked_in_the_browser(tab: Tab) -> None:

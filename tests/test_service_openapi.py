@@ -18,6 +18,7 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 from indexes.workspace import Workspace
 from reranker.signals import SIGNALS
 from service.app import create_app
+from service.keys import KeyFile
 
 # A schema cannot say "ids differ", "a blend that exists" or "31 June": those are 422, too.
 POSITIVE_CHECK = {"positive_data_acceptance": {"expected-statuses": ["2xx", "422"]}}
@@ -70,6 +71,55 @@ def test_the_service_keeps_to_its_description(
     keeps()
 
 
+@pytest.mark.heavy
+@pytest.mark.promise(22)
+@pytest.mark.parametrize("path", POSTS)
+@pytest.mark.parametrize("mode", GenerationMode)
+def test_five_thousand_requests_each_keep_to_the_description(
+    described: OpenApiSchema, path: str, mode: GenerationMode, record_property: Any
+) -> None:
+    record_property("runs", 5000)
+
+    @given(described[path]["POST"].as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=5000, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    def keeps(case: schemathesis.Case) -> None:
+        case.call_and_validate()
+
+    keeps()
+
+
+@pytest.mark.promise(22)
+@pytest.mark.parametrize("path", [*POSTS, "/metrics", "/openapi.json"])
+def test_with_keys_it_keeps_to_its_description_too(
+    shop_home: Path, tmp_path: Path, path: str
+) -> None:
+    """schemathesis' check `ignored_auth` asks without the key, and with a wrong one, too."""
+    home = copy_home(shop_home, tmp_path / "home")
+    key, _ = KeyFile(home).create("all", ("admin",))
+    headers = {"Authorization": f"Bearer {key}"}
+    schema = schemathesis.openapi.from_wsgi(
+        "/openapi.json",
+        create_app(Workspace(home)),
+        config=SchemathesisConfig.from_dict(CONFIG),
+        headers=headers,
+    )
+
+    @given(schema[path]["POST" if path in POSTS else "GET"].as_strategy())
+    @settings(
+        max_examples=10,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    def keeps(case: schemathesis.Case) -> None:
+        case.call_and_validate(headers=headers)
+
+    keeps()
+
+
 def test_the_document_carries_limits_signals_and_the_error_shape(client: FlaskClient) -> None:
     document = client.get("/openapi.json").get_json()
     schemas = document["components"]["schemas"]
@@ -79,7 +129,9 @@ def test_the_document_carries_limits_signals_and_the_error_shape(client: FlaskCl
     assert asked["weights"]["propertyNames"]["enum"] == list(SIGNALS)
     assert set(schemas["ErrorDetail"]["properties"]) == {"code", "message", "field"}
     answers = document["paths"]["/rerank"]["post"]["responses"]
-    assert set(answers) == {"200", "400", "413", "422", "500", "503"}
+    assert set(answers) == {
+        *("200", "400", "401", "403", "413", "421", "422", "429", "500", "503"),
+    }
 
 
 def test_every_route_is_described(app: Flask, client: FlaskClient) -> None:

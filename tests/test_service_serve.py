@@ -76,7 +76,7 @@ def serving(home: Path, *args: str, **variables: str) -> Iterator[Running]:
     try:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(5)]
-        address = re.search(r"http://127\.0\.0\.1:(\d+)", lines[0])
+        address = re.search(r"http://(?:127\.0\.0\.1|0\.0\.0\.0):(\d+)", lines[0])
         assert address, (lines, process.communicate(timeout=10))
         yield Running(process, int(address[1]), "".join(lines))
     finally:
@@ -142,7 +142,9 @@ def test_serving_does_not_import_torch(service: Running) -> None:
 def test_50_megabytes_are_refused_without_being_kept(service: Running, chunked: bool) -> None:
     with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
         framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {50 << 20}"
-        connection.sendall(f"POST /rerank HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode())
+        connection.sendall(
+            f"POST /rerank HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n".encode()
+        )
         block = b" " * (1 << 20)
         try:
             for _ in range(50):
@@ -191,7 +193,7 @@ def _everything(connection: socket.socket) -> bytes:
 
 def test_an_address_that_cannot_be_had_is_refused(service: Running, shop_home: Path) -> None:
     assert "something else listens" in refused(shop_home, "--port", str(service.port))
-    assert "API keys" in refused(shop_home, "--host", "0.0.0.0")
+    assert "reranker --home" in refused(shop_home, "--host", "0.0.0.0")
     assert "no address" in refused(shop_home, "--host", "nowhere.invalid")
     assert "serve.port is 70000" in refused(shop_home, "--port", "70000")
 

@@ -98,6 +98,9 @@ PROVED_BY = {
     "limits.query_chars": "test_service_errors: test_limits_query_chars",
     "limits.text_chars": "test_service_errors: test_limits_text_chars",
     "limits.history": "test_service_errors: test_limits_history",
+    "limits.arrival_seconds": "test_slow_clients: test_limits_arrival_seconds",
+    "limits.rate": "test_rate_limits: test_limits_rate_and_a_keys_own",
+    "serve.hosts": "test_hosts: test_serve_hosts",
     "reload.seconds": "test_service_reload: test_reload_seconds",
 }
 

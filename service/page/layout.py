@@ -4,10 +4,12 @@ from typing import Any, Final
 
 import dash_mantine_components as dmc
 from dash import dcc, html
+from flask import request
 
 from service.page.aria import aria
 from service.page.blends_tab import blends_tab
 from service.page.compare_tab import compare_tab
+from service.page.origins import CALLER
 from service.page.page import Page
 from service.page.search_tab import search_tab
 from service.page.system_tab import system_tab
@@ -64,6 +66,15 @@ def layout(page: Page) -> Any:
     )
 
 
+def _who() -> list[Any]:
+    """Who opened the page, and the way out; or that everybody on this machine may."""
+    name = request.environ.get(CALLER)
+    if name is None:
+        return [html.Span("no keys: open on this machine only", className="quiet")]
+    button = html.Button("Sign out", type="submit", className="link")
+    return [html.Span(["key ", html.B(name)]), html.Form(button, action="/sign-out", method="post")]
+
+
 def _header(page: Page) -> Any:
     state = page.state
     return html.Header(
@@ -77,7 +88,7 @@ def _header(page: Page) -> Any:
                 [
                     html.Span(["blend ", html.B(blend_label(state), id="published-label")]),
                     html.Span([html.B(f"{len(state.index):,}"), " items"]),
-                    html.Span("no keys: open on this machine only", className="quiet"),
+                    *_who(),
                     dmc.ColorSchemeToggle(
                         lightIcon=html.Span("◐"),
                         darkIcon=html.Span("◑"),

@@ -8,15 +8,17 @@ limits stay as they are.
 import threading
 from importlib.util import find_spec
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, g, request
 from werkzeug.test import run_wsgi_app
 
 from indexes.workspace import Workspace
 from service.answers import error_answer, json_answer
+from service.key_guard import PAGE_SCOPE, Guard
 from service.limits import LimitSettings
 from service.metrics import Metrics
+from service.page.origins import CALLER, foreign
+from service.page.sign_in import presented_key, sign_in_page, signed_in, signed_out, to_the_page
 from service.reload import Served
 
 NEEDED: Final = ("dash", "dash_mantine_components", "dash_ag_grid", "plotly")
@@ -43,28 +45,41 @@ def page_routes(
         return page.answer()
 
     def write() -> Response:
-        refused = foreign(request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin"))
-        return error_answer(403, refused, "foreign_origin") if refused else page.answer()
+        return _foreign() or page.answer()
 
     for number, rule in enumerate(_READ):
         routes.add_url_rule(rule, view_func=read, methods=["GET"], endpoint=f"read{number}")
     routes.add_url_rule(_WRITE, view_func=write, methods=["POST"], endpoint="write")
+    _sign_in_routes(routes)
     routes.after_request(_harden)
     return routes
 
 
-def foreign(site: str | None, origin: str | None) -> str:
-    """Why a POST is refused that another site made a browser send; empty where it is our own.
+def _sign_in_routes(routes: Blueprint) -> None:
+    @routes.route("/sign-in", methods=["GET", "POST"])
+    def sign_in() -> Response:
+        guard: Guard = current_app.extensions["guard"]
+        if request.method == "GET" or not guard.locked:
+            return to_the_page()
+        refused = _foreign()
+        if refused:
+            return refused
+        caller = guard.owner(presented_key())
+        if caller is None:
+            return sign_in_page(401, "This key is not valid.")
+        if not caller.may(PAGE_SCOPE):
+            has = ", ".join(sorted(caller.scopes))
+            return sign_in_page(403, f"This key has the scope {has}; the page needs {PAGE_SCOPE}.")
+        return signed_in(guard.sessions, caller)
 
-    Every browser since 2020 sends Sec-Fetch-Site or Origin with it; programs send neither.
-    """
-    if site not in (None, "same-origin", "none"):
-        return f"Sec-Fetch-Site is {site!r}: only the page itself may call this."
-    if origin is not None and urlsplit(origin).netloc != request.host:
-        return (
-            f"Origin is {origin!r}, the service is {request.host!r}: only the page may call this."
-        )
-    return ""
+    @routes.post("/sign-out")
+    def sign_out() -> Response:
+        return _foreign() or signed_out()
+
+
+def _foreign() -> Response | None:
+    refused = foreign(request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin"))
+    return error_answer(403, refused, "foreign_origin") if refused else None
 
 
 class _Lazy:
@@ -83,6 +98,7 @@ class _Lazy:
         if self._missing:
             return json_answer({"page": f"not installed; {INSTALL}", "api": "/openapi.json"})
         application, policy = self._ready()
+        request.environ[CALLER] = g.caller.name if g.caller else None
         answer = Response(*run_wsgi_app(application, request.environ))
         if answer.status_code >= 400 and answer.mimetype != "application/json":
             return error_answer(answer.status_code, f"The page answers {answer.status}.")
