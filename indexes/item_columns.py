@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes import arrays
-from indexes.arrays import Ragged, Runs
+from indexes.arrays import Ragged, Rows, Runs
 from indexes.catalog import Item
 from indexes.item_ids import id_hash, save_ids
 from indexes.words import model_numbers, word_hash, words
 
 # Of what a version holds; raised when the same items would be written otherwise.
 FORMAT: Final = 2
+_BRANDS: Final = 65_536  # whose words are remembered
 UNKNOWN: Final = -1  # `available` of an item whose catalogue does not say
 _CODE_NAMES: Final = {"mpn", "model", "model_number", "part_number", "gtin", "ean", "upc", "isbn"}
 
@@ -139,8 +140,24 @@ class ItemColumns:
         self.codes: Ragged[np.uint32] = Ragged(folder, "codes")
         self.categories: Ragged[np.uint32] = Ragged(folder, "categories")  # of every level
         self.brand_keys: npt.NDArray[np.uint64] = arrays.load(folder / "brand_keys.npy")  # 0: none
+        self._brands: dict[int, frozenset[int]] = {}
         self._records = Runs(folder, "records")
         self._decode = msgspec.msgpack.Decoder(Item)
+
+    def brands(self, rows: Rows) -> tuple[list[int], dict[int, frozenset[int]]]:
+        """The brand key of each row (n,), and of each brand there the hashes of its words."""
+        keys = self.brand_keys[rows].tolist()
+        found = {}
+        for key in set(keys):
+            hashes = self._brands.get(key)
+            if hashes is None:
+                own, _ = self.brand_words.gather(rows[keys.index(key)][None])
+                hashes = frozenset(own.tolist())
+                if len(self._brands) >= _BRANDS:
+                    self._brands = {}
+                self._brands[key] = hashes
+            found[key] = hashes
+        return keys, found
 
     def item(self, row: int) -> Item:
         """The whole item as the catalogue gave it."""

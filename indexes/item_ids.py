@@ -38,6 +38,13 @@ def save_ids(folder: Path, hashes: Hashes) -> None:
     arrays.save(folder / "id_rows.npy", order.astype(np.uint32))
 
 
+class _Met(dict[str, int]):
+    """Rows of ids that were asked for."""
+
+    def __missing__(self, item_id: str) -> int:
+        return _NOT_MET
+
+
 class ItemIds:
     """Both directions between ids and rows."""
 
@@ -45,7 +52,7 @@ class ItemIds:
         self._ids = Runs(folder, "ids")
         self.hashes: Hashes = arrays.load(folder / "id_hashes.npy")
         self._rows = arrays.load(folder / "id_rows.npy")
-        self._met: dict[str, int] = {}
+        self._met = _Met()
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -54,11 +61,9 @@ class ItemIds:
         """Rows (n,) of these ids; -1 where an id is not in the index."""
         if not item_ids:
             return np.empty(0, dtype=np.int64)
-        known = self._met
-        found = [known.get(item_id, _NOT_MET) for item_id in item_ids]
-        rows = np.array(found, dtype=np.int64)
-        if _NOT_MET in found:
-            new = [at for at, row in enumerate(found) if row == _NOT_MET]
+        rows = np.fromiter(map(self._met.__getitem__, item_ids), np.int64, len(item_ids))
+        if np.minimum.reduce(rows) == _NOT_MET:
+            new = np.flatnonzero(rows == _NOT_MET).tolist()
             rows[new] = self._looked_up([item_ids[at] for at in new])
         return rows
 
@@ -66,7 +71,7 @@ class ItemIds:
         """The rows of ids that were not asked for lately; those of items are remembered."""
         rows = self._searched(item_ids)
         if len(self._met) + len(item_ids) > _REMEMBERED:
-            self._met = {}
+            self._met = _Met()
         self._met.update(
             (item_id, row) for item_id, row in zip(item_ids, rows.tolist(), strict=True) if row >= 0
         )

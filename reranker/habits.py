@@ -24,15 +24,14 @@ class Habits:
         self._at, self._near = arrays["at"], arrays["numbers"]
         self._shares, self.counts = arrays["shares"], arrays["counts"]
         self._popular: tuple[Values, Values] | None = None
-        self._numbers = np.full(len(index), -1, np.int32)
+        self._numbers = np.full(len(index) + 1, -1, np.int64)  # the last: of row -1, outside
         rows = index.rows(self.card.item_ids)
         there = rows >= 0
         self._numbers[rows[there]] = np.flatnonzero(there)
 
     def numbers(self, rows: Rows) -> Rows:
         """The habits' own number of each row (n,); -1 for an item that nobody met."""
-        found = self._numbers[np.maximum(rows, 0)]
-        return np.where(rows >= 0, found, -1).astype(np.int64)
+        return self._numbers[rows]
 
     def met_with(self, history: Rows, worth: npt.NDArray[Any]) -> "MetWith":
         """What meeting the history's rows (h,), each counting its worth, says for other items."""

@@ -49,11 +49,16 @@ def _of_both(
     return [row[2:] for row in rows[:n]]
 
 
-def decoded(payloads: list[Any], path: Path) -> list[HistoryEvent]:
-    """All rows' payloads decoded as one list; HistoryDamaged when one cannot be."""
-    packed = b"".join([payload for (payload,) in payloads])
+def packed(payloads: list[Any]) -> bytes:
+    """All rows' payloads as one MessagePack list."""
+    whole = b"".join([payload for (payload,) in payloads])
+    return b"\xdd" + len(payloads).to_bytes(4, "big") + whole
+
+
+def decoded(events: bytes, path: Path) -> list[HistoryEvent]:
+    """What `packed` made, as events; HistoryDamaged when one cannot be read."""
     try:
-        return _decode(b"\xdd" + len(payloads).to_bytes(4, "big") + packed)
+        return _decode(events)
     except msgspec.DecodeError as error:
         raise HistoryDamaged(
             f"{path} is damaged: an event in it cannot be read ({error}).",

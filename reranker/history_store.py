@@ -8,7 +8,7 @@ import logging
 import math
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
@@ -29,12 +29,14 @@ from reranker.history_files import (
     unfinished,
 )
 from reranker.history_names import mark_to_erase, names_row
-from reranker.history_reads import SHOPPER, decoded, newest
+from reranker.history_reads import SHOPPER, decoded, newest, packed
 from reranker.history_writes import Write, event_key
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import Pseudonyms
+from reranker.recently_used import RecentlyUsed
 
 _ERASE_SECONDS: Final = 60.0
+_KEPT: Final = 1000  # shoppers whose newest events need no decoding while none is added
 _WINDOW: Final = 256  # shoppers read at once when all are read
 
 T = TypeVar("T")
@@ -64,6 +66,7 @@ class SqliteHistories:
         self._write_lock = threading.Lock()
         self._queue_lock = threading.Lock()
         self._queue: list[_Waiting] = []
+        self._newest: RecentlyUsed[Hashable, tuple[bytes, list[HistoryEvent]]] = RecentlyUsed(_KEPT)
         self._reader = Opened(self.path, lambda: open_reader(self.path))
         self._reads: tuple[sqlite3.Connection, Pseudonyms] | None = None
         wait = settings.wait_seconds
@@ -128,13 +131,25 @@ class SqliteHistories:
                 if db is None:
                     return []
                 names = self._reading(db)
-                payloads = newest(db, *_hidden(names, user, session), until, since, n)
+                shopper = _hidden(names, user, session)
+                payloads = newest(db, *shopper, until, since, n)
                 if not payloads and names is not (newer := self._reading(db, look=True)):
-                    payloads = newest(db, *_hidden(newer, user, session), until, since, n)
+                    shopper = _hidden(newer, user, session)
+                    payloads = newest(db, *shopper, until, since, n)
         except sqlite3.Error as error:
             raise failure_of(error, self.path) from error
         payloads.reverse()
-        return decoded(payloads, self.path)
+        return self._as_events(shopper, packed(payloads))
+
+    def _as_events(self, shopper: Hashable, payloads: bytes) -> list[HistoryEvent]:
+        """The events; the very same list as the last time, where nothing was added since."""
+        kept = self._newest.get(shopper)
+        if kept is not None and kept[0] == payloads:
+            return kept[1]
+        events = decoded(payloads, self.path)
+        if events:
+            self._newest.put(shopper, (payloads, events))
+        return events
 
     def _names(self, db: sqlite3.Connection) -> Pseudonyms:
         """Those with which this file is written now."""
@@ -203,7 +218,7 @@ class SqliteHistories:
                 asked = (user is not None, kept[0] if user is not None else kept[1])
                 rows = db.execute(query, asked)
                 while some := rows.fetchmany(1000):
-                    for event in decoded(some, self.path):
+                    for event in decoded(packed(some), self.path):
                         own = session if event.session == kept[1] else event.session
                         yield msgspec.structs.replace(event, user=user, session=own)
         finally:
@@ -245,7 +260,7 @@ class SqliteHistories:
     def _whole(self, db: sqlite3.Connection, shopper: int, since: float) -> list[HistoryEvent]:
         query = "SELECT payload FROM events WHERE shopper = ? AND time >= ? ORDER BY time, seq"
         with failing(self.path):
-            return decoded(db.execute(query, (shopper, since)).fetchall(), self.path)
+            return decoded(packed(db.execute(query, (shopper, since)).fetchall()), self.path)
 
     def mend(self) -> None:
         """Replace plain names of an earlier release, and end an erasure that was interrupted.

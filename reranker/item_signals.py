@@ -62,9 +62,12 @@ def _share_of_query_words(scene: Scene, rows: Rows) -> Values:
 
 def _brand_named(scene: Scene, rows: Rows) -> Mask:
     """All words of the brand stand in the query."""
-    found, has = scene.index.columns.brand_words.count(rows, scene.terms.hashes)
-    named: Mask = (has > 0) & (found == has)
-    return named
+    keys, brands = scene.index.columns.brands(rows)
+    query = set(scene.terms.hashes.tolist())
+    named = {key for key, found in brands.items() if found and found <= query}
+    if not named:
+        return np.zeros(len(rows), dtype=bool)
+    return np.array([key in named for key in keys], dtype=bool)
 
 
 def named_exactly(scene: Scene) -> Mask:

@@ -4,9 +4,6 @@ A shopper searches, turns the page, sorts, searches again: in between nothing is
 or one event. What is worked out of all of it is kept for as long as the history is the same.
 """
 
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +18,7 @@ from reranker.events import SEARCH, TYPES, HistoryEvent
 from reranker.habits import MetWith
 from reranker.learned import Learned
 from reranker.query_vectors import QueryVectors
+from reranker.recently_used import RecentlyUsed
 from reranker.served_model import Prefix
 
 Rows = npt.NDArray[np.int64]
@@ -55,7 +53,6 @@ class Profile:
     def __init__(self, events: list[HistoryEvent], index: ItemIndex, learned: Learned | None):
         self.events, self.index, self._learned = events, index, learned
         self.weights = learned.model.weights if learned else TYPES
-        self.used = 0.0  # when it was last asked for, on `time.monotonic`
         self._prefixes: dict[bool, Prefix] = {}
         self._states: dict[tuple[str | None, int], Vectors] = {}
 
@@ -139,6 +136,11 @@ class Profile:
         rows = self.rows[:RECENT]
         return self.learned.habits.met_with(rows, DECAY ** np.arange(len(rows)))
 
+    @lazily
+    def read(self) -> list[HistoryEvent]:
+        """Events that the encoder reads, oldest first."""
+        return self.learned.model.read(self.events)
+
     def user_vector(self, query: str, now: float, query_vectors: QueryVectors) -> Vectors:
         """What the model makes of the events and of this search (d,).
 
@@ -146,7 +148,7 @@ class Profile:
         foreseen among what is searched for.
         """
         model = self.learned.model
-        read = model.read(self.events)
+        read = self.read
         searched = self._searched(query, now)
         if searched is None:
             if not read:
@@ -199,9 +201,7 @@ class Profiles:
     """
 
     def __init__(self, size: int) -> None:
-        self._size = size
-        self._kept: OrderedDict[Hashable, Profile] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept: RecentlyUsed[Hashable, Profile] = RecentlyUsed(size)
         self.counts = CacheCounts()
 
     def of(
@@ -212,27 +212,19 @@ class Profiles:
         learned: Learned | None,
     ) -> Profile:
         """The profile of these events, of this shopper."""
-        with self._lock:
-            found = self._kept.get(shopper)
-            if found is not None and found.events == events:
-                self.counts.hits += 1
-            else:
-                self.counts.misses += 1
-                found = self._kept[shopper] = Profile(events, index, learned)
-            found.used = time.monotonic()
-            self._kept.move_to_end(shopper)
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
+        found = self._kept.get(shopper)
+        if found is not None and found.events == events:
+            self.counts.hits += 1
+            return found
+        self.counts.misses += 1
+        found = Profile(events, index, learned)
+        self._kept.put(shopper, found)
         return found
 
     def drop(self, shopper: Hashable) -> None:
         """Keep nothing of a shopper who has no history any more."""
-        with self._lock:
-            self._kept.pop(shopper, None)
+        self._kept.drop(shopper)
 
-    def drop_unused(self, seconds: float) -> None:
-        """Keep nothing of those who were not asked for in that time."""
-        before = time.monotonic() - seconds
-        with self._lock:
-            while self._kept and next(iter(self._kept.values())).used < before:
-                self._kept.popitem(last=False)
+    def drop_unused(self) -> None:
+        """Keep nothing of those who were not asked for lately."""
+        self._kept.drop_unused()

@@ -17,7 +17,7 @@ class RowMemo:
     """of: vectors (m, d) -> numbers (m,), never 0, which stands for "not asked yet"."""
 
     def __init__(self, rows: int, of: Callable[[Vectors], Lengths]) -> None:
-        self._kept = np.zeros(rows, np.float32)
+        self._kept = np.zeros(rows + 1, np.float32)  # the last, of row -1, stays 0
         self._of = of
 
     def __call__(self, rows: Rows, vectors: Vectors) -> Lengths:
@@ -26,8 +26,8 @@ class RowMemo:
         Threads that meet a row at the same time both work it out, and write the same.
         """
         found = self._kept[rows]
-        new = (found == 0) | (rows < 0)
-        if new.any():
+        if not np.minimum.reduce(found):
+            new = found == 0
             found[new] = self._of(vectors[new])
             lasting = new & (rows >= 0)
             self._kept[rows[lasting]] = found[lasting]

@@ -19,7 +19,7 @@ from reranker.model_card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
 from reranker.numpy_encoders import Begun, numpy_encoder
 from reranker.query_vectors import QueryVectors
 from reranker.row_memo import RowMemo
-from reranker.time_buckets import bucket
+from reranker.time_buckets import bucket, bucket_of
 from reranker.train_settings import TrainSettings
 from reranker.whitening import Whitening, row_by_row
 
@@ -64,7 +64,7 @@ class ServedModel:
         self._text_lengths = RowMemo(len(index), self._as_text_lengths)
         self.white_lengths = RowMemo(len(index), self.whitening.lengths)
         self._query_lengths: dict[str, float] = {}
-        self._numbers = np.zeros(len(index), np.int32)
+        self._numbers = np.zeros(len(index) + 1, np.int32)  # the last: of row -1, outside
         rows = index.rows(card.item_ids)
         there = rows >= 0  # an item may have left the index since
         self._numbers[rows[there]] = 1 + np.flatnonzero(there)
@@ -97,8 +97,7 @@ class ServedModel:
 
     def numbers(self, rows: Rows) -> npt.NDArray[np.int32]:
         """The model's own number of each row (n,); 0 for an item that training did not see."""
-        found = self._numbers[np.maximum(rows, 0)]
-        return np.where(rows >= 0, found, 0)
+        return self._numbers[rows]
 
     def item_vectors(self, rows: Rows, vectors: Vectors) -> Vectors:
         """Item vectors (n, d) of rows (n,), -1 outside the index, with text vectors (n, w)."""
@@ -161,11 +160,11 @@ class ServedModel:
 
     def gap(self, prefix: Prefix, time: float) -> int:
         """In which bucket the time since the event before falls."""
-        return 0 if prefix.last is None else int(bucket(np.array([time - prefix.last]))[0])
+        return 0 if prefix.last is None else bucket_of(time - prefix.last)
 
     def vector(self, state: Vectors, age: float) -> Vectors:
         """State (width,) and the seconds since its newest event -> user vector (d,)."""
-        state = state + self._ages[bucket(np.array([age]))[0]]
+        state = state + self._ages[bucket_of(age)]
         return np.concatenate([state @ self._foresee + self._foresee_bias, state])
 
     def _inputs(

@@ -10,7 +10,12 @@ from gunicorn.workers.gthread import TConn
 _BLOCK: Final = 65_536
 _LONGEST_HEAD: Final = 65_536  # what is longer is the parser's to refuse
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
-_OWN_WAY: Final = re.compile(rb"\r\n(?:transfer-encoding|expect|upgrade):", re.IGNORECASE)
+_CODED: Final = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+_CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
+_EXPECT: Final = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
+_CHUNK_SIZE: Final = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n")
+_LONGEST_SIZE: Final = 1024
+_GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WRITE_SECONDS: Final = 30.0
 
 
@@ -26,12 +31,17 @@ class Head(NamedTuple):
     size: int | None
 
 
+_UNKNOWN: Final = Head(b"", b"", 0, None)  # the parser's to refuse
+
+
 class Connection(TConn):  # type: ignore[misc]  # gunicorn publishes no types
     """A client's connection, and what came on it that no thread has yet."""
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
         super().__init__(cfg, sock, client, server)
+        self.most = 0  # bytes of body that anybody will read
         self.received = bytearray()
+        self._chunk_at = 0  # where the next chunk of its body begins
         self.until = 0.0  # on `time.monotonic`: then it is closed, if nothing has come of it
         self.arrived = 0.0  # on `time.perf_counter`: when the request had come
         self.candidates: int | None = None  # of a request that was let in by the gate
@@ -51,19 +61,71 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn publishes no types
         return bool(block)
 
     def head(self) -> Head | None:
-        """The request that stands first in what came; None while its head is not whole."""
+        """The request that stands first in what came; None while nothing can be done about it."""
         end = self.received.find(b"\r\n\r\n")
         if end < 0:
-            return Head(b"", b"", 0, None) if len(self.received) > _LONGEST_HEAD else None
+            return _UNKNOWN if len(self.received) > _LONGEST_HEAD else None
+        end = self._go_on(end)
         head = bytes(self.received[: end + 4])
         words = head[: head.find(b"\r\n")].split(b" ")
-        if len(words) != 3 or _OWN_WAY.search(head):
-            return Head(b"", b"", 0, None)
         found = _LENGTH.findall(head)
-        if len(found) > 1 or (not found and b"ontent-" in head and words[0] != b"GET"):
-            return Head(b"", b"", 0, None)
+        if len(words) != 3 or len(found) > 1:
+            return _UNKNOWN
+        path = words[1].split(b"?")[0]
+        if _CODED.search(head):
+            if found or len(_CODED.findall(head)) > 1 or not _CHUNKED.search(head):
+                return _UNKNOWN
+            return self._chunked(words[0], path, end + 4)
+        if not found and b"ontent-" in head and words[0] != b"GET":
+            return _UNKNOWN
         length = int(found[0]) if found else 0
-        return Head(words[0], words[1].split(b"?")[0], length, end + 4 + length)
+        return Head(words[0], path, length, end + 4 + length)
+
+    def _go_on(self, end: int) -> int:
+        """Answer a client that asks before it sends its body; where the head ends then."""
+        head = bytes(self.received[: end + 2])
+        plain = _EXPECT.sub(b"", head)
+        if plain == head:
+            return end
+        self.received[: end + 2] = plain  # a thread must not answer it again
+        length = _LENGTH.search(plain)
+        refused = length is not None and int(length[1]) > self.most
+        if len(self.received) == len(plain) + 2 and not refused:
+            self.send(_GO_ON)
+        return len(plain) - 2
+
+    def _chunked(self, method: bytes, path: bytes, body: int) -> Head | None:
+        """The same of a body in chunks, from where the last look at it ended."""
+        at = self._chunk_at = max(self._chunk_at, body)
+        while at < len(self.received):
+            size = _CHUNK_SIZE.match(self.received, at)
+            if size is None:
+                line = self.received[at : at + _LONGEST_SIZE]
+                broken = b"\n" in line or len(line) == _LONGEST_SIZE
+                return _UNKNOWN if broken else None
+            if not int(size[1], 16):
+                return self._trailed(method, path, body, size.end())
+            at = self._chunk_at = size.end() + int(size[1], 16) + 2
+        return None
+
+    def _trailed(self, method: bytes, path: bytes, body: int, at: int) -> Head | None:
+        """After the last chunk: nothing, or trailers."""
+        if self.received[at : at + 2] == b"\r\n":
+            return Head(method, path, at - body, at + 2)
+        end = self.received.find(b"\r\n\r\n", at)
+        if end < 0:
+            return _UNKNOWN if len(self.received) - at > _LONGEST_HEAD else None
+        return Head(method, path, at - body, end + 4)
+
+    def cut(self) -> None:
+        """The rest of the request will not be read, so the connection cannot go on after it."""
+        line = self.received.find(b"\r\n") + 2
+        self.received[line:line] = b"Connection: close\r\n"
+
+    def skip(self, size: int) -> None:
+        """A request is done with that no thread had."""
+        del self.received[:size]
+        self._chunk_at = 0
 
     def init(self) -> None:
         """In the thread that answers: the parser begins with what came."""
@@ -71,6 +133,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn publishes no types
         if self.received:
             self.parser.unreader.unread(bytes(self.received))
             self.received.clear()
+        self._chunk_at = 0
         self.sock.settimeout(_WRITE_SECONDS)
 
     def take_back(self) -> None:

@@ -45,7 +45,6 @@ _STAGE_SECONDS: Final = (
     *(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5),
 )
 _REFRESH_SECONDS: Final = 0.5
-_PROFILE_SECONDS: Final = 900.0  # that nobody asks for; then nothing of a history stays in memory
 _PAGE_BYTES: Final = resource.getpagesize()
 _CANDIDATES: Final = (0, 1, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
@@ -293,7 +292,7 @@ class Metrics:
         if self._served is not None:
             state = self._served()
             profiles = state.personal.profiles
-            profiles.drop_unused(_PROFILE_SECONDS)
+            profiles.drop_unused()
             for name, cache in (("query_vectors", state.query_vectors), ("profiles", profiles)):
                 self._caches.since(name, cache.counts, self._count_cache)
         self.memory.set(resident_bytes())

@@ -74,19 +74,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         super().__init__(*args, **kwargs)
         self.keepalived_conns: dict[Connection, None] = {}  # all that are only read from
         self.admission = Admission(AdmissionSettings())
-        self.arrival_seconds = LimitSettings().arrival_seconds
+        self._limit(LimitSettings())
         self._others = self._bytes = 0
         self._other_pool = ThreadPoolExecutor(self.cfg.threads, "other")
         self._health_pool = ThreadPoolExecutor(1, "health")
         self._looked = 0.0
         self._published = (0, 0)
 
+    def _limit(self, limits: LimitSettings) -> None:
+        self.arrival_seconds, self.body_bytes = limits.arrival_seconds, limits.body_bytes
+
     def init_process(self) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         workspace = getattr(self.app, "workspace", None)
         if workspace is not None:
             self.admission = Admission(workspace.section(AdmissionSettings))
-            self.arrival_seconds = workspace.section(LimitSettings).arrival_seconds
+            self._limit(workspace.section(LimitSettings))
         super().init_process()
 
     # The loop
@@ -151,7 +154,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
                 return
             self.nr_conns += 1
             conn = Connection(self.cfg, sock, client, listener.getsockname())
-            self._listen_to(conn, self.cfg.keepalive)
+            conn.most = self.body_bytes
+            self._listen_to(conn, self.arrival_seconds)
             if self.nr_conns > self.worker_connections:
                 self.admission.refused += 1
                 conn.send(_refusal(close=True))
@@ -207,6 +211,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         """Dispatch what has come in whole."""
         while conn.received and not conn.ending:
             head = conn.head()
+            if len(conn.received) > _MOST_BODY and (head is None or head.size is None):
+                head = Head(b"", b"", 0, None)  # a thread refuses what is there
+                conn.cut()
             if head is None or (
                 head.size is not None
                 and head.size > len(conn.received)
@@ -225,7 +232,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         """Hand the request to its lane, or refuse it; True when there may be another behind it."""
         if head.path in _HEALTH:
             self._hand_over(conn, self._health_pool)
-        elif head.path in _RERANK and head.method == b"POST":
+        elif head.path in _RERANK and head.method == b"POST" and head.length <= self.body_bytes:
             candidates = candidates_in(head.length)
             if not self.admission.admit(candidates):
                 return self._refuse(conn, head.size)
@@ -235,6 +242,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             self.admission.refused += 1
             return self._refuse(conn, head.size)
         else:
+            if head.length > self.body_bytes:
+                conn.cut()
             self._others += 1
             self._hand_over(conn, self._other_pool)
         return False
@@ -243,7 +252,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         """Answer 503; size: bytes of the request, after which the connection can go on."""
         whole = size is not None and size <= len(conn.received)
         if whole and self.alive and conn.send(_refusal(close=False)):
-            del conn.received[:size]
+            conn.skip(size or 0)
             self._bytes -= size or 0
             conn.until = time.monotonic() + self.cfg.keepalive
             return True

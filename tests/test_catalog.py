@@ -419,7 +419,7 @@ def test_parquet_without_pyarrow_names_the_extra(
         ("items.parquet", b"PAR1 nonsense", "cannot be read as Parquet"),
         ("items.parquet", b"", "cannot be read as Parquet"),
         ("items.parquet", parquet({"id": ["1"]}), "has no column 'title'; it has 'id'"),
-        ("items.jsonl", gzip.compress(b"{}"), r"is gzip without .gz in its name"),
+        ("items.jsonl", gzip.compress(b"{}", mtime=0), r"is gzip without .gz in its name"),
         ("items.jsonl", '{"id": "1"}'.encode("utf-16"), "is UTF-16; UTF-8 is expected"),
         ("items.jsonl", b'[\n{"id": "1"}\n]', "is a JSON array; one object on each line"),
     ],

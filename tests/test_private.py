@@ -27,7 +27,7 @@ from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import Pseudonyms
 from reranker.ranking_files import RankingLogSettings
 from service.app import create_app, ranking_log, retention
-from service.serve import _log_to_stderr
+from service.logs import LogSettings, stderr_handler
 
 USER, SESSION = "marker-user-4711", "marker-session-0815"
 CANDIDATES = [{"id": f"{number}"} for number in range(1, 7)]
@@ -300,7 +300,8 @@ def test_logs_and_metrics_name_nobody_and_stay_small(
 ) -> None:
     """Many shoppers and every kind of failure; callers may read back what they sent."""
     quiet = Workspace(own_home, {RankingLogSettings: RankingLogSettings(log=False)})
-    _log_to_stderr()
+    log = logging.getLogger("reranker")
+    log.handlers[:] = [stderr_handler(LogSettings())]
     app = create_app(quiet)
     client = app.test_client()
 
@@ -320,7 +321,7 @@ def test_logs_and_metrics_name_nobody_and_stay_small(
     for number in range(3):
         ask(number)
     first = len(client.get("/metrics").text.splitlines())
-    runs = 60
+    runs = 30
     for number in range(runs):
         ask(number)
     for path in (own_home / "events").glob("history.db*"):
@@ -331,7 +332,7 @@ def test_logs_and_metrics_name_nobody_and_stay_small(
     metrics = client.get("/metrics").text
     assert len(metrics.splitlines()) <= first + 40  # new reasons, but nothing by shopper
     said = capfd.readouterr()
-    logging.getLogger("reranker").handlers.clear()
+    log.handlers.clear()
     assert "history" in said.err  # failures are told
     content = whole(own_home).decode("latin-1")
     for marker in (USER, SESSION):

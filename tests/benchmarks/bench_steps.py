@@ -1,0 +1,163 @@
+"""bench_steps.py: one /rerank of 100 candidates and 50 events, step by step -> each step's share.
+
+    python tests/benchmarks/bench_steps.py [--home DIR] [--candidates N]
+
+Medians in the process, one thread. The floor beside a step is the least that its data can cost
+here, measured in the same run: bare decoding, one gather, one product, one SQLite query. Without
+--home the small demo shop is made and a model trained on it for a minute.
+"""
+
+import argparse
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import msgspec
+import numpy as np
+from bench_personal import made
+from bench_serving import Shop, queries, shop_of
+from threadpoolctl import threadpool_limits
+
+from indexes.workspace import Workspace
+from reranker.blends import wanted
+from reranker.contributions import scored
+from reranker.ranking import gate_of, rerank, results_of
+from reranker.requests import Candidate, RerankRequest
+from reranker.scenes import Scene
+from reranker.signals import SIGNALS, Columns, checked
+from reranker.state import ServedState, load_state
+from service.limits import LimitSettings
+from service.rerank_api import answer_of
+from service.rerank_requests import read_request
+
+_ROUNDS = 600
+
+
+@dataclass
+class Steps:
+    """Microseconds of each step, of many requests."""
+
+    seconds: dict[str, list[float]]
+
+    def __call__(self, name: str, work: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        found = work()
+        self.seconds.setdefault(name, []).append(time.perf_counter() - began)
+        return found
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.seconds[name]) * 1e6 if name in self.seconds else 0.0
+
+
+def bodies(shop: Shop, size: int) -> list[bytes]:
+    rng = np.random.default_rng(3)
+    asked = queries(50, seed=2)
+    return [
+        msgspec.json.encode(
+            {
+                "query": asked[number % len(asked)],
+                "user": shop.users[number % 50],
+                "candidates": [
+                    {"id": shop.ids[at], "score": float(-place)}
+                    for place, at in enumerate(rng.choice(len(shop.ids), size, replace=False))
+                ],
+            }
+        )
+        for number in range(200)
+    ]
+
+
+def one(state: ServedState, body: bytes, limits: LimitSettings, steps: Steps) -> None:
+    """What `rerank` does, in its order, with a clock between its parts."""
+    began = time.perf_counter()
+    asked = steps("read JSON", lambda: read_request(body, limits))
+    scene = Scene(
+        asked, state.index, state.query_vectors, state.text_limit, personal=state.personal
+    )
+    blend, _ = state.blend(None)
+    steps("ids to rows", lambda: scene.rows)
+    steps("history and profile", lambda: scene.past)
+    steps("item vectors", lambda: scene.item_vectors)
+    steps("query vector", lambda: scene.query_vector)
+    steps("query words", lambda: scene.terms)
+    steps("user vector", lambda: scene.user_vector)
+    columns: Columns = {}
+    for name in wanted(blend, {}):
+        column = steps(f"signal {name}", lambda n=name: checked(SIGNALS[n].compute(scene)))
+        columns[name] = scene.found[name] = column
+    gate = steps("gate", lambda: gate_of(blend, scene, columns))
+    score, _ = steps(
+        "blend", lambda: scored(blend, columns, {}, len(scene.ids), gate or 1.0, {}, False)
+    )
+    order = steps("sort", lambda: np.argsort(-score, kind="stable"))
+    results = steps("results", lambda: results_of(asked, order, score, None))
+    ranking = rerank(RerankRequest([Candidate("x")]), state)
+    ranking = msgspec.structs.replace(ranking, results=results)
+    steps("write JSON", lambda: msgspec.json.encode(answer_of(ranking, began)))
+
+
+def floors(state: ServedState, body: bytes, home: Path, steps: Steps) -> None:
+    """The bare operation on the same data, beside the step of its name."""
+    asked = msgspec.json.decode(body, type=RerankRequest)
+    rows = state.index.rows([candidate.id for candidate in asked.candidates])
+    vectors, n = state.index.vectors(rows), len(rows)
+    some = np.random.default_rng(0).standard_normal(n)
+    bare = np.zeros((50_000, vectors.shape[1]), np.uint16)
+    places = rows % len(bare)
+    query = vectors[0].copy()
+    db = sqlite3.connect(f"file:{home / 'events' / 'history.db'}?mode=ro", uri=True)
+    shopper = db.execute("SELECT shopper FROM events LIMIT 1").fetchone()[0]
+    newest = "SELECT payload FROM events WHERE shopper = ? ORDER BY time DESC, seq DESC LIMIT 50"
+    answer = {"results": [{"id": "12345", "index": 1, "rank": 1, "score": 1.5}] * n}
+    towards = np.zeros((vectors.shape[1], 20), np.float32)
+    known = {candidate.id: 1 for candidate in asked.candidates}
+    for name, work in {
+        "read JSON": lambda: msgspec.json.decode(body),
+        "ids to rows": lambda: [known[candidate.id] for candidate in asked.candidates],
+        "history and profile": lambda: db.execute(newest, (shopper,)).fetchall(),
+        "item vectors": lambda: bare[places],
+        "signal semantic": lambda: vectors @ query,
+        "signal typical": lambda: vectors @ (some.astype(np.float32) @ vectors),
+        "signal near": lambda: vectors @ towards,
+        "signal behaviour": lambda: vectors @ query,
+        "blend": lambda: some * 0.5,
+        "sort": lambda: np.argsort(some),
+        "write JSON": lambda: msgspec.json.encode(answer),
+    }.items():
+        steps(name, work)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--candidates", type=int, default=100)
+    given = parser.parse_args()
+    faiss.omp_set_num_threads(1)
+    threadpool_limits(1, "blas")
+    with tempfile.TemporaryDirectory() as folder:
+        home = given.home or made(Path(folder))
+        shop, state = shop_of(home), load_state(Workspace(home))
+        sent = bodies(shop, given.candidates)
+        steps, least, limits = Steps({}), Steps({}), LimitSettings()
+        for body in sent:
+            one(state, body, limits, Steps({}))
+        for number in range(_ROUNDS):
+            one(state, sent[number % len(sent)], limits, steps)
+            floors(state, sent[number % len(sent)], home, least)
+    total = sum(steps.median(name) for name in steps.seconds)
+    print(f"{'step':<24}{'us':>8}{'share':>8}{'floor us':>10}")
+    for name in steps.seconds:
+        floor = f"{least.median(name):10.1f}" if name in least.seconds else " " * 10
+        middle = steps.median(name)
+        print(f"{name:<24}{middle:>8.1f}{middle / total:>8.1%}{floor}")
+    print(f"{'all':<24}{total:>8.1f}")
+
+
+if __name__ == "__main__":
+    main()
