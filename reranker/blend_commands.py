@@ -41,7 +41,7 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
     if as_json:
         _say_json({"blends": found})
         return
-    width = max(len(one.label) for one in found)
+    width = max((len(one.label) for one in found), default=0)
     for one in found:
         mark = "*" if one.published else " "
         advice = {True: "recommended", False: "not recommended", None: ""}[one.recommended]

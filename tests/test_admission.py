@@ -73,7 +73,7 @@ def at_once(service: Running, bodies: list[bytes]) -> list[tuple[int, bytes, dic
     """All requests at the same moment, each on its own connection."""
     connections = [socket.create_connection(("127.0.0.1", service.port), 30) for _ in bodies]
     for connection, body in zip(connections, bodies, strict=True):
-        head = f"POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /rerank HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
     found = []
     for connection in connections:
@@ -122,7 +122,8 @@ def test_slow_senders_hold_up_nobody(service: Running) -> None:
 
 def test_two_requests_in_one_packet_get_two_answers(service: Running) -> None:
     body = json.dumps(BODY).encode()
-    one = f"POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    head = f"POST /rerank HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    one = head.encode() + body
     with socket.create_connection(("127.0.0.1", service.port), 10) as connection:
         connection.sendall(one + one[:40])
         time.sleep(0.05)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from indexes.errors import Failure
-from indexes.locks import LockHeld, exclusive, waiting
+from indexes.locks import LockHeld, exclusive, release, try_lock, waiting
 
 HOLD = """
 import os, sys, time
@@ -90,6 +91,12 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path, children: str) -> None:
         assert said(holder) == "held"
         holder.kill()
         holder.wait()
+        until = time.monotonic() + 10
+        while time.monotonic() < until:  # a child may be forked at this very moment
+            fd = try_lock(lock)
+            if fd is not None:
+                release(fd)
+                break
         with exclusive(lock, "taking over"):
             assert json.loads(lock.read_text())["purpose"] == "taking over"
 

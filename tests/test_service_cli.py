@@ -64,7 +64,7 @@ def test_a_broken_setting_stops_every_command_but_the_doctor(
     assert run(["--home", str(tmp_path), "index", "list"]) == 1
     assert "serve.port" in capsys.readouterr().err
     assert run(["--home", str(tmp_path), "doctor"]) == 1
-    assert "bad  settings" in capsys.readouterr().out
+    assert "fail settings" in capsys.readouterr().out
 
 
 def test_ctrl_c_exits_130(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

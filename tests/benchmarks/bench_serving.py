@@ -54,6 +54,7 @@ class Measured:
     rate: float
     seconds: list[float]
     processor: float  # milliseconds of the worker's processor a request
+    refused: int
 
     def at(self, share: float) -> float:
         """Milliseconds within which this share of the requests was answered."""
@@ -69,6 +70,7 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = bytearray()
         self.since = 0.0
+        self.refused = False
 
     def send(self, request: bytes, since: float) -> None:
         self.since = since
@@ -76,12 +78,14 @@ class Connection:
         self.socket.sendall(request)
 
     def complete(self) -> bool:
-        """Read what there is; whether the answer has all come. It has to be 200."""
+        """Read what there is; whether the answer has all come. It has to be 200, or the gate's 503."""
         self.received += self.socket.recv(1 << 20)
         end = self.received.find(b"\r\n\r\n")
         if end < 0:
             return False
-        assert self.received.startswith(b"HTTP/1.1 200"), bytes(self.received[:300])
+        status = self.received[9:12]
+        assert status in (b"200", b"503"), bytes(self.received[:300])
+        self.refused = status == b"503"
         head = bytes(self.received[:end]).lower()
         length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
         return len(self.received) >= end + 4 + length
@@ -105,7 +109,7 @@ def drive(
     found: list[float] = []
     sent, started = 0, time.perf_counter()
     end = started + seconds
-    busy = 0
+    busy = refused = 0
     while (now := time.perf_counter()) < end or busy or sent < at_least:
         due = started + sent / rate if rate else now
         while idle and (now < end or sent < at_least) and due <= now:
@@ -116,14 +120,17 @@ def drive(
         for key, _ in selector.select(wait):
             connection = key.data
             if connection.complete():
-                found.append(time.perf_counter() - connection.since)
+                if connection.refused:
+                    refused += 1
+                else:
+                    found.append(time.perf_counter() - connection.since)
                 idle.append(connection)
                 busy -= 1
     elapsed = time.perf_counter() - started
     for connection in idle:
         connection.socket.close()
     processor = (server.processor() - spent) * 1000 / max(len(found), 1)
-    return Measured(len(found) / elapsed, found, processor)
+    return Measured(len(found) / elapsed, found, processor, refused)
 
 
 def get() -> list[bytes]:
@@ -271,7 +278,10 @@ def compare(size: int, served: Server, empty: Server, shop: Shop, seconds: float
     if shop.users and after[0] > before[0]:
         share = (after[1] - before[1]) / (after[0] - before[0])
         print(f"      {len(shop.users):,} shoppers: {share:.1%} of profiles had to be worked out")
-    print(f"      at half that load: p50 {half.at(0.5):.2f} ms, p99 {half.at(0.99):.2f} ms")
+    refused = f", {half.refused} refused" if half.refused else ""
+    print(
+        f"      at half that load: p50 {half.at(0.5):.2f} ms, p99 {half.at(0.99):.2f} ms{refused}"
+    )
     print(f"      an unseen query adds {unseen_adds(served.port, seen, unseen):.2f} ms at p50")
 
 
