@@ -78,7 +78,7 @@ class Connection:
         self.socket.sendall(request)
 
     def complete(self) -> bool:
-        """Read what there is; whether the answer has all come. It has to be 200, or the gate's 503."""
+        """Read what there is; whether the answer is whole. It has to be 200, or the gate's 503."""
         self.received += self.socket.recv(1 << 20)
         end = self.received.find(b"\r\n\r\n")
         if end < 0:
