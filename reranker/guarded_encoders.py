@@ -8,7 +8,7 @@ import logging
 import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 import numpy as np
@@ -22,10 +22,16 @@ log = logging.getLogger("reranker")
 _THREADS: Final = 2  # one may hang; the breaker opens before there is a third
 _WAITING: Final = 64  # texts that wait for a thread; more are not encoded
 _KEPT: Final = 256  # encodings under way, or done and not fetched yet
+_KEPT_CHARACTERS: Final = 4_000_000  # of their texts
 _IDLE_SECONDS: Final = 0.5  # after which a thread ends
 
 Kind = Literal["query", "item"]
 _Key = tuple[Kind, tuple[str, ...]]
+
+
+def _size(encodings: Iterable[_Key]) -> int:
+    """Characters of all their texts."""
+    return sum(len(text) for _, texts in encodings for text in texts)
 
 
 class _Encoding:
@@ -117,7 +123,9 @@ class GuardedEncoder:
             except queue.Full:
                 raise Unavailable("overloaded", counted=True) from None
             self._under_way[key] = made
-            while len(self._under_way) > _KEPT:
+            while len(self._under_way) > _KEPT or (
+                len(self._under_way) > 1 and _size(self._under_way) > _KEPT_CHARACTERS
+            ):
                 self._under_way.popitem(last=False)
             if self._threads < _THREADS:
                 self._threads += 1

@@ -55,8 +55,8 @@ class Progress:
         names: list[str],
     ) -> None:
         """What is going to be computed."""
+        self.wanted = names  # first: whoever sees a blend may count on them
         self.blend, self.version, self.scene, self.segment = blend, version, scene, segment
-        self.wanted = names
 
     def weigh(self, gate: float | None) -> None:
         """How much the personal signals count."""
@@ -101,10 +101,10 @@ class Progress:
         with self._lock:
             _, breaker = self._inside.pop()
             left = self._left
-        if left is not None:
             if left and left[-1][1] is breaker:
                 breaker.came_back()
                 left.clear()
+        if left is not None:
             raise Left
         if well:
             breaker.worked()
@@ -120,10 +120,10 @@ class Progress:
         """Wait no longer; the name of what is being waited for, which counts as its failure."""
         with self._lock:
             self._left = list(self._inside)
-        if not self._left:
-            return None
-        name, breaker = self._left[-1]
-        breaker.left()
+            if not self._left:
+                return None
+            name, breaker = self._left[-1]
+            breaker.left()
         return name
 
     def patience(self) -> float | None:

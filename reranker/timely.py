@@ -4,6 +4,7 @@ The signals are computed in a thread that can be left behind; that costs a hand-
 microseconds) and nothing else. At the deadline the thread of the request ranks by what is there.
 """
 
+import contextvars
 import logging
 import queue
 import threading
@@ -47,6 +48,7 @@ class _Work(Generic[T]):
 
     def __init__(self, work: Callable[[], T], progress: Progress) -> None:
         self._work, self._progress = work, progress
+        self._context = contextvars.copy_context()  # the log of the thread names the request
         self._done = threading.Lock()
         self._done.acquire()
         self._found: list[T] = []
@@ -55,7 +57,7 @@ class _Work(Generic[T]):
     def run(self) -> None:
         try:
             with ranking(self._progress):
-                self._found.append(self._work())
+                self._found.append(self._context.run(self._work))
         except Left:
             pass
         except BaseException as error:
@@ -135,7 +137,12 @@ class Timely:
             if self._threads >= _THREADS:
                 return False
             self._threads += 1
-        threading.Thread(target=self._run, name="ranking", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="ranking", daemon=True).start()
+        except RuntimeError:  # the machine gives no more of them
+            with self._lock:
+                self._threads -= 1
+            return False
         return True
 
     def _run(self) -> None:

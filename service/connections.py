@@ -4,12 +4,15 @@ import re
 import socket
 import time
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote_to_bytes, urlsplit
 
+from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import TConn
 
 _BLOCK: Final = 65_536
 _LONGEST_HEAD: Final = 65_536  # what is longer is the parser's to refuse
-_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*(?=\r\n)", re.IGNORECASE)
+_CONTENT: Final = re.compile(rb"\r\ncontent-length", re.IGNORECASE)
 _CODED: Final = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
 _EXPECT: Final = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -22,13 +25,23 @@ _WRITE_SECONDS: Final = 30.0
 class Head(NamedTuple):
     """What can be said of a request before it is parsed.
 
-    length: bytes of the body. size: of the whole request; None where that is not known.
+    length: bytes of the body. size: of the whole request; None where that is not known. chunked:
+    framed in a way that is left to the parser to judge.
     """
 
     method: bytes
     path: bytes
     length: int
     size: int | None
+    chunked: bool = False
+
+
+def _no_more(size_hint: int | None = None) -> bytes:
+    """No thread reads from a connection: a request comes whole, and what is missing never comes.
+
+    An empty answer instead would count as the end of the body, and a late one as a new request.
+    """
+    raise NoMoreData
 
 
 _UNKNOWN: Final = Head(b"", b"", 0, None)  # the parser's to refuse
@@ -41,6 +54,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn publishes no types
         super().__init__(cfg, sock, client, server)
         self.most = 0  # bytes of body that anybody will read
         self.received = bytearray()
+        self.counted = 0  # bytes of it that the worker has counted
         self._chunk_at = 0  # where the next chunk of its body begins
         self.until = 0.0  # on `time.monotonic`: then it is closed, if nothing has come of it
         self.arrived = 0.0  # on `time.perf_counter`: when the request had come
@@ -71,12 +85,15 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn publishes no types
         found = _LENGTH.findall(head)
         if len(words) != 3 or len(found) > 1:
             return _UNKNOWN
-        path = words[1].split(b"?")[0]
+        try:
+            path = unquote_to_bytes(urlsplit(words[1]).path)  # as Flask will understand it
+        except ValueError:
+            return _UNKNOWN
         if _CODED.search(head):
             if found or len(_CODED.findall(head)) > 1 or not _CHUNKED.search(head):
                 return _UNKNOWN
             return self._chunked(words[0], path, end + 4)
-        if not found and b"ontent-" in head and words[0] != b"GET":
+        if not found and _CONTENT.search(head):
             return _UNKNOWN
         length = int(found[0]) if found else 0
         return Head(words[0], path, length, end + 4 + length)
@@ -85,7 +102,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn publishes no types
         """Answer a client that asks before it sends its body; where the head ends then."""
         head = bytes(self.received[: end + 2])
         plain = _EXPECT.sub(b"", head)
-        if plain == head:
+        if plain == head or b" HTTP/1.1\r\n" not in head[: head.find(b"\r\n") + 2]:
             return end
         self.received[: end + 2] = plain  # a thread must not answer it again
         length = _LENGTH.search(plain)
@@ -111,11 +128,11 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn publishes no types
     def _trailed(self, method: bytes, path: bytes, body: int, at: int) -> Head | None:
         """After the last chunk: nothing, or trailers."""
         if self.received[at : at + 2] == b"\r\n":
-            return Head(method, path, at - body, at + 2)
+            return Head(method, path, at - body, at + 2, chunked=True)
         end = self.received.find(b"\r\n\r\n", at)
         if end < 0:
             return _UNKNOWN if len(self.received) - at > _LONGEST_HEAD else None
-        return Head(method, path, at - body, end + 4)
+        return Head(method, path, at - body, end + 4, chunked=True)
 
     def cut(self) -> None:
         """The rest of the request will not be read, so the connection cannot go on after it."""
@@ -130,6 +147,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn publishes no types
     def init(self) -> None:
         """In the thread that answers: the parser begins with what came."""
         super().init()
+        self.parser.unreader.chunk = _no_more
         if self.received:
             self.parser.unreader.unread(bytes(self.received))
             self.received.clear()

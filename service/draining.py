@@ -11,11 +11,6 @@ def begin() -> None:
     _shared[0] = 1
 
 
-def end() -> None:
-    """As at the start."""
-    _shared[0] = 0
-
-
 def draining() -> bool:
     """Whether the service is about to stop."""
     return _shared[0] != 0

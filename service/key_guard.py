@@ -113,7 +113,8 @@ def _presented() -> str | None:
     header = request.headers.get("Authorization")
     if header is not None:
         kind, _, key = header.partition(" ")
-        return key.strip() if kind.lower() == "bearer" else ""
+        if kind.lower() == "bearer":  # any other kind is for a proxy in front
+            return key.strip()
     return request.headers.get("X-Api-Key")
 
 

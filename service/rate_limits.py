@@ -25,6 +25,7 @@ from service.key_ring import Caller
 from service.metrics import Metrics
 
 BURST_SECONDS: Final = 2.0  # so much of a rate may come at once; at least one request
+_SLOWEST: Final = 0.001  # requests a second; less is taken for it
 _SLOTS: Final = 4096  # keys with a rate; far more than a home has
 _SLOT: Final = struct.Struct("=8sd")
 
@@ -95,7 +96,7 @@ def register_rates(app: Flask, rates: Rates, default: float, metrics: Metrics) -
         if caller is None:
             return None
         rate = default if caller.rate is None else caller.rate
-        seconds = rates.wait(caller.name, rate) if rate else 0.0
+        seconds = rates.wait(caller.name, max(rate, _SLOWEST)) if rate else 0.0
         if not seconds:
             return None
         metrics.refused.labels("too_many_requests").inc()

@@ -170,7 +170,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
 
     def _forget(self, conn: Connection) -> None:
         self.keepalived_conns.pop(conn, None)
-        self._bytes -= len(conn.received)
+        self._bytes -= conn.counted
+        conn.counted = 0
         try:
             self.poller.unregister(conn.sock)
         except (OSError, KeyError, ValueError):
@@ -186,20 +187,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         for conn in [one for one in self.keepalived_conns if one.until < now]:
             if conn.received and not conn.ending:
                 conn.send(_too_slow(self.arrival_seconds))
-                self._bytes -= len(conn.received)
                 self._end(conn)
             else:
                 self._close(conn)
 
     def _end(self, conn: Connection) -> None:
         """Its last answer is sent: wait a moment for the client to have read it."""
-        if not conn.end(_END_SECONDS):
+        ended = conn.end(_END_SECONDS)
+        self._count(conn)
+        if not ended:
             self._close(conn)
+
+    def _count(self, conn: Connection) -> None:
+        """What this connection holds now, among the bytes of all."""
+        self._bytes += len(conn.received) - conn.counted
+        conn.counted = len(conn.received)
 
     def _readable(self, conn: Connection, _sock: Any) -> None:
         before = len(conn.received)
         there = conn.read()
-        self._bytes += len(conn.received) - before
+        self._count(conn)
         if not there:
             self._close(conn)
         elif not conn.ending and conn.received:
@@ -209,17 +216,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
 
     def _whole(self, conn: Connection) -> None:
         """Dispatch what has come in whole."""
+        most = max(_MOST_BODY, self.body_bytes)
         while conn.received and not conn.ending:
             head = conn.head()
-            if len(conn.received) > _MOST_BODY and (head is None or head.size is None):
+            self._count(conn)
+            if len(conn.received) > most and (head is None or head.size is None):
                 head = Head(b"", b"", 0, None)  # a thread refuses what is there
                 conn.cut()
             if head is None or (
-                head.size is not None
-                and head.size > len(conn.received)
-                and head.length <= _MOST_BODY
+                head.size is not None and head.size > len(conn.received) and head.length <= most
             ):
                 if self._bytes > _MOST_BYTES:
+                    self.admission.refused += 1
                     self._refuse(conn, None)
                 return
             conn.arrived = time.perf_counter()
@@ -235,12 +243,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         elif head.path in _RERANK and head.method == b"POST" and head.length <= self.body_bytes:
             candidates = candidates_in(head.length)
             if not self.admission.admit(candidates):
-                return self._refuse(conn, head.size)
+                return self._refuse(conn, head)
             conn.candidates = candidates
             self._hand_over(conn, self.tpool)
         elif self._others >= _MOST_OTHERS:
             self.admission.refused += 1
-            return self._refuse(conn, head.size)
+            return self._refuse(conn, head)
         else:
             if head.length > self.body_bytes:
                 conn.cut()
@@ -248,16 +256,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             self._hand_over(conn, self._other_pool)
         return False
 
-    def _refuse(self, conn: Connection, size: int | None) -> bool:
-        """Answer 503; size: bytes of the request, after which the connection can go on."""
+    def _refuse(self, conn: Connection, head: Head | None) -> bool:
+        """Answer 503; True when the connection goes on after this request.
+
+        It only does after a request whose end nobody could see elsewhere.
+        """
+        size = head.size if head is not None else None
         whole = size is not None and size <= len(conn.received)
-        if whole and self.alive and conn.send(_refusal(close=False)):
+        plain = head is not None and not head.chunked and head.method != b"HEAD"
+        goes_on = whole and plain and self.alive
+        sent = conn.send(_refusal(close=not goes_on))
+        if goes_on and sent:
             conn.skip(size or 0)
-            self._bytes -= size or 0
+            self._count(conn)
             conn.until = time.monotonic() + self.cfg.keepalive
             return True
-        conn.send(_refusal(close=True))
-        self._bytes -= len(conn.received)
         self._end(conn)
         return False
 
@@ -285,7 +298,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         goes_on = future.exception() is None and bool(future.result())
         if goes_on:
             conn.take_back()
-            self._bytes += len(conn.received)
+            self._count(conn)
             self._listen_to(conn, self.cfg.keepalive if self.alive else _END_SECONDS)
             if conn.received:
                 self._whole(conn)

@@ -55,6 +55,7 @@ def test_every_worker_hands_out_what_another_ones_page_names(
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "https://elsewhere.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Origin": "http://localhost:1"},
     ],
 )

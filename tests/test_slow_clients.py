@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gunicorn.config import Config
 from test_service_serve import BODY, Running, serving, workers
+
+from service.connections import Connection
 
 SECONDS = 2
 
@@ -322,3 +325,60 @@ def test_much_nonsense_on_the_wire(service: Running, record_property: Any) -> No
     for thread in threads:
         thread.join()
     assert service.ask("/rerank", BODY)[0] == 200
+
+
+HEALTH = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+NEVER_WHOLE = {
+    "health with a body": HEALTH + b"Content-Length: 99999999\r\n\r\n",
+    "long length": HEALTH + b"Content-Length: 0000000000100\r\n\r\n",
+    "upper case": HEAD + b"CONTENT-LENGTH: 0000000000100\r\n\r\n",
+    "two codings": HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n10\r\n{",
+    "early line": b"\r\n" + HEAD + b"Content-Length: 100\r\n\r\n{",
+    "endless head": b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: " + b"a" * 70_000,
+}
+
+
+@pytest.mark.promise(23)
+@pytest.mark.parametrize("name", NEVER_WHOLE)
+def test_no_thread_waits_for_what_never_comes(service: Running, name: str) -> None:
+    slow = [connected(service) for _ in range(6)]
+    for connection in slow:
+        connection.sendall(NEVER_WHOLE[name])
+    time.sleep(0.1)
+    began = time.monotonic()
+    for path in ("/livez", "/metrics"):
+        assert service.ask(path)[0] == 200
+    assert service.ask("/rerank", BODY)[0] == 200
+    assert time.monotonic() - began < SECONDS
+    for connection in slow:
+        connection.close()
+
+
+@pytest.mark.promise(16)
+@pytest.mark.parametrize("address", ["/%72erank", "http://localhost/rerank", "/rerank?x=1"])
+def test_every_spelling_of_the_address_is_counted_by_the_gate(address: str) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        conn = Connection(Config(), one, ("", 0), ("", 0))
+        conn.received += whole(BODY, address)
+        head = conn.head()
+        assert head is not None
+        assert head.path == b"/rerank"
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Content-Length: 5\r\nContent-Length: 50\r\n",
+        b"Content-Length: +5\r\n",
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+    ],
+)
+def test_a_doubtful_frame_ends_the_connection(framing: bytes) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        conn = Connection(Config(), one, ("", 0), ("", 0))
+        conn.received += b"GET /rerank HTTP/1.1\r\n" + framing + b"\r\n0\r\n\r\nGET / HTTP/1.1\r\n"
+        head = conn.head()
+        assert head is not None
+        assert head.size is None

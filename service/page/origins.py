@@ -15,8 +15,15 @@ def foreign(site: str | None, origin: str | None) -> str:
     """
     if site not in (None, "same-origin", "none"):
         return f"Sec-Fetch-Site is {site!r}: only the page itself may call this."
-    if origin is not None and urlsplit(origin).netloc != request.host:
+    if origin is not None and _host(origin) != request.host:
         return (
             f"Origin is {origin!r}, the service is {request.host!r}: only the page may call this."
         )
     return ""
+
+
+def _host(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # no address, so nobody's
+        return ""
