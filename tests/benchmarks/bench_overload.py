@@ -4,7 +4,7 @@
 
 One worker on one core, the client on another. The capacity is what connections that ask without
 pause get; then requests come at a fixed rate, whatever becomes of them (an open loop), and each
-one's time counts from when it was due. Without --home an index of invented items is built first.
+one's time counts from when it was due. Without --home the small demo shop is made and trained.
 """
 
 import argparse
@@ -17,13 +17,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench_personal import made
 from bench_serving import (
     QUERIES,
     Connection,
-    ids_of,
+    Server,
     posts,
     queries,
-    small_index,
+    shop_of,
     started,
 )
 
@@ -131,11 +132,11 @@ def at(times: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
 
 
-def capacity(port: int, requests: list[bytes], seconds: float) -> float:
+def capacity(server: Server, requests: list[bytes], seconds: float) -> float:
     """Answers a second of eight connections that ask without pause; the best of three tries."""
     from bench_serving import drive
 
-    return max(drive(port, requests, seconds).rate for _ in range(3))
+    return max(drive(server, requests, seconds).rate for _ in range(3))
 
 
 class Health(threading.Thread):
@@ -161,8 +162,9 @@ class Health(threading.Thread):
             time.sleep(HEALTH_EVERY)
 
 
-def measure(port: int, requests: list[bytes], seconds: float, name: str) -> None:
-    most = capacity(port, requests, seconds / 2)
+def measure(server: Server, requests: list[bytes], seconds: float, name: str) -> None:
+    port = server.port
+    most = capacity(server, requests, seconds / 2)
     print(f"{name}: capacity {most:,.0f} requests/s")
     print("   load  sent/s  goodput/s  share   200 p50/p99   cut   503 p50/p99  timeouts resets")
     pool = [Client(port) for _ in range(CONNECTIONS)]
@@ -201,18 +203,17 @@ def main() -> None:
     given = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
-        home = given.home or Path(folder) / "home"
-        if given.home is None:
-            small_index(home)
+        home = given.home or made(Path(folder))
+        shop = shop_of(home)
         os.sched_setaffinity(0, {cores[-1]})
         program = [sys.executable, "-c", "from service.cli import main; main()"]
         command = [*program, "--home", str(home), "serve", "--port", "0", "--workers", "1"]
         os.environ["RERANKER_SERVE_DRAIN_SECONDS"] = "0"
-        with started(command, {cores[0]}) as port:
+        with started(command, {cores[0]}) as server:
             for size in given.candidates:
-                requests = posts(ids_of(home), size, queries(QUERIES, seed=1))
-                capacity(port, requests, 1.0)  # every query is seen
-                measure(port, requests, given.seconds, f"{size} candidates")
+                requests = posts(shop, size, queries(QUERIES, seed=1))
+                capacity(server, requests, 1.0)  # every query is seen
+                measure(server, requests, given.seconds, f"{size} candidates")
 
 
 if __name__ == "__main__":
