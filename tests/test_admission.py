@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +106,19 @@ def test_beyond_that_the_rest_hears_503_at_once_and_the_connection_lives(service
     text = service.ask("/metrics")[1].decode()
     assert f'reranker_admission_total{{outcome="refused"}} {len(refused)}.0' in text
     assert "reranker_waiting_candidates" in text
+
+
+@pytest.mark.promise(33)
+def test_health_is_answered_while_searches_are_refused(service: Running) -> None:
+    many = {**BODY, "candidates": [{"id": f"{n}", "score": 1.0} for n in range(2000)]}
+    load = threading.Thread(target=at_once, args=(service, [json.dumps(many).encode()] * 120))
+    load.start()
+    asked = 0
+    while load.is_alive() or asked < 5:
+        assert service.ask("/livez")[0] == 200
+        assert service.ask("/readyz")[0] == 200
+        asked += 1
+    load.join()
 
 
 def test_slow_senders_hold_up_nobody(service: Running) -> None:

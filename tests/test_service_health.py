@@ -12,6 +12,7 @@ from indexes.workspace import Workspace
 from service.app import create_app, served
 
 
+@pytest.mark.promise(33)
 def test_ready_names_versions_and_items(client: FlaskClient) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 200
@@ -20,6 +21,7 @@ def test_ready_names_versions_and_items(client: FlaskClient) -> None:
     assert found["versions"]["index"].startswith("0001-")
 
 
+@pytest.mark.promise(33)
 def test_not_ready_when_the_index_cannot_be_read(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
