@@ -46,7 +46,7 @@ class RankingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
         msgspec.Meta(
             ge=1,
             description="Shoppers of whose histories is kept what the signals read of them, until "
-            "an event is added or 15 minutes pass without a request (0.1 MB each).",
+            "an event is added or 15 minutes pass without a request (0.16 MB each).",
         ),
     ] = 1000
     query_cache: Annotated[

@@ -20,7 +20,7 @@ import numpy as np
 
 from indexes.catalog import Item
 from indexes.encoders import EncoderSettings, load_encoder
-from indexes.item_columns import ColumnsWriter
+from indexes.item_columns import FORMAT, ColumnsWriter
 from indexes.item_ids import id_hash
 from indexes.item_index import ENCODER_FOLDER, VECTORS_FILE, build_faiss
 from indexes.query_encoder import export_query_encoder
@@ -35,6 +35,9 @@ from indexes.workspace import Workspace
 from reranker.ranking import rerank
 from reranker.requests import Candidate, RerankRequest
 from reranker.state import load_state
+from threadpoolctl import threadpool_limits
+
+threadpool_limits(1, "blas")  # as in a worker
 
 def own_mib():
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
@@ -82,7 +85,12 @@ def build(home: Path, items: int) -> float:
         encoder = load_encoder(EncoderSettings())
         export_query_encoder(encoder, staged / ENCODER_FOLDER)
         size = sum(path.stat().st_size for path in staged.iterdir() if path.is_file())
-        about = {"items": items, "fingerprint": encoder.fingerprint, "factory": "SQbf16"}
+        about = {
+            "items": items,
+            "fingerprint": encoder.fingerprint,
+            "factory": "SQbf16",
+            "format": FORMAT,
+        }
         store.publish(staged, about)
     return size / items
 

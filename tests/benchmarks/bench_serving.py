@@ -17,6 +17,7 @@ import selectors
 import signal
 import socket
 import statistics
+import string
 import subprocess
 import sys
 import tempfile
@@ -157,7 +158,11 @@ def posts(shop: "Shop", size: int, queries: list[str]) -> list[bytes]:
 
 def queries(count: int, seed: int) -> list[str]:
     chance = random.Random(seed)
-    return [f"{' '.join(chance.sample(WORDS, 3))} {chance.randrange(10**6)}" for _ in range(count)]
+    letters = string.ascii_lowercase
+    return [
+        " ".join([*chance.sample(WORDS, 3), "".join(chance.choices(letters, k=7))])
+        for _ in range(count)
+    ]
 
 
 class Server(NamedTuple):
