@@ -13,13 +13,14 @@ from indexes.workspace import Workspace
 from reranker.events import HistorySettings
 from reranker.histories import Histories
 from reranker.ranking_files import RankingLogSettings, delete_old, rankings_folder
+from reranker.shadow_files import shadows_folder
 
 _LOCK: Final = "expiry.lock"
 _LEFT: Final = 7 * 86_400.0  # seconds after which work that was not ended will not go on
 # Files and folders of commands that were killed: joins, asides of atomic writes, checkpoints.
 _LEFTOVERS: Final = (
     "events/join-*",
-    "rankings/*.jsonl.*",
+    "rankings/*.jsonl.[0-9]*",
     "pseudonyms/.keys.*",
     "model/work/*.new",
 )
@@ -38,7 +39,8 @@ def expire(workspace: Workspace, histories: Histories) -> Expired:
     settings = workspace.section(RankingLogSettings)
     return Expired(
         events=histories.forget_old(),
-        days_of_rankings=delete_old(rankings_folder(workspace), settings),
+        days_of_rankings=delete_old(rankings_folder(workspace), settings)
+        + delete_old(shadows_folder(workspace.home), settings),
         leftovers=delete_leftovers(workspace.home),
     )
 

@@ -11,6 +11,7 @@ from reranker.erasure import Searched, can_be_searched, search_home
 from reranker.histories import Histories, Shopper
 from reranker.model_versions import model_store
 from reranker.pseudonym_keys import PseudonymKeys
+from reranker.pseudonyms import Pseudonyms
 from reranker.ranking_files import LoggedShopper, rankings_folder
 
 
@@ -63,7 +64,10 @@ def forget(workspace: Workspace, histories: Histories, who: Shopper) -> ForgetPr
     left = len(histories.recent(user, session, n=1))
     pseudonym = (kept.user if user is not None else kept.session) or name
     hidden = {histories.hidden(Shopper(None, one)).session or one for one in sessions}
-    again = search_home(workspace.home, {name, pseudonym, *(hidden if user is not None else ())})
+    every = _of_every_key(names, who)
+    again = search_home(
+        workspace.home, {name, pseudonym, *every, *(hidden if user is not None else ())}
+    )
     proof = ForgetProof(
         user=name,
         pseudonym=pseudonym if pseudonym != name else "",
@@ -78,6 +82,16 @@ def forget(workspace: Workspace, histories: Histories, who: Shopper) -> ForgetPr
         models=_models(workspace, pseudonym),
     )
     return msgspec.structs.replace(proof, receipt=receipt_of(proof))
+
+
+def _of_every_key(names: Pseudonyms | None, who: Shopper) -> set[str]:
+    """What a shopper was called under each of the home's keys."""
+    if names is None:
+        return set()
+    by_key = [names.at(generation) for generation in range(1, names.generation + 1)]
+    if who.user is not None:
+        return {one.user(who.user) for one in by_key}
+    return {one.session(who.session or "") for one in by_key}
 
 
 def receipt_of(proof: ForgetProof) -> str:

@@ -62,6 +62,8 @@ class Habits:
 
     def counts_by_type(self, rows: Rows) -> dict[str, Values]:
         """Decayed events of rows (n,), by type."""
+        if not len(self.counts):  # nobody met anything that enough others met, too
+            return {}
         numbers = self.numbers(rows)
         counts = np.where((numbers >= 0)[:, None], self.counts[numbers], 0.0).astype(np.float64)
         return {

@@ -92,6 +92,10 @@ class Histories(Protocol):
         """Every history with its shopper's pseudonym, one in memory at a time."""
         ...
 
+    def drop_unused(self) -> None:
+        """Keep nothing in memory of shoppers who were not asked for lately."""
+        ...
+
     def close(self) -> None:
         """Let go of the files."""
         ...

@@ -149,6 +149,8 @@ class SqliteHistories:
         events = decoded(payloads, self.path)
         if events:
             self._newest.put(shopper, (payloads, events))
+        else:
+            self._newest.drop(shopper)
         return events
 
     def _names(self, db: sqlite3.Connection) -> Pseudonyms:
@@ -182,6 +184,7 @@ class SqliteHistories:
             return Forgotten()
         with self._write_lock:
             gone = self._transaction(lambda write: write.forget(user is not None, name))
+            self._newest.clear()
             self._erase()
         return gone
 
@@ -294,6 +297,10 @@ class SqliteHistories:
             if changed:
                 self._erase()
         return changed
+
+    def drop_unused(self) -> None:
+        """See Histories."""
+        self._newest.drop_unused()
 
     def close(self) -> None:
         """See Histories."""

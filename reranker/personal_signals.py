@@ -22,6 +22,7 @@ from reranker.columns import (
 from reranker.item_signals import HALF_LIFE_DAYS
 from reranker.profiles import Profile
 from reranker.scenes import Scene
+from reranker.whitening import row_by_row
 
 _DAY: Final = 86_400.0
 
@@ -90,7 +91,7 @@ def near(scene: Scene) -> Column | Missing:
 
     def parts() -> Parts:
         vectors, _ = scene.item_vectors
-        raw = np.max(vectors @ scene.shopper.profile.vectors.T, axis=1)
+        raw = np.max(row_by_row(vectors, scene.shopper.profile.vectors.T), axis=1)
         found = {"mean": cosines.mean(axis=1), "last": cosines[:, 0], "raw": raw}
         return {name: part.astype(np.float64) for name, part in found.items()}
 

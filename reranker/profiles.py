@@ -26,6 +26,7 @@ Vectors = npt.NDArray[np.float32]
 Keys = npt.NDArray[np.unsignedinteger[Any]]
 RECENT: Final = 20  # items of a history that candidates are held against
 DECAY: Final = 0.9  # each earlier item counts this much of the one after it
+_LONGEST: Final = 200  # characters of a search after which a state is kept
 _STATES: Final = 8  # searches after which the encoder's state is kept, of each shopper
 
 
@@ -184,7 +185,8 @@ class Profile:
             state = model.state(prefix, newest, query_vectors)
             if len(self._states) >= _STATES:
                 self._states = {}
-            self._states[key] = state
+            if len(newest.query or "") <= _LONGEST:
+                self._states[key] = state
         return state
 
 

@@ -161,18 +161,25 @@ class LoggedShopper:
         user, session, sessions = self._names
         if user is None:
             one = pseudonyms.session(session or "")
-            return lambda row: row.get("session") == one
+            return lambda row: _carried(row, "session", pseudonyms.session) == one
         name = pseudonyms.user(user)
         also = {pseudonyms.session(known) for known in sessions}
         for path in self._paths:
             also |= {
-                row["session"]
+                _carried(row, "session", pseudonyms.session)
                 for _, row in _rows(path)
-                if row.get("user") == name and "session" in row
+                if _carried(row, "user", pseudonyms.user) == name and "session" in row
             }
         return lambda row: (
-            row.get("user") == name or ("user" not in row and row.get("session") in also)
+            _carried(row, "user", pseudonyms.user) == name
+            or ("user" not in row and _carried(row, "session", pseudonyms.session) in also)
         )
+
+
+def _carried(row: dict[str, Any], key: str, newest: Callable[[str], str]) -> str:
+    """A line's pseudonym under the newest key: a rotation may not have come to this line."""
+    found = row.get(key)
+    return newest(found) if isinstance(found, str) else ""
 
 
 def _rows(path: Path) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """rotation.py: a home -> the same under a new key: what is kept is re-keyed, nobody is lost.
 
-Killed at any moment it leaves a home that works; the next run, or the next process that opens the
-histories, does the rest.
+Killed at any moment it leaves a home that works: names of every generation are found. The next
+process that opens the histories does the rest of those, the next run that of the rankings.
 """
 
 import time
@@ -37,7 +37,7 @@ def rotate(workspace: Workspace) -> Rotated:
             shoppers = histories.rename(names)
             folder = rankings_folder(workspace)
             renamed = rename_in_rankings(folder, names)
-            if renamed:
+            if folder.is_dir():
                 time.sleep(SETTLE)  # what a service had hashed before it saw the new key
                 renamed += rename_in_rankings(folder, names)
     finally:

@@ -20,6 +20,7 @@ from reranker.query_vectors import QueryVectors
 from reranker.requests import Event, RerankRequest
 from reranker.stages import Stages
 from reranker.times import epoch_seconds
+from reranker.whitening import row_by_row
 
 Mask = npt.NDArray[np.bool_]
 Vectors = npt.NDArray[np.float32]
@@ -170,7 +171,8 @@ class Scene:
         vectors, known = self.item_vectors
         towards, middle = self.shopper.profile.nearest
         lengths = self.learned.model.white_lengths(self.rows, vectors)
-        return (vectors @ towards - middle) / lengths[:, None], known
+        # Not `@`: two items of the same text would differ by where they stand.
+        return (row_by_row(vectors, towards) - middle) / lengths[:, None], known
 
     @lazily
     def query_nearness(self) -> float:

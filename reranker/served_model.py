@@ -26,7 +26,8 @@ from reranker.whitening import Whitening, row_by_row
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 _TINY: Final = 1e-12
-_QUERIES: Final = 10_000  # of which a length is kept
+_QUERIES: Final = 10_000  # of which a length is kept, ...
+_LONGEST: Final = 200  # ... when they are no longer: they could fill the memory
 
 
 class Prefix(NamedTuple):
@@ -136,6 +137,8 @@ class ServedModel:
         """How long the vector (w,) of this query is once whitened."""
         found = self._query_lengths.get(query)
         if found is None:
+            if len(query) > _LONGEST:
+                return float(self.whitening.lengths(vector[None])[0])
             if len(self._query_lengths) >= _QUERIES:
                 self._query_lengths = {}
             found = self._query_lengths[query] = float(self.whitening.lengths(vector[None])[0])

@@ -103,8 +103,8 @@ class Shadows:
         choice = self.choice
         if not choice.blends or not ranking.results or random.random() >= choice.share:
             return
-        if asked.blend is not None or asked.weights:
-            return  # not what shoppers see
+        if asked.blend is not None or asked.weights or not asked.personalize:
+            return  # not what shoppers see, or not to be written down
         if len(self._queue) >= WAITING:
             self._count(DROPPED)
             return

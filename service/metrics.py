@@ -292,7 +292,6 @@ class Metrics:
         if self._served is not None:
             state = self._served()
             profiles = state.personal.profiles
-            profiles.drop_unused()
             for name, cache in (("query_vectors", state.query_vectors), ("profiles", profiles)):
                 self._caches.since(name, cache.counts, self._count_cache)
         self.memory.set(resident_bytes())

@@ -99,6 +99,8 @@ class Served:
             time.sleep(seconds)
             try:
                 self.refresh()
+                self.histories.drop_unused()
+                self.state.personal.profiles.drop_unused()
             except Exception:  # a home that cannot be read for a moment must not end the watch
                 log.exception("cannot see what is published in %s", self._workspace.home)
 

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from indexes.workspace import Workspace
 from reranker.event_commands import events_commands, forget_command
 from reranker.events import HistoryEvent, HistorySettings
+from reranker.expiry import expire
 from reranker.histories import open_histories
 from reranker.history_files import HistoryFailure
 from reranker.history_names import names_row
@@ -168,6 +169,40 @@ def test_after_a_rotation_everybody_is_still_there_and_the_old_key_links_nothing
     assert len(histories.recent(before.user(USER))) == 2  # an old pseudonym is carried on
     gone = run(forget_command, own_home, USER, "--json")
     assert (gone["events"], gone["rankings"]) == (2, 2)
+
+
+def test_forget_finds_what_a_killed_rotation_had_not_come_to(own_home: Path) -> None:
+    app = create_app(Workspace(own_home))
+    client = app.test_client()
+    client.post("/events", json={"type": "view", "item": "1", "time": 1e9, "user": USER})
+    client.post("/rerank", json={"user": USER, "query": "hiv test", "candidates": CANDIDATES})
+    ranking_log(app).flush()
+    store = open_histories(Workspace(own_home))
+    assert isinstance(store, SqliteHistories)
+    store.rename(PseudonymKeys(own_home).add())  # and then it is killed: no ranking was re-keyed
+    store.close()
+    gone = run(forget_command, own_home, USER, "--json")
+    assert (gone["events"], gone["rankings"], gone["verified"]) == (1, 1, True)
+    assert b"hiv test" not in b"".join(
+        path.read_bytes() for path in (own_home / "rankings").glob("*.jsonl")
+    )
+
+
+def test_only_what_commands_left_is_a_leftover(own_home: Path) -> None:
+    folder = own_home / "rankings"
+    folder.mkdir()
+    packed, left = folder / "2026-11-10.jsonl.gz", folder / "2026-11-10.jsonl.4711"
+    for path in (packed, left):
+        path.write_bytes(b"")
+        os.utime(path, (1e9, 1e9))
+    shadows = own_home / "shadows"
+    shadows.mkdir()
+    (shadows / "2026-01-01.jsonl").write_bytes(b"{}\n")
+    histories = open_histories(Workspace(own_home))
+    done = expire(Workspace(own_home), histories)
+    histories.close()
+    assert packed.exists() and not left.exists() and not list(shadows.iterdir())
+    assert (done.leftovers, done.days_of_rankings) == (1, 1)
 
 
 def test_a_lost_key_is_said_and_nothing_is_mixed(tmp_path: Path) -> None:

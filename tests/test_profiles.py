@@ -2,6 +2,7 @@
 
 # ruff: noqa: F811  # fixtures of another file are named as arguments
 
+import copy
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from reranker.profiles import Profile, Profiles
 from reranker.ranking import rerank
 from reranker.requests import Candidate, RerankRequest
 from reranker.row_memo import RowMemo
+from reranker.scenes import Scene
+from reranker.signals import compute
 from reranker.state import ServedState
 
 NOW = 1_790_000_000.0
@@ -193,3 +196,29 @@ def test_what_is_kept_of_a_row_does_not_depend_on_its_company(state: ServedState
         whole = lengths(vectors)
         for some in (rows[::3], rows[:1], rows[7:24]):
             assert lengths(vectors[some]).tobytes() == whole[some].tobytes()
+
+
+def test_items_of_the_same_vector_are_equally_near_wherever_they_stand(state: ServedState) -> None:
+    asked = RerankRequest(
+        [Candidate(f"{number}", text="A warm rain jacket") for number in range(900, 933)],
+        user="ann",
+        time=NOW,
+    )
+    personal = Personal(state.personal.learned, recent=lambda *_: events("1", "6", "3"))
+    scene = Scene(asked, state.index, state.query_vectors, 100, personal=personal)
+    column = compute(scene, ["near"])["near"]
+    assert isinstance(column, Column)
+    assert len(set(column.values.tolist())) == 1
+    assert len(set(column.parts["raw"].tolist())) == 1
+
+
+def test_habits_of_a_shop_where_nobody_met_the_same(state: ServedState) -> None:
+    learned = state.personal.learned
+    assert learned
+    habits = copy.copy(learned.habits)
+    habits.counts, habits._popular = habits.counts[:0], None
+    habits._numbers = np.full_like(habits._numbers, -1)
+    rows = np.array([0, 1, -1])
+    assert habits.counts_by_type(rows) == {}
+    weights = np.ones(len(habits.card.types))
+    assert habits.popularity(rows, weights).tolist() == [0.0, 0.0, 0.0]

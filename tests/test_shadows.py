@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from flask import Flask
 
@@ -41,8 +42,6 @@ def test_agreement_by_hand() -> None:
 
 def engine_only(home: Path) -> str:
     """A blend that keeps the engine's order, stored and not published."""
-    import msgspec
-
     signals = {"engine": DEFAULT.signals["engine"]}
     blend = msgspec.structs.replace(DEFAULT, name="plain", signals=signals)
     stored, number = BlendStore(home / "blends").save(blend)
@@ -100,6 +99,16 @@ def test_a_shadow_ranks_logs_and_says_how_it_agrees(own_home: Path, state: Serve
     path = next((own_home / "shadows").glob("*.jsonl"))
     assert path.stat().st_mode & 0o777 == 0o600
     assert b"shoes" not in path.read_bytes()
+
+
+def test_who_does_not_agree_is_in_no_shadow(own_home: Path, state: ServedState) -> None:
+    choose_shadows(own_home, ShadowChoice([engine_only(own_home)], 1.0))
+    told, ranking = Told(), rerank(ASKED, state)
+    shadows = told.shadows(own_home)
+    shadows.offer("r1", msgspec.structs.replace(ASKED, personalize=False), ranking, state)
+    shadows.offer("r2", ASKED, ranking, state)
+    told.wait_for(COMPUTED)
+    assert [line.id for line in wait_for_lines(own_home)] == ["r2"]
 
 
 def wait_for_lines(home: Path) -> list[Any]:
