@@ -75,9 +75,7 @@ print(json.dumps(found | {"stderr": err[-2000:]}))
 def permitted(*command: str) -> None:
     done = subprocess.run([*command, "true"], capture_output=True, text=True)
     if done.returncode:
-        if "/.dockerenv" in os.listdir("/") or os.geteuid():
-            pytest.skip(f"{' '.join(command)} is not permitted here: {done.stderr.strip()}")
-        pytest.skip(f"{' '.join(command)}: {done.stderr.strip()}")
+        pytest.skip(f"{' '.join(command)} is not permitted here: {done.stderr.strip()}")
 
 
 @pytest.fixture
@@ -158,7 +156,7 @@ def test_serving_as_nobody_on_a_read_only_disk(
     shop_home: Path, public_folder: Path, home_is: str
 ) -> None:
     if os.geteuid():
-        pytest.skip("only root can become nobody")
+        pytest.skip("not permitted here: only root can become nobody")
     permitted("unshare", "-m")
     permitted("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
     home, temporary = public_folder / "home", public_folder / "tmp"
