@@ -21,11 +21,10 @@ from reranker.query_vectors import QueryVectors
 from reranker.row_memo import RowMemo
 from reranker.time_buckets import bucket, bucket_of
 from reranker.train_settings import TrainSettings
-from reranker.whitening import Whitening, row_by_row
+from reranker.whitening import Whitening, lengths, row_by_row
 
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
-_TINY: Final = 1e-12
 _QUERIES: Final = 10_000  # of which a length is kept, ...
 _LONGEST: Final = 200  # ... when they are no longer: they could fill the memory
 
@@ -88,13 +87,13 @@ class ServedModel:
     def text_part(self, vectors: Vectors) -> Vectors:
         """Text vectors (n, text width) of items or queries -> text parts (n, width) of length 1."""
         found = self._as_text(vectors)
-        return np.asarray(found / _lengths(found)[:, None])
+        return np.asarray(found / lengths(found)[:, None])
 
     def _as_text(self, vectors: Vectors) -> Vectors:
         return np.asarray((vectors - self.whitening.mean) @ self._to_text)
 
     def _as_text_lengths(self, vectors: Vectors) -> Vectors:
-        return _lengths(row_by_row(vectors - self.whitening.mean, self._to_text))
+        return lengths(row_by_row(vectors - self.whitening.mean, self._to_text))
 
     def numbers(self, rows: Rows) -> npt.NDArray[np.int32]:
         """The model's own number of each row (n,); 0 for an item that training did not see."""
@@ -204,10 +203,6 @@ class ServedModel:
                 texts[at] = query_vectors.query(event.query)
                 known[at] = True
         return texts, known
-
-
-def _lengths(vectors: Vectors) -> Vectors:
-    return np.asarray(np.maximum(np.linalg.norm(vectors, axis=1), np.float32(_TINY)))
 
 
 def settings_of(card: Card) -> TrainSettings:

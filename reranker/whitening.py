@@ -33,11 +33,11 @@ class Whitening:
     def __call__(self, vectors: Vectors) -> Vectors:
         """Whitened vectors (n, d) of length 1."""
         white = (vectors - self.mean) @ self.matrix
-        return np.asarray(white / _lengths(white)[:, None], dtype=np.float32)
+        return np.asarray(white / lengths(white)[:, None], dtype=np.float32)
 
     def lengths(self, vectors: Vectors) -> Vectors:
         """How long vectors (n, d) are once whitened (n,)."""
-        return _lengths(row_by_row(vectors - self.mean, self.matrix))
+        return lengths(row_by_row(vectors - self.mean, self.matrix))
 
     def towards(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
         """A (d, h) and b (h,): x @ A - b, over x's whitened length, is x's cosine with each vector.
@@ -57,5 +57,6 @@ def row_by_row(vectors: Vectors, matrix: Vectors) -> Vectors:
     return np.asarray(np.matmul(vectors[:, None, :], matrix)[:, 0])
 
 
-def _lengths(white: npt.NDArray[Any]) -> Vectors:
+def lengths(white: npt.NDArray[Any]) -> Vectors:
+    """Of vectors (n, d), never 0 (n,)."""
     return np.asarray(np.maximum(np.linalg.norm(white, axis=1), np.float32(1e-12)), np.float32)
