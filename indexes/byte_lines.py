@@ -6,11 +6,12 @@ Memory stays constant: a line above the limit is passed over in pieces, never he
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
+from indexes.bad_lines import BadLine, OnBad
 from indexes.errors import Failure
 
 MAX_LINE_BYTES: Final = 8 * 1024 * 1024
@@ -18,16 +19,6 @@ _BUFFER: Final = 256 * 1024
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _BOM: Final = b"\xef\xbb\xbf"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
-
-
-class BadLine(NamedTuple):
-    """A line that cannot be used. line: counts from 1 in the file (in Parquet: the row)."""
-
-    line: int
-    reason: str
-
-
-OnBad = Callable[[BadLine], object]
 
 
 def is_packed(path: Path) -> bool:

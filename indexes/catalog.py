@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from indexes.byte_lines import BadLine, OnBad
+from indexes.bad_lines import BadLine, OnBad
 from indexes.items import BadValue, Item, item_from
 from indexes.row_files import read_rows
-
-__all__ = ["BadLine", "Item", "read_items"]
 
 _REQUIRED: Final = ("id", "title")
 

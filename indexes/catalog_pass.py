@@ -7,7 +7,7 @@ bytes an item: records and texts go straight to files.
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +15,13 @@ import msgspec
 import numpy as np
 import xxhash
 
-from indexes.catalog import BadLine, Item, read_items
+from indexes.bad_lines import BadLine, BadLines
+from indexes.catalog import read_items
 from indexes.errors import Failure
 from indexes.item_columns import ColumnsWriter
 from indexes.item_ids import Hashes, id_hash
 from indexes.item_text import ItemText
+from indexes.items import Item
 from indexes.progress import Progress
 from indexes.vector_cache import DIGEST, Digests, VectorCache, text_digest
 
@@ -29,22 +31,16 @@ _SAMPLE_CHARS: Final = 2000  # of each text that the tokenizer is tried on
 _SHOWN: Final = 1000  # bad lines kept in memory; the file holds them all
 
 
-@dataclass
-class Rejected:
-    """Lines that could not be used: all of them in a file, the first thousand at hand."""
+class Rejected(BadLines):
+    """Lines that could not be used: all of them in the file at `path`, a thousand at hand."""
 
-    path: Path
-    count: int = 0
-    first: list[BadLine] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._file = self.path.open("wb")
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, shown=_SHOWN)
+        self._file = path.open("wb")
 
     def add(self, bad: BadLine) -> None:
         """Note one line."""
-        self.count += 1
-        if len(self.first) < _SHOWN:
-            self.first.append(bad)
+        super().add(bad)
         self._file.write(msgspec.json.encode({"line": bad.line, "reason": bad.reason}) + b"\n")
 
     def close(self) -> None:

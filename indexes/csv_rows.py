@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from indexes.byte_lines import MAX_LINE_BYTES, BadLine, OnBad, byte_lines
+from indexes.bad_lines import BadLine, OnBad
+from indexes.byte_lines import MAX_LINE_BYTES, byte_lines
 from indexes.errors import Failure
 
 # A quote that is never closed would swallow the file: a row is given up after so many lines.

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from indexes import arrays
 from indexes.arrays import Ragged, Rows, Runs
-from indexes.catalog import Item
 from indexes.item_ids import id_hash, save_ids
+from indexes.items import Item
 from indexes.words import model_numbers, word_hash, words
 
 # Of what a version holds; raised when the same items would be written otherwise.

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
+from indexes.quoting import shown
+
 MAX_ID: Final = 512
 MAX_TITLE: Final = 10_000
 MAX_TEXT: Final = 1_000_000
@@ -64,15 +66,6 @@ def item_from(row: Mapping[str, Any]) -> Item:
         _available(get("available")),
         {} if row.keys() <= FIELDS else _extra(row),
     )
-
-
-def shown(value: Any) -> str:
-    """A value as it is quoted in a message, cut to a readable length."""
-    try:
-        text = repr(value) if isinstance(value, str) else str(value)
-    except RecursionError:
-        text = f"a deeply nested {type(value).__name__}"
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _id(value: Any) -> str:

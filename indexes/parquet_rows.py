@@ -8,7 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 
-from indexes.byte_lines import BadLine, OnBad, is_packed
+from indexes.bad_lines import BadLine, OnBad
+from indexes.byte_lines import is_packed
 from indexes.errors import Failure
 
 _BATCH: Final = 1024

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from indexes.byte_lines import BadLine, OnBad, byte_lines, is_packed, opened
+from indexes.bad_lines import BadLine, OnBad
+from indexes.byte_lines import byte_lines, is_packed, opened
 from indexes.csv_rows import csv_rows
 from indexes.errors import Failure
 from indexes.parquet_rows import parquet_rows

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from indexes.bad_lines import BadLines
 from indexes.errors import Failure
 from indexes.progress import bars
 from indexes.workspace import Workspace
@@ -16,7 +17,7 @@ from reranker.evaluate_inputs import checked_judgments, checked_requests
 from reranker.evaluation import Evaluation, EvaluationSettings, by_blend, evaluate
 from reranker.evaluation_report import report
 from reranker.fail_if import Failed, fail_if, failed
-from reranker.judged_requests import BadLines, read_requests
+from reranker.judged_requests import read_requests
 from reranker.metrics import DEFAULT_METRICS, measures
 from reranker.next_action_command import next_action_command
 from reranker.next_item_command import next_item_command

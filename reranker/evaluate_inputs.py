@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from indexes.bad_lines import BadLines
 from indexes.errors import Failure
-from reranker.judged_requests import BadLines, read_requests
+from reranker.judged_requests import read_requests
 from reranker.judgments import Judgments, read_judgments
 
 

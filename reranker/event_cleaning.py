@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from indexes.errors import Failure
-from indexes.items import shown
+from indexes.quoting import shown
 from reranker.events import SEARCH, EventSettings, HistoryEvent
 
 MAX_NAME: Final = 512

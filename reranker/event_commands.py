@@ -8,6 +8,7 @@ import click
 import msgspec
 from tqdm import tqdm
 
+from indexes.bad_lines import BadLines
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.event_import import Importer, ImportSummary
@@ -15,7 +16,6 @@ from reranker.events import as_sent
 from reranker.expiry import expire
 from reranker.forgetting import ForgetProof, forget
 from reranker.histories import Histories, Shopper, open_histories
-from reranker.judged_requests import BadLines
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.ranking_files import (
     LoggedShopper,

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from indexes.byte_lines import BadLine
+from indexes.bad_lines import BadLine, BadLines
 from indexes.errors import Failure
 from indexes.item_ids import ItemIds
 from indexes.progress import Progress
@@ -21,7 +21,6 @@ from reranker.event_cleaning import BadEvent, Cleaner, NoConsent
 from reranker.event_spool import EventSpool
 from reranker.events import EventSettings, HistoryEvent
 from reranker.histories import Histories
-from reranker.judged_requests import BadLines
 from reranker.known_items import not_in_index, published_ids
 from reranker.pseudonym_keys import PseudonymKeys
 

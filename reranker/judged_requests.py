@@ -5,46 +5,17 @@ A line that cannot be used is reported with its number and reason, and skipped.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from indexes.byte_lines import BadLine, OnBad
+from indexes.bad_lines import BadLine, OnBad
 from indexes.errors import Failure
 from indexes.row_files import file_kind, read_rows
 from reranker.metrics import MAX_GRADE
 from reranker.requests import Candidate, Event, JudgedRequest, RerankRequest
 from reranker.times import epoch_seconds
-
-_SHOWN: Final = 20
-
-
-@dataclass
-class BadLines:
-    """What could not be used of one file: how many lines, and the first of them."""
-
-    path: Path
-    count: int = 0
-    first: list[BadLine] = field(default_factory=list)
-
-    def add(self, bad: BadLine) -> None:
-        """Note one line."""
-        self.count += 1
-        if self.count <= _SHOWN:
-            self.first.append(bad)
-
-    def check(self, good: int, max_share: float) -> None:
-        """Failure when more than this share of all lines is bad."""
-        lines = good + self.count
-        if self.count > max_share * lines:
-            raise Failure(
-                f"{self.count:,} of {lines:,} lines of {self.path} are bad, more than the allowed "
-                f"{max_share:.2%}; line {self.first[0].line}: {self.first[0].reason}.",
-                field="max_bad_share",
-                hint="Mend the file, or allow more with --max-bad-share.",
-            )
 
 
 def read_requests(path: Path, on_bad: OnBad) -> Iterator[JudgedRequest]:

@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from indexes.byte_lines import BadLine, OnBad, byte_lines, is_packed, opened
+from indexes.bad_lines import BadLine, OnBad
+from indexes.byte_lines import byte_lines, is_packed, opened
 from indexes.errors import Failure
 from indexes.row_files import read_rows
 from reranker.judged_requests import check_grade

@@ -8,9 +8,9 @@ from typing import Any, Final
 import click
 import msgspec
 
+from indexes.bad_lines import BadLines
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from reranker.judged_requests import BadLines
 from reranker.train_settings import ENCODERS, TrainSettings
 
 BASELINES: Final = ("popular", "popular-7d", "last-item", "together", "ease")

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from indexes.items import shown
+from indexes.quoting import shown
 from reranker.blends import Blend, for_segment, wanted
 from reranker.columns import Column, Missing, Values
 from reranker.contributions import scored

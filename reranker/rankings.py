@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from indexes.byte_lines import BadLine, OnBad, is_packed
+from indexes.bad_lines import BadLine, OnBad
+from indexes.byte_lines import is_packed
 from indexes.errors import Failure
 from indexes.row_files import file_kind, read_rows
 from reranker.requests import Candidate, Id, Time

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
+from indexes.bad_lines import BadLines
 from indexes.errors import Failure
 from indexes.progress import bars
 from indexes.workspace import Workspace
 from reranker.evaluation import EvaluationSettings
-from reranker.judged_requests import BadLines
 from reranker.logged_events import LoggedEvents, histories_of
 from reranker.metrics import MAX_GRADE
 from reranker.pseudonym_keys import PseudonymKeys

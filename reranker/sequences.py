@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from indexes.byte_lines import BadLine
+from indexes.bad_lines import BadLine
 from indexes.row_files import read_rows
 from reranker.event_cleaning import BadEvent, Cleaner, NoConsent
 from reranker.events import EventSettings, HistoryEvent

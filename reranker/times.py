@@ -3,7 +3,7 @@
 import math
 from datetime import UTC, datetime
 
-from indexes.items import shown
+from indexes.quoting import shown
 from reranker.errors import BadRequest
 
 

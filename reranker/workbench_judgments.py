@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from indexes.byte_lines import BadLine, OnBad, opened
+from indexes.bad_lines import BadLine, OnBad
+from indexes.byte_lines import opened
 from indexes.errors import Failure
 
 Row = tuple[int, str, str, str]  # line or place, query or request id, item, grade as written

@@ -13,6 +13,7 @@ from indexes.encoders import EncoderSettings
 from indexes.errors import Failure
 from indexes.item_index import IndexSettings
 from indexes.rebuild import RebuildSettings
+from indexes.times import TimeSettings
 from indexes.workspace import Settings, Workspace
 from reranker.evaluation import EvaluationSettings
 from reranker.events import EventSettings, HistorySettings
@@ -30,6 +31,7 @@ SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "encoder": EncoderSettings,
     "index": IndexSettings,
     "rebuild": RebuildSettings,
+    "times": TimeSettings,
     "ranking": RankingSettings,
     "rankings": RankingLogSettings,
     "events": EventSettings,

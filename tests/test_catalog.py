@@ -16,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexes.catalog import BadLine, Item, read_items
+from indexes.bad_lines import BadLine
+from indexes.catalog import Item, read_items
 from indexes.errors import Failure
 
 pa = pytest.importorskip("pyarrow", reason="Parquet needs the extra `parquet`")

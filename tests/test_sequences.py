@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes.byte_lines import BadLine
+from indexes.bad_lines import BadLine
 from indexes.workspace import Workspace
 from reranker.events import TYPES, EventSettings, HistoryEvent
 from reranker.histories import Shopper, open_histories

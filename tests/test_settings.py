@@ -54,6 +54,8 @@ PROVED_BY = {
     "events.types": "test_events: test_setting_types",
     "events.session_minutes": "test_events: test_out_of_order_and_visits_are_counted",
     "events.future_minutes": "test_events: test_setting_future_minutes",
+    "times.earliest": "test_times: test_the_range_is_a_setting",
+    "times.future_minutes": "test_times: test_the_range_is_a_setting",
     "events.bot_events_per_minute": "test_events: test_bots_are_reported_or_dropped",
     "events.drop_bots": "test_events: test_bots_are_reported_or_dropped",
     "events.max_bad_share": "test_events: test_bad_lines_are_counted_and_too_many_leave_everything",
