@@ -31,7 +31,6 @@ from service.demo.data import (
     Size,
     write_shop,
 )
-from service.demo.departments import DEPARTMENTS
 from service.demo.items import KINDS
 from service.demo.oracle import (
     SEGMENTS,
@@ -41,6 +40,7 @@ from service.demo.oracle import (
     segment_of,
     share_of_possible_gain,
 )
+from service.demo.vocabulary import DEPARTMENTS
 
 TINY = Size(per_kind=4, users=120, visitors=20, requests=10)
 Row = dict[str, Any]

@@ -75,7 +75,8 @@ def _write(path: Path, lines: Iterable[Any]) -> int:
 def _generator() -> str:
     """Changes with the code and the words of the shop, so that no stale shop is kept."""
     here = Path(__file__).parent
-    sources = sorted(here.rglob("*.py"), key=lambda path: path.relative_to(here).as_posix())
+    code = [*here.rglob("*.py"), *here.rglob("*.toml")]
+    sources = sorted(code, key=lambda path: path.relative_to(here).as_posix())
     return hashlib.sha256(b"\n".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.demo.brands import BRANDS
-from service.demo.departments import DEPARTMENTS
 from service.demo.draw import Draw
 from service.demo.facts import Facts, draw_facts
 from service.demo.styles import STYLES
-from service.demo.vocabulary import Department, Kind
+from service.demo.vocabulary import DEPARTMENTS, Department, Kind
 from service.demo.writing import description_of, title_of
 
 Ints = NDArray[np.int64]

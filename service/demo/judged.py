@@ -8,11 +8,11 @@ import numpy as np
 
 from service.demo.brands import BRANDS
 from service.demo.clicks import Log
-from service.demo.departments import DEPARTMENTS
 from service.demo.items import DAY, DEPARTMENT_OF_KIND, END, KINDS, Floats, Ints
 from service.demo.logs import Season
 from service.demo.oracle import SEGMENTS, Truth, segment_of
 from service.demo.styles import STYLES
+from service.demo.vocabulary import DEPARTMENTS
 
 _LAST_DAYS = 14
 _SHARES = {"0": 0.17, "1": 0.11, "2-4": 0.17, "5+": 0.55}  # requests by length of history

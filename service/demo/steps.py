@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.demo.brands import BRANDS
-from service.demo.departments import DEPARTMENTS
 from service.demo.items import DAY, DEPARTMENT_OF_KIND, END, KINDS, Floats, Ints
 from service.demo.queries import Queries
 from service.demo.tastes import Tastes
+from service.demo.vocabulary import DEPARTMENTS
 
 
 @dataclass(frozen=True)

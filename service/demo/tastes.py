@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.demo.brands import BRANDS
-from service.demo.departments import DEPARTMENTS
 from service.demo.items import DAY, END, START, Floats, Ints, Shop
 from service.demo.styles import STYLES
+from service.demo.vocabulary import DEPARTMENTS
 
 _PHASES = 3  # a shopper's projects: each third of the season has its own departments
 _BRAND, _STYLE, _PRICE, _APPEAL = 1.5, 1.2, 2.4, 0.35  # what a liking weighs in the taste
