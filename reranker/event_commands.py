@@ -193,7 +193,8 @@ def _table(done: ImportSummary) -> str:
         ("out of order", done.out_of_order, "sorted in"),
         ("ahead of clock", done.ahead_of_clock, "within times.future_minutes"),
         ("without a zone", done.without_zone, "taken as UTC"),
-        ("duplicates", done.duplicates, "the same id before in this file"),
+        ("duplicates", done.duplicates, "the same shopper, id and content before in this file"),
+        ("conflicts", done.conflicts, _conflict(done)),
         ("bot-like", done.bots, f"{done.bot_events:,} events, {dropped}: {names}"),
         ("unknown item", done.unknown_item_events or 0, _unknown(done)),
         ("already kept", done.already_kept, "from an earlier import or POST /events"),
@@ -212,6 +213,16 @@ def _table(done: ImportSummary) -> str:
     if done.unknown_item_events is None:
         lines.append("  no index is published: items were not looked up")
     return "\n".join((*lines, f"  {'seconds':<15}{done.seconds:>12,.1f}  {speed}"))
+
+
+def _conflict(done: ImportSummary) -> str:
+    first = done.first_conflict
+    if first is None:
+        return ""
+    return (
+        f"kept; one id of a shopper on different events, first {first.id!r} of {first.shopper!r} "
+        f"on {first.type} {first.item!r}"
+    )
 
 
 def _unknown(done: ImportSummary) -> str:

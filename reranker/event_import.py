@@ -21,7 +21,7 @@ from indexes.workspace import Workspace
 from reranker.event_cleaning import BadEvent, Cleaner, NoConsent
 from reranker.event_spool import EventSpool
 from reranker.events import EventSettings, HistoryEvent
-from reranker.histories import Histories
+from reranker.histories import Appended, Histories
 from reranker.known_items import not_in_index, published_ids
 from reranker.pseudonym_keys import PseudonymKeys
 
@@ -36,6 +36,15 @@ class Bot(msgspec.Struct, frozen=True):
     events_in_a_minute: int
 
 
+class Conflict(msgspec.Struct, frozen=True):
+    """An event whose id another event of the same shopper has."""
+
+    shopper: str
+    id: str
+    type: str
+    item: str | None
+
+
 class ImportSummary(msgspec.Struct, kw_only=True):
     """What happened to the events of a file, step by step."""
 
@@ -47,7 +56,9 @@ class ImportSummary(msgspec.Struct, kw_only=True):
     ahead_of_clock: int = 0
     without_zone: int = 0
     out_of_order: int = 0
-    duplicates: int = 0  # the same id before in this file
+    duplicates: int = 0  # the same shopper, id and content before in this file
+    conflicts: int = 0  # stored, though their shopper has another event with the same id
+    first_conflict: Conflict | None = None
     bots: int = 0
     bot_events: int = 0
     bots_dropped: bool = False
@@ -154,7 +165,12 @@ class Importer:
                 keep = [at for at, shopper in enumerate(batch.shoppers) if shopper not in bots]
                 events = [_marked(batch.events[at], unknown) for at in keep]
                 unknown_events += sum(event.unknown for event in events)
-                self._count(histories.append(events, [batch.keys[at] for at in keep]))
+                done = histories.append(events, [batch.keys[at] for at in keep])
+                self._count(done)
+                if done.first_conflict is not None and self.summary.first_conflict is None:
+                    place = keep[done.first_conflict]
+                    shopper = spool.shoppers[batch.shoppers[place]][1]
+                    self.summary.first_conflict = _conflict(batch.events[place], shopper)
                 advance(len(batch.events))
                 time.sleep(_BREATH)
         self.summary.duplicates = len(spool) - handed
@@ -167,11 +183,14 @@ class Importer:
         self.summary.unknown_items = len(unknown)
         return frozenset(unknown)
 
-    def _count(self, appended: msgspec.Struct) -> None:
-        done = msgspec.structs.asdict(appended)
-        self.summary.already_kept += done.pop("duplicates")
-        for name, count in done.items():
-            setattr(self.summary, name, getattr(self.summary, name) + count)
+    def _count(self, appended: Appended) -> None:
+        self.summary.already_kept += appended.duplicates
+        for name in ("stored", "conflicts", "merged", "trimmed", "too_old"):
+            setattr(self.summary, name, getattr(self.summary, name) + getattr(appended, name))
+
+
+def _conflict(event: HistoryEvent, shopper: str) -> Conflict:
+    return Conflict(shopper, event.id or "", event.type, event.item or event.query)
 
 
 def _marked(event: HistoryEvent, unknown: frozenset[str]) -> HistoryEvent:

@@ -10,8 +10,8 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from typing import Final
 
+from reranker.event_keys import event_key
 from reranker.events import EventSettings, HistoryEvent
-from reranker.history_writes import event_key
 
 BASKETS: Final = frozenset({"purchase", "cancel"})  # many lines, one action
 MINUTE: Final = 60.0

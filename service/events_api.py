@@ -41,12 +41,15 @@ class EventsAnswer(msgspec.Struct, frozen=True):
     """What `POST /events` answers.
 
     accepted: events that are kept now, on the disk, together with `duplicates`: those of them that
-    were kept before, by their id. accepted and rejected add up to what was sent. bot_like: those of
-    the accepted that came when their shopper had more than events.bot_events_per_minute.
+    were kept before, with the same shopper, id and content. conflicts: those of them whose shopper
+    has another event with the same id; both are kept. accepted and rejected add up to what was
+    sent. bot_like: those of the accepted that came when their shopper had more than
+    events.bot_events_per_minute.
     """
 
     accepted: int
     duplicates: int
+    conflicts: int
     bot_like: int
     rejected: list[Rejected]
 
@@ -88,7 +91,9 @@ def events_routes(
         wrong = [bad.field for bad in rejected]
         metrics.count_events(len(events), done.duplicates, bot_like, wrong)
         kept_bots = 0 if settings.drop_bots else bot_like
-        return json_answer(EventsAnswer(len(events), done.duplicates, kept_bots, rejected))
+        return json_answer(
+            EventsAnswer(len(events), done.duplicates, done.conflicts, kept_bots, rejected)
+        )
 
     return routes
 

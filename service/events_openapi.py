@@ -61,7 +61,11 @@ def sent_event(settings: EventSettings) -> Schema:
                 "maximum": MAX_AMOUNT,
                 "not": {"const": 0},
             },
-            "id": _NAME | {"description": "An event that comes again with its id counts once."},
+            "id": _NAME
+            | {
+                "description": "Tells a shopper's events apart: the same id and content again "
+                "counts once. The same id with other content is kept, too, and counted in `conflicts`."
+            },
             "personalize": {
                 "type": ["boolean", "null"],
                 "description": "false: the shopper does not agree; the event is not kept.",

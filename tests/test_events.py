@@ -295,10 +295,10 @@ def test_events_without_id_count_as_often_as_the_file_holds_them(tmp_path: Path)
 
 @pytest.mark.promise(19)
 def test_duplicates_by_id_count_once(tmp_path: Path) -> None:
-    rows = [VIEW | {"id": "a"}, VIEW | {"id": "b"}, VIEW | {"id": "a", "item": "99"}]
+    rows = [VIEW | {"id": "a"}, VIEW | {"id": "b"}, VIEW | {"id": "a", "price": None}]
     done = imported(tmp_path / "home", write(tmp_path / "e.jsonl", rows))
-    assert (done.stored, done.duplicates) == (2, 1)
-    assert [event["item"] for event in kept(tmp_path / "home", "u1")] == ["17", "17"]
+    assert (done.stored, done.duplicates, done.conflicts) == (2, 1, 0)
+    assert [event["id"] for event in kept(tmp_path / "home", "u1")] == ["a", "b"]
 
 
 @pytest.mark.promise(19)
@@ -416,6 +416,22 @@ def test_the_commands_import_export_and_forget(program: Program, tmp_path: Path)
         failed = program(command, "u1")
         assert isinstance(failed.exception, Failure)
         assert "of the user 'u1' is kept" in str(failed.exception)
+
+
+def test_an_order_number_on_every_line_costs_no_line_and_is_named(
+    program: Program, tmp_path: Path
+) -> None:
+    line = {"user": "u1", "type": "purchase", "time": T, "id": "order-7"}
+    rows = [line | {"item": str(n)} for n in range(3)] + [line | {"user": "u2", "item": "0"}]
+    path = str(write(tmp_path / "e.jsonl", rows))
+    done = json.loads(program("events", "import", path, "--json").stdout)
+    assert (done["stored"], done["duplicates"], done["conflicts"]) == (4, 0, 2)
+    first = {"shopper": "u1", "id": "order-7", "type": "purchase", "item": "1"}
+    assert done["first_conflict"] == first
+    again = json.loads(program("events", "import", path, "--json").stdout)
+    assert (again["stored"], again["already_kept"], again["conflicts"]) == (0, 4, 0)
+    more = str(write(tmp_path / "more.jsonl", [line | {"item": "9"}]))
+    assert "first 'order-7' of 'u1' on purchase '9'" in program("events", "import", more).stdout
 
 
 def test_what_is_exported_can_be_imported(program: Program, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def events(histories: Histories) -> FlaskClient:
 def answered(answer: TestResponse) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.get_json()
-    assert set(found) == {"accepted", "duplicates", "bot_like", "rejected"}
+    assert set(found) == {"accepted", "duplicates", "conflicts", "bot_like", "rejected"}
     return found
 
 
