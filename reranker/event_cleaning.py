@@ -12,10 +12,10 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from indexes.errors import Failure
-from indexes.names import MAX_NAME, BadName, read_name
+from indexes.names import MAX_NAME, BadName, is_null_word, read_name
 from indexes.quoting import shown
 from indexes.times import BadTime, TimeReader, TimeSettings
-from reranker.events import SEARCH, EventSettings, HistoryEvent
+from reranker.events import SEARCH, TAKEN_BACK, EventSettings, HistoryEvent
 
 MAX_QUERY: Final = 2000
 MAX_AMOUNT: Final = 1e12
@@ -42,6 +42,16 @@ class NoConsent(BadEvent):
         super().__init__(CONSENT, "not kept, because personalize is false")
 
 
+class NobodysEvent(BadEvent):
+    """An event whose only shopper is a word for nobody (events.drop_null_ids)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "user",
+            f"user and session are missing; {shown(name)} names nobody (events.drop_null_ids)",
+        )
+
+
 class Cleaner:
     """Cleans events and counts what it let pass.
 
@@ -56,17 +66,21 @@ class Cleaner:
         strict: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._types = settings.weights()
+        self._types = {name: name for name in settings.weights()}
+        self._allowed = ", ".join(self._types)
+        self._types |= settings.words()
+        self._drop_null_ids = settings.drop_null_ids
         self._strict = strict
         self.times = TimeReader(times, clock)
         self.ignored: set[str] = set()
         self.ahead_of_clock = 0
+        self.null_ids = 0  # taken for absent: events.drop_null_ids
 
     def clean(self, row: Any) -> HistoryEvent:
         """The event that a row describes. Raises BadEvent for its first fault, NoConsent first."""
         self._look_at(row)
         kind = self._type(row.get("type"))
-        user, session = _name("user", row.get("user")), _name("session", row.get("session"))
+        user, session = self._shopper(row)
         if user is None and session is None:
             raise BadEvent("user", "user and session are missing; one of them is needed")
         return self._event(row, kind, user, session, None)
@@ -79,8 +93,20 @@ class Cleaner:
         """
         self._look_at(row)
         kind = self._type(row.get("type"))
+        return self._event(row, kind, *self._shopper(row), without_time)
+
+    def _shopper(self, row: Mapping[str, Any]) -> tuple[str | None, str | None]:
         user, session = _name("user", row.get("user")), _name("session", row.get("session"))
-        return self._event(row, kind, user, session, without_time)
+        if not self._drop_null_ids:
+            return user, session
+        dropped = [name for name in (user, session) if name is not None and is_null_word(name)]
+        if not dropped:
+            return user, session
+        self.null_ids += 1
+        user, session = (None if name in dropped else name for name in (user, session))
+        if user is None and session is None:
+            raise NobodysEvent(dropped[0])
+        return user, session
 
     def _look_at(self, row: Any) -> None:
         """Consent and keys, before any value is read."""
@@ -131,18 +157,19 @@ class Cleaner:
             self.ignored.update(unknown)
 
     def _type(self, value: Any) -> str:
-        if isinstance(value, str) and value in self._types:  # as nearly all are
-            return value
+        if type(value) is str and (kind := self._types.get(value)):  # as nearly all are
+            return kind
         name = _name("type", value)
         if name is None:
             raise BadEvent("type", "type is missing")
-        if name.lower() not in self._types:
+        kind = self._types.get(name.lower())
+        if kind is None:
             raise BadEvent(
                 "type",
-                f"type is {shown(value)}; allowed are {', '.join(self._types)}, and others by the "
-                "setting events.types",
+                f"type is {shown(value)}; allowed are {self._allowed}, and others by the setting "
+                'events.types, such as "add_to_cart=cart"',
             )
-        return name.lower()
+        return kind
 
     def _time(self, value: Any, without_time: float | None) -> float:
         if value is None or value == "":
@@ -218,11 +245,11 @@ def _amount(field: str, value: Any) -> float | None:
 
 
 def _quantity(kind: str, value: Any) -> float | None:
-    """Above 0. Shops write what was given back as less than nothing; the type says it already."""
+    """Above 0. Shops write what was taken back as less than nothing; the type says it already."""
     if value is None or value == "":
         return None
     number = None if isinstance(value, bool) else _finite(value)
-    if number is not None and kind == "cancel":
+    if number is not None and kind in TAKEN_BACK:
         number = abs(number)
     if number is None or not 0 < number <= MAX_AMOUNT:
         raise BadEvent(

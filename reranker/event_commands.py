@@ -54,6 +54,8 @@ def import_command(
             summary = importer.run(histories, max_bad_share)
         finally:
             _show(importer.bad)
+    for warning in summary.warnings if as_json else ():
+        click.echo(f"warning: {warning}", err=True)
     click.echo(msgspec.json.encode(summary).decode() if as_json else _table(summary))
 
 
@@ -190,6 +192,7 @@ def _table(done: ImportSummary) -> str:
         ("read", done.read, types),
         ("rejected", done.rejected, fields),
         ("no consent", done.without_consent, "personalize is false: not kept"),
+        ("null ids", done.null_ids, "such as null: taken for absent (events.drop_null_ids)"),
         ("out of order", done.out_of_order, "sorted in"),
         ("ahead of clock", done.ahead_of_clock, "within times.future_minutes"),
         ("without a zone", done.without_zone, "taken as UTC"),
@@ -210,6 +213,7 @@ def _table(done: ImportSummary) -> str:
     lines = [f"  {name:<15}{count:>12,}  {note}".rstrip() for name, count, note in shown]
     if done.ignored_columns:
         lines.append(f"  ignored columns: {', '.join(done.ignored_columns)}")
+    lines += [f"  warning: {warning}" for warning in done.warnings]
     if done.unknown_item_events is None:
         lines.append("  no index is published: items were not looked up")
     return "\n".join((*lines, f"  {'seconds':<15}{done.seconds:>12,.1f}  {speed}"))

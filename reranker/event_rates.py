@@ -13,7 +13,7 @@ from typing import Final
 from reranker.event_keys import event_key
 from reranker.events import EventSettings, HistoryEvent
 
-BASKETS: Final = frozenset({"purchase", "cancel"})  # many lines, one action
+BASKETS: Final = frozenset({"purchase", "cancel", "uncart"})  # many lines, one action
 MINUTE: Final = 60.0
 MAX_SHOPPERS: Final = 50_000
 MAX_ACTIONS: Final = 1_000_000  # of all shoppers together, 16 bytes each

@@ -43,7 +43,7 @@ def sent_event(settings: EventSettings) -> Schema:
         "properties": {
             "user": _NAME,
             "session": _NAME | {"description": "Of a visit; its events become its user's."},
-            "type": {"type": "string", "enum": sorted(settings.weights())},
+            "type": {"type": "string", "enum": sorted({*settings.weights(), *settings.words()})},
             "item": _NAME,
             "query": {"type": ["string", "null"], "maxLength": MAX_QUERY},
             "time": {
@@ -64,7 +64,7 @@ def sent_event(settings: EventSettings) -> Schema:
             "id": _NAME
             | {
                 "description": "Tells a shopper's events apart: the same id and content again "
-                "counts once. The same id with other content is kept, too, and counted in `conflicts`."
+                "counts once. The same id with other content is kept and counted in `conflicts`."
             },
             "personalize": {
                 "type": ["boolean", "null"],
