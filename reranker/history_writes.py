@@ -14,7 +14,7 @@ import msgspec
 from reranker.events import HistoryEvent, HistorySettings
 from reranker.histories import Appended, Forgotten
 from reranker.history_names import mark_to_erase, rename_all
-from reranker.kept_keys import holds_id, kept_keys
+from reranker.kept_keys import kept_ids, kept_keys
 from reranker.pseudonyms import Pseudonyms
 
 _MERGED_BY_HAND: Final = -1e300  # earlier than any event
@@ -133,7 +133,8 @@ class Write:
         self, shopper: int, found: list[tuple[int, _New]], there: set[int], done: Appended
     ) -> list[tuple[int, _New]]:
         """Each event once; those whose id another event has are counted, and stay."""
-        new_ids: set[str] = set()
+        ids = {new.event.id: new.key for _, new in found if new.event.id is not None}
+        taken = kept_ids(self._db, shopper, ids)
         once = []
         for order, new in found:
             if new.key in there:
@@ -144,11 +145,11 @@ class Write:
             name = new.event.id
             if name is None:
                 continue
-            if name in new_ids or holds_id(self._db, shopper, new.event, new.key):
+            if name in taken:
                 done.conflicts += 1
                 if done.first_conflict is None or new.place < done.first_conflict:
                     done.first_conflict = new.place
-            new_ids.add(name)
+            taken.add(name)
         return once
 
     def _owners(self, events: Sequence[HistoryEvent], done: Appended) -> dict[_Pair, _Owner]:
