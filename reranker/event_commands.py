@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from indexes.bad_lines import BadLines
 from indexes.errors import Failure
+from indexes.names import BadName, read_name
 from indexes.workspace import Workspace
 from reranker.event_import import Importer, ImportSummary
 from reranker.events import as_sent
@@ -53,6 +54,8 @@ def import_command(
             summary = importer.run(histories, max_bad_share)
         finally:
             _show(importer.bad)
+    for warning in summary.warnings if as_json else ():
+        click.echo(f"warning: {warning}", err=True)
     click.echo(msgspec.json.encode(summary).decode() if as_json else _table(summary))
 
 
@@ -138,7 +141,14 @@ def _forgotten(proof: ForgetProof) -> str:
 
 
 def _who(name: str, session: bool) -> dict[str, str]:
-    return {"session" if session else "user": name.strip()}
+    kind = "session" if session else "user"
+    try:
+        found = read_name(kind, name)
+    except BadName as error:
+        raise Failure(f"{error}.", field=kind) from None
+    if found is None:
+        raise Failure(f"The {kind} is empty.", field=kind, hint=f"Name a {kind}.")
+    return {kind: found}
 
 
 def _nobody(name: str, session: bool) -> Failure:
@@ -182,10 +192,12 @@ def _table(done: ImportSummary) -> str:
         ("read", done.read, types),
         ("rejected", done.rejected, fields),
         ("no consent", done.without_consent, "personalize is false: not kept"),
+        ("null ids", done.null_ids, "such as null: taken for absent (events.drop_null_ids)"),
         ("out of order", done.out_of_order, "sorted in"),
-        ("ahead of clock", done.ahead_of_clock, "within events.future_minutes"),
+        ("ahead of clock", done.ahead_of_clock, "within times.future_minutes"),
         ("without a zone", done.without_zone, "taken as UTC"),
-        ("duplicates", done.duplicates, "the same id before in this file"),
+        ("duplicates", done.duplicates, "the same shopper, id and content before in this file"),
+        ("conflicts", done.conflicts, _conflict(done)),
         ("bot-like", done.bots, f"{done.bot_events:,} events, {dropped}: {names}"),
         ("unknown item", done.unknown_item_events or 0, _unknown(done)),
         ("already kept", done.already_kept, "from an earlier import or POST /events"),
@@ -201,9 +213,20 @@ def _table(done: ImportSummary) -> str:
     lines = [f"  {name:<15}{count:>12,}  {note}".rstrip() for name, count, note in shown]
     if done.ignored_columns:
         lines.append(f"  ignored columns: {', '.join(done.ignored_columns)}")
+    lines += [f"  warning: {warning}" for warning in done.warnings]
     if done.unknown_item_events is None:
         lines.append("  no index is published: items were not looked up")
     return "\n".join((*lines, f"  {'seconds':<15}{done.seconds:>12,.1f}  {speed}"))
+
+
+def _conflict(done: ImportSummary) -> str:
+    first = done.first_conflict
+    if first is None:
+        return ""
+    return (
+        f"kept; one id of a shopper on different events, first {first.id!r} of {first.shopper!r} "
+        f"on {first.type} {first.item!r}"
+    )
 
 
 def _unknown(done: ImportSummary) -> str:

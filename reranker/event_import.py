@@ -7,7 +7,7 @@ adds only what is not there yet.
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -15,17 +15,23 @@ from indexes.bad_lines import BadLine, BadLines
 from indexes.errors import Failure
 from indexes.item_ids import ItemIds
 from indexes.progress import Progress
-from indexes.row_files import read_rows
+from indexes.row_files import Rows, read_rows
+from indexes.times import TimeSettings
 from indexes.workspace import Workspace
-from reranker.event_cleaning import BadEvent, Cleaner, NoConsent
+from reranker.event_cleaning import BadEvent, Cleaner, NobodysEvent, NoConsent
+from reranker.event_formats import format_hint, named_columns
 from reranker.event_spool import EventSpool
 from reranker.events import EventSettings, HistoryEvent
-from reranker.histories import Histories
-from reranker.known_items import not_in_index, published_ids
+from reranker.histories import Appended, Histories
+from reranker.known_items import mismatch, not_in_index, published_ids
+from reranker.null_ids import NullIds, written_as_floats
 from reranker.pseudonym_keys import PseudonymKeys
 
 _BREATH: Final = 0.005  # between two batches, so that a service beside us gets its turn
 _BOTS_SHOWN: Final = 20
+_NEEDED: Final = ("type", "time")  # columns
+_LOOKED_AT: Final = 100  # lines, for the columns that they name
+_NAMED: Final = 20  # columns in a message
 
 
 class Bot(msgspec.Struct, frozen=True):
@@ -35,6 +41,23 @@ class Bot(msgspec.Struct, frozen=True):
     events_in_a_minute: int
 
 
+class Rejection(msgspec.Struct, frozen=True):
+    """Why lines were rejected. line, reason: of the first of them."""
+
+    lines: int
+    line: int
+    reason: str
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """An event whose id another event of the same shopper has."""
+
+    shopper: str
+    id: str
+    type: str
+    item: str | None
+
+
 class ImportSummary(msgspec.Struct, kw_only=True):
     """What happened to the events of a file, step by step."""
 
@@ -42,11 +65,15 @@ class ImportSummary(msgspec.Struct, kw_only=True):
     rejected: int = 0
     rejected_by_field: dict[str, int] = {}
     without_consent: int = 0  # of those read: personalize is false, so they are not kept
+    rejected_reasons: list[Rejection] = []  # the commonest
+    null_ids: int = 0  # events of which an id such as null was dropped: events.drop_null_ids
     ignored_columns: list[str] = []
     ahead_of_clock: int = 0
     without_zone: int = 0
     out_of_order: int = 0
-    duplicates: int = 0  # the same id before in this file
+    duplicates: int = 0  # the same shopper, id and content before in this file
+    conflicts: int = 0  # stored, though their shopper has another event with the same id
+    first_conflict: Conflict | None = None
     bots: int = 0
     bot_events: int = 0
     bots_dropped: bool = False
@@ -62,6 +89,7 @@ class ImportSummary(msgspec.Struct, kw_only=True):
     merged: int = 0
     trimmed: int = 0
     too_old: int = 0
+    warnings: list[str] = []
     seconds: float = 0.0
 
 
@@ -74,6 +102,8 @@ class Importer:
         self.summary = ImportSummary()
         self._workspace, self._path, self._progress = workspace, path, progress
         self._fields: Counter[str] = Counter()
+        self._columns: dict[str, None] = {}  # of the first lines, in their order
+        self._nobody = 0  # lines whose only shopper was an id that events.drop_null_ids drops
 
     def run(self, histories: Histories, max_bad_share: float | None = None) -> ImportSummary:
         """Import the file; Failure when it cannot be read or too many lines are bad."""
@@ -95,34 +125,79 @@ class Importer:
 
     def _check(self, spool: EventSpool, max_bad_share: float) -> None:
         """Read, clean and spool every line."""
-        cleaner, types = Cleaner(self.settings), Counter[str]()
+        cleaner = Cleaner(self.settings, self._workspace.section(TimeSettings))
+        types, nobodies = Counter[str](), NullIds()
         with self._progress("checking", None) as advance:
-            for line, row in read_rows(self._path, ("type", "time"), self._unreadable):
-                try:
-                    event = cleaner.clean(row)
-                except NoConsent:
-                    self.summary.without_consent += 1
-                    continue
-                except BadEvent as error:
-                    self._fields[error.field or "event"] += 1
-                    self.bad.add(BadLine(line, error.message))
+            for line, row in self._rows():
+                event = self._cleaned(cleaner, line, row)
+                if event is None:
                     continue
                 spool.add(event)
+                nobodies.add(event)
                 types[event.type] += 1
                 advance(1)
-        refused = self.summary.without_consent
-        self.bad.check(len(spool) + refused, max_bad_share)
-        if not len(spool) and not refused:
-            raise Failure(f"{self._path} holds no event.", hint="One event a line is expected.")
+        self._check_lines(len(spool), max_bad_share)
         found = self.summary
-        found.read, found.rejected = len(spool) + refused + self.bad.count, self.bad.count
+        found.null_ids = cleaner.null_ids
+        found.rejected = self.bad.count + self._nobody
+        found.read = len(spool) + found.without_consent + found.rejected
         found.rejected_by_field = dict(self._fields.most_common())
+        found.rejected_reasons = [Rejection(many, *bad) for many, bad in self.bad.commonest()]
         found.ignored_columns = sorted(cleaner.ignored)
-        found.ahead_of_clock, found.without_zone = cleaner.ahead_of_clock, cleaner.without_zone
+        found.ahead_of_clock, found.without_zone = (
+            cleaner.ahead_of_clock,
+            cleaner.times.without_zone,
+        )
         found.out_of_order, found.types = spool.out_of_order, dict(types.most_common())
         found.users = sum(is_user for is_user, _ in spool.shoppers)
         found.anonymous_sessions = len(spool.shoppers) - found.users
-        found.visits = spool.visits(self.settings.session_minutes) if len(spool) else 0
+        gap = self.settings.session_minutes
+        found.visits = spool.visits(gap) if len(spool) else 0
+        found.warnings += nobodies.warnings(found.visits, len(spool.shoppers), gap)
+        users = [name for is_user, name in spool.shoppers if is_user]
+        more = written_as_floats(users), cleaner.times.mixed()
+        found.warnings += [warning for warning in more if warning is not None]
+
+    def _rows(self) -> Rows:
+        """The file's rows; where it has not the columns of events, the hint says whose it has."""
+        try:
+            for line, row in read_rows(self._path, _NEEDED, self._unreadable):
+                if line <= _LOOKED_AT:
+                    self._columns |= dict.fromkeys(row)
+                yield line, row
+        except Failure as failure:
+            if " no column " in failure.message:
+                failure.hint = format_hint(named_columns(failure.message))
+            raise
+
+    def _cleaned(self, cleaner: Cleaner, line: int, row: dict[str, Any]) -> HistoryEvent | None:
+        """The row's event; None where it is refused, which is counted."""
+        try:
+            return cleaner.clean(row)
+        except NoConsent:
+            self.summary.without_consent += 1
+        except BadEvent as error:
+            self._fields[error.field or "event"] += 1
+            if isinstance(error, NobodysEvent):  # no fault of the file: the setting wants it
+                self._nobody += 1
+            else:
+                self.bad.add(BadLine(line, error.message))
+        return None
+
+    def _check_lines(self, good: int, max_bad_share: float) -> None:
+        """Failure where too many lines are bad, or none holds an event."""
+        refused = self.summary.without_consent + self._nobody
+        try:
+            self.bad.check(good + refused, max_bad_share)
+        except Failure as failure:
+            missing = [name for name in _NEEDED if name not in self._columns]
+            if missing and self._columns:
+                names = ", ".join(map(repr, list(self._columns)[:_NAMED]))
+                failure.message += f" Its lines have no {' and no '.join(missing)}, but {names}."
+                failure.hint = format_hint(self._columns)
+            raise
+        if not good and not refused:
+            raise Failure(f"{self._path} holds no event.", hint="One event a line is expected.")
 
     def _unreadable(self, bad: BadLine) -> None:
         self._fields["line"] += 1
@@ -149,7 +224,12 @@ class Importer:
                 keep = [at for at, shopper in enumerate(batch.shoppers) if shopper not in bots]
                 events = [_marked(batch.events[at], unknown) for at in keep]
                 unknown_events += sum(event.unknown for event in events)
-                self._count(histories.append(events, [batch.keys[at] for at in keep]))
+                done = histories.append(events, [batch.keys[at] for at in keep])
+                self._count(done)
+                if done.first_conflict is not None and self.summary.first_conflict is None:
+                    place = keep[done.first_conflict]
+                    shopper = spool.shoppers[batch.shoppers[place]][1]
+                    self.summary.first_conflict = _conflict(batch.events[place], shopper)
                 advance(len(batch.events))
                 time.sleep(_BREATH)
         self.summary.duplicates = len(spool) - handed
@@ -160,13 +240,18 @@ class Importer:
             return frozenset()
         unknown = not_in_index(ids, sorted(spool.items))
         self.summary.unknown_items = len(unknown)
+        if warning := mismatch(ids, spool.items, unknown):
+            self.summary.warnings.append(warning)
         return frozenset(unknown)
 
-    def _count(self, appended: msgspec.Struct) -> None:
-        done = msgspec.structs.asdict(appended)
-        self.summary.already_kept += done.pop("duplicates")
-        for name, count in done.items():
-            setattr(self.summary, name, getattr(self.summary, name) + count)
+    def _count(self, appended: Appended) -> None:
+        self.summary.already_kept += appended.duplicates
+        for name in ("stored", "conflicts", "merged", "trimmed", "too_old"):
+            setattr(self.summary, name, getattr(self.summary, name) + getattr(appended, name))
+
+
+def _conflict(event: HistoryEvent, shopper: str) -> Conflict:
+    return Conflict(shopper, event.id or "", event.type, event.item or event.query)
 
 
 def _marked(event: HistoryEvent, unknown: frozenset[str]) -> HistoryEvent:

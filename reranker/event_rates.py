@@ -10,10 +10,10 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from typing import Final
 
+from reranker.event_keys import event_key
 from reranker.events import EventSettings, HistoryEvent
-from reranker.history_writes import event_key
 
-BASKETS: Final = frozenset({"purchase", "cancel"})  # many lines, one action
+BASKETS: Final = frozenset({"purchase", "cancel", "uncart"})  # many lines, one action
 MINUTE: Final = 60.0
 MAX_SHOPPERS: Final = 50_000
 MAX_ACTIONS: Final = 1_000_000  # of all shoppers together, 16 bytes each

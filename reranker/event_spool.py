@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from reranker.event_keys import event_key, record_key
 from reranker.event_rates import BASKETS, shopper_of
 from reranker.events import HistoryEvent
 from reranker.history_files import make_own_folder
-from reranker.history_writes import event_key
 from reranker.pseudonyms import Pseudonyms
 
 BATCH: Final = 5000
@@ -32,15 +32,6 @@ class Batch(NamedTuple):
     events: list[HistoryEvent]
     keys: list[int]
     shoppers: list[int]
-
-
-def record_key(event: HistoryEvent) -> int:
-    """63 bits made of all that an event without an id says; the form must never change.
-
-    Where its user is known, the session is left out: an export has it under a pseudonym.
-    """
-    said = event if event.user is None else msgspec.structs.replace(event, session=None)
-    return int(xxhash.xxh3_64_intdigest(_encode(said))) >> 1
 
 
 class EventSpool:
@@ -97,7 +88,7 @@ class EventSpool:
         self._waiting.clear()
 
     def batches(self) -> Iterator[Batch]:
-        """All events, those with an id that came before left out.
+        """All events, those left out that came before with the same id and the same content.
 
         An event without an id that the file holds n times is n events, told apart by their number:
         the same file gives the same keys again.
@@ -106,7 +97,7 @@ class EventSpool:
             self._write()
         self._file.seek(0)
         repeated = self._repeated()
-        seen: dict[int, int] = {}
+        seen: dict[tuple[int, int], int] = {}
         start = 0
         for length in self._lengths:
             events = _decode(self._file.read(length))
@@ -114,7 +105,8 @@ class EventSpool:
             for at, event in enumerate(events, start):
                 key = self._keys[at]
                 if key in repeated:
-                    number = seen[key] = seen.get(key, -1) + 1
+                    again = self._shopper_of[at], key
+                    number = seen[again] = seen.get(again, -1) + 1
                     if number and event.id is not None:
                         continue
                     if number:

@@ -7,11 +7,20 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from indexes.errors import Failure
+from indexes.names import normalised
 from indexes.workspace import Settings, Workspace
 from reranker.requests import Event
 
 SEARCH: Final = "search"
-TYPES: Final = {"view": 1.0, "search": 1.0, "cart": 3.0, "purchase": 5.0, "cancel": -5.0}
+TYPES: Final = {
+    "view": 1.0,
+    "search": 1.0,
+    "cart": 3.0,
+    "uncart": -3.0,
+    "purchase": 5.0,
+    "cancel": -5.0,
+}
+TAKEN_BACK: Final = {"uncart": "cart", "cancel": "purchase"}  # by which type, which type
 _MAX_WEIGHT: Final = 1000
 
 
@@ -41,16 +50,13 @@ class EventSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
         tuple[str, ...],
         msgspec.Meta(
             description="Event types as name=weight, beside or instead of view=1, search=1, "
-            "cart=3, purchase=5, cancel=-5."
+            "cart=3, uncart=-3, purchase=5, cancel=-5; and other words for a type as name=type, "
+            'such as "add_to_cart=cart".'
         ),
     ] = ()
     session_minutes: Annotated[
         float, msgspec.Meta(gt=0, description="A longer silence begins a new visit.")
     ] = 30.0
-    future_minutes: Annotated[
-        float,
-        msgspec.Meta(ge=0, description="Events further ahead of this machine's clock are refused."),
-    ] = 1440.0
     bot_events_per_minute: Annotated[
         int,
         msgspec.Meta(
@@ -66,6 +72,13 @@ class EventSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
             "reject those beyond the limit."
         ),
     ] = False
+    drop_null_ids: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Take a user or session named null, undefined, NaN, (not set), 0 and the "
+            "like for absent; an event without another shopper is rejected."
+        ),
+    ] = False
     max_bad_share: Annotated[
         float,
         msgspec.Meta(ge=0, le=1, description="A larger share of bad lines fails an import."),
@@ -75,11 +88,27 @@ class EventSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = 10_000
 
     def __post_init__(self) -> None:
-        self.weights()
+        self.words()
 
     def weights(self) -> dict[str, float]:
         """Every allowed type with its weight; Failure names an entry that cannot be read."""
-        return TYPES | dict(_weight(entry) for entry in self.types)
+        entries = dict(map(_entry, self.types))
+        return TYPES | {name: value for name, value in entries.items() if isinstance(value, float)}
+
+    def words(self) -> dict[str, str]:
+        """The shop's own words with the type that each stands for; Failure as for `weights`."""
+        types = self.weights()
+        entries = dict(map(_entry, self.types))
+        words = {name: value for name, value in entries.items() if isinstance(value, str)}
+        for name, kind in words.items():
+            if name in types or kind not in types:
+                problem = f"{name!r} is a type itself" if name in types else f"{kind!r} is no type"
+                raise Failure(
+                    f"events.types holds '{name}={kind}', but {problem}; a word of your own and "
+                    f"one of {', '.join(types)} are expected, or a word and its weight.",
+                    field="events.types",
+                )
+        return words
 
 
 class HistorySettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,17 +146,21 @@ def event_weights(workspace: Workspace) -> dict[str, float]:
     return workspace.section(EventSettings).weights()
 
 
-def _weight(entry: str) -> tuple[str, float]:
-    name, _, number = entry.partition("=")
-    name = name.strip().lower()
+def _entry(entry: str) -> tuple[str, float | str]:
+    """A type's name with its weight, or a word with the type it stands for."""
+    name, _, value = entry.partition("=")
+    name, value = normalised(name).lower(), normalised(value).lower()
     try:
-        weight = float(number)
+        weight = float(value)
     except ValueError:
+        if name and value:
+            return name, value
         weight = math.nan
     if not name or not abs(weight) <= _MAX_WEIGHT:
         raise Failure(
             f"events.types holds {entry!r}; a name and a number from -{_MAX_WEIGHT} to "
-            f'{_MAX_WEIGHT} are expected, such as "wishlist=2".',
+            f'{_MAX_WEIGHT} are expected, such as "wishlist=2", or a word and its type, such as '
+            '"add_to_cart=cart".',
             field="events.types",
         )
     return name, weight

@@ -16,7 +16,9 @@ class Appended(msgspec.Struct, kw_only=True):
     """What became of events that were handed over."""
 
     stored: int = 0
-    duplicates: int = 0  # kept before, by id
+    duplicates: int = 0  # the same events, kept before: of the same shopper, by id and content
+    conflicts: int = 0  # of the stored: their shopper has another event with the same id
+    first_conflict: int | None = None  # its place in what was handed over
     merged: int = 0  # moved from a session to the user who turned out to be behind it
     trimmed: int = 0  # the oldest, which made room
     too_old: int = 0  # not kept: older than what the user's limit or the days hold
@@ -47,7 +49,8 @@ class Histories(Protocol):
     def append(self, events: Sequence[HistoryEvent], keys: Sequence[int] | None = None) -> Appended:
         """Keep events; they survive a crash from the moment this returns.
 
-        keys: what tells events apart that have no id of their own; else each is a new one.
+        keys: what tells a shopper's events apart that have no id of their own; else each is a new
+        one (event_keys.py).
         """
         ...
 

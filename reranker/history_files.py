@@ -6,16 +6,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from indexes.durable import make_folder
 from indexes.errors import Failure
-from reranker.history_names import names_row, rename_all
+from reranker.history_names import names_row, rekey_all, rename_all
 from reranker.pseudonyms import Pseudonyms
 
 FILE: Final = "history.db"
-_SCHEMA: Final = 2
+_SCHEMA: Final = 3
 PLAIN: Final = 1  # the form with plain names, of an earlier release
+_OF_IDS: Final = 2  # of an earlier release, too: one event of each id, whoever's it is
 _PAUSE: Final = 0.002
 _OWNER_ONLY: Final = 0o700
 _CREATE: Final = """
@@ -38,7 +39,7 @@ CREATE TABLE events (        -- in the order in which they are read
     payload BLOB NOT NULL,
     PRIMARY KEY (shopper, time, seq)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX events_by_key ON events (key);
+CREATE UNIQUE INDEX events_by_key ON events (shopper, key);
 CREATE INDEX events_by_origin ON events (origin) WHERE origin IS NOT NULL;
 CREATE TABLE counter (seq INTEGER NOT NULL);
 INSERT INTO counter VALUES (0);
@@ -71,6 +72,18 @@ class HistoryDamaged(HistoryFailure):
     """The file is no database, or not a whole one."""
 
     code = "history_damaged"
+
+
+class Keys(Protocol):
+    """A home's keys: reranker/pseudonym_keys.py."""
+
+    def open(self) -> Pseudonyms:
+        """Those of now, made where there are none."""
+        ...
+
+    def of(self, generation: int, fingerprint: str) -> Pseudonyms:
+        """Those with which something was written; a Failure where they are not there."""
+        ...
 
 
 def failure_of(error: Exception, path: Path) -> HistoryFailure:
@@ -132,12 +145,12 @@ def make_own_folder(folder: Path) -> None:
         os.chmod(folder, _OWNER_ONLY)
 
 
-def open_writer(path: Path, seconds: float, names: Callable[[], Pseudonyms]) -> sqlite3.Connection:
+def open_writer(path: Path, seconds: float, keys: Keys) -> sqlite3.Connection:
     """A connection that may write; the file and its tables are made when they are not there."""
     make_own_folder(path.parent)
     db = _connect(path, "rwc")
     try:
-        patiently(lambda: _prepare(db, path, names), seconds)
+        patiently(lambda: _prepare(db, path, keys), seconds)
     except BaseException:
         db.close()
         raise
@@ -204,15 +217,15 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, timeout=0, isolation_level=None, check_same_thread=False, uri=True)
 
 
-def _prepare(db: sqlite3.Connection, path: Path, names: Callable[[], Pseudonyms]) -> None:
+def _prepare(db: sqlite3.Connection, path: Path, keys: Keys) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")  # every commit waits for the disk
     db.execute("PRAGMA secure_delete = ON")
     db.execute("PRAGMA cache_size = -65536")
     db.execute("PRAGMA journal_size_limit = 67108864")
-    if _version(db) in (0, PLAIN):
+    if _version(db) in (0, PLAIN, _OF_IDS):
         with transaction(db):
-            _make(db, names())
+            _make(db, keys)
     _check_version(_version(db), path)
 
 
@@ -229,18 +242,24 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _make(db: sqlite3.Connection, names: Pseudonyms) -> None:
+def _make(db: sqlite3.Connection, keys: Keys) -> None:
     version = _version(db)
     if version == 0:
         for statement in _CREATE.split(";\n"):
             db.execute(statement)
     if version in (0, PLAIN):
+        names = keys.open()
         db.execute(CREATE_NAMES)
         entry = names.generation, names.fingerprint
         db.execute("INSERT INTO names (generation, fingerprint) VALUES (?, ?)", entry)
         if version == PLAIN:
             rename_all(db, names, since=0)
-        db.execute(f"PRAGMA user_version = {_SCHEMA}")
+    if version in (PLAIN, _OF_IDS):
+        db.execute("DROP INDEX events_by_key")
+        row = names_row(db)
+        rekey_all(db, keys.of(row.generation, row.fingerprint))
+        db.execute("CREATE UNIQUE INDEX events_by_key ON events (shopper, key)")
+    db.execute(f"PRAGMA user_version = {_SCHEMA}")
 
 
 def unfinished(path: Path, generation: int) -> str:
@@ -251,6 +270,8 @@ def unfinished(path: Path, generation: int) -> str:
         version = patiently(lambda: _version(db), 0.5)
         if version == PLAIN:
             return "names"
+        if version == _OF_IDS:
+            return "keys"
         if version != _SCHEMA:
             return ""
         row = names_row(db)
@@ -264,10 +285,11 @@ def _version(db: sqlite3.Connection) -> int:
 
 
 def _check_version(version: int, path: Path) -> None:
-    if version == PLAIN:
+    if version in (PLAIN, _OF_IDS):
+        wrote = "plain names" if version == PLAIN else "one event of each id"
         raise HistoryFailure(
-            f"{path} holds plain names, as an earlier release wrote them.",
-            hint="Run `reranker pseudonyms status`: it replaces them by pseudonyms.",
+            f"{path} holds {wrote}, as an earlier release wrote them.",
+            hint="Run `reranker pseudonyms status`: it brings the file into today's form.",
         )
     if version != _SCHEMA:
         raise HistoryFailure(

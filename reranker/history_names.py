@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from reranker.event_keys import event_key
 from reranker.events import HistoryEvent
 from reranker.pseudonyms import Pseudonyms
 
@@ -41,17 +42,38 @@ def rename_all(db: sqlite3.Connection, names: Pseudonyms, since: int) -> int:
     """
     make = {True: names.user, False: names.session}
     db.create_function("newer_name", 2, lambda user, name: make[bool(user)](name))
-    db.create_function("newer_key", 1, lambda key: names.event(key, since))
+    db.create_function("newer_key", 2, lambda key, event: _newer_key(key, event, names, since))
     db.create_function("newer_payload", 1, lambda payload: _renamed(payload, names))
     count = db.execute("UPDATE shoppers SET name = newer_name(is_user, name)").rowcount
     # Two steps: a new key must not meet an old one of another event.
-    db.execute("UPDATE events SET key = -1 - newer_key(key), payload = newer_payload(payload)")
+    db.execute(
+        "UPDATE events SET key = -1 - newer_key(key, payload), payload = newer_payload(payload)"
+    )
     db.execute("UPDATE events SET key = -1 - key")
     db.execute(
         "UPDATE names SET generation = ?, fingerprint = ?, to_erase = 1",
         (names.generation, names.fingerprint),
     )
     return count
+
+
+def rekey_all(db: sqlite3.Connection, names: Pseudonyms) -> None:
+    """Give every event with an id its key of today, in the transaction that is open.
+
+    Those of earlier releases were made of the id alone.
+    """
+    db.create_function("key_of_today", 2, lambda key, event: _key_of_today(key, event, names))
+    db.execute("UPDATE events SET key = -1 - key_of_today(key, payload)")
+    db.execute("UPDATE events SET key = -1 - key")
+
+
+def _key_of_today(key: int, payload: bytes, names: Pseudonyms) -> int:
+    event = _decode(payload)
+    return key if event.id is None else names.event(event_key(event), has_id=True)
+
+
+def _newer_key(key: int, payload: bytes, names: Pseudonyms, since: int) -> int:
+    return names.event(key, since, has_id=_decode(payload).id is not None)
 
 
 def _renamed(payload: bytes, names: Pseudonyms) -> bytes:

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from reranker.event_keys import event_key
 from reranker.events import HistoryEvent, HistorySettings
 from reranker.histories import Appended, Forgotten, Shopper
 from reranker.history_files import (
@@ -30,7 +31,7 @@ from reranker.history_files import (
 )
 from reranker.history_names import mark_to_erase, names_row
 from reranker.history_reads import SHOPPER, decoded, newest, packed
-from reranker.history_writes import Write, event_key
+from reranker.history_writes import Write
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import Pseudonyms
 from reranker.recently_used import RecentlyUsed
@@ -70,7 +71,7 @@ class SqliteHistories:
         self._reader = Opened(self.path, lambda: open_reader(self.path))
         self._reads: tuple[sqlite3.Connection, Pseudonyms] | None = None
         wait = settings.wait_seconds
-        self._writer = Opened(self.path, lambda: open_writer(self.path, wait, self.keys.open))
+        self._writer = Opened(self.path, lambda: open_writer(self.path, wait, self.keys))
 
     def append(self, events: Sequence[HistoryEvent], keys: Sequence[int] | None = None) -> Appended:
         """Group commit: who gets the lock writes for all who wait, with one wait for the disk."""
@@ -273,6 +274,10 @@ class SqliteHistories:
         with failing(self.path):
             names = self.keys.read()
             left = unfinished(self.path, names.generation if names else 0)
+        if left == "keys":
+            with self._write_lock, failing(self.path):
+                self._writer.connection()
+                left = unfinished(self.path, names.generation if names else 0)
         if left == "rotation" and names is not None:
             self.rename(names)
         if left not in ("names", "erasure"):

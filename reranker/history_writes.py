@@ -4,29 +4,21 @@ The rows do not depend on the order in which events arrive: a session belongs to
 earliest event that names both, and of a full history the oldest events go.
 """
 
-import secrets
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
-import xxhash
 
 from reranker.events import HistoryEvent, HistorySettings
 from reranker.histories import Appended, Forgotten
 from reranker.history_names import mark_to_erase, rename_all
+from reranker.kept_keys import kept_ids, kept_keys
 from reranker.pseudonyms import Pseudonyms
 
 _MERGED_BY_HAND: Final = -1e300  # earlier than any event
 _encode: Final = msgspec.msgpack.Encoder().encode
-
-
-def event_key(event: HistoryEvent) -> int:
-    """63 bits by which an event is known again; without an id every event is a new one."""
-    if event.id is None:
-        return secrets.randbits(63)
-    return int(xxhash.xxh3_64_intdigest(b"id\0" + event.id.encode("utf-8", "surrogatepass"))) >> 1
 
 
 class _Row(NamedTuple):
@@ -38,6 +30,24 @@ class _Row(NamedTuple):
     payload: bytes
 
 
+class _New(NamedTuple):
+    """An event, its key, and its place in what was handed over."""
+
+    event: HistoryEvent
+    key: int
+    place: int
+
+
+class _Owner(NamedTuple):
+    """Whose history gets the events, and of a session without a user the session's number."""
+
+    shopper: int
+    origin: int | None
+
+
+_Pair = tuple[str | None, str | None]  # user and session
+
+
 class Write:
     """One transaction that has begun; its opener commits."""
 
@@ -47,65 +57,121 @@ class Write:
         self._db, self._names = db, names
         self._most = settings.events_per_user
         self._cutoff = settings.cutoff()
+        self._gained: set[int] = set()  # users to whom a session came with what is appended
 
     def append(self, events: Sequence[HistoryEvent], keys: Sequence[int]) -> Appended:
         """Add what is new."""
         done = Appended()
-        names = self._names
-        new = self._new(names.hidden(events), map(names.event, keys), done)
-        if not new:
+        self._gained.clear()
+        found = self._without_kept(self._in_time(events, keys, done), done)
+        if not found:
             return done
-        owners = self._owners([event for event, _ in new], done)
-        by_shopper: defaultdict[int, list[_Row]] = defaultdict(list)
-        first = self._take_numbers(len(new))
-        for seq, (event, key) in enumerate(new, first):
-            shopper, origin = owners[event.user, event.session]
-            row = _Row(shopper, event.time, seq, key, origin, _payload(event))
-            by_shopper[shopper].append(row)
-        for shopper, rows in by_shopper.items():
+        owners = self._owners([new.event for new in found], done)
+        by_shopper = self._by_shopper(found, owners, done)
+        first = self._take_numbers(len(found))
+        for shopper, kept in by_shopper.items():
+            rows = [
+                _Row(
+                    *(shopper, new.event.time, first + order, new.key),
+                    *(owners[new.event.user, new.event.session].origin, _payload(new.event)),
+                )
+                for order, new in kept
+            ]
             self._insert(shopper, rows, done)
         return done
 
-    def _new(
-        self, events: Iterable[HistoryEvent], made: Iterable[int], done: Appended
-    ) -> list[tuple[HistoryEvent, int]]:
-        """The events that are not kept yet, each once, with their keys."""
-        keys = list(made)
-        there = "SELECT key FROM events WHERE key IN (SELECT value FROM json_each(?))"
-        known = {key for (key,) in self._db.execute(there, (msgspec.json.encode(keys).decode(),))}
-        new = []
-        for event, key in zip(events, keys, strict=True):
-            if key in known:
-                done.duplicates += 1
-            elif event.time < self._cutoff:
+    def _in_time(
+        self, events: Sequence[HistoryEvent], keys: Sequence[int], done: Appended
+    ) -> list[_New]:
+        """The events that are not too old, under pseudonyms, with their keys and places."""
+        names = self._names
+        found = []
+        for place, (event, key) in enumerate(zip(names.hidden(events), keys, strict=True)):
+            if event.time < self._cutoff:
                 done.too_old += 1
             else:
-                known.add(key)
-                new.append((event, key))
-        return new
+                keyed = names.event(key, has_id=event.id is not None)
+                found.append(_New(event, keyed, place))
+        return found
 
-    def _owners(
-        self, events: Sequence[HistoryEvent], done: Appended
-    ) -> dict[tuple[str | None, str | None], tuple[int, int | None]]:
+    def _without_kept(self, found: list[_New], done: Appended) -> list[_New]:
+        """Those that the histories as they are do not hold; what is held changes nothing."""
+        by_pair: defaultdict[_Pair, list[_New]] = defaultdict(list)
+        for new in found:
+            by_pair[new.event.user, new.event.session].append(new)
+        kept: set[int] = set()
+        for pair, some in by_pair.items():
+            there = kept_keys(self._db, self._place(*pair), [new.key for new in some])
+            kept.update(new.place for new in some if new.key in there)
+        done.duplicates += len(kept)
+        return [new for new in found if new.place not in kept] if kept else found
+
+    def _place(self, user: str | None, session: str | None) -> int | None:
+        """Whose history has the events of a user, or of a session; None where nobody has one."""
+        query = "SELECT coalesce(owner, id) FROM shoppers WHERE is_user = ? AND name = ?"
+        asked = user is not None, session if user is None else user
+        row = self._db.execute(query, asked).fetchone()
+        return None if row is None else int(row[0])
+
+    def _by_shopper(
+        self, found: list[_New], owners: Mapping[_Pair, _Owner], done: Appended
+    ) -> dict[int, list[tuple[int, _New]]]:
+        """The new events of each shopper with their numbers in the order of arrival.
+
+        Looked at once more are those of shoppers to whom a session came just now, with its events.
+        """
+        by_shopper: defaultdict[int, list[tuple[int, _New]]] = defaultdict(list)
+        for order, new in enumerate(found):
+            by_shopper[owners[new.event.user, new.event.session].shopper].append((order, new))
+        for shopper, some in by_shopper.items():
+            keys = [new.key for _, new in some]
+            there = kept_keys(self._db, shopper, keys) if shopper in self._gained else set()
+            by_shopper[shopper] = self._each_once(shopper, some, there, done)
+        return by_shopper
+
+    def _each_once(
+        self, shopper: int, found: list[tuple[int, _New]], there: set[int], done: Appended
+    ) -> list[tuple[int, _New]]:
+        """Each event once; those whose id another event has are counted, and stay."""
+        ids = {new.event.id: new.key for _, new in found if new.event.id is not None}
+        taken = kept_ids(self._db, shopper, ids)
+        once = []
+        for order, new in found:
+            if new.key in there:
+                done.duplicates += 1
+                continue
+            there.add(new.key)
+            once.append((order, new))
+            name = new.event.id
+            if name is None:
+                continue
+            if name in taken:
+                done.conflicts += 1
+                if done.first_conflict is None or new.place < done.first_conflict:
+                    done.first_conflict = new.place
+            taken.add(name)
+        return once
+
+    def _owners(self, events: Sequence[HistoryEvent], done: Appended) -> dict[_Pair, _Owner]:
         """For each (user, session): the shopper who gets the events, and the session's number.
 
         The number is only there for events without a user: they move when the session is merged.
         """
-        earliest: dict[tuple[str | None, str | None], float] = {}
+        earliest: dict[_Pair, float] = {}
         for event in events:
             pair = event.user, event.session
             earliest[pair] = min(event.time, earliest.get(pair, event.time))
         for (user, session), time in earliest.items():
             if user is not None and session is not None:
                 done.merged += self._own(session, self._shopper(True, user), time)
-        found: dict[tuple[str | None, str | None], tuple[int, int | None]] = {}
+        found: dict[_Pair, _Owner] = {}
         for user, session in earliest:
             if user is not None:
-                found[user, session] = self._shopper(True, user), None
+                found[user, session] = _Owner(self._shopper(True, user), None)
             elif session is not None:
                 number = self._shopper(False, session)
                 owner, _ = self._owner(number)
-                found[user, session] = number if owner is None else owner, number
+                found[user, session] = _Owner(number if owner is None else owner, number)
         return found
 
     def merge(self, session: str, user: str) -> int:
@@ -125,13 +191,20 @@ class Write:
         self._db.execute(
             "UPDATE shoppers SET owner = ?, owned_since = ? WHERE id = ?", (user, since, number)
         )
+        self._gained.add(user)
         if owner == user:
             return 0
+        # What the user has already, from an event that named them, is not there a second time.
+        twice = self._db.execute(
+            "DELETE FROM events WHERE origin = ? AND EXISTS (SELECT 1 FROM events AS kept "
+            "WHERE kept.shopper = ? AND kept.key = events.key)",
+            (number, user),
+        ).rowcount
         moved = self._db.execute(
             "UPDATE events SET shopper = ? WHERE origin = ?", (user, number)
         ).rowcount
-        if moved:
-            self._count(number if owner is None else owner, -moved)
+        if moved or twice:
+            self._count(number if owner is None else owner, -moved - twice)
             self._count(user, moved)
             self._trim(user)
         return moved

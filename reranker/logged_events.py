@@ -1,7 +1,8 @@
 """logged_events.py: histories -> what shoppers did before and after a logged ranking.
 
 One pass over the histories notes what only all of them tell: which session is whose, which events
-name a ranking, which purchases were cancelled. Everything else is looked up when it is asked for.
+name a ranking, which purchases and carts were taken back. Everything else is looked up when it is
+asked for.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import Final
 from indexes.progress import bars
 from indexes.workspace import Workspace
 from reranker.event_import import Importer
-from reranker.events import HistoryEvent, HistorySettings
+from reranker.events import TAKEN_BACK, HistoryEvent, HistorySettings
 from reranker.histories import Histories, Shopper, open_histories
 from reranker.history_files import make_own_folder
 from reranker.history_store import SqliteHistories
@@ -21,10 +22,9 @@ from reranker.pseudonym_keys import PseudonymKeys
 from reranker.rankings import LoggedRanking
 
 _MOST_AFTER: Final = 500  # events of one shopper after one ranking; who has more is no person
-_CANCEL: Final = "cancel"
-_PURCHASE: Final = "purchase"
+_GIVEN: Final = frozenset(TAKEN_BACK.values())
 
-Cancelled = tuple[Shopper, str, float]  # whose, which item, when it was bought
+Cancelled = tuple[Shopper, str, str, float]  # whose, which type, which item, when
 
 
 class LoggedEvents:
@@ -55,12 +55,15 @@ class LoggedEvents:
             self._owners |= dict.fromkeys(sessions, shopper.user)
 
     def _note(self, shopper: Shopper, events: Sequence[HistoryEvent]) -> None:
-        bought: dict[str, list[float]] = {}  # item -> times of purchases not cancelled yet
+        # Type and item -> times of purchases and carts that were not taken back yet.
+        given: dict[tuple[str, str], list[float]] = {}
         for event in events:
-            if event.item is not None and event.type == _PURCHASE:
-                bought.setdefault(event.item, []).append(event.time)
-            elif event.type == _CANCEL and event.item in bought and bought[event.item]:
-                self._cancelled.add((shopper, event.item, bought[event.item].pop()))
+            if event.item is not None and event.type in _GIVEN:
+                given.setdefault((event.type, event.item), []).append(event.time)
+            elif event.item is not None and event.type in TAKEN_BACK:
+                kind = TAKEN_BACK[event.type]
+                if times := given.get((kind, event.item)):
+                    self._cancelled.add((shopper, kind, event.item, times.pop()))
             if event.ranking is not None and event.item is not None and event.type in self._types:
                 self._following.setdefault(event.ranking, []).append((shopper, event))
 
@@ -86,7 +89,7 @@ class LoggedEvents:
         return sum(len(events) for events in self._following.values())
 
     def after(self, owner: Shopper, since: float, until: float) -> list[HistoryEvent]:
-        """What the shopper did with items in this time, without cancelled purchases."""
+        """What the shopper did with items in this time, without what was taken back."""
         if owner == Shopper(None, None):
             return []
         found = self._histories.recent(owner.user, owner.session, n=_MOST_AFTER, before=until)
@@ -111,7 +114,7 @@ class LoggedEvents:
         return found
 
     def _is_cancelled(self, shopper: Shopper, event: HistoryEvent) -> bool:
-        return event.type == _PURCHASE and (shopper, event.item, event.time) in self._cancelled
+        return (shopper, event.type, event.item, event.time) in self._cancelled
 
 
 @contextmanager

@@ -17,13 +17,13 @@ from typing import Final
 
 import msgspec
 
+from reranker.event_keys import KEY_BITS, SAID, SAID_BITS
 from reranker.events import HistoryEvent
 
 MOST_KEYS: Final = 255
 SIZE: Final = 35  # characters
 _DIGITS: Final = 32
 _FORM: Final = re.compile(r"~([0-9a-f]{2})[0-9a-f]{32}")
-_KEY_BITS: Final = 63
 
 
 class Pseudonyms:
@@ -56,14 +56,18 @@ class Pseudonyms:
         """The same of a session."""
         return self._of(self._sessions, name)
 
-    def event(self, key: int, since: int = 0) -> int:
+    def event(self, key: int, since: int = 0, *, has_id: bool = False) -> int:
         """63 bits that tell events apart, keyed: they are made of names, too.
 
-        since: the generation of a key that was made before.
+        since: the generation of a key that was made before. has_id: of events with the same id the
+        upper bits stay the same (event_keys.py).
         """
         for secret in self._keys[since:]:
-            digest = hmac.digest(secret, b"e " + key.to_bytes(8, "big"), "sha256")
-            key = int.from_bytes(digest[:8], "big") >> (64 - _KEY_BITS)
+            keyed = _bits(secret, b"e ", key, KEY_BITS)
+            if has_id:
+                name = _bits(secret, b"i ", key >> SAID_BITS, KEY_BITS - SAID_BITS)
+                keyed = name << SAID_BITS | keyed & SAID
+            key = keyed
         return key
 
     def hidden(self, events: Iterable[HistoryEvent]) -> Iterator[HistoryEvent]:
@@ -88,6 +92,11 @@ class Pseudonyms:
             digits = hmac.digest(key, name.encode(), "sha256").hex()[:_DIGITS]
             name = f"~{number:02x}{digits}"
         return name
+
+
+def _bits(secret: bytes, kind: bytes, number: int, bits: int) -> int:
+    digest = hmac.digest(secret, kind + number.to_bytes(8, "big"), "sha256")
+    return int.from_bytes(digest[:8], "big") >> (64 - bits)
 
 
 def generation_of(name: str) -> int:

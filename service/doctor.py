@@ -152,7 +152,14 @@ def _index(workspace: Workspace) -> Finding:
 CHECKS: Final[tuple[Callable[[Workspace], Finding], ...]] = (
     *(_python, doctor_machine.processor, doctor_machine.threads, doctor_machine.memory),
     *(doctor_machine.open_files, doctor_machine.clock, _home, _disk, doctor_home.secrets),
-    *(_index, doctor_home.model, doctor_home.blend, doctor_home.future, doctor_home.service),
+    *(
+        _index,
+        doctor_home.model,
+        doctor_home.blend,
+        doctor_home.future,
+        doctor_home.items,
+        doctor_home.service,
+    ),
 )
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from indexes.item_index import ItemIndex
+from indexes.times import TimeSettings
 from indexes.versions import VersionStore
 from indexes.workspace import Workspace
 from reranker.blend_store import BlendStore
 from reranker.blends import DEFAULT
-from reranker.events import EventSettings
 from reranker.history_files import FILE
+from reranker.history_reads import decoded, packed
+from reranker.known_items import mismatch, not_in_index, published_ids
 from reranker.model_versions import check_fits, check_whole, model_store
 from service.doctor_findings import Finding
 from service.serve import ServeSettings
@@ -25,6 +27,11 @@ from service.serve import ServeSettings
 _SECRETS: Final = ("keys", "pseudonyms")
 _OTHERS: Final = 0o077
 _SECONDS: Final = 3.0
+# Events of some shoppers; the last ones to come are the likeliest to be of today's shop.
+_SAMPLE: Final = (
+    "SELECT payload FROM events WHERE shopper IN "
+    "(SELECT id FROM shoppers WHERE events > 0 ORDER BY id DESC LIMIT 200) LIMIT 2000"
+)
 
 
 def blend(workspace: Workspace) -> Finding:
@@ -78,13 +85,29 @@ def future(workspace: Workspace) -> Finding:
     found = next(iter(sorted(workspace.home.glob(f"*/{FILE}"))), None)
     if found is None:
         return Finding("events", "ok", "none are kept yet")
-    latest = time.time() + 60 * workspace.section(EventSettings).future_minutes
+    latest = time.time() + 60 * workspace.section(TimeSettings).future_minutes
     with closing(sqlite3.connect(f"file:{found}?mode=ro", uri=True, timeout=1)) as db:
         total, late = db.execute("SELECT count(*), sum(time > ?) FROM events", [latest]).fetchone()
     if late:
         do = "Look at the clocks here and at the sender; such events count as the newest."
         return Finding("events", "warn", f"{late:,} of {total:,} events are from the future", do)
     return Finding("events", "ok", f"{total:,} kept, none from the future")
+
+
+def items(workspace: Workspace) -> Finding:
+    """Whether the kept events speak of the items of the published index; a sample of them tells."""
+    found = next(iter(sorted(workspace.home.glob(f"*/{FILE}"))), None)
+    ids = published_ids(workspace)
+    if found is None or ids is None:
+        return Finding("items", "ok", "no events to be compared with an index yet")
+    with closing(sqlite3.connect(f"file:{found}?mode=ro", uri=True, timeout=1)) as db:
+        rows = db.execute(_SAMPLE).fetchall()
+    met = {event.item for event in decoded(packed(rows), found) if event.item is not None}
+    warning = mismatch(ids, met, not_in_index(ids, sorted(met)))
+    if warning:
+        do = "Import events of this shop's items, or rebuild the index from its catalogue."
+        return Finding("items", "warn", f"in a sample of events, {warning}", do)
+    return Finding("items", "ok", f"{len(met):,} items in a sample of events, most in the index")
 
 
 def service(workspace: Workspace) -> Finding:

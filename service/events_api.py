@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from flask import Blueprint, Response
 
+from indexes.times import TimeSettings
 from reranker.errors import BadRequest
 from reranker.event_cleaning import BadEvent, Cleaner
 from reranker.event_rates import EventRates
@@ -40,12 +41,15 @@ class EventsAnswer(msgspec.Struct, frozen=True):
     """What `POST /events` answers.
 
     accepted: events that are kept now, on the disk, together with `duplicates`: those of them that
-    were kept before, by their id. accepted and rejected add up to what was sent. bot_like: those of
-    the accepted that came when their shopper had more than events.bot_events_per_minute.
+    were kept before, with the same shopper, id and content. conflicts: those of them whose shopper
+    has another event with the same id; both are kept. accepted and rejected add up to what was
+    sent. bot_like: those of the accepted that came when their shopper had more than
+    events.bot_events_per_minute.
     """
 
     accepted: int
     duplicates: int
+    conflicts: int
     bot_like: int
     rejected: list[Rejected]
 
@@ -62,6 +66,7 @@ def events_routes(
     histories: Histories,
     limits: LimitSettings,
     settings: EventSettings,
+    times: TimeSettings,
     unknown_items: UnknownItems,
     metrics: Metrics,
 ) -> Blueprint:
@@ -77,7 +82,8 @@ def events_routes(
                 f"The body has {len(parts):,} events; at most {settings.request_events:,} are "
                 "allowed (events.request_events)."
             )
-        events, rejected, bot_like = check_events(parts, settings, limits, rates)
+        cleaner = Cleaner(settings, times, strict=True)
+        events, rejected, bot_like = check_events(parts, cleaner, settings, limits, rates)
         try:
             done = histories.append(_marked(events, unknown_items))
         except HistoryFailure as failure:
@@ -85,7 +91,9 @@ def events_routes(
         wrong = [bad.field for bad in rejected]
         metrics.count_events(len(events), done.duplicates, bot_like, wrong)
         kept_bots = 0 if settings.drop_bots else bot_like
-        return json_answer(EventsAnswer(len(events), done.duplicates, kept_bots, rejected))
+        return json_answer(
+            EventsAnswer(len(events), done.duplicates, done.conflicts, kept_bots, rejected)
+        )
 
     return routes
 
@@ -120,12 +128,12 @@ def _is_lines(lines: list[bytes]) -> bool:
 
 def check_events(
     parts: Sequence[bytes | msgspec.Raw],
+    cleaner: Cleaner,
     settings: EventSettings,
     limits: LimitSettings,
     rates: EventRates,
 ) -> Checked:
     """The good ones, and why the others are not."""
-    cleaner = Cleaner(settings, strict=True)
     events, rejected, bot_like = [], [], 0
     for position, part in enumerate(parts):
         try:

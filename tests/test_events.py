@@ -5,11 +5,12 @@ import gzip
 import json
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from indexes.errors import Failure
 from indexes.progress import silent
+from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.event_cleaning import BadEvent, Cleaner, fold_query
 from reranker.event_commands import events_commands, export_command, forget_command
@@ -34,11 +36,20 @@ from reranker.histories import open_histories, visits
 from reranker.pseudonym_keys import PseudonymKeys
 
 NOW = 1_790_000_000.0
+T = 1_700_000_000
 VIEW: dict[str, Any] = {"user": "u1", "type": "view", "item": "17", "time": 1_700_000_000}
 
 
+def cleaner(
+    strict: bool = False,
+    settings: EventSettings | None = None,
+    times: TimeSettings | None = None,
+) -> Cleaner:
+    return Cleaner(settings or EventSettings(), times, strict=strict, clock=lambda: NOW)
+
+
 def clean(strict: bool = False, settings: EventSettings | None = None, **row: Any) -> HistoryEvent:
-    return Cleaner(settings or EventSettings(), strict=strict, clock=lambda: NOW).clean(row)
+    return cleaner(strict, settings).clean(row)
 
 
 def refused(**changes: Any) -> BadEvent:
@@ -48,7 +59,7 @@ def refused(**changes: Any) -> BadEvent:
 
 
 def test_ids_are_trimmed_and_numbers_are_ids_too() -> None:
-    event = clean(user=" u1\t", session=" ", type=" View ", item=17, time=5, id=" e1 ")
+    event = clean(user=" u1\t", session="", type=" View ", item=17, time=T, id="\u200be1\u00a0")
     assert (event.user, event.session, event.type, event.item, event.id) == (
         "u1",
         None,
@@ -70,7 +81,7 @@ def test_ids_are_trimmed_and_numbers_are_ids_too() -> None:
     ],
 )
 def test_queries_are_folded(typed: str, kept: str) -> None:
-    assert clean(user="u", type="search", query=typed, time=5).query == kept
+    assert clean(user="u", type="search", query=typed, time=T).query == kept
 
 
 @given(st.text())
@@ -82,7 +93,9 @@ def test_folding_twice_is_folding_once(text: str) -> None:
     ("time", "seconds"),
     [
         (1_700_000_000, 1.7e9),
-        (1.5, 1.5),
+        (1_700_000_000.5, 1700000000.5),
+        (1_700_000_000_500, 1700000000.5),
+        ("1700000000500000", 1700000000.5),
         ("1700000000.5", 1700000000.5),
         ("2026-01-02T03:04:05Z", 1767323045.0),
         (" 20260102T030405Z ", 1767323045.0),
@@ -122,7 +135,12 @@ def test_a_daylight_saving_change_does_not_reorder() -> None:
         ("time", {"time": -1}),
         ("time", {"time": float("inf")}),
         ("time", {"time": 10**400}),
-        ("time", {"time": NOW * 1000}),
+        ("time", {"time": 5}),
+        ("time", {"time": 45_000.41}),
+        ("time", {"time": "23.11.2026 10:00"}),
+        ("session", {"session": " "}),
+        ("id", {"id": "\u200b"}),
+        ("ranking", {"ranking": "\t"}),
         ("time", {"time": NOW + 86_401}),
         ("price", {"price": -1}),
         ("price", {"price": "dear"}),
@@ -141,8 +159,8 @@ def test_what_is_wrong_is_named(field: str, changes: dict[str, Any]) -> None:
 
 
 def test_messages_say_what_may_be() -> None:
-    assert "view, search, cart, purchase, cancel" in refused(type="look").message
-    assert "milliseconds" in refused(time=NOW * 1000).message
+    assert "view, search, cart, uncart, purchase, cancel" in refused(type="look").message
+    assert "a spreadsheet's day" in refused(time=45_000.41).message
     assert "the nearest is 'price'" in refused(pryce=1).message
     with pytest.raises(BadEvent, match="an object is expected"):
         Cleaner(EventSettings()).clean([1])
@@ -162,13 +180,57 @@ def test_setting_types(tmp_path: Path) -> None:
             EventSettings(types=(wrong,))
 
 
-def test_setting_future_minutes() -> None:
+def test_a_clock_a_little_ahead_is_counted() -> None:
     ahead = VIEW | {"time": NOW + 3600}
-    cleaner = Cleaner(EventSettings(), clock=lambda: NOW)
-    assert cleaner.clean(ahead).time == NOW + 3600
-    assert cleaner.ahead_of_clock == 1
+    day = cleaner()
+    assert day.clean(ahead).time == NOW + 3600
+    assert day.ahead_of_clock == 1
     with pytest.raises(BadEvent, match="in the future"):
-        clean(settings=EventSettings(future_minutes=59), **ahead)
+        cleaner(times=TimeSettings(future_minutes=59)).clean(ahead)
+
+
+IDS = st.none() | st.integers(-5, 2**60) | st.floats() | st.text(max_size=4) | st.booleans()
+ROWS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["view", "Search ", "CART", "cancel", "look", "", None])},
+    optional={
+        "item": IDS,
+        "id": IDS,
+        "ranking": IDS,
+        "query": st.none() | st.text(max_size=6) | st.integers(),
+        "time": st.sampled_from([T, T * 1000, str(T), "2023-11-14 22:13", 5, "soon", True]),
+        "price": st.none() | st.floats(-1, 5) | st.just("7.5"),
+        "quantity": st.none() | st.integers(-2, 2),
+        "position": st.none() | st.integers(-1, 3),
+        "personalize": st.booleans(),
+        "session": IDS,
+    },
+)
+
+
+def outcome(read: Callable[[], HistoryEvent]) -> HistoryEvent | tuple[str | None, str]:
+    try:
+        return read()
+    except BadEvent as error:
+        return error.field, error.message
+
+
+@given(ROWS)
+def test_an_event_sent_along_is_the_event_that_is_kept(row: dict[str, Any]) -> None:
+    stored = row | {"user": "u"} | {"time": row.get("time", T)}
+    kept = outcome(lambda: cleaner().clean(stored))
+    assert outcome(lambda: cleaner().clean_sent(row | {"user": "u"}, T)) == kept
+    alone = outcome(lambda: cleaner().clean_sent(row, T))
+    if isinstance(kept, HistoryEvent):
+        kept = msgspec.structs.replace(kept, user=None)
+    assert alone == kept
+
+
+def test_a_history_that_is_sent_along_needs_no_shopper_and_no_time() -> None:
+    event = cleaner().clean_sent({"type": " VIEW", "item": "\ufeffe\u0301 "}, 7.0)
+    assert event == HistoryEvent(type="view", item="\u00e9", time=7.0)
+    with pytest.raises(BadEvent) as caught:
+        cleaner(strict=True).clean_sent({"type": "view", "item": "1", "tiem": 5}, 7.0)
+    assert caught.value.field == "tiem"
 
 
 def test_visits_split_at_silences() -> None:
@@ -233,10 +295,107 @@ def test_events_without_id_count_as_often_as_the_file_holds_them(tmp_path: Path)
 
 @pytest.mark.promise(19)
 def test_duplicates_by_id_count_once(tmp_path: Path) -> None:
-    rows = [VIEW | {"id": "a"}, VIEW | {"id": "b"}, VIEW | {"id": "a", "item": "99"}]
+    rows = [VIEW | {"id": "a"}, VIEW | {"id": "b"}, VIEW | {"id": "a", "price": None}]
     done = imported(tmp_path / "home", write(tmp_path / "e.jsonl", rows))
-    assert (done.stored, done.duplicates) == (2, 1)
-    assert [event["item"] for event in kept(tmp_path / "home", "u1")] == ["17", "17"]
+    assert (done.stored, done.duplicates, done.conflicts) == (2, 1, 0)
+    assert [event["id"] for event in kept(tmp_path / "home", "u1")] == ["a", "b"]
+
+
+def test_ids_that_name_nobody_are_warned_of_or_dropped(tmp_path: Path) -> None:
+    many = [
+        {"user": word, "session": f"s{n}", "type": "view", "item": "1", "time": T + n}
+        for n in range(30)
+        for word in ("Undefined", "0")
+    ]
+    alone = [VIEW | {"user": "null", "time": T + 86_400 * n} for n in range(25)]
+    path = write(tmp_path / "e.jsonl", [*many, *alone, VIEW | {"user": "NaN"}])
+    done = imported(tmp_path / "home", path)
+    assert (done.stored, done.null_ids, len(done.warnings)) == (86, 0, 3)
+    assert "the user 'Undefined' has 30 events of 30 sessions" in done.warnings[0]
+    assert "the user 'null' has 25 events of 25 visits" in done.warnings[2]
+    dropped = imported(tmp_path / "other", path, EventSettings(drop_null_ids=True))
+    assert (dropped.stored, dropped.rejected, dropped.null_ids) == (60, 26, 86)
+    assert (dropped.users, dropped.anonymous_sessions, dropped.warnings) == (0, 30, [])
+    few = [VIEW | {"user": "0", "time": T + n} for n in range(40)]  # one visit of user number 0
+    assert not imported(tmp_path / "third", write(tmp_path / "few.jsonl", few)).warnings
+
+
+def test_mixed_units_and_ids_of_data_frames_are_named(own_home: Path, tmp_path: Path) -> None:
+    rows = [VIEW, VIEW | {"time": T * 1000}, VIEW | {"time": "2026-01-01T10:00"}]
+    done = imported(tmp_path / "home", write(tmp_path / "e.jsonl", rows))
+    assert done.warnings == ["times come in mixed units: 1 in s, 1 in ms"]
+    assert done.without_zone == 1
+    floats = [VIEW | {"user": "6.0", "item": "17.0"}]
+    done = imported(own_home, write(tmp_path / "floats.jsonl", floats))
+    assert "every user is written like '6.0'" in done.warnings[0]
+    assert "'17.0' is '17' there" in done.warnings[1]
+    assert imported(own_home, write(tmp_path / "f.jsonl", [VIEW | {"item": 17.0}])).warnings == []
+
+
+def test_items_of_another_shop_are_warned_of(own_home: Path, tmp_path: Path) -> None:
+    rows = [VIEW | {"item": f"sku-{n}"} for n in range(3)]
+    done = imported(own_home, write(tmp_path / "e.jsonl", rows))
+    assert (
+        "3 of 3 items are not in the published index: the events have 'sku-0'" in done.warnings[0]
+    )
+    half = [*rows, *(VIEW | {"item": str(n)} for n in (17, 18))]
+    done = imported(own_home, write(tmp_path / "half.jsonl", half))
+    assert "3 of 5 items" in done.warnings[0]
+    assert not imported(own_home, write(tmp_path / "less.jsonl", half[1:])).warnings
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"action_name": "click", "client_id": "c", "timestamp": "2026-11-23"}, "UBI"),
+        ({"event_name": "view_item", "event_timestamp": 1, "items": []}, "Google Analytics 4"),
+        ({"event": "interaction", "timestamp": "1", "fields": [], "type": "click"}, "Metarank"),
+        ({"event_time": "2019-11-01 00:00:00 UTC", "event_type": "view"}, "REES46"),
+        ({"what": "view", "when": 5}, "An event needs type and time"),
+    ],
+)
+def test_a_file_of_another_format_is_told_by_its_columns(
+    tmp_path: Path, row: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(Failure) as lines:
+        imported(tmp_path / "home", write(tmp_path / "e.jsonl", [row] * 3), share=0.5)
+    table = tmp_path / "e.csv"
+    table.write_text(",".join(row) + "\n" + ",".join("x" for _ in row) + "\n")
+    with pytest.raises(Failure) as columns:
+        imported(tmp_path / "home", table)
+    for failure in (lines.value, columns.value):
+        assert words in str(failure) and all(repr(name) in failure.message for name in row)
+
+
+def test_an_alias_is_the_type_and_the_types_of_the_shop_have_weights(tmp_path: Path) -> None:
+    settings = EventSettings(types=("Add_To_Cart=cart", "wish=2", "heart=WISH"))
+    for word, kind in (("add_to_cart", "cart"), (" ADD_TO_CART", "cart"), ("Heart", "wish")):
+        assert clean(settings=settings, **(VIEW | {"type": word})).type == kind
+        row = VIEW | {"type": word}
+        assert cleaner(settings=settings).clean_sent(row, 0.0).type == kind
+    assert settings.weights()["wish"] == 2 and "heart" not in settings.weights()
+    for wrong, words in (
+        (("heart=wish", "wish=cart"), "'wish' is no type"),
+        (("heart=look",), "one of view, search, cart, uncart, purchase, cancel"),
+        (("cart=view",), "'cart' is a type itself"),
+    ):
+        with pytest.raises(Failure, match=r"events\.types holds") as caught:
+            EventSettings(types=wrong)
+        assert words in caught.value.message
+
+
+def test_searches_alone_and_what_leaves_the_cart_alone_are_files_too(tmp_path: Path) -> None:
+    nothing = dict.fromkeys(("price", "quantity", "id", "session", "ranking", "position", "query"))
+    searches = [
+        {"user": "u1", "type": "search", "query": "tea", "time": T, "item": None},
+        {"user": "u1", "type": "search", "query": "tea", "time": T, "item": ""},
+    ]
+    uncarts = [VIEW | nothing | {"type": "uncart", "quantity": -2}, VIEW | nothing]
+    refusing = [VIEW | {"personalize": False}]
+    for name, rows, stored in (("s", searches, 2), ("u", uncarts, 2), ("r", refusing, 0)):
+        done = imported(tmp_path / name, write(tmp_path / f"{name}.jsonl", rows))
+        assert (done.stored, done.rejected, done.warnings) == (stored, 0, [])
+    assert [event.get("quantity") for event in kept(tmp_path / "u", "u1")] == [2, None]
 
 
 @pytest.mark.promise(19)
@@ -247,8 +406,8 @@ def test_any_order_gives_the_same_history(
 ) -> None:
     folder = tmp_path_factory.mktemp("order")
     rows = [
-        {"session": f"s{n % 4}", "type": "view", "item": str(n), "time": n} for n in range(20)
-    ] + [{"user": f"u{n}", "session": f"s{n}", "type": "view", "item": "l", "time": n + 10.5}
+        {"session": f"s{n % 4}", "type": "view", "item": str(n), "time": T + n} for n in range(20)
+    ] + [{"user": f"u{n}", "session": f"s{n}", "type": "view", "item": "l", "time": T + n + 10.5}
          for n in range(3)]  # fmt: skip
     homes = []
     for name in ("sorted", "shuffled"):
@@ -269,7 +428,8 @@ def test_equal_times_keep_the_order_of_the_file(tmp_path: Path) -> None:
 
 
 def test_out_of_order_and_visits_are_counted(tmp_path: Path) -> None:
-    rows = [VIEW | {"time": time} for time in (5000, 100, 200, 9000, "2026-01-01T00:00:00")]
+    rows = [VIEW | {"time": T + time} for time in (5000, 100, 200, 9000)]
+    rows.append(VIEW | {"time": "2026-01-01T00:00:00"})
     done = imported(tmp_path / "home", write(tmp_path / "e.jsonl", rows))
     assert (done.out_of_order, done.visits, done.without_zone) == (2, 4, 1)
     apart = EventSettings(session_minutes=5000)
@@ -295,7 +455,7 @@ def test_unknown_columns_are_passed_over_and_named(tmp_path: Path) -> None:
 
 
 def test_bots_are_reported_or_dropped(tmp_path: Path) -> None:
-    fast = [VIEW | {"user": "robot", "item": str(n), "time": 6000 + n / 2} for n in range(40)]
+    fast = [VIEW | {"user": "robot", "item": str(n), "time": T + 40 + n / 2} for n in range(40)]
     basket = [VIEW | {"user": "b", "type": "purchase", "item": str(n)} for n in range(40)]
     path = write(tmp_path / "e.jsonl", [*fast, *basket])
     reported = imported(tmp_path / "home", path, EventSettings(bot_events_per_minute=30))
@@ -355,9 +515,36 @@ def test_the_commands_import_export_and_forget(program: Program, tmp_path: Path)
         assert "of the user 'u1' is kept" in str(failed.exception)
 
 
+def test_an_order_number_on_every_line_costs_no_line_and_is_named(
+    program: Program, tmp_path: Path
+) -> None:
+    line = {"user": "u1", "type": "purchase", "time": T, "id": "order-7"}
+    rows = [line | {"item": str(n)} for n in range(3)] + [line | {"user": "u2", "item": "0"}]
+    path = str(write(tmp_path / "e.jsonl", rows))
+    done = json.loads(program("events", "import", path, "--json").stdout)
+    assert (done["stored"], done["duplicates"], done["conflicts"]) == (4, 0, 2)
+    first = {"shopper": "u1", "id": "order-7", "type": "purchase", "item": "1"}
+    assert done["first_conflict"] == first
+    again = json.loads(program("events", "import", path, "--json").stdout)
+    assert (again["stored"], again["already_kept"], again["conflicts"]) == (0, 4, 0)
+    more = str(write(tmp_path / "more.jsonl", [line | {"item": "9"}]))
+    assert "first 'order-7' of 'u1' on purchase '9'" in program("events", "import", more).stdout
+
+
+def test_reasons_are_told_by_how_common_they_are(program: Program, tmp_path: Path) -> None:
+    rows = [VIEW, *({**VIEW, "type": word} for word in "xyz"), VIEW | {"time": 2026}]
+    path = str(write(tmp_path / "e.jsonl", rows))
+    failed = program("events", "import", path, "--json")
+    assert isinstance(failed.exception, Failure)
+    assert "3 x type is 'x'" in failed.exception.message
+    assert "1 x time is 2026, which looks like a year" in failed.exception.message
+    done = json.loads(program("events", "import", path, "--json", "--max-bad-share", "1").stdout)
+    assert [reason["lines"] for reason in done["rejected_reasons"]] == [3, 1]
+
+
 def test_what_is_exported_can_be_imported(program: Program, tmp_path: Path) -> None:
     rows = [
-        {"user": "u", "session": "s", "type": "search", "query": "tea", "time": 7.25},
+        {"user": "u", "session": "s", "type": "search", "query": "tea", "time": T + 7.25},
         VIEW
         | {"user": "u", "position": 0, "price": 0.0, "quantity": 2.0, "ranking": "r", "id": "e"},
     ]
@@ -375,12 +562,12 @@ def test_forget_leaves_no_byte_and_proves_it(program: Program, tmp_path: Path) -
         row
         for n in range(1500)
         for row in (
-            {"user": f"shopper-{n % 50}", "type": "view", "item": str(n), "time": n},
-            {"user": "shopper-secret", "type": "search", "query": f"{marker} {n}", "time": n},
-            {"session": f"visit-{n}", "type": "view", "item": "1", "time": n},
+            {"user": f"shopper-{n % 50}", "type": "view", "item": str(n), "time": T + n},
+            {"user": "shopper-secret", "type": "search", "query": f"{marker} {n}", "time": T + n},
+            {"session": f"visit-{n}", "type": "view", "item": "1", "time": T + n},
         )
     ]
-    rows += [VIEW | {"user": "shopper-secret", "session": "visit-7", "time": 9999}]
+    rows += [VIEW | {"user": "shopper-secret", "session": "visit-7", "time": T + 9999}]
     imported(program.workspace.home, write(tmp_path / "e.jsonl", rows))
     name = PseudonymKeys(program.workspace.home).open().user("shopper-secret").encode()
     assert files_with(program.workspace.home, name)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from indexes.progress import silent
+from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.event_cleaning import FIELDS
 from reranker.event_import import Importer
@@ -48,6 +49,7 @@ def small_app(
             histories,
             limits,
             settings or EventSettings(),
+            TimeSettings(),
             {"nowhere"}.intersection,
             metrics or Metrics(),
         )
@@ -71,7 +73,7 @@ def events(histories: Histories) -> FlaskClient:
 def answered(answer: TestResponse) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.get_json()
-    assert set(found) == {"accepted", "duplicates", "bot_like", "rejected"}
+    assert set(found) == {"accepted", "duplicates", "conflicts", "bot_like", "rejected"}
     return found
 
 
@@ -94,6 +96,7 @@ def test_one_an_array_and_lines(events: FlaskClient, histories: Histories) -> No
     assert answered(events.post("/events", json=[])) == {
         "accepted": 0,
         "duplicates": 0,
+        "conflicts": 0,
         "bot_like": 0,
         "rejected": [],
     }
@@ -136,6 +139,43 @@ def test_an_id_counts_once(events: FlaskClient, histories: Histories) -> None:
     again = answered(events.post("/events", json=sent))  # a retry: it is kept, as it was
     assert (again["accepted"], again["duplicates"]) == (1, 1)
     assert len(histories.recent("u1")) == 1
+
+
+def test_other_content_under_one_id_is_kept_and_counted(
+    events: FlaskClient, histories: Histories
+) -> None:
+    sent = [VIEW | {"id": "o-1"}, VIEW | {"id": "o-1", "item": "2"}, VIEW | {"id": 2}]
+    sent.append(VIEW | {"id": "o-1", "user": "u2"})  # another shopper may count alike
+    for duplicates, conflicts in ((0, 1), (4, 0)):
+        found = answered(events.post("/events", json=sent))
+        counts = found["accepted"], found["duplicates"], found["conflicts"]
+        assert counts == (4, duplicates, conflicts)
+    assert len(histories.recent("u1")) == 3
+
+
+def test_an_import_and_a_post_know_the_same_events(
+    histories: Histories, events: FlaskClient, tmp_path: Path
+) -> None:
+    sent = [VIEW | {"id": "o-1", "item": str(n), "session": "s"} for n in range(3)]
+    path = tmp_path / "e.jsonl"
+    path.write_bytes(lines(*sent[:2], sent[0] | {"time": VIEW["time"] * 1000}))
+    done = Importer(Workspace(tmp_path / "home"), path, silent).run(histories)
+    assert (done.stored, done.duplicates, done.conflicts) == (2, 1, 1)
+    found = answered(events.post("/events", json=sent))
+    assert (found["accepted"], found["duplicates"], found["conflicts"]) == (3, 2, 1)
+    path.write_bytes(lines(*sent))
+    done = Importer(Workspace(tmp_path / "home"), path, silent).run(histories)
+    assert (done.stored, done.already_kept) == (0, 3)
+
+
+def test_ids_that_name_nobody_are_absent_where_the_setting_says_so(histories: Histories) -> None:
+    sent = [VIEW | {"user": "NULL"}, VIEW | {"user": "undefined", "session": "s"}]
+    client = small_app(histories, settings=EventSettings(drop_null_ids=True))
+    found = answered(client.post("/events", json=sent))
+    assert found["accepted"] == 1
+    assert [(bad["position"], bad["field"]) for bad in found["rejected"]] == [(0, "user")]
+    assert len(histories.recent(session="s")) == 1
+    assert answered(small_app(histories).post("/events", json=sent))["accepted"] == 2
 
 
 def test_unknown_items_are_kept_and_marked(events: FlaskClient, histories: Histories) -> None:

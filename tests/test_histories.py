@@ -375,7 +375,8 @@ Importer(workspace, Path(sys.argv[2]), silent).run(open_histories(workspace))
 def test_a_killed_import_goes_on_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
     lines = [
-        f'{{"user":"u{n % 9}","type":"view","item":"{n}","time":{n}}}\n' for n in range(30_000)
+        f'{{"user":"u{n % 9}","type":"view","item":"{n}","time":{10**9 + n}}}\n'
+        for n in range(30_000)
     ]
     path.write_text("".join(lines))
     home = tmp_path / "home"

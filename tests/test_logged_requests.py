@@ -114,6 +114,20 @@ def test_the_best_grade_counts_and_a_cancelled_purchase_never() -> None:
     assert grades(found) == [{"a": 3.0, "b": 2.0}]
 
 
+def test_what_left_the_cart_again_was_no_cart() -> None:
+    events = [
+        event("view", "a", 1),
+        event("cart", "a", 2),
+        event("cart", "b", 3),
+        event("cart", "b", 4),
+        event("uncart", "b", 5),
+        event("uncart", "a", 6),
+        event("uncart", "a", 7),
+    ]
+    found, _ = join([ranking(1, 0)], events)
+    assert grades(found) == [{"a": 1.0, "b": 2.0}]
+
+
 def test_pseudonyms_meet_the_names_of_events() -> None:
     rankings = [
         ranking(1, 0, user=NAMES.user("u")),

@@ -8,8 +8,11 @@ import pytest
 from test_service_serve import serving
 
 from indexes.versions import VersionStore
+from indexes.workspace import Workspace
 from reranker.blend_store import BlendStore
 from reranker.blends import DEFAULT
+from reranker.events import HistoryEvent
+from reranker.histories import open_histories
 from service import doctor_machine
 from service.cli import run
 
@@ -86,6 +89,21 @@ def test_every_check_says_a_fact(shop_home: Path, capsys: pytest.CaptureFixture[
     assert [finding for finding in found.values() if finding["state"] == "warn"] == [
         finding for finding in found.values() if finding["state"] == "warn" and finding["do"]
     ]
+
+
+def test_events_of_another_catalogue_are_warned_of(
+    own_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    histories = open_histories(Workspace(own_home))
+    view = HistoryEvent(type="view", item="17", time=1e9, user="u")
+    histories.append([view])
+    assert one(own_home, "items", capsys)["state"] == "ok"
+    histories.append(
+        [HistoryEvent(type="view", item=f"sku-{n}", time=1e9, user="u") for n in (1, 2)]
+    )
+    histories.close()
+    found = one(own_home, "items", capsys)
+    assert found["state"] == "warn" and "'sku-1'" in found["message"] and found["do"]
 
 
 def test_a_key_that_others_can_read_fails(

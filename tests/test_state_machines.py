@@ -30,14 +30,17 @@ TIMES = st.integers(1_700_000_000, 1_700_000_050)
 
 
 class Events(RuleBasedStateMachine):
-    """The model: a list for each user, sorted by time, equal times as they came; ids count once."""
+    """The model: a list for each user, sorted by time, equal times as they came.
+
+    Of one user, the same id with the same content counts once.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.home = Workspace(Path(self.folder.name))
         self.kept: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        self.ids: dict[str, str] = {}  # whose event has it
+        self.ids: dict[tuple[str, str], set[tuple[int, str]]] = defaultdict(set)
         self._open()
 
     def _open(self) -> None:
@@ -61,7 +64,7 @@ class Events(RuleBasedStateMachine):
     def send(self, events: list[tuple[str, int, str, str | None, bool]], lines: bool) -> None:
         """Good and bad events in one body; a bad one costs no other."""
         sent: list[dict[str, Any]] = []
-        wrong, twice = 0, 0
+        wrong, twice, other = 0, 0, 0
         for user, time, item, event_id, good in events:
             sent.append({"user": user, "type": "view", "item": item, "time": time})
             if event_id:
@@ -69,23 +72,26 @@ class Events(RuleBasedStateMachine):
             if not good:
                 sent[-1]["price"] = -1
                 wrong += 1
-            elif event_id in self.ids:
+            elif event_id and (time, item) in self.ids[user, event_id]:
                 twice += 1
             else:
                 self.kept[user].append((time, item))
-                self.ids |= {event_id: user} if event_id else {}
+                if event_id:
+                    other += bool(self.ids[user, event_id])
+                    self.ids[user, event_id].add((time, item))
         answer = self.client.post("/events", json=sent)
         assert answer.status_code == 200
         said = answer.get_json()
         assert said["accepted"] == len(sent) - wrong
-        assert said["duplicates"] == twice
+        assert (said["duplicates"], said["conflicts"]) == (twice, other)
         assert len(said["rejected"]) == wrong
 
     @rule(user=st.sampled_from(USERS))
     def forget(self, user: str) -> None:
         gone = self.histories.forget(user=user)
         assert gone.events == len(self.kept.pop(user, []))
-        self.ids = {one: owner for one, owner in self.ids.items() if owner != user}
+        for pair in [pair for pair in self.ids if pair[0] == user]:
+            del self.ids[pair]
 
     @rule()
     def restart(self) -> None:
