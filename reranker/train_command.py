@@ -127,7 +127,8 @@ def train(
 
     def more(folder: Path) -> None:
         habits.save(folder)
-        save_trained_shoppers(sequences, folder, PseudonymKeys(workspace.home).open())
+        names = PseudonymKeys(workspace.home).open()
+        save_trained_shoppers(sequences, folder, names, catalogue.ids)
         items, minutes = data.items, workspace.section(EventSettings).session_minutes
         fit_next_action(trained.model.cpu(), items, sequences, minutes, settings.length, folder)
 
