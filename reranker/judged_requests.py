@@ -4,6 +4,7 @@ A line that cannot be used is reported with its number and reason, and skipped. 
 missing or implausible is used without it, and counted.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,8 +16,10 @@ import msgspec
 from indexes.bad_lines import BadLine, OnBad
 from indexes.errors import Failure
 from indexes.names import BadName, read_name
+from indexes.quoting import shown
 from indexes.row_files import file_kind, read_rows
-from indexes.times import BadTime, TimeReader, TimeSettings
+from indexes.times import BadTime, TimeSettings
+from reranker.event_cleaning import BadEvent, Cleaner, NoConsent
 from reranker.events import EventSettings
 from reranker.metrics import MAX_GRADE
 from reranker.requests import Candidate, Event, JudgedRequest, RerankRequest
@@ -24,6 +27,8 @@ from reranker.times import Timing, read_time, seconds_of
 
 _KEYS: Final = frozenset(JudgedRequest.__struct_fields__) - {"timing"}
 _NAMES: Final = ("id", "user", "session")
+_CANDIDATE: Final = frozenset(Candidate.__struct_fields__)
+_KINDS: Final = 1000  # different unknown types that are counted
 
 
 class RequestReader:
@@ -35,9 +40,10 @@ class RequestReader:
         events: EventSettings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._times = TimeReader(times, clock)
-        self._events = events or EventSettings()
+        self._cleaner = Cleaner(events or EventSettings(), times, clock=clock)
+        self._times = self._cleaner.times  # one for all: units that differ are told
         self.timings: Counter[Timing] = Counter()
+        self.unknown_types: Counter[str] = Counter()
 
     def read(self, row: dict[str, Any]) -> JudgedRequest:
         """One line's object as a request; ValidationError or Failure says what is wrong with it."""
@@ -57,6 +63,12 @@ class RequestReader:
             said.append(f"{count:,} requests have a time without a zone; it is read as UTC")
         if mixed := self._times.mixed():
             said.append(mixed)
+        if count := self.unknown_types.total():
+            [(kind, _)] = self.unknown_types.most_common(1)
+            said.append(
+                f"{count:,} history events of types that the setting events.types does not have, "
+                f"such as {kind!r}, are left out"
+            )
         return said
 
     def _request(self, row: dict[str, Any]) -> JudgedRequest:
@@ -72,13 +84,43 @@ class RequestReader:
         if "ratings" in given:
             given["ratings"] = _ratings(given["ratings"])
         if "history" in given:
-            given["history"] = _history(given["history"])
-        request = msgspec.convert(given, JudgedRequest)
+            given["history"] = self._history(given["history"])
+        request = _typed(given)
         _check_candidates(request)
         for item, grade in request.ratings.items():
             check_grade(grade, f"ratings.{item}")
         self.timings[at.timing] += 1
         return msgspec.structs.replace(request, time=at.seconds, timing=at.timing)
+
+    def _history(self, rows: Any) -> Any:
+        """The events, cleaned as stored ones are; one without a time is of the one before it."""
+        if not isinstance(rows, list):
+            return rows
+        events: list[Event] = []
+        last: float | None = None
+        for place, row in enumerate(rows):
+            try:
+                clean = self._cleaner.clean_sent(row, math.nan)
+            except NoConsent:
+                continue
+            except BadEvent as error:
+                if not self._is_unknown_type(error, row):
+                    where = "." if error.field else ": "
+                    raise Failure(f"history[{place}]{where}{error.message}") from None
+                continue
+            last = last if math.isnan(clean.time) else clean.time
+            fields = {name: getattr(clean, name) for name in Event.__struct_fields__}
+            events.append(Event(**fields | {"time": last}))
+        return events
+
+    def _is_unknown_type(self, error: BadEvent, row: Any) -> bool:
+        """Such an event says nothing to anybody here, and is no fault of the line; counted."""
+        kind = row.get("type") if error.field == "type" else None
+        if not isinstance(kind, str) or not kind.strip():
+            return False
+        if kind in self.unknown_types or len(self.unknown_types) < _KINDS:
+            self.unknown_types[kind] += 1
+        return True
 
 
 def read_requests(
@@ -101,6 +143,14 @@ def read_requests(
 def judged_request(row: dict[str, Any]) -> JudgedRequest:
     """One line's object as a request; ValidationError or Failure says what is wrong with it."""
     return RequestReader().read(row)
+
+
+def _typed(given: dict[str, Any]) -> JudgedRequest:
+    """Everything else is of its type; what was read already stands."""
+    history = given.pop("history", None)
+    if history is not None and not isinstance(history, list):
+        raise Failure(f"history is {shown(history)}; an array of events is expected")
+    return msgspec.structs.replace(msgspec.convert(given, JudgedRequest), history=history)
 
 
 def rerank_request(judged: JudgedRequest) -> RerankRequest:
@@ -179,10 +229,3 @@ def _history_before(judged: JudgedRequest) -> list[Event] | None:
         return judged.history
     now = seconds_of(judged.time)
     return [event for event in judged.history if event.time is None or seconds_of(event.time) < now]
-
-
-def _history(rows: Any) -> Any:
-    return rows
-
-
-_CANDIDATE: Final = frozenset(Candidate.__struct_fields__)

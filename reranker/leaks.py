@@ -110,10 +110,10 @@ class Leaks:
         )
 
 
-def refused(reasons: dict[str, int]) -> Iterator[str]:
+def refused(reasons: dict[str, int], what: str = "requests") -> Iterator[str]:
     """The counts in words, a line each."""
     for reason, count in reasons.items():
-        yield f"{count:,} requests refused: {_SENTENCES[reason]} (--allow-leak takes them)"
+        yield f"{count:,} {what} refused: {_SENTENCES[reason]} (--allow-leak takes them)"
 
 
 _WORDS: Final[dict[str, str]] = {

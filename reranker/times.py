@@ -3,6 +3,7 @@
 indexes/times.py reads; here is what becomes of what it refuses.
 """
 
+import math
 from typing import Any, Final, Literal, NamedTuple
 
 from indexes.times import BadTime, TimeReader, TimeSettings
@@ -44,7 +45,12 @@ def epoch_seconds(
 
 
 def seconds_of(time: float | str, field: str = "time") -> float:
-    """Of a time that its door has read already: its seconds stand, everything else is read."""
+    """Of a time that its door has let pass: its seconds stand, everything else is read."""
     if isinstance(time, float) and abs(time) < _SECONDS:
         return time
-    return epoch_seconds(time, field)
+    try:
+        return TimeReader().read(time, field).seconds
+    except BadTime as error:  # the settings of its door may allow more than the usual ones
+        if error.seconds is None or not math.isfinite(error.seconds):
+            raise BadRequest(f"{error}.", field=field) from None
+        return error.seconds
