@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 from indexes.errors import Failure
-from reranker.breakers import Unavailable
 from reranker.judged_requests import rerank_request
 from reranker.requests import JudgedRequest
 from reranker.scenes import now_of
@@ -44,7 +43,6 @@ class Leaks:
 
     def __init__(self, state: ServedState, blends: Iterable[str], allowed: bool) -> None:
         self.reasons: Counter[Reason] = Counter()
-        self._recent = state.personal.recent
         self._seen: TrainedShoppers | None = None
         model = state.model
         uses = any(_LEARNED & set(state.blend(name)[0].signals) for name in blends)
@@ -80,20 +78,10 @@ class Leaks:
         """Whether a request is a leak, counted."""
         if self._seen is None:
             return False
-        reason = _reason(judged, judged.user or self._owner(judged.session), self._seen)
+        reason = _reason(judged, self._seen)
         if reason is not None:
             self.reasons[reason] += 1
         return reason is not None
-
-    def _owner(self, session: str | None) -> str | None:
-        """The user that a session became, among whose events its own were learned from."""
-        if session is None or self._recent is None:
-            return None
-        try:
-            events = self._recent(None, session, 1, None)
-        except Unavailable:
-            return None
-        return events[0].user if events else None
 
     def check(self, evaluated: int) -> None:
         """Leak when nothing is left."""
@@ -133,8 +121,8 @@ _SENTENCES: Final[dict[str, str]] = {
 }
 
 
-def _reason(judged: JudgedRequest, user: str | None, seen: TrainedShoppers) -> Reason | None:
-    newest = seen.newest(user, judged.session)
+def _reason(judged: JudgedRequest, seen: TrainedShoppers) -> Reason | None:
+    newest = seen.newest(judged.user, judged.session)
     if newest is None:
         return None
     now, clock = _now(judged), judged.clock
@@ -143,7 +131,7 @@ def _reason(judged: JudgedRequest, user: str | None, seen: TrainedShoppers) -> R
     if clock == "known" or (clock == "no_zone" and newest < now - _ZONES):
         return None
     relevant = [item for item, grade in judged.ratings.items() if grade > 0]
-    return clock if seen.met(user, judged.session, relevant) else None
+    return clock if seen.met(judged.user, judged.session, relevant) else None
 
 
 def _now(judged: JudgedRequest) -> float:

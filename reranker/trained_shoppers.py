@@ -7,14 +7,16 @@ What a shopper did is told to nobody who lacks the home's keys. With them made, 
 pseudonym and a salt of the file, is a secret of the shopper:
 
     newest          the newest event's time, exact, its bits crossed with the secret's
+    owner           of a session that became a user's: the user's row, crossed likewise
     shopper_items   a 64-bit hash by the secret for each item that the shopper met, all shoppers'
                     hashes in one sorted list: whose they are, and of what, only the secret tells
 """
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -33,6 +35,7 @@ TRAINED_ITEMS: Final = "shopper_items.npy"
 _BYTES: Final = 16  # of a pseudonym
 _SALT: Final = 16
 _HASH: Final = 8
+_NO_HASHES: Final = np.zeros(0, np.uint64)
 _END: Final = np.uint64(2**64 - 1)  # behind the last hash
 
 Hashes = npt.NDArray[np.uint64]
@@ -43,25 +46,31 @@ def save_trained_shoppers(
     folder: Path,
     names: Pseudonyms,
     item_ids: Sequence[str] | None = None,
+    sessions: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Newest time and items of each shopper's events. Shoppers are "u NAME" or "s NAME".
 
     item_ids: by the numbers that the sequences' items are; default: the sequences' own.
+    sessions: those that became a shopper's, who is asked for in their stead.
     """
     there = np.flatnonzero(np.diff(sequences.at) > 0)
     newest = sequences.times[sequences.at[there + 1] - 1]
     made = [_pseudonym(sequences.shoppers[place], names) for place in there.tolist()]
-    digits = np.frombuffer(b"".join(_digits(name) for name in made), np.uint8)
     salt = secrets.token_bytes(_SALT)
     own = [_secret(name, salt, names) for name in made]
+    rows = {sequences.shoppers[place]: row for row, place in enumerate(there.tolist())}
+    later = {names.session(one): rows[who] for one, who in sessions.items() if who in rows}
+    hidden = np.fromiter(later.values(), np.uint64, len(later))
+    digits = np.frombuffer(b"".join(map(_digits, (*made, *later))), np.uint8)
     about = {
         "generation": f"{names.generation}",
         "fingerprint": names.fingerprint,
         "salt": salt.hex(),
     }
     arrays: dict[str, npt.NDArray[Any]] = {
-        "names": digits.reshape(len(made), _BYTES),
+        "names": digits.reshape(-1, _BYTES),
         "newest": newest.view(np.uint64) ^ _pads(own),
+        "owner": hidden ^ _pads([_secret(name, salt, names) for name in later]),
     }
     save_file(arrays, folder / TRAINED_SHOPPERS, about)
     ids = sequences.item_ids if item_ids is None else item_ids
@@ -86,6 +95,7 @@ class TrainedShoppers:
             self._then = keys.of(generation, about["fingerprint"])
             names = file.get_tensor("names")
             self._newest: npt.NDArray[Any] = file.get_tensor("newest")
+            self._owner: Hashes = file.get_tensor("owner") if "salt" in about else _NO_HASHES
         self._salt = bytes.fromhex(about["salt"]) if "salt" in about else None
         self._items: Hashes | None = None
         if self._salt is not None:
@@ -130,7 +140,14 @@ class TrainedShoppers:
     def _found(self, user: str | None, session: str | None) -> list[int]:
         asked = [self._names.user(user)] if user is not None else []
         asked += [self._names.session(session)] if session is not None else []
-        return [self._places[name] for name in asked if name in self._places]
+        return [self._row(self._places[name]) for name in asked if name in self._places]
+
+    def _row(self, place: int) -> int:
+        """Where a shopper's newest time is: behind all of them come sessions of users."""
+        if place < len(self._newest) or self._salt is None:
+            return place
+        [pad] = _pads([_secret(self._kept[place], self._salt, self._then)])
+        return int(self._owner[place - len(self._newest)] ^ pad)
 
     def _time(self, place: int) -> float:
         if self._salt is None:  # of a release that kept it open

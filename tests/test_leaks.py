@@ -29,6 +29,8 @@ from reranker.pseudonym_keys import PseudonymKeys
 from reranker.requests_commands import requests_commands
 from reranker.sequences import sequences_of
 from reranker.state import ServedState, load_state
+from reranker.train_command import train
+from reranker.train_settings import TrainSettings
 from reranker.trained_shoppers import (
     TRAINED_ITEMS,
     TRAINED_SHOPPERS,
@@ -113,17 +115,25 @@ def test_a_history_sent_along_tells_when_a_request_without_time_was(state: Serve
     assert evaluated(state, row(None, item="8", history=at)).leaks_by == {"missing": 1}
 
 
-def test_a_session_is_that_of_the_user_it_became(state: ServedState, trained_home: Path) -> None:
-    home = copy_home(trained_home, trained_home.parent / "sessions")
-    histories = open_histories(Workspace(home))
-    histories.append(
-        [HistoryEvent(type="view", item="1", time=NEWEST + 60, user="u3", session="s3")]
-    )
+def test_a_session_is_that_of_the_user_it_became(own_home: Path) -> None:
+    workspace = Workspace(own_home)
+    histories = open_histories(workspace)
+    for number in range(12):
+        who = {"user": f"u{number}", "session": f"s{number}"}
+        histories.append(
+            [
+                HistoryEvent(type="view", item=f"{item + number}", time=NEWEST + item, **who)
+                for item in range(4)
+            ]
+        )
     histories.close()
-    known = load_state(Workspace(home))
-    anonymous = row(NEWEST - 60, user=None, session="s3")
-    assert evaluated(known, anonymous).leaks_by == {"later": 1}
-    assert evaluated(state, anonymous).leaks == 0
+    train(workspace, TrainSettings(epochs=1, minutes=0, width=16), on_line=lambda _line: None)
+    state = load_state(workspace)
+    asked = {"user": None, "session": "s3"}
+    assert evaluated(state, row(NEWEST - 60, **asked)).leaks_by == {"later": 1}
+    assert evaluated(state, row(None, item="4", **asked)).leaks_by == {"missing": 1}
+    assert evaluated(state, row(None, item="9", **asked)).leaks == 0
+    assert evaluated(state, row(NEWEST + 4, **asked)).leaks == 0
 
 
 def test_a_model_that_does_not_note_items_refuses_what_it_cannot_tell(
