@@ -196,9 +196,7 @@ def _json(
     if bad_judgments is not None:
         counts["bad_lines"]["judgments"] = bad_judgments.count
     if judged is not None:
-        counts["judgments"] = {
-            "requests_matched": judged.requests_matched,
-            "unrated_rows": judged.unrated,
-        }
+        unrated = {"unrated_rows": judged.unrated} if judged.unrated else {}
+        counts["judgments"] = {"requests_matched": judged.requests_matched, **unrated}
     made_from = {"hashes": hashes, "failed": fails}
     return msgspec.json.encode(msgspec.to_builtins(result) | counts | made_from)

@@ -297,7 +297,7 @@ def test_several_blends_have_a_proof_each_with_p_corrected(state: ServedState) -
 
 
 def test_known_shoppers_and_repeated_queries_are_segments(state: ServedState) -> None:
-    past = [{"type": "view", "item": "shoe", "time": 1}, {"type": "view", "item": "boot"}]
+    past = [{"type": "view", "item": "shoe", "time": 1e9}, {"type": "view", "item": "boot"}]
     rows = [*ROWS, row("red shoes", "shoe", history=past), row("wireless earbuds", "ear")]
     found = evaluate(judged(rows), state)
     counts = {one.segment: one.queries for one in found.segments}
@@ -428,3 +428,49 @@ def test_the_documented_way_to_trec_evals_numbers_is_true(home: Path, tmp_path: 
     pairs = zip(DEFAULT_METRICS, ("nDCG@10", "RR", "P@10", "R@10", "Success@10", "AP"), strict=True)
     for name, measure in pairs:
         assert ours[name] == pytest.approx(theirs[measure], abs=1e-6), measure
+
+
+def result_of(found: Result) -> dict[str, Any]:
+    assert found.exit_code == 0, found.output
+    decoded: dict[str, Any] = msgspec.json.decode(found.stdout.splitlines()[-1])
+    return decoded
+
+
+def test_one_bad_time_costs_its_own_line(home: Path, tmp_path: Path) -> None:
+    rows = [row("red shoes", "shoe", id=f"r{n}") for n in range(120)]
+    rows[100]["time"] = "yesterday"
+    source = tmp_path / "requests.jsonl"
+    source.write_bytes(b"\n".join(map(msgspec.json.encode, rows)))
+    found = run(home, "--requests", source, "--json")
+    assert "line 101: time is 'yesterday'" in found.stderr
+    result = result_of(found)
+    assert (result["queries"], result["bad_lines"]) == (119, {"requests": 1})
+
+
+def test_ids_that_do_not_meet_are_warned_of(home: Path, tmp_path: Path) -> None:
+    rated = [one | {"ratings": {"1000.0": 1}} for one in ROWS]
+    source = tmp_path / "requests.jsonl"
+    source.write_bytes(b"\n".join(map(msgspec.json.encode, rated)))
+    [warning] = result_of(run(home, "--requests", source, "--json"))["warnings"]
+    candidate = ROWS[0]["candidates"][0]["id"]
+    assert "no rated item" in warning
+    assert "'1000.0'" in warning and f"'{candidate}'" in warning
+    assert f"warning: {warning}" in run(home, "--requests", source).stdout
+
+
+def test_judgments_of_other_queries_are_warned_of(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "j.csv"
+    path.write_text("query,docid,rating\nGeschenk,boot,1\n")
+    found = run(home, "--requests", requests_file(tmp_path), "--judgments", path)
+    assert found.exit_code
+    assert "no judgment belongs to any" in found.stderr
+    assert "'geschenk'" in found.stderr and repr(ROWS[0]["query"].lower()) in found.stderr
+
+
+def test_candidates_that_the_index_lacks_are_warned_of(home: Path, tmp_path: Path) -> None:
+    rows = [{"query": "q", "candidates": [{"id": "x1"}, {"id": "shoe"}, {"id": "x2"}]}]
+    rows[0]["ratings"] = {"shoe": 1}
+    source = tmp_path / "requests.jsonl"
+    source.write_bytes(msgspec.json.encode(rows[0]))
+    [warning] = result_of(run(home, "--requests", source, "--json"))["warnings"]
+    assert "2 of 3 candidates are not in the index: for example 'x1'" in warning
