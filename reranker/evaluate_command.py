@@ -17,6 +17,7 @@ from reranker.evaluate_inputs import (
     Checked,
     checked_judgments,
     checked_requests,
+    explained,
     usable_requests,
 )
 from reranker.evaluation import Evaluation, EvaluationSettings, by_blend, evaluate
@@ -137,7 +138,11 @@ def _evaluate(workspace: Workspace, asked: Asked) -> list[Failed]:
     judged, bad_judgments = checked_judgments(asked.judgments, share)
     checked = checked_requests(asked.source, share, workspace, state, judged)
     requests: Iterable[JudgedRequest] = usable_requests(asked.source, workspace)
-    with _writer(asked.per_query) as write, bars("evaluate", checked.count, "queries") as done:
+    with (
+        explained(checked.warnings),
+        _writer(asked.per_query) as write,
+        bars("evaluate", checked.count, "queries") as done,
+    ):
         result = evaluate(
             judged.rated(requests) if judged else requests,
             state,

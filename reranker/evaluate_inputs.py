@@ -4,8 +4,10 @@ Bad lines and warnings show before hours of work.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import click
 import numpy as np
@@ -21,7 +23,7 @@ from reranker.judgments import Judgments, read_judgments
 from reranker.requests import JudgedRequest
 from reranker.state import ServedState
 
-_MOST_UNKNOWN = 0.5  # share of candidates that the index lacks, above which that is said
+_MOST_UNKNOWN: Final = 0.5  # share of candidates that the index lacks, above which that is said
 
 
 @dataclass
@@ -56,7 +58,7 @@ def checked_requests(
     for request in read_requests(path, bad.add, reader):
         count += 1
         meeting.add(request)
-    _show(bad)
+    show_bad(bad)
     bad.check(count, max_bad_share)
     if not count:
         raise Failure(f"{path} holds no request.", hint="One JSON object a line is expected.")
@@ -64,6 +66,17 @@ def checked_requests(
     for warning in warnings:
         click.echo(f"{path}: warning: {warning}", err=True)
     return Checked(count, bad, warnings)
+
+
+@contextmanager
+def explained(warnings: list[str]) -> Iterator[None]:
+    """Where nothing is left to rank because no rating is there, the failure says what is odd."""
+    try:
+        yield
+    except Failure as failure:
+        if failure.field == "ratings" and warnings:
+            failure.hint = f"Warning: {'; '.join(warnings)}. {failure.hint}"
+        raise
 
 
 def checked_judgments(
@@ -74,7 +87,7 @@ def checked_judgments(
         return None, None
     bad = BadLines(path)
     judgments = read_judgments(path, bad.add)
-    _show(bad)
+    show_bad(bad)
     bad.check(judgments.rows + judgments.unrated, max_bad_share)
     if not judgments.rows:
         unrated = f": {judgments.unrated:,} rows are unrated" if judgments.unrated else ""
@@ -84,6 +97,14 @@ def checked_judgments(
             "or TREC qrels.",
         )
     return judgments, bad
+
+
+def show_bad(bad: BadLines) -> None:
+    """The first lines that cannot be used; the commonest reasons where there are more."""
+    for line, reason in bad.first:
+        click.echo(f"{bad.path} line {line}: {reason}", err=True)
+    if bad.count > len(bad.first):
+        click.echo(f"... {bad.count - len(bad.first):,} more bad lines: {bad.reasons()}", err=True)
 
 
 class _Meeting:
@@ -142,10 +163,3 @@ class _Meeting:
                 f"{self._unknown:,} of {self._candidates:,} candidates are not in the index: "
                 f"for example {self._unknown_item!r}; the index holds, for example, {known!r}"
             )
-
-
-def _show(bad: BadLines) -> None:
-    for line, reason in bad.first:
-        click.echo(f"{bad.path} line {line}: {reason}", err=True)
-    if bad.count > len(bad.first):
-        click.echo(f"... {bad.count - len(bad.first):,} more bad lines: {bad.reasons()}", err=True)

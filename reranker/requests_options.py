@@ -14,6 +14,7 @@ from indexes.errors import Failure
 from indexes.progress import bars
 from indexes.times import TimeReader, TimeSettings
 from indexes.workspace import Workspace
+from reranker.evaluate_inputs import show_bad
 from reranker.evaluation import EvaluationSettings
 from reranker.logged_events import LoggedEvents, histories_of
 from reranker.metrics import MAX_GRADE
@@ -159,8 +160,7 @@ def _checked(
     for ranking in read_rankings(files, bad.add, times):
         total += 1
         since = min(since, ranking.at)
-    for number, reason in bad.first:
-        click.echo(f"{bad.path} line {number}: {reason}", err=True)
+    show_bad(bad)
     settings = workspace.section(EvaluationSettings)
     bad.check(total, settings.max_bad_share if max_bad_share is None else max_bad_share)
     if not total:

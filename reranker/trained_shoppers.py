@@ -8,13 +8,14 @@ pseudonym and a salt of the file, is a secret of the shopper:
 
     newest          the newest event's time, exact, its bits crossed with the secret's
     owner           of a session that became a user's: the user's row, crossed likewise
-    shopper_items   a 64-bit hash by the secret for each item that the shopper met, all shoppers'
+    items           a 64-bit hash by the secret for each item that the shopper met, all shoppers'
                     hashes in one sorted list: whose they are, and of what, only the secret tells
 """
 
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -24,14 +25,12 @@ import numpy.typing as npt
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from indexes.arrays import load, save
 from indexes.errors import Failure
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import Pseudonyms
 from reranker.sequences import NONE, Sequences
 
 TRAINED_SHOPPERS: Final = "shoppers.safetensors"
-TRAINED_ITEMS: Final = "shopper_items.npy"
 _BYTES: Final = 16  # of a pseudonym
 _SALT: Final = 16
 _HASH: Final = 8
@@ -67,23 +66,24 @@ def save_trained_shoppers(
         "fingerprint": names.fingerprint,
         "salt": salt.hex(),
     }
+    ids = sequences.item_ids if item_ids is None else item_ids
+    hashes = np.fromiter(_item_hashes(sequences, there.tolist(), own, ids), np.uint64)
+    hashes.sort()
     arrays: dict[str, npt.NDArray[Any]] = {
         "names": digits.reshape(-1, _BYTES),
         "newest": newest.view(np.uint64) ^ _pads(own),
         "owner": hidden ^ _pads([_secret(name, salt, names) for name in later]),
+        "items": np.append(hashes, _END),
     }
     save_file(arrays, folder / TRAINED_SHOPPERS, about)
-    ids = sequences.item_ids if item_ids is None else item_ids
-    hashes = np.fromiter(_item_hashes(sequences, there.tolist(), own, ids), np.uint64)
-    hashes.sort()
-    save(folder / TRAINED_ITEMS, np.append(hashes, _END))  # an empty file cannot be mapped
 
 
 class TrainedShoppers:
     """Looked up by user or session. Failure where the home's keys are not those of its time."""
 
     def __init__(self, folder: Path, keys: PseudonymKeys) -> None:
-        with safe_open(folder / TRAINED_SHOPPERS, framework="numpy") as file:
+        self._path = folder / TRAINED_SHOPPERS
+        with safe_open(self._path, framework="numpy") as file:
             about = file.metadata() or {}
             if "fingerprint" not in about:
                 raise Failure(
@@ -97,9 +97,6 @@ class TrainedShoppers:
             self._newest: npt.NDArray[Any] = file.get_tensor("newest")
             self._owner: Hashes = file.get_tensor("owner") if "salt" in about else _NO_HASHES
         self._salt = bytes.fromhex(about["salt"]) if "salt" in about else None
-        self._items: Hashes | None = None
-        if self._salt is not None:
-            self._items = load(folder / TRAINED_ITEMS)
         self._names = keys.open()
         self._kept = [f"~{generation:02x}{bytes(row).hex()}" for row in names]
         self._places = {self._names.user(name): place for place, name in enumerate(self._kept)}
@@ -107,7 +104,7 @@ class TrainedShoppers:
     @property
     def knows_items(self) -> bool:
         """Whether it was noted which items the shoppers met: releases of before did not."""
-        return self._items is not None
+        return self._salt is not None
 
     def newest(self, user: str | None, session: str | None) -> float | None:
         """The time of the newest event of theirs that was learned from; None without any."""
@@ -124,7 +121,7 @@ class TrainedShoppers:
 
         Where the file does not tell, the answer is yes.
         """
-        if self._items is None or self._salt is None:
+        if self._salt is None:
             return True
         own = [
             _secret(self._kept[place], self._salt, self._then)
@@ -132,6 +129,13 @@ class TrainedShoppers:
         ]
         wanted = np.array([_item_hash(one, item) for item in items for one in own], np.uint64)
         return bool((self._items[np.searchsorted(self._items, wanted)] == wanted).any())
+
+    @cached_property
+    def _items(self) -> Hashes:
+        """The sorted hashes, read when they are first asked for."""
+        with safe_open(self._path, framework="numpy") as file:
+            hashes: Hashes = file.get_tensor("items")
+        return hashes
 
     def __contains__(self, name: str) -> bool:
         """Whether the shopper of this pseudonym is among them."""

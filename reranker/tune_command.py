@@ -12,7 +12,12 @@ from indexes.progress import bars
 from indexes.workspace import Workspace
 from reranker.blends import NAME, Kind
 from reranker.evaluate_command import FILE
-from reranker.evaluate_inputs import checked_judgments, checked_requests, usable_requests
+from reranker.evaluate_inputs import (
+    checked_judgments,
+    checked_requests,
+    explained,
+    usable_requests,
+)
 from reranker.evaluation import EvaluationSettings
 from reranker.metrics import DEFAULT_METRICS, measures
 from reranker.requests import JudgedRequest
@@ -105,14 +110,15 @@ def _tune(
         raise click.UsageError("--note has at most 2,000 characters, --author 200.")
     state = load_state(workspace)
     requests, warnings = _requests(sources, judgments, share, workspace, state)
-    tuning, blend = tune(
-        requests,
-        state,
-        TuneOptions(base, kinds or _KINDS, without, compare, split, allow_leak),
-        measures(metrics or DEFAULT_METRICS),
-        settings,
-        bars,
-    )
+    with explained(warnings):
+        tuning, blend = tune(
+            requests,
+            state,
+            TuneOptions(base, kinds or _KINDS, without, compare, split, allow_leak),
+            measures(metrics or DEFAULT_METRICS),
+            settings,
+            bars,
+        )
     tuning = msgspec.structs.replace(tuning, warnings=warnings + tuning.warnings)
     saved = None
     if save is not None:

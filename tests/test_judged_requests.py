@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes.bad_lines import BadLine, BadLines
@@ -151,6 +151,7 @@ def test_point_in_time_history_ends_before_the_request() -> None:
 UNITS = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
+@settings(deadline=None)
 @given(
     times=st.lists(st.floats(NOON - 1000, NOON + 1000)),
     now=st.floats(NOON - 1000, NOON + 1000),
