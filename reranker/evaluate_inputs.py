@@ -18,7 +18,7 @@ from indexes.item_index import ItemIndex
 from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.events import EventSettings
-from reranker.judged_requests import RequestReader, read_requests
+from reranker.judged_requests import JudgedRequestReader, read_requests
 from reranker.judgments import Judgments, read_judgments
 from reranker.requests import JudgedRequest
 from reranker.state import ServedState
@@ -35,9 +35,9 @@ class Checked:
     warnings: list[str] = field(default_factory=list)
 
 
-def request_reader(workspace: Workspace) -> RequestReader:
+def request_reader(workspace: Workspace) -> JudgedRequestReader:
     """One that reads as this home's settings say."""
-    return RequestReader(workspace.section(TimeSettings), workspace.section(EventSettings))
+    return JudgedRequestReader(workspace.section(TimeSettings), workspace.section(EventSettings))
 
 
 def usable_requests(path: Path, workspace: Workspace) -> Iterator[JudgedRequest]:

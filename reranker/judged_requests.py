@@ -31,7 +31,7 @@ _CANDIDATE: Final = frozenset(Candidate.__struct_fields__)
 _KINDS: Final = 1000  # different unknown types that are counted
 
 
-class RequestReader:
+class JudgedRequestReader:
     """Reads requests' lines, and counts the times that say less than they should."""
 
     def __init__(
@@ -124,7 +124,7 @@ class RequestReader:
 
 
 def read_requests(
-    path: Path, on_bad: OnBad, reader: RequestReader | None = None
+    path: Path, on_bad: OnBad, reader: JudgedRequestReader | None = None
 ) -> Iterator[JudgedRequest]:
     """The requests of a file in its order, streaming. Equal ids are all kept."""
     if file_kind(path) != ".jsonl":
@@ -132,7 +132,7 @@ def read_requests(
             f"{path} is no requests file: its name has to end in .jsonl or .jsonl.gz.",
             hint='One JSON object a line: {"id", "query", "candidates", "ratings"}.',
         )
-    reader = reader or RequestReader()
+    reader = reader or JudgedRequestReader()
     for number, row in read_rows(path, (), on_bad):
         try:
             yield reader.read(row)
@@ -142,7 +142,7 @@ def read_requests(
 
 def judged_request(row: dict[str, Any]) -> JudgedRequest:
     """One line's object as a request; ValidationError or Failure says what is wrong with it."""
-    return RequestReader().read(row)
+    return JudgedRequestReader().read(row)
 
 
 def _typed(given: dict[str, Any]) -> JudgedRequest:

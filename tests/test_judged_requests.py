@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from indexes.bad_lines import BadLine, BadLines
 from indexes.errors import Failure
-from reranker.judged_requests import RequestReader, judged_request, read_requests, rerank_request
+from reranker.judged_requests import (
+    JudgedRequestReader,
+    judged_request,
+    read_requests,
+    rerank_request,
+)
 from reranker.requests import Event, JudgedRequest, RerankRequest
 
 GOOD: dict[str, Any] = {
@@ -196,7 +201,7 @@ def test_a_requests_time_is_read_in_every_form(time: object, timing: str) -> Non
 
 
 def test_times_that_say_less_than_they_should_are_told() -> None:
-    reader = RequestReader()
+    reader = JudgedRequestReader()
     for time in (NOON, NOON * 1e3, "2023-11-14 22:30:00", 0, None):
         reader.read(GOOD | {"time": time, "history": [{"type": "swipe", "item": "a"}]})
     assert [warning.split(";")[0] for warning in reader.warnings()] == [

@@ -14,7 +14,7 @@ import msgspec
 
 from indexes.errors import Failure
 from indexes.names import BadName, read_name
-from reranker.judged_requests import RequestReader
+from reranker.judged_requests import JudgedRequestReader
 from reranker.requests import JudgedRequest
 from service.demo.data import REQUESTS
 from service.demo.files import write_whole
@@ -48,7 +48,9 @@ class _Line(msgspec.Struct):
 class RequestSets:
     """<home>/requests/*.jsonl(.gz), and the demo shop's own."""
 
-    def __init__(self, home: Path, reader: Callable[[], RequestReader] = RequestReader) -> None:
+    def __init__(
+        self, home: Path, reader: Callable[[], JudgedRequestReader] = JudgedRequestReader
+    ) -> None:
         self._home = home
         self._reader = reader  # a new one each time: what is plausible moves on with the clock
         self._summaries: OrderedDict[tuple[Path, int], list[Summary]] = OrderedDict()
@@ -168,7 +170,7 @@ def _summaries(path: Path) -> Iterator[Summary]:
         yield Summary(key, "" if one.query is None else str(one.query), number)
 
 
-def _parsed(line: bytes, where: str, reader: RequestReader) -> JudgedRequest:
+def _parsed(line: bytes, where: str, reader: JudgedRequestReader) -> JudgedRequest:
     try:
         row: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
         return reader.read(row)
