@@ -13,11 +13,17 @@ from indexes.bad_lines import BadLines
 from indexes.errors import Failure
 from indexes.progress import bars
 from indexes.workspace import Workspace
-from reranker.evaluate_inputs import checked_judgments, checked_requests
+from reranker.evaluate_inputs import (
+    Checked,
+    checked_judgments,
+    checked_requests,
+    explained,
+    usable_requests,
+)
 from reranker.evaluation import Evaluation, EvaluationSettings, by_blend, evaluate
 from reranker.evaluation_report import report
 from reranker.fail_if import Failed, fail_if, failed
-from reranker.judged_requests import read_requests
+from reranker.judgments import Judgments
 from reranker.metrics import DEFAULT_METRICS, measures
 from reranker.next_action_command import next_action_command
 from reranker.next_item_command import next_item_command
@@ -129,10 +135,14 @@ def _evaluate(workspace: Workspace, asked: Asked) -> list[Failed]:
     conditions = [fail_if(condition, chosen.names) for condition in asked.conditions]
     _check_folder(asked.saved)
     state = load_state(workspace)
-    total, bad = checked_requests(asked.source, share)
     judged, bad_judgments = checked_judgments(asked.judgments, share)
-    requests: Iterable[JudgedRequest] = read_requests(asked.source, lambda _bad: None)
-    with _writer(asked.per_query) as write, bars("evaluate", total, "queries") as done:
+    checked = checked_requests(asked.source, share, workspace, state, judged)
+    requests: Iterable[JudgedRequest] = usable_requests(asked.source, workspace)
+    with (
+        explained(checked.warnings),
+        _writer(asked.per_query) as write,
+        bars("evaluate", checked.count, "queries") as done,
+    ):
         result = evaluate(
             judged.rated(requests) if judged else requests,
             state,
@@ -147,14 +157,17 @@ def _evaluate(workspace: Workspace, asked: Asked) -> list[Failed]:
         )
     hashes = hashes_of(workspace, state, result.blends, asked.source, asked.judgments)
     fails = failed(conditions, by_blend(result))
-    matched = judged.requests_matched if judged else None
-    whole = _json(result, bad, bad_judgments, matched, hashes, fails)
+    result = msgspec.structs.replace(result, warnings=checked.warnings + result.warnings)
+    whole = _json(result, checked, judged, bad_judgments, hashes, fails)
     if asked.saved:
         asked.saved.write_bytes(whole + b"\n")
     if asked.as_json:
         click.echo(whole)
     else:
-        click.echo(report(result, bad.count, bad_judgments.count if bad_judgments else 0, matched))
+        matched = judged.requests_matched if judged else None
+        unusable = bad_judgments.count if bad_judgments else 0
+        unrated = judged.unrated if judged else 0
+        click.echo(report(result, checked.bad.count, unusable, matched, unrated))
     for one in fails:
         click.echo(f"failed: {one}", err=True)
     return fails
@@ -178,15 +191,17 @@ def _file_writer(path: Path) -> Iterator[Callable[[QueryResult], object]]:
 
 def _json(
     result: Evaluation,
-    bad: BadLines,
+    checked: Checked,
+    judged: Judgments | None,
     bad_judgments: BadLines | None,
-    matched: int | None,
     hashes: Hashes,
     fails: list[Failed],
 ) -> bytes:
-    counts: dict[str, Any] = {"bad_lines": {"requests": bad.count}}
+    counts: dict[str, Any] = {"bad_lines": {"requests": checked.bad.count}}
     if bad_judgments is not None:
         counts["bad_lines"]["judgments"] = bad_judgments.count
-        counts["judgments"] = {"requests_matched": matched}
+    if judged is not None:
+        unrated = {"unrated_rows": judged.unrated} if judged.unrated else {}
+        counts["judgments"] = {"requests_matched": judged.requests_matched, **unrated}
     made_from = {"hashes": hashes, "failed": fails}
     return msgspec.json.encode(msgspec.to_builtins(result) | counts | made_from)

@@ -49,8 +49,9 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     """The result: counts first, then metrics side by side, then the difference.
 
     leaks: requests that were refused, because the model learned from events of their shopper at or
-    after their time. fitted_on: how many of the requests a blend was fitted on. gates: how far the
-    gate was open in the mean, with `strangers`.
+    after their time, or their time cannot tell; leaks_by: the same by reason. warnings: what is odd
+    about the requests. fitted_on: how many of the requests a blend was fitted on. gates: how far
+    the gate was open in the mean, with `strangers`.
     `difference` is the first blend minus `compared_with`, and `comparison`, `hurt`, `helped` and
     `segments` are of the same two; `differences` and `proofs` have each of several blends.
     """
@@ -75,6 +76,8 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     differences: dict[str, dict[str, Difference]] = {}
     proofs: dict[str, Proof] = {}
     leaks: int = 0
+    leaks_by: dict[str, int] = {}
+    warnings: list[str] = []
     fitted_on: dict[str, int] = {}
     gates: dict[str, float] = {}
 
@@ -152,6 +155,8 @@ def evaluate(
         differences=found if len(found) > 1 else {},
         proofs=proved if len(proved) > 1 else {},
         leaks=leaks.count,
+        leaks_by=leaks.by_reason,
+        warnings=leaks.warnings(),
         fitted_on=fitted.counts(),
         gates={name: one.mean for name, one in watched.items()},
     )

@@ -12,16 +12,23 @@ from reranker.evaluation_tables import (
     table,
 )
 from reranker.intervals import Difference
+from reranker.leaks import refused
 
 _HISTORIES: Final = {"": "own", ":stranger": "a stranger's", ":unpersonalised": "none"}
 
 
 def report(
-    result: Evaluation, bad_lines: int = 0, bad_judgments: int = 0, matched: int | None = None
+    result: Evaluation,
+    bad_lines: int = 0,
+    bad_judgments: int = 0,
+    matched: int | None = None,
+    unrated: int = 0,
 ) -> str:
     """The whole report: counts, metrics side by side, a sentence each, queries, kinds of query."""
     differences = by_blend(result)
-    lines = [*_counts(result, bad_lines, bad_judgments, matched), ""]
+    lines = [*_counts(result, bad_lines, bad_judgments, matched)]
+    lines += [f"{unrated:,} unrated rows of judgments passed over"] if unrated else []
+    lines += [*(f"warning: {warning}" for warning in result.warnings), ""]
     for blend in differences:
         lines += [*table(difference_rows(result, blend)), ""]
     lines += [*_strangers(result), *_basis(result), ""]
@@ -75,11 +82,7 @@ def _counts(
         yield f"{result.later_events:,} history events not before their request's time, not used"
     for blend, count in result.fitted_on.items():
         yield f"{blend} was fitted on {count:,} of these requests: its figures are too good"
-    if result.leaks:
-        yield (
-            f"{result.leaks:,} requests refused: the model was trained on later events of their "
-            "shoppers (--allow-leak takes them)"
-        )
+    yield from refused(result.leaks_by)
     blends = ", ".join(f"{name} version {version}" for name, version in result.blends.items())
     yield f"index {result.versions.get('index')}; {blends}"
 

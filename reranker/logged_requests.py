@@ -7,6 +7,7 @@ import gzip
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -16,7 +17,8 @@ from indexes.byte_lines import is_packed
 from reranker.events import as_sent
 from reranker.logged_events import LoggedEvents
 from reranker.ranking_joins import JoinedRanking
-from reranker.requests import RerankRequest
+from reranker.rankings import LoggedRanking
+from reranker.requests import JudgedRequest, RerankRequest
 
 HISTORY: Final = 100  # newest events that go along with a request
 
@@ -27,13 +29,33 @@ def request_row(
     """One line of a requests file; beside what is read there, the blend that ranked then."""
     ranking = joined.ranking
     past = [as_sent(event) for event in events.before(joined.who, ranking.at, history)]
-    row: dict[str, Any] = {"id": ranking.id, "query": ranking.query, "time": ranking.time}
+    row: dict[str, Any] = {"id": ranking.id, "query": ranking.query, "time": _time(ranking)}
     who = {"user": ranking.user, "session": ranking.session}  # pseudonyms in the service's log
     row |= {name: value for name, value in who.items() if value}
     row["history"] = past
     row["candidates"] = msgspec.to_builtins(ranking.candidates())
     row["ratings"] = joined.grades(grades)
     return row | ({"blend": ranking.blend} if ranking.blend else {})
+
+
+def _time(ranking: LoggedRanking) -> float | str:
+    """Whoever reads the file is to know, too, that a time came without a zone."""
+    if ranking.timing != "no_zone":
+        return ranking.time
+    return datetime.fromtimestamp(ranking.at, UTC).replace(tzinfo=None).isoformat()
+
+
+def judged_by(ranking: LoggedRanking, items: Iterable[str]) -> JudgedRequest:
+    """The ranking as a request whose answers are these items: what the leak guard looks at."""
+    return JudgedRequest(
+        candidates=[],
+        id=ranking.id,
+        time=ranking.at,
+        user=ranking.user,
+        session=ranking.session,
+        ratings=dict.fromkeys(items, 1.0),
+        timing=ranking.timing,
+    )
 
 
 def request_again(

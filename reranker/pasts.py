@@ -20,7 +20,7 @@ from reranker.personal import Personal
 from reranker.profiles import Profile
 from reranker.progress import Left
 from reranker.requests import Event, RerankRequest
-from reranker.times import epoch_seconds
+from reranker.times import seconds_of
 
 log = logging.getLogger("reranker")
 
@@ -117,7 +117,7 @@ def _sent(history: Sequence[Event], timed: bool, now: float) -> list[HistoryEven
         if event.time is None:
             time = now if last is None else last
         else:
-            time = epoch_seconds(event.time, f"history[{position}].time")
+            time = seconds_of(event.time, f"history[{position}].time")
             if timed and time >= now:
                 continue
         last = time

@@ -70,6 +70,10 @@ class Pseudonyms:
             key = keyed
         return key
 
+    def tag(self, content: bytes) -> bytes:
+        """32 bytes that nobody makes without the newest key, for what is kept beside pseudonyms."""
+        return hmac.digest(self._keys[-1], b"t " + content, "sha256")
+
     def hidden(self, events: Iterable[HistoryEvent]) -> Iterator[HistoryEvent]:
         """The events without the names of their users and sessions."""
         users: dict[str | None, str | None] = {None: None}

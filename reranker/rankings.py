@@ -13,11 +13,15 @@ import msgspec
 from indexes.bad_lines import BadLine, OnBad
 from indexes.byte_lines import is_packed
 from indexes.errors import Failure
+from indexes.names import BadName, read_name
 from indexes.row_files import file_kind, read_rows
+from indexes.times import BadTime, TimeReader
 from reranker.requests import Candidate, Id, Time
-from reranker.times import epoch_seconds
+from reranker.times import Timing, seconds_of
 
 _KIND: Final = ".jsonl"
+_NAMES: Final = frozenset(("id", "user", "session"))
+_LISTS: Final = frozenset(("items", "others"))
 
 
 class LoggedRanking(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -26,7 +30,8 @@ class LoggedRanking(msgspec.Struct, frozen=True, omit_defaults=True):
     The rest is what the service knows besides, and a file from elsewhere may lack:
     order: the place of each of `items` in the engine's list, from 0. others: the candidates that
     were not shown, in the engine's order. scores: the engine's, in the engine's order.
-    weights, personalize: what the request changed of the blend.
+    weights, personalize: what the request changed of the blend. timing: how far a file's time can
+    be relied on.
     """
 
     id: Annotated[str, msgspec.Meta(min_length=1)]
@@ -42,11 +47,12 @@ class LoggedRanking(msgspec.Struct, frozen=True, omit_defaults=True):
     top_n: int | None = None
     weights: dict[str, float] = {}
     personalize: bool = True
+    timing: Timing = "known"
 
     @property
     def at(self) -> float:
         """The time in epoch seconds."""
-        return epoch_seconds(self.time)
+        return seconds_of(self.time)
 
     def engine_order(self) -> list[str]:
         """All candidates as the engine sent them; the shown order where nothing else is known."""
@@ -78,7 +84,6 @@ class LoggedRanking(msgspec.Struct, frozen=True, omit_defaults=True):
             raise Failure("order does not give each of items its own place among the candidates")
         if self.scores is not None and len(self.scores) != self._count:
             raise Failure(f"scores has {len(self.scores)} entries for {self._count} candidates")
-        epoch_seconds(self.time)
 
 
 def ranking_files(path: Path) -> list[Path]:
@@ -104,18 +109,45 @@ def _is_rankings(file: Path) -> bool:
     return kind == _KIND and file.is_file()
 
 
-def read_rankings(files: Iterable[Path], on_bad: OnBad) -> Iterator[LoggedRanking]:
-    """The rankings of these files, streaming; lines that are none go to on_bad."""
+def read_rankings(
+    files: Iterable[Path], on_bad: OnBad, times: TimeReader | None = None
+) -> Iterator[LoggedRanking]:
+    """The rankings of these files, streaming; lines that are none go to on_bad.
+
+    times: reads their times, and knows afterwards in which forms they came.
+    """
+    times = times or TimeReader()
     for file in files:
         for number, row in read_rows(file, (), on_bad):
             try:
-                yield logged_ranking(row)
+                yield logged_ranking(row, times)
             except (msgspec.ValidationError, Failure) as error:
                 on_bad(BadLine(number, str(error).rstrip(".")))
 
 
-def logged_ranking(row: dict[str, Any]) -> LoggedRanking:
-    """One line's object; ValidationError or Failure says what is wrong with it."""
-    ranking = msgspec.convert(row, LoggedRanking)
+def logged_ranking(row: dict[str, Any], times: TimeReader | None = None) -> LoggedRanking:
+    """One line's object, ids and time in their one form; ValidationError or Failure says what is
+    wrong with it."""
+    try:
+        given = _read(row, times or TimeReader())
+    except (BadName, BadTime) as error:
+        raise Failure(str(error)) from None
+    ranking = msgspec.convert(given, LoggedRanking)
     ranking.check()
     return ranking
+
+
+def _read(row: dict[str, Any], times: TimeReader) -> dict[str, Any]:
+    given = {key: value for key, value in row.items() if value is not None and key != "timing"}
+    if "time" in given:
+        moment = times.read(given["time"])
+        given["time"] = moment.seconds
+        given["timing"] = "known" if moment.zoned else "no_zone"
+    for name in _NAMES & given.keys():
+        given[name] = read_name(name, given[name]) or ""
+    for name in _LISTS & given.keys():
+        if isinstance(given[name], list):
+            given[name] = [
+                read_name(f"{name}[{place}]", item) for place, item in enumerate(given[name])
+            ]
+    return given

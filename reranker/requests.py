@@ -1,8 +1,10 @@
 """requests.py: JSON from a search backend -> a typed request to re-rank."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
+
+from reranker.times import Timing
 
 Time = float | str  # epoch seconds, or ISO 8601 with a zone
 
@@ -56,7 +58,8 @@ class JudgedRequest(msgspec.Struct, frozen=True):
     """One line of a requests file: what a backend would send, with the right answers.
 
     `ratings` gives grades from 0, possibly fractional, by item id. Unknown keys are kept out, not
-    refused: shops log more than we read.
+    refused: shops log more than we read. A file's times are read already: `time` is in epoch
+    seconds, None where it is missing or implausible, as `timing` says.
     """
 
     candidates: list[Candidate]
@@ -65,5 +68,11 @@ class JudgedRequest(msgspec.Struct, frozen=True):
     time: Time | None = None
     user: str | None = None
     session: str | None = None
-    history: list[dict[str, Any]] | None = None
+    history: list[Event] | None = None
     ratings: dict[str, float] = {}
+    timing: Timing | None = None  # None: nobody looked; a time is then taken as it stands
+
+    @property
+    def clock(self) -> Timing:
+        """How far `time` can be relied on."""
+        return self.timing or ("missing" if self.time is None else "known")

@@ -12,7 +12,14 @@ from reranker.click_counts import ClickCounts, clicked_on
 from reranker.click_judgments import MIN_IMPRESSIONS, SCALE, click_judgments, write_judgments
 from reranker.click_models import METHODS, SHAPES, Examination, Method, Shape, fit_clicks
 from reranker.counterfactual import CLIP, SHOWN, LoggedClicks, estimate
-from reranker.logged_requests import HISTORY, request_again, request_row, write_requests
+from reranker.leaks import Leaks, refused
+from reranker.logged_requests import (
+    HISTORY,
+    judged_by,
+    request_again,
+    request_row,
+    write_requests,
+)
 from reranker.query_results import ENGINE, rank_with
 from reranker.ranking_joins import JoinedRanking
 from reranker.requests_options import FILE, Joined, joined, source_of, source_options
@@ -181,6 +188,11 @@ def judgments_command(
     show_default=True,
     help="The most that one click counts.",
 )
+@click.option(
+    "--allow-leak",
+    is_flag=True,
+    help="Also rankings of shoppers whose later events the model was trained on.",
+)
 @_POSITIONS
 @_SHAPE
 @_ACTION
@@ -193,6 +205,7 @@ def estimate_command(
     blend: str,
     compare: str | None,
     clip: float,
+    allow_leak: bool,
     positions: Path | None,
     shape: Shape,
     action: str,
@@ -202,17 +215,21 @@ def estimate_command(
     """Estimate the clicks that a blend's order would have had on the logged rankings (SNIPS)."""
     names = [blend, *([compare] if compare and compare != blend else [])]
     state = load_state(workspace)
-    for name in names:
-        if name != ENGINE:
-            state.blend(name)
+    blends = [name for name in names if name != ENGINE]
+    for name in blends:
+        state.blend(name)
+    leaks = Leaks(state, blends, allow_leak)
     clicked, counts, logged = clicked_on(action), ClickCounts(), LoggedClicks()
     with joined(workspace, source_of(options)) as found:
         for one in counts.watched(found.rankings, clicked):
             items = [item for item in one.ranking.items if clicked(one, item)]
+            if leaks.refuses(judged_by(one.ranking, items)):
+                continue
             orders = {name: _order(one, found, state, name) for name in names} if items else {}
             shopper = found.events.owner(one.who)
             who = shopper if any(shopper) else one.ranking.id
             logged.add(who, one.ranking.items, items, orders)
+    leaks.check(len(logged.rankings))
     if not logged.position:
         raise Failure(
             f"None of {found.counts.rankings:,} rankings was followed by a {action}.",
@@ -220,8 +237,10 @@ def estimate_command(
         )
     curve = _examination(positions, counts, shape)
     report = estimate(logged, curve, action, compare or SHOWN, clip)
-    result = {"estimate": True, **msgspec.to_builtins(report), **counts_of(found)}
-    click.echo(encoded(result) if as_json else table(shown_estimate(report), found))
+    refusals = {"leaks": leaks.count, "leaks_by": leaks.by_reason}
+    result = {"estimate": True, **msgspec.to_builtins(report), **refusals, **counts_of(found)}
+    said = "\n".join([shown_estimate(report), *refused(leaks.by_reason, "rankings")])
+    click.echo(encoded(result) if as_json else table(said, found))
 
 
 def _order(one: JoinedRanking, found: Joined, state: ServedState, name: str) -> list[str]:

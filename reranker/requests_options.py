@@ -12,7 +12,9 @@ import click
 from indexes.bad_lines import BadLines
 from indexes.errors import Failure
 from indexes.progress import bars
+from indexes.times import TimeReader, TimeSettings
 from indexes.workspace import Workspace
+from reranker.evaluate_inputs import show_bad
 from reranker.evaluation import EvaluationSettings
 from reranker.logged_events import LoggedEvents, histories_of
 from reranker.metrics import MAX_GRADE
@@ -63,6 +65,7 @@ class Joined:
     events: LoggedEvents
     counts: JoinCounts
     bad: BadLines
+    warnings: list[str]
 
 
 def source_options(command: C) -> C:
@@ -123,25 +126,41 @@ def joined(workspace: Workspace, source: Source) -> Iterator[Joined]:
     PseudonymKeys(workspace.home).read()  # the log gets today's form
     files = ranking_files(path)
     bad = BadLines(path)
-    total, since = _checked(workspace, files, bad, source.max_bad_share)
+    times = TimeReader(workspace.section(TimeSettings))
+    total, since = _checked(workspace, files, bad, times, source.max_bad_share)
+    warnings = [*_warnings(times)]
+    for warning in warnings:
+        click.echo(f"{path}: warning: {warning}", err=True)
     with histories_of(workspace, source.events) as histories:
         events = LoggedEvents(histories, source.rules.grades, since - _DAY)
         join = RankingJoin(events, source.rules)
         with bars("joining", total, "rankings") as advance:
-            passing = _noted(read_rankings(files, lambda _bad: None), advance)
-            yield Joined(join(passing), events, join.counts, bad)
+            again = TimeReader(workspace.section(TimeSettings))
+            passing = _noted(read_rankings(files, lambda _bad: None, again), advance)
+            yield Joined(join(passing), events, join.counts, bad, warnings)
+
+
+def _warnings(times: TimeReader) -> Iterator[str]:
+    """What is to be said of the rankings' times."""
+    if times.without_zone:
+        yield f"{times.without_zone:,} rankings have a time without a zone; it is read as UTC"
+    if mixed := times.mixed():
+        yield mixed
 
 
 def _checked(
-    workspace: Workspace, files: list[Path], bad: BadLines, max_bad_share: float | None
+    workspace: Workspace,
+    files: list[Path],
+    bad: BadLines,
+    times: TimeReader,
+    max_bad_share: float | None,
 ) -> tuple[int, float]:
     """How many rankings there are, and the first one's time; bad lines show before the work."""
     total, since = 0, math.inf
-    for ranking in read_rankings(files, bad.add):
+    for ranking in read_rankings(files, bad.add, times):
         total += 1
         since = min(since, ranking.at)
-    for number, reason in bad.first:
-        click.echo(f"{bad.path} line {number}: {reason}", err=True)
+    show_bad(bad)
     settings = workspace.section(EvaluationSettings)
     bad.check(total, settings.max_bad_share if max_bad_share is None else max_bad_share)
     if not total:

@@ -16,7 +16,8 @@ from reranker.requests_options import Joined
 
 def counts_of(found: Joined) -> dict[str, Any]:
     """Every count of the join."""
-    return {**msgspec.to_builtins(found.counts), "bad_lines": found.bad.count}
+    counts = {**msgspec.to_builtins(found.counts), "bad_lines": found.bad.count}
+    return counts | ({"warnings": found.warnings} if found.warnings else {})
 
 
 def encoded(result: Any) -> str:

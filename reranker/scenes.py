@@ -19,7 +19,7 @@ from reranker.query_terms import QueryTerms, query_terms
 from reranker.query_vectors import QueryVectors
 from reranker.requests import Event, RerankRequest
 from reranker.stages import Stages
-from reranker.times import epoch_seconds
+from reranker.times import seconds_of
 from reranker.whitening import row_by_row
 
 Mask = npt.NDArray[np.bool_]
@@ -32,9 +32,9 @@ def now_of(
 ) -> float:
     """The request's "now": its time, else its newest history event's, else the clock."""
     if time_ is not None:
-        return epoch_seconds(time_)
+        return seconds_of(time_)
     times = [
-        epoch_seconds(event.time, f"history[{position}].time")
+        seconds_of(event.time, f"history[{position}].time")
         for position, event in enumerate(history or [])
         if event.time is not None
     ]

@@ -149,6 +149,14 @@ def kept_events(histories: Histories, most: int | None = None) -> Iterator[Named
             yield name, event
 
 
+def noting_sessions(events: Iterable[Named], sessions: dict[str, str]) -> Iterator[Named]:
+    """The same events; sessions: filled with those of users, and whose they are."""
+    for who, event in events:
+        if event.session is not None and who.startswith("u "):
+            sessions[event.session] = who
+        yield who, event
+
+
 def file_events(
     path: Path, settings: EventSettings, times: TimeSettings, on_bad: Callable[[BadLine], Any]
 ) -> Iterator[Named]:

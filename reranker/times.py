@@ -1,29 +1,56 @@
-"""times.py: a time as people and logs write it -> epoch seconds."""
+"""times.py: the time of a request or a ranking -> epoch seconds, and how far they can be relied on.
+
+indexes/times.py reads; here is what becomes of what it refuses.
+"""
 
 import math
-from datetime import UTC, datetime
+from typing import Any, Final, Literal, NamedTuple
 
-from indexes.quoting import shown
+from indexes.times import BadTime, TimeReader, TimeSettings
 from reranker.errors import BadRequest
 
-
-def epoch_seconds(time: float | str, field: str = "time") -> float:
-    """Epoch seconds, or ISO 8601 (UTC where it names no zone); BadRequest for anything else."""
-    if isinstance(time, str):
-        try:
-            parsed = datetime.fromisoformat(time)
-        except ValueError:
-            raise _unreadable(time, field) from None
-        # Without a zone the moment is not known; a shop's servers usually mean UTC.
-        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
-    if not math.isfinite(time):
-        raise _unreadable(time, field)
-    return float(time)
+# What is known of a moment. no_zone: it was read as UTC, which may be hours from what is meant.
+Timing = Literal["known", "missing", "implausible", "no_zone"]
+_SECONDS: Final = 1e11  # numbers below cannot be milliseconds of our times
 
 
-def _unreadable(time: object, field: str) -> BadRequest:
-    return BadRequest(
-        f"{field} is {shown(time)}; write epoch seconds or ISO 8601 with a zone, "
-        'such as "2026-11-23T10:00:00Z".',
-        field=field,
-    )
+class Read(NamedTuple):
+    """A time as a file gave it. seconds: None where it is missing or implausible."""
+
+    seconds: float | None
+    timing: Timing
+
+
+def read_time(value: Any, reader: TimeReader, field: str = "time") -> Read:
+    """What a value says; BadTime for what is no time at all, such as "yesterday"."""
+    if value is None or value == "":
+        return Read(None, "missing")
+    try:
+        moment = reader.read(value, field)
+    except BadTime as error:
+        if error.seconds is None:
+            raise
+        return Read(None, "implausible")
+    return Read(moment.seconds, "known" if moment.zoned else "no_zone")
+
+
+def epoch_seconds(
+    time: float | str, field: str = "time", settings: TimeSettings | None = None
+) -> float:
+    """The moment that a caller means; BadRequest, in the reader's words, for anything else."""
+    try:
+        return TimeReader(settings).read(time, field).seconds
+    except BadTime as error:
+        raise BadRequest(f"{error}.", field=field) from None
+
+
+def seconds_of(time: float | str, field: str = "time") -> float:
+    """Of a time that its door has let pass: its seconds stand, everything else is read."""
+    if isinstance(time, float) and abs(time) < _SECONDS:
+        return time
+    try:
+        return TimeReader().read(time, field).seconds
+    except BadTime as error:  # the settings of its door may allow more than the usual ones
+        if error.seconds is None or not math.isfinite(error.seconds):
+            raise BadRequest(f"{error}.", field=field) from None
+        return error.seconds

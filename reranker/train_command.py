@@ -88,7 +88,8 @@ def train(
     from reranker.training_log import FOLDER, tensorboard_log
 
     began = time.perf_counter()
-    index, sequences = published_index(workspace), imported_sequences(workspace)
+    sessions: dict[str, str] = {}
+    index, sequences = published_index(workspace), imported_sequences(workspace, sessions)
     catalogue, sequences, whitening = index_catalogue(index, sequences)
     data = training_data(sequences, catalogue, sequences.at[1:], settings)
     work = workspace.home / "model" / "work"
@@ -127,7 +128,8 @@ def train(
 
     def more(folder: Path) -> None:
         habits.save(folder)
-        save_trained_shoppers(sequences, folder, PseudonymKeys(workspace.home).open())
+        names = PseudonymKeys(workspace.home).open()
+        save_trained_shoppers(sequences, folder, names, catalogue.ids, sessions)
         items, minutes = data.items, workspace.section(EventSettings).session_minutes
         fit_next_action(trained.model.cpu(), items, sequences, minutes, settings.length, folder)
 
@@ -160,16 +162,22 @@ def published_index(workspace: Workspace) -> Any:
     return ItemIndex(version)
 
 
-def imported_sequences(workspace: Workspace) -> Any:
-    """Every kept history; NoEvents where there is none."""
+def imported_sequences(workspace: Workspace, sessions: dict[str, str] | None = None) -> Any:
+    """Every kept history; NoEvents where there is none.
+
+    sessions: filled with those that became a user's, and whose.
+    """
     from reranker.events import event_weights
     from reranker.histories import open_histories
-    from reranker.sequences import kept_events, sequences_of
+    from reranker.sequences import kept_events, noting_sessions, sequences_of
 
     histories = open_histories(workspace)
     try:
         most = workspace.section(TrainSettings).user_events
-        sequences = sequences_of(kept_events(histories, most), event_weights(workspace))
+        events = kept_events(histories, most)
+        if sessions is not None:
+            events = noting_sessions(events, sessions)
+        sequences = sequences_of(events, event_weights(workspace))
     finally:
         histories.close()
     if not len(sequences):

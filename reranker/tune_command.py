@@ -12,12 +12,16 @@ from indexes.progress import bars
 from indexes.workspace import Workspace
 from reranker.blends import NAME, Kind
 from reranker.evaluate_command import FILE
-from reranker.evaluate_inputs import checked_judgments, checked_requests
+from reranker.evaluate_inputs import (
+    checked_judgments,
+    checked_requests,
+    explained,
+    usable_requests,
+)
 from reranker.evaluation import EvaluationSettings
-from reranker.judged_requests import read_requests
 from reranker.metrics import DEFAULT_METRICS, measures
 from reranker.requests import JudgedRequest
-from reranker.state import load_state
+from reranker.state import ServedState, load_state
 
 _KINDS: tuple[Kind, ...] = ("linear", "curves", "trees")
 
@@ -105,15 +109,17 @@ def _tune(
     if len(note) > 2000 or len(author) > 200:
         raise click.UsageError("--note has at most 2,000 characters, --author 200.")
     state = load_state(workspace)
-    requests = _requests(sources, judgments, share)
-    tuning, blend = tune(
-        requests,
-        state,
-        TuneOptions(base, kinds or _KINDS, without, compare, split, allow_leak),
-        measures(metrics or DEFAULT_METRICS),
-        settings,
-        bars,
-    )
+    requests, warnings = _requests(sources, judgments, share, workspace, state)
+    with explained(warnings):
+        tuning, blend = tune(
+            requests,
+            state,
+            TuneOptions(base, kinds or _KINDS, without, compare, split, allow_leak),
+            measures(metrics or DEFAULT_METRICS),
+            settings,
+            bars,
+        )
+    tuning = msgspec.structs.replace(tuning, warnings=warnings + tuning.warnings)
     saved = None
     if save is not None:
         saved = save_tuned(state, blend, tuning, requests, save, author, note)
@@ -125,14 +131,20 @@ def _tune(
 
 
 def _requests(
-    sources: tuple[Path, ...], judgments: Path | None, share: float
-) -> list[JudgedRequest]:
+    sources: tuple[Path, ...],
+    judgments: Path | None,
+    share: float,
+    workspace: Workspace,
+    state: ServedState,
+) -> tuple[list[JudgedRequest], list[str]]:
+    """The requests of all files, and what is odd about them."""
     judged, _ = checked_judgments(judgments, share)
     found: list[JudgedRequest] = []
+    warnings: list[str] = []
     for source in sources:
-        checked_requests(source, share)
-        found.extend(read_requests(source, lambda _bad: None))
-    return list(judged.rated(found)) if judged else found
+        warnings += checked_requests(source, share, workspace, state, judged).warnings
+        found.extend(usable_requests(source, workspace))
+    return list(judged.rated(found)) if judged else found, warnings
 
 
 def _check_installed() -> None:

@@ -46,6 +46,7 @@ class Tuning(msgspec.Struct, frozen=True):
     differences: of each kind. chosen: the kind that is fitted again on all requests, by
     `validated`, the metric on all validation parts. fitted_on: how many of the requests the
     published blend was fitted on: its own figures are then too good. weights: of the final blend.
+    leaks_by: those refused, by reason. warnings: what is odd about the requests.
     """
 
     queries: int
@@ -72,6 +73,8 @@ class Tuning(msgspec.Struct, frozen=True):
     coverage: Coverage
     versions: dict[str, str | None]
     seconds: float
+    leaks_by: dict[str, int] = {}
+    warnings: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,9 @@ def tune(
     report = Tuning(
         queries=len(columns),
         left_out=left_out,
-        leaks=leaks,
+        leaks=leaks.count,
+        leaks_by=leaks.by_reason,
+        warnings=leaks.warnings(),
         held_out=tally.queries,
         folds=len(folds),
         shoppers=tally.shoppers,
@@ -185,8 +190,8 @@ def _columns(
     base: Blend,
     options: TuneOptions,
     progress: Progress,
-) -> tuple[list[JudgedColumns], int, int]:
-    """Signals of the requests that may be used, how many say nothing, and how many are leaks."""
+) -> tuple[list[JudgedColumns], int, Leaks]:
+    """Signals of the requests that may be used, how many say nothing, and those refused."""
     for name in options.without:
         if name not in SIGNALS:
             raise Failure(
@@ -207,7 +212,7 @@ def _columns(
             field="ratings",
             hint="Give ratings in the requests, or in a file with --judgments.",
         )
-    return columns, left_out, leaks.count
+    return columns, left_out, leaks
 
 
 def _fit_all(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from reranker.evaluation_report import verdict
+from reranker.leaks import refused
 from reranker.tuning import CHOSEN, PUBLISHED, Tuning
 
 
@@ -26,8 +27,7 @@ def report(tuning: Tuning, saved: str | None) -> str:
 
 def _counts(tuning: Tuning) -> Iterator[str]:
     yield f"{tuning.queries:,} queries, {tuning.left_out:,} left out (no rating above 0)"
-    if tuning.leaks:
-        yield f"{tuning.leaks:,} requests refused: the model was trained on their shoppers' future"
+    yield from refused(tuning.leaks_by)
     how = "each held out once" if tuning.folds > 1 else "held out"
     of = "" if tuning.shoppers is None else f" of {tuning.shoppers:,} shoppers"
     yield f"{tuning.held_out:,} queries{of} {how}: the fitted blends had not seen them"
@@ -39,6 +39,7 @@ def _counts(tuning: Tuning) -> Iterator[str]:
             "figures are too good"
         )
     yield from tuning.notes
+    yield from (f"warning: {warning}" for warning in tuning.warnings)
 
 
 def _table(tuning: Tuning) -> Iterator[str]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from indexes.errors import Failure
 from reranker.judged_columns import JudgedColumns
-from reranker.times import epoch_seconds
+from reranker.times import seconds_of
 
 Ints = npt.NDArray[np.int64]
 Split = Literal["auto", "unit", "time"]
@@ -93,6 +93,6 @@ def _by_time(requests: Sequence[JudgedColumns]) -> Fold:
         raise Failure(
             "--split time needs a time in every request.", field="split", hint="Use --split unit."
         )
-    times = np.array([epoch_seconds(one.request.time or 0.0) for one in requests])
+    times = np.array([seconds_of(one.request.time or 0.0) for one in requests])
     cut = np.quantile(times, 1 - _TEST_SHARE)
     return Fold(np.flatnonzero(times < cut), np.flatnonzero(times >= cut))

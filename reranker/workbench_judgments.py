@@ -15,8 +15,7 @@ import msgspec
 from indexes.bad_lines import BadLine, OnBad
 from indexes.byte_lines import opened
 from indexes.errors import Failure
-
-Row = tuple[int, str, str, str]  # line or place, query or request id, item, grade as written
+from reranker.judgment_rows import Row
 
 _BOM: Final = b"\xef\xbb\xbf"
 _EXPECTED: Final = 'Expected: {"judgmentRatings": [{"query", "ratings": [{"docId", "rating"}]}]}.'
@@ -36,16 +35,19 @@ def workbench_rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
             if item is None or grade is None:
                 on_bad(BadLine(place, f"a rating of {query!r} needs a docId and a rating"))
             else:
-                yield place, query, item, grade
+                yield Row(place, query, item, grade)
 
 
-def _rating(rating: Any) -> tuple[str | None, str | None]:
-    """docId and rating as texts; releases differ in whether a rating is a number or a text."""
+def _rating(rating: Any) -> tuple[Any, str | None]:
+    """docId and rating; releases differ in whether they are numbers or texts."""
     if not isinstance(rating, dict):
         return None, None
     item, grade = rating.get("docId"), rating.get("rating")
-    known = isinstance(grade, str | int | float) and not isinstance(grade, bool)
-    return item if isinstance(item, str) and item else None, str(grade) if known else None
+    return item if _is_told(item) and item != "" else None, str(grade) if _is_told(grade) else None
+
+
+def _is_told(value: Any) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ def checked_request(request: RerankRequest, limits: LimitSettings) -> RerankRequ
     _check_candidates(request.candidates, limits)
     _check_history(request.history or (), limits)
     if request.time is not None:
-        epoch_seconds(request.time)
+        request = msgspec.structs.replace(request, time=epoch_seconds(request.time))
     return request
 
 

@@ -82,7 +82,7 @@ def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-TRAINED_AT = 1_000 * 86_400.0
+TRAINED_AT = 20_000 * 86_400.0
 
 
 @pytest.fixture(scope="session")

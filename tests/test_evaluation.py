@@ -297,7 +297,7 @@ def test_several_blends_have_a_proof_each_with_p_corrected(state: ServedState) -
 
 
 def test_known_shoppers_and_repeated_queries_are_segments(state: ServedState) -> None:
-    past = [{"type": "view", "item": "shoe", "time": 1}, {"type": "view", "item": "boot"}]
+    past = [{"type": "view", "item": "shoe", "time": 1e9}, {"type": "view", "item": "boot"}]
     rows = [*ROWS, row("red shoes", "shoe", history=past), row("wireless earbuds", "ear")]
     found = evaluate(judged(rows), state)
     counts = {one.segment: one.queries for one in found.segments}

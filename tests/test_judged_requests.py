@@ -1,4 +1,4 @@
-"""test_judged_requests.py: requests and judgments files, sound and dirty, as shops write them."""
+"""test_judged_requests.py: requests files, sound and dirty, as shops write them."""
 
 import gzip
 from pathlib import Path
@@ -6,21 +6,25 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes.bad_lines import BadLine, BadLines
 from indexes.errors import Failure
-from reranker.judged_requests import judged_request, read_requests, rerank_request
-from reranker.judgments import Judgments, folded, read_judgments
+from reranker.judged_requests import (
+    JudgedRequestReader,
+    judged_request,
+    read_requests,
+    rerank_request,
+)
 from reranker.requests import Event, JudgedRequest, RerankRequest
 
 GOOD: dict[str, Any] = {
     "id": "q1",
     "query": "red shoes",
-    "time": 1000,
+    "time": 1_700_001_000,
     "user": "u1",
-    "history": [{"type": "view", "item": "a", "time": 900}],
+    "history": [{"type": "view", "item": "a", "time": 1_700_000_900}],
     "candidates": [{"id": "a", "score": 2.5}, {"id": "b", "text": "boots"}],
     "ratings": {"a": 0.5, "z": 3},
 }
@@ -78,17 +82,25 @@ def test_only_candidates_are_required_and_unknown_keys_are_left_out(tmp_path: Pa
         (b"{}", "missing required field `candidates`"),
         (line(candidates=[]), "candidates is empty"),
         (line(candidates=[{"id": "a"}, {"id": "b"}, {"id": "a"}]), "'a' 2 times"),
-        (line(candidates=[{"id": 7}]), "Expected `str`, got `int` - at `$.candidates[0].id`"),
-        (line(candidates=[{"id": ""}]), "length >= 1"),
+        (line(candidates=[{"id": True}]), "candidates[0].id is True; a text is expected"),
+        (line(candidates=[{"id": ""}]), "candidates[0].id is empty"),
+        (line(candidates=[{"id": None}]), "missing required field `id` - at `$.candidates[0]`"),
+        (line(candidates=[{"id": 7}, {"id": " 7 "}]), "'7' 2 times"),
+        (line(ratings={"a": 1, " a": 1}), "ratings holds 'a' twice, as 'a' and as ' a'"),
+        (line(ratings={" ": 1}), "ratings is blank"),
+        (line(user=["u"]), "user is ['u']; a text is expected"),
         (line(candidates=["a"]), "Expected `object`, got `str` - at `$.candidates[0]`"),
         (line(candidates="a"), "Expected `array`, got `str` - at `$.candidates`"),
         (line(ratings={"a": -1}), "ratings.a is -1.0; grades are numbers from 0"),
         (line(ratings={"a": 2000}), "to 1000"),
         (line(ratings={"a": "3"}), "Expected `float`, got `str`"),
         (line(time="yesterday"), "time is 'yesterday'"),
-        (line(history=[{"item": "a"}]), "history[0]: Object missing required field `type`"),
-        (line(history=[{"type": 1}]), "$.history[0].type"),
-        (line(history=[{"type": "view", "time": "x"}]), "history[0].time is 'x'"),
+        (line(time=True), "time is True"),
+        (line(history=[{"item": "a"}]), "history[0].type is missing"),
+        (line(history=[{"type": ["view"], "item": "a"}]), "history[0].type is ['view']"),
+        (line(history=[{"type": "view", "item": "a", "time": "x"}]), "history[0].time is 'x'"),
+        (line(history=["view"]), "history[0]: 'view' is no event"),
+        (line(history="view"), "history is 'view'; an array of events is expected"),
     ],
 )
 def test_a_bad_line_is_reported_and_skipped(tmp_path: Path, bad: bytes, reason: str) -> None:
@@ -118,195 +130,114 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
         read(path)
 
 
+NOON = 1_700_001_000.0  # the time of GOOD
+
+
 def test_point_in_time_history_ends_before_the_request() -> None:
-    times = [999, 1000, 1001, "1970-01-01T00:16:39.9Z", "1970-01-01T00:20:00+00:00", None]
-    history = [{"type": "view", "item": str(at), "time": at} for at in times]
+    written = [
+        NOON - 1,
+        NOON,
+        NOON + 1,
+        "2023-11-14T22:29:59.9Z",
+        None,  # of the one before it
+        "2023-11-14T23:00:00+00:00",
+        None,
+    ]
+    history = [{"type": "view", "item": str(at), "time": at} for at in written]
     request = rerank_request(judged_request(GOOD | {"history": history}))
-    assert [event.time for event in request.history or []] == [999, times[3], None]
+    times = [event.time for event in request.history or []]
+    assert times == [NOON - 1, NOON - 0.1, NOON - 0.1]
     # without a time of its own "now" is the newest event, so all of them are the past
     request = rerank_request(judged_request(GOOD | {"history": history, "time": None}))
-    assert len(request.history or []) == len(times)
+    assert len(request.history or []) == len(written)
 
 
-@given(times=st.lists(st.floats(0, 2000)), now=st.floats(0, 2000))
-def test_no_event_at_or_after_the_request_is_ever_used(times: list[float], now: float) -> None:
-    history = [{"type": "view", "time": at} for at in times]
-    request = rerank_request(judged_request(GOOD | {"history": history, "time": now}))
-    assert [event.time for event in request.history or []] == [at for at in times if at < now]
+UNITS = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}
+
+
+@settings(deadline=None)
+@given(
+    times=st.lists(st.floats(NOON - 1000, NOON + 1000)),
+    now=st.floats(NOON - 1000, NOON + 1000),
+    units=st.tuples(st.sampled_from(sorted(UNITS)), st.sampled_from(sorted(UNITS))),
+)
+def test_no_event_at_or_after_the_request_is_ever_used(
+    times: list[float], now: float, units: tuple[str, str]
+) -> None:
+    of_history, of_request = (UNITS[unit] for unit in units)
+    history = [{"type": "view", "item": "a", "time": at * of_history} for at in times]
+    request = rerank_request(judged_request(GOOD | {"history": history, "time": now * of_request}))
+    kept = [event.time for event in request.history or []]
+    assert all(float(at or 0) < now + 1e-3 for at in kept)
+    assert len(kept) <= sum(at < now + 1e-3 for at in times)
+    if of_history == of_request == 1:
+        assert kept == [at for at in times if at < now]
+
+
+@pytest.mark.parametrize(
+    ("time", "timing"),
+    [
+        (NOON, "known"),
+        (NOON * 1e3, "known"),
+        (NOON * 1e6, "known"),
+        (NOON * 1e9, "known"),
+        ("2023-11-14T22:30:00Z", "known"),
+        ("20231114T223000Z", "known"),
+        ("2023-11-14 23:30:00 +01:00", "known"),
+        ("2023-11-14 22:30:00", "no_zone"),
+        (None, "missing"),
+        ("", "missing"),
+        (0, "implausible"),
+        (2026, "implausible"),
+        (45000.41, "implausible"),
+        ("2099-01-01T00:00:00Z", "implausible"),
+        (4_000_000_000, "implausible"),
+    ],
+)
+def test_a_requests_time_is_read_in_every_form(time: object, timing: str) -> None:
+    found = judged_request(GOOD | {"time": time})
+    assert (found.timing, found.clock) == (timing, timing)
+    assert found.time == (None if timing in ("missing", "implausible") else NOON)
+
+
+def test_times_that_say_less_than_they_should_are_told() -> None:
+    reader = JudgedRequestReader()
+    for time in (NOON, NOON * 1e3, "2023-11-14 22:30:00", 0, None):
+        reader.read(GOOD | {"time": time, "history": [{"type": "swipe", "item": "a"}]})
+    assert [warning.split(";")[0] for warning in reader.warnings()] == [
+        "1 requests have an implausible time",
+        "1 requests have a time without a zone",
+        "times come in mixed units: 1 in s, 1 in ms",
+        "5 history events of types that the setting events.types does not have, such as 'swipe', "
+        "are left out",
+    ]
+
+
+def test_ids_are_read_in_their_one_form_and_null_is_absent() -> None:
+    found = judged_request(
+        {
+            "id": 7,
+            "query": None,
+            "user": " u1\u00a0",
+            "session": None,
+            "time": None,
+            "candidates": [{"id": 1000.0, "score": None, "text": None}, {"id": " b "}],
+            "ratings": {" 1000 ": 1, "b": None},
+            "history": [{"type": "VIEW", "item": 12, "time": NOON * 1e3, "price": None}],
+            "timing": "known",
+        }
+    )
+    assert (found.id, found.user, found.session, found.query) == ("7", "u1", None, "")
+    assert [one.id for one in found.candidates] == ["1000", "b"]
+    assert found.ratings == {"1000": 1.0}  # nobody rated b
+    assert found.history == [Event("view", "12", time=NOON)]
+    assert found.clock == "missing"
 
 
 def test_what_is_sent_is_the_request_and_never_its_answers() -> None:
     sent = rerank_request(judged_request(dict(GOOD)))
     assert isinstance(sent, RerankRequest)
-    assert (sent.query, sent.user, sent.time, sent.blend) == ("red shoes", "u1", 1000, None)
+    assert (sent.query, sent.user, sent.time, sent.blend) == ("red shoes", "u1", NOON, None)
     assert b"ratings" not in msgspec.json.encode(sent)
     no_history = rerank_request(judged_request({"candidates": [{"id": "a"}]}))
     assert no_history.history is None  # so that a stored history may be used
-
-
-def judgments(path: Path) -> tuple[Judgments, list[BadLine]]:
-    bad: list[BadLine] = []
-    return read_judgments(path, bad.append), bad
-
-
-def test_quepid_judgments_match_the_query_text_folded(tmp_path: Path) -> None:
-    path = written(
-        tmp_path,
-        "j.csv.gz",
-        "query,docid,rating",
-        "Red  Shoes,a,2",
-        '"red shoes","b, c",0.5',
-        "RED SHOES ,a,2",  # the same again
-        "red shoes,unrated,",
-        "blue,z,1",
-    )
-    found, bad = judgments(path)
-    assert not bad
-    same, other = found.rated(
-        [judged_request(GOOD | {"query": " red\tSHOES"}), judged_request(GOOD | {"query": "green"})]
-    )
-    assert same.ratings == {"a": 2.0, "b, c": 0.5}
-    assert other.ratings == {}  # its own ratings are replaced too
-    assert found.requests_matched == 1
-
-
-def test_a_quepid_books_raters_are_averaged(tmp_path: Path) -> None:
-    path = written(
-        tmp_path,
-        "book.csv",
-        "query,docid,Ann,Bob,Unknown",
-        "red shoes,a,3,2,",
-        "red shoes,b,,,",
-        "red shoes,c,,1,",
-        "red shoes,d,2,good,1",
-        "red shoes,e,2,-1,1",
-    )
-    found, bad = judgments(path)
-    (request,) = found.rated([judged_request(dict(GOOD))])
-    assert request.ratings == {"a": (3 + 2) / 2, "c": 1.0}
-    assert [(one.line, one.reason.split(";")[0]) for one in bad] == [
-        (5, "rating is 'good'"),
-        (6, "rating is -1.0"),
-    ]
-
-
-LIST = {
-    "name": "Autumn",
-    "judgmentRatings": [
-        {
-            "query": "Red  shoes",
-            "ratings": [{"docId": "a", "rating": "2.000"}, {"docId": "b", "rating": 0.5}],
-        },
-        {"query": "c#", "ratings": [{"docId": "c", "rating": 1}]},
-        {"query": "what is red?#Red is a colour.", "ratings": [{"docId": "d", "rating": "1"}]},
-        {"query": "#1 gift", "ratings": [{"docId": "e", "rating": 1}]},
-        {"query": "nothing yet", "ratings": []},
-    ],
-}
-
-
-@pytest.mark.parametrize(
-    "wrapped",
-    [
-        LIST,
-        {"_index": "search-relevance-judgment", "_id": "1", "_source": LIST},
-        {"hits": {"total": {"value": 1}, "hits": [{"_source": LIST}]}},
-        [LIST],
-    ],
-)
-@pytest.mark.parametrize("name", ["j.json", "j.json.gz"])
-def test_a_workbench_judgment_list_matches_the_query_text(
-    tmp_path: Path, wrapped: object, name: str
-) -> None:
-    found, bad = judgments(written(tmp_path, name, msgspec.json.encode(wrapped)))
-    assert (found.rows, bad) == (5, [])
-    queries = ("red shoes", "C#", "c", "What is red?", "red is a colour.", "nothing yet", "")
-    rated = found.rated(judged_request(GOOD | {"query": query}) for query in queries)
-    assert [one.ratings for one in rated] == [
-        {"a": 2.0, "b": 0.5},
-        {"c": 1.0},
-        {"c": 1.0},  # the text before the # stands for the query, where it has no ratings itself
-        {"d": 1.0},
-        {},
-        {},
-        {},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("entry", "reason"),
-    [
-        ({"ratings": []}, "needs a query and its ratings"),
-        ({"query": " ", "ratings": []}, "needs a query and its ratings"),
-        ("red", "needs a query and its ratings"),
-        ({"query": "q", "ratings": [{"docId": "a"}]}, "a rating of 'q' needs a docId and a rating"),
-        ({"query": "q", "ratings": [{"docId": 7, "rating": 1}]}, "needs a docId"),
-        ({"query": "q", "ratings": [{"docId": "a", "rating": "high"}]}, "rating is 'high'"),
-        ({"query": "q", "ratings": [{"docId": "a", "rating": True}]}, "needs a docId"),
-        ({"query": "b", "ratings": [{"docId": "a", "rating": 3}]}, "judged twice"),
-    ],
-)
-def test_a_bad_workbench_rating_is_reported_and_skipped(
-    tmp_path: Path, entry: object, reason: str
-) -> None:
-    good = {"query": "b", "ratings": [{"docId": "a", "rating": 1}]}
-    file = msgspec.json.encode({"judgmentRatings": [good, entry]})
-    found, bad = judgments(written(tmp_path, "j.json", file))
-    assert found.rows == 1
-    assert [one.line for one in bad] == [2]
-    assert reason in bad[0].reason
-
-
-@pytest.mark.parametrize("data", [b"{", b"{}", b'{"hits": 3}', b"[]", b"\xff"])
-def test_json_that_is_no_judgment_list_is_refused(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(Failure, match="judgmentRatings"):
-        judgments(written(tmp_path, "j.json", data))
-
-
-def test_trec_judgments_match_the_request_id(tmp_path: Path) -> None:
-    path = written(tmp_path, "qrels.txt", "q1 0 a 2", "q1\t0\tb\t-2", "", "q2 0 a 1")
-    found, bad = judgments(path)
-    assert not bad
-    request, other = found.rated(map(judged_request, (GOOD | {"id": "q1"}, GOOD | {"id": "Q1"})))
-    assert request.ratings == {"a": 2.0, "b": 0.0}  # spam counts as not relevant
-    assert other.ratings == {}
-
-
-@pytest.mark.parametrize(
-    ("name", "head", "row", "reason"),
-    [
-        ("j.csv", "query,docid,rating", "q,a,good", "rating is 'good'; a number is expected"),
-        ("j.csv", "query,docid,rating", "q,a,-1", "grades are numbers from 0"),
-        ("j.csv", "query,docid,rating", "q,a,nan", "rating is nan"),
-        ("j.csv", "query,docid,rating", "q,,1", "docid is empty"),
-        ("j.csv", "query,docid,rating", " ,a,1", "query is empty"),
-        ("j.csv", "query,docid,rating", "Q,b,3", "'b' is judged twice for 'q': 1 and 3"),
-        ("qrels", "", "q 0 a", "a qrels line is"),
-        ("qrels", "", b"q 0 \xff 1", "UTF-8"),
-        ("qrels", "", "q 0 a nan", "rating is nan"),
-        ("qrels", "", "q 0 a x", "rating is 'x'"),
-        ("qrels", "", "q 0 b 3", "judged twice"),
-    ],
-)
-def test_a_bad_judgment_is_reported_and_skipped(
-    tmp_path: Path, name: str, head: str, row: str | bytes, reason: str
-) -> None:
-    good = "q,b,1" if name.endswith("csv") else "q 0 b 1"
-    found, bad = judgments(written(tmp_path, name, head, good, row))
-    assert found.rows == 1
-    assert [one.line for one in bad] == [3]
-    assert reason in bad[0].reason
-
-
-def test_a_csv_without_the_columns_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Failure, match="'docid'"):
-        judgments(written(tmp_path, "j.csv", "query,item,rating", "q,a,1"))
-
-
-@given(st.text())
-def test_folding_ignores_space_around(query: str) -> None:
-    assert folded(f"  {query}\n") == folded(query)
-
-
-def test_full_width_letters_are_the_same_letters() -> None:
-    assert folded("ＴＶ　Set") == folded("tv set")

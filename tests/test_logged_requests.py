@@ -288,3 +288,54 @@ def test_the_command_reads_the_services_own_log_by_default(tmp_path: Path) -> No
 @pytest.mark.parametrize("grades", ["view", "view=x", "view=-1", "=1"])
 def test_grades_that_are_none_are_refused(grades: str, tmp_path: Path) -> None:
     assert run(tmp_path, "from-events", "--out", "r.jsonl", "--grades", grades).exit_code == 2
+
+
+UNITS = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}
+
+
+@pytest.mark.parametrize("of_events", UNITS)
+@pytest.mark.parametrize("of_rankings", UNITS)
+def test_rankings_and_events_of_any_units_join(
+    tmp_path: Path, of_rankings: str, of_events: str
+) -> None:
+    at = (T - 60, T, T + 60)
+    shown = [
+        {"id": number, "time": T * UNITS[of_rankings], "items": [1, 2.0], "user": user}
+        for number, user in enumerate((" u ", "v"))
+    ]
+    done = [
+        {"type": "VIEW", "item": item, "user": "u", "time": time * UNITS[of_events]}
+        for item, time in zip(("1", "1", "2"), at, strict=True)
+    ]
+    given = (
+        *("--rankings", str(write(tmp_path / "r.jsonl", shown))),
+        *("--events", str(write(tmp_path / "e.jsonl", done))),
+    )
+    out = tmp_path / "out.jsonl"
+    result = run(tmp_path / "home", "from-events", *given, "--out", str(out))
+    assert result.exit_code == 0, result.output
+    [row] = lines(out)
+    assert (row["id"], row["user"], row["time"]) == ("0", "u", T)
+    assert [event["time"] for event in row["history"]] == [T - 60]
+    assert row["ratings"] == {"1": 1.0, "2": 1.0}
+
+
+def test_odd_times_of_rankings_are_told(tmp_path: Path) -> None:
+    times = (T, T * 1e3, "2026-09-21 12:13:20", 0, "yesterday")
+    shown = [{"id": f"r{n}", "time": time, "items": ["1"]} for n, time in enumerate(times)]
+    done = [{"type": "view", "item": "1", "user": "u", "time": T, "ranking": "r2"}]
+    given = (
+        *("--rankings", str(write(tmp_path / "r.jsonl", shown)), "--max-bad-share", "0.5"),
+        *("--events", str(write(tmp_path / "e.jsonl", done)), "--json"),
+    )
+    out = tmp_path / "out.jsonl"
+    result = run(tmp_path / "home", "from-events", *given, "--out", str(out))
+    assert "line 4: time is 0, which stands for no time" in result.stderr
+    assert "line 5: time is 'yesterday'" in result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert found["bad_lines"] == 2 and found["warnings"] == [
+        "1 rankings have a time without a zone; it is read as UTC",
+        "times come in mixed units: 1 in s, 1 in ms",
+    ]
+    [row] = lines(out)
+    assert judged_request(row).clock == "no_zone"  # the leak guard is to know

@@ -119,6 +119,21 @@ def test_a_set_is_kept_once_and_read_by_key(tmp_path: Path) -> None:
         sets.save("none.jsonl", b"\n")
 
 
+def test_ids_of_a_set_are_read_in_their_one_form(tmp_path: Path) -> None:
+    sets = RequestSets(tmp_path)
+    sets.save("ids.jsonl", (LINE.replace('"a"', "7", 1) + LINE.replace('"a"', '" b "', 1)).encode())
+    assert [one.key for one in sets.summaries("ids.jsonl")] == ["7", "b"]
+    assert [sets.request("ids.jsonl", key).id for key in ("7", "b")] == ["7", "b"]
+
+
+def test_results_show_refusals_and_warnings() -> None:
+    from service.page.job_views import warnings_of
+
+    shown = str(warnings_of({"leaks_by": {"missing": 2}, "warnings": ["odd"]}))
+    assert "2 requests refused: they have no time" in shown and "odd" in shown
+    assert warnings_of({}) == []
+
+
 def wait_for(jobs: Jobs, job_id: str) -> Any:
     until = time.monotonic() + 60
     while jobs.job(job_id).state == "running" and time.monotonic() < until:

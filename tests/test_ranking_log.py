@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes.errors import Failure
+from indexes.names import normalised
 from indexes.workspace import Workspace
 from reranker.event_commands import events_commands, export_command, forget_command
 from reranker.events import HistoryEvent
@@ -311,7 +312,8 @@ def test_pseudonyms_depend_on_key_kind_and_name(one: str, other: str) -> None:
     assert len(first.user(one)) == SIZE
 
 
-IDS = st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=12, unique=True)
+NAMES = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=5)
+IDS = st.lists(NAMES.map(normalised).filter(bool), min_size=1, max_size=12, unique=True)
 SCORES = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -322,7 +324,7 @@ def test_any_answer_comes_back_as_its_request(ids: list[str], data: st.DataObjec
     order = data.draw(st.permutations(range(len(ids))))[: data.draw(st.integers(1, len(ids)))]
     results = [Ranked(ids[place], place, rank, 0.0) for rank, place in enumerate(order, 1)]
     ranking = Ranking(results, BlendName("b", 1), {}, [])
-    one = logged(Answered("id", 1.5, RerankRequest(candidates), ranking), Pseudonyms(b"k" * 32))
+    one = logged(Answered("id", 1.5e9, RerankRequest(candidates), ranking), Pseudonyms(b"k" * 32))
     again = logged_ranking(msgspec.json.decode(msgspec.json.encode(one)))
     assert again == one
     assert again.candidates() == candidates
@@ -340,9 +342,13 @@ def test_any_answer_comes_back_as_its_request(ids: list[str], data: st.DataObjec
         ({"order": [1, 1]}, "own place"),
         ({"scores": [1.0]}, "1 entries for 2"),
         ({"time": "noon"}, "noon"),
+        ({"time": None}, "missing required field `time`"),
+        ({"time": 2026}, "time is 2026, which looks like a year"),
         ({"id": ""}, "length"),
+        ({"items": ["1", " 1 "]}, "twice"),
+        ({"items": [[]]}, r"items\[0\] is \[\]; a text"),
     ],
 )
 def test_a_line_that_does_not_fit_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(Exception, match=message):
-        logged_ranking({"id": "r", "time": 1.0, "items": ["1", "2"]} | wrong)
+        logged_ranking({"id": "r", "time": 1e9, "items": ["1", "2"]} | wrong)

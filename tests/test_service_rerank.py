@@ -225,3 +225,19 @@ def test_with_nothing_to_add_the_engines_order_comes_back(
 def test_the_same_request_gives_the_same_results(rerank: Rerank) -> None:
     body = {"query": "blue kettle", "candidates": [{"id": i} for i in KNOWN], "explain": True}
     assert rerank(body)["results"] == rerank(body)["results"]
+
+
+@pytest.mark.parametrize(
+    "time", [0, 2026, 45000.41, "2099-01-01T00:00:00Z", "yesterday", "2026-W48"]
+)
+def test_a_time_that_is_none_is_refused(client: FlaskClient, time: object) -> None:
+    answer = client.post("/rerank", json={"candidates": [{"id": "1"}], "time": time})
+    assert answer.status_code == 422
+    assert answer.get_json()["error"]["field"] == "time"
+    assert answer.get_json()["error"]["message"].startswith("time is ")
+
+
+@pytest.mark.parametrize("unit", [1, 1e3, 1e6, 1e9])
+def test_a_time_is_read_in_every_unit(client: FlaskClient, unit: float) -> None:
+    answer = client.post("/rerank", json={"candidates": [{"id": "1"}], "time": 1.7e9 * unit})
+    assert answer.status_code == 200

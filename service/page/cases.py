@@ -11,7 +11,7 @@ from reranker.judged_requests import rerank_request
 from reranker.pasts import shopper_events
 from reranker.requests import Event, RerankRequest
 from reranker.state import ServedState
-from reranker.times import epoch_seconds
+from reranker.times import seconds_of
 from service.page.page import Page
 from service.rerank_requests import checked_request
 
@@ -61,7 +61,7 @@ def _shopper(case: Case) -> dict[str, Any]:
 
 def now_of(request: RerankRequest) -> float:
     """The moment from which ages are counted."""
-    return time.time() if request.time is None else epoch_seconds(request.time)
+    return time.time() if request.time is None else seconds_of(request.time)
 
 
 def history_of(request: RerankRequest, state: ServedState) -> list[HistoryEvent]:

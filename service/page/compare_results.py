@@ -12,6 +12,7 @@ from reranker.evaluation_report import verdict
 from reranker.intervals import Difference
 from service.page.aria import aria
 from service.page.delta_chart import delta_chart
+from service.page.job_views import warnings_of
 from service.page.jobs import Job, Jobs
 from service.page.lists import LIST
 from service.page.metric_tables import metrics_table, segments_table
@@ -86,6 +87,7 @@ def _verdict(result: dict[str, Any], job: Job, metric: str, after: str, before: 
                 f"{result['seconds']:.1f} s",
                 className="quiet small",
             ),
+            *warnings_of(result),
         ],
         className="card",
     )

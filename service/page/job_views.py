@@ -6,6 +6,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import html
 
+from reranker.leaks import refused
 from service.page.aria import aria
 from service.page.jobs import Job
 
@@ -67,3 +68,9 @@ def _ago(began: float) -> str:
     if minutes < 1:
         return "just now"
     return f"{minutes:.0f} min ago" if minutes < 90 else f"{minutes / 60:.0f} h ago"
+
+
+def warnings_of(result: dict[str, Any]) -> list[Any]:
+    """What is odd about the requests of a result, and which were refused as leaks."""
+    lines = [*refused(result.get("leaks_by") or {}), *(result.get("warnings") or [])]
+    return [dmc.Alert(line, variant="light", color="yellow") for line in lines]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from indexes.workspace import Workspace
+from reranker.evaluate_inputs import request_reader
 from reranker.state import ServedState
 from service.limits import LimitSettings
 from service.metrics import Metrics
@@ -30,7 +31,7 @@ class Page:
     @cached_property
     def sets(self) -> RequestSets:
         """The request sets of this home."""
-        return RequestSets(self.workspace.home)
+        return RequestSets(self.workspace.home, lambda: request_reader(self.workspace))
 
     @cached_property
     def engine(self) -> ShopEngine:

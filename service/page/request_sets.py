@@ -5,7 +5,7 @@ import binascii
 import gzip
 import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from indexes.errors import Failure
-from reranker.judged_requests import judged_request
+from indexes.names import BadName, read_name
+from reranker.judged_requests import JudgedRequestReader
 from reranker.requests import JudgedRequest
 from service.demo.data import REQUESTS
 from service.demo.files import write_whole
@@ -40,15 +41,18 @@ class Summary(NamedTuple):
 
 
 class _Line(msgspec.Struct):
-    id: str = ""
-    query: str = ""
+    id: Any = None
+    query: Any = None
 
 
 class RequestSets:
     """<home>/requests/*.jsonl(.gz), and the demo shop's own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(
+        self, home: Path, reader: Callable[[], JudgedRequestReader] = JudgedRequestReader
+    ) -> None:
         self._home = home
+        self._reader = reader  # a new one each time: what is plausible moves on with the clock
         self._summaries: OrderedDict[tuple[Path, int], list[Summary]] = OrderedDict()
 
     def names(self) -> list[str]:
@@ -87,7 +91,7 @@ class RequestSets:
         if found is None:
             raise BadSet(f"{name} holds no request {key!r}.", field="request")
         [line] = islice(_lines(path), found.line - 1, found.line)
-        return _parsed(line, f"{name} line {found.line}")
+        return _parsed(line, f"{name} line {found.line}", self._reader())
 
     def save(self, name: str, content: bytes) -> str:
         """Keep an uploaded set; BadSet names the first line that is no request."""
@@ -97,10 +101,10 @@ class RequestSets:
         lines = content
         if name.endswith(".gz"):
             lines = _unzipped(name, content)
-        count = 0
+        count, reader = 0, self._reader()
         for number, line in enumerate(lines.splitlines(), 1):
             if line.strip():
-                _parsed(line, f"{name} line {number}")
+                _parsed(line, f"{name} line {number}", reader)
                 count += 1
         if not count:
             raise BadSet(f"{name} holds no request; one JSON object a line is expected.")
@@ -157,14 +161,18 @@ def _summaries(path: Path) -> Iterator[Summary]:
             one = decoder.decode(line)
         except msgspec.DecodeError:
             continue
-        key = one.id if one.id and one.id not in seen else f"line {number}"
+        try:
+            name = read_name("id", one.id)
+        except BadName:
+            name = None
+        key = name if name and name not in seen else f"line {number}"
         seen.add(key)
-        yield Summary(key, one.query, number)
+        yield Summary(key, "" if one.query is None else str(one.query), number)
 
 
-def _parsed(line: bytes, where: str) -> JudgedRequest:
+def _parsed(line: bytes, where: str, reader: JudgedRequestReader) -> JudgedRequest:
     try:
         row: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
-        return judged_request(row)
+        return reader.read(row)
     except (msgspec.DecodeError, Failure) as error:
         raise BadSet(f"{where}: {str(error).rstrip('.')}.") from None

@@ -10,7 +10,7 @@ from dash import Dash, Input, Output, State, dcc, html, no_update
 from indexes.errors import Failure
 from service.page.aria import aria
 from service.page.delta_chart import BLUE, LIGHT, styled
-from service.page.job_views import ended_view, progress_view
+from service.page.job_views import ended_view, progress_view, warnings_of
 from service.page.jobs import Job
 from service.page.metric_tables import interval
 from service.page.page import Page
@@ -166,6 +166,7 @@ def tuned_view(result: dict[str, Any]) -> Any:
                 f"against {result['compared_with']}.",
                 className="quiet small",
             ),
+            *warnings_of(result),
             html.Table(html.Tbody(rows), className="plain"),
             *_pareto(result),
         ]
