@@ -108,7 +108,8 @@ class TimeReader:
 
     def read(self, value: Any, name: str = "time") -> Moment:
         """The moment that a value means; BadTime, which begins with `name`, for anything else."""
-        moment = self._moment(value, name)
+        usual = _usual(value) if type(value) is str else None
+        moment = self._moment(value, name) if usual is None else self._plausible(usual, value, name)
         self.forms[moment.form] += 1
         return moment
 
@@ -198,6 +199,16 @@ def _of_datetime(at: datetime) -> Moment:
     if at.tzinfo is None:
         return Moment(at.replace(tzinfo=UTC).timestamp(), _NO_ZONE)
     return Moment(at.timestamp(), "iso")
+
+
+def _usual(text: str) -> Moment | None:
+    """ISO 8601 with dashes as Python reads it, many times faster; `_of_text` reads it alike."""
+    if text[4:5] != "-" or text[7:8] != "-" or text[10:11] not in ("T", " ", "") or "z" in text:
+        return None
+    try:
+        return _of_datetime(datetime.fromisoformat(text))
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _of_text(text: str) -> Moment | None:

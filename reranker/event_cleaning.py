@@ -8,23 +8,21 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Final
 
 from indexes.errors import Failure
+from indexes.names import MAX_NAME, BadName, read_name
 from indexes.quoting import shown
+from indexes.times import BadTime, TimeReader, TimeSettings
 from reranker.events import SEARCH, EventSettings, HistoryEvent
 
-MAX_NAME: Final = 512
 MAX_QUERY: Final = 2000
 MAX_AMOUNT: Final = 1e12
-LAST_SECOND: Final = 253_402_300_800.0  # the end of the year 9999
 CONSENT: Final = "personalize"
 FIELDS: Final = frozenset(HistoryEvent.__struct_fields__) - {"unknown"} | {CONSENT}
 _NO: Final = frozenset({"false", "0", "no"})
 _YES: Final = frozenset({"true", "1", "yes", ""})
-_MILLISECONDS: Final = 1e11
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -53,31 +51,55 @@ class Cleaner:
     def __init__(
         self,
         settings: EventSettings,
+        times: TimeSettings | None = None,
         *,
         strict: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._types = settings.weights()
         self._strict = strict
-        self._now = clock()
-        self._latest = self._now + settings.future_minutes * 60
+        self.times = TimeReader(times, clock)
         self.ignored: set[str] = set()
         self.ahead_of_clock = 0
-        self.without_zone = 0
 
     def clean(self, row: Any) -> HistoryEvent:
         """The event that a row describes. Raises BadEvent for its first fault, NoConsent first."""
+        self._look_at(row)
+        kind = self._type(row.get("type"))
+        user, session = _name("user", row.get("user")), _name("session", row.get("session"))
+        if user is None and session is None:
+            raise BadEvent("user", "user and session are missing; one of them is needed")
+        return self._event(row, kind, user, session, None)
+
+    def clean_sent(self, row: Any, without_time: float) -> HistoryEvent:
+        """The event that a row of a history describes that is sent along with a request.
+
+        Its shopper is the request's, so it needs no user or session. without_time: when it
+        happened if the row does not say so. Raises BadEvent as `clean` does.
+        """
+        self._look_at(row)
+        kind = self._type(row.get("type"))
+        user, session = _name("user", row.get("user")), _name("session", row.get("session"))
+        return self._event(row, kind, user, session, without_time)
+
+    def _look_at(self, row: Any) -> None:
+        """Consent and keys, before any value is read."""
         if not isinstance(row, Mapping):
             raise BadEvent("", f"{shown(row)} is no event; an object is expected")
         if CONSENT in row:
             _check_consent(row[CONSENT])
         if not row.keys() <= FIELDS:
             self._unknown_keys(row)
+
+    def _event(
+        self,
+        row: Mapping[str, Any],
+        kind: str,
+        user: str | None,
+        session: str | None,
+        without_time: float | None,
+    ) -> HistoryEvent:
         get = row.get
-        kind = self._type(get("type"))
-        user, session = _name("user", get("user")), _name("session", get("session"))
-        if user is None and session is None:
-            raise BadEvent("user", "user and session are missing; one of them is needed")
         item, query = _name("item", get("item")), _query(get("query"))
         if query is None and kind == SEARCH:
             raise BadEvent("query", "query is missing; a search carries its text")
@@ -87,7 +109,7 @@ class Cleaner:
             type=kind,
             item=item,
             query=query,
-            time=self._time(get("time")),
+            time=self._time(get("time"), without_time),
             price=_amount("price", get("price")),
             quantity=_quantity(kind, get("quantity")),
             id=_name("id", get("id")),
@@ -122,45 +144,18 @@ class Cleaner:
             )
         return name.lower()
 
-    def _time(self, value: Any) -> float:
+    def _time(self, value: Any, without_time: float | None) -> float:
         if value is None or value == "":
-            raise BadEvent("time", "time is missing")
-        seconds = self._seconds(value)
-        if seconds is None or not 0 <= seconds <= LAST_SECOND:
-            raise BadEvent(
-                "time",
-                f"time is {shown(value)}; epoch seconds or ISO 8601 with a zone, such as "
-                f"2026-11-23T10:00:00Z, are expected{_in_milliseconds(seconds)}",
-            )
-        if seconds > self._now:
-            self._ahead(value, seconds)
-        return seconds
-
-    def _ahead(self, value: Any, seconds: float) -> None:
-        """A clock that runs a little ahead is let pass: the order of its events is right."""
-        if seconds > self._latest:
-            raise BadEvent(
-                "time",
-                f"time is {shown(value)}, in the future by more than events.future_minutes"
-                f"{_in_milliseconds(seconds)}",
-            )
-        self.ahead_of_clock += 1
-
-    def _seconds(self, value: Any) -> float | None:
-        if isinstance(value, int | float):
-            return None if isinstance(value, bool) else _finite(value)
-        if isinstance(value, str) and value[4:5] != "-":  # digits, perhaps
-            number = _finite(value)
-            if number is not None:
-                return number
+            if without_time is None:
+                raise BadEvent("time", "time is missing")
+            return without_time
         try:
-            at = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())
-            if at.tzinfo is None:
-                self.without_zone += 1
-                at = at.replace(tzinfo=UTC)
-            return at.timestamp()
-        except (AttributeError, TypeError, ValueError, OverflowError):
-            return None
+            seconds = self.times.read(value).seconds
+        except BadTime as error:
+            raise BadEvent("time", str(error)) from None
+        if seconds > self.times.now:  # a little: the order of its events is right
+            self.ahead_of_clock += 1
+        return seconds
 
 
 def _check_consent(value: Any) -> None:
@@ -197,19 +192,18 @@ def _query(value: Any) -> str | None:
 
 
 def _name(field: str, value: Any) -> str | None:
-    """An id, trimmed; None for null and blank."""
-    if type(value) is not str:
-        if value is None:
+    """An id in its one form; None for null and ""."""
+    if value is None:
+        return None
+    if type(value) is str and value.isascii() and value.isprintable():  # as nearly all are
+        if not value:
             return None
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise BadEvent(field, f"{field} is {shown(value)}; a text is expected")
-        value = str(value)
-    name = value.strip()
-    if len(name) > MAX_NAME:
-        raise BadEvent(field, f"{field} has {len(name):,} characters; at most {MAX_NAME} may be")
-    if not name.isprintable() and (found := _CONTROL.search(name)):
-        raise BadEvent(field, f"{field} {shown(name)} holds the character U+{ord(found[0]):04X}")
-    return name or None
+        if value[0] != " " != value[-1] and len(value) <= MAX_NAME:
+            return value
+    try:
+        return read_name(field, value)
+    except BadName as error:
+        raise BadEvent(field, str(error)) from None
 
 
 def _amount(field: str, value: Any) -> float | None:
@@ -254,7 +248,3 @@ def _finite(value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
-
-
-def _in_milliseconds(seconds: float | None) -> str:
-    return " (is it in milliseconds?)" if seconds is not None and seconds > _MILLISECONDS else ""

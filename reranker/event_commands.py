@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from indexes.bad_lines import BadLines
 from indexes.errors import Failure
+from indexes.names import BadName, read_name
 from indexes.workspace import Workspace
 from reranker.event_import import Importer, ImportSummary
 from reranker.events import as_sent
@@ -138,7 +139,14 @@ def _forgotten(proof: ForgetProof) -> str:
 
 
 def _who(name: str, session: bool) -> dict[str, str]:
-    return {"session" if session else "user": name.strip()}
+    kind = "session" if session else "user"
+    try:
+        found = read_name(kind, name)
+    except BadName as error:
+        raise Failure(f"{error}.", field=kind) from None
+    if found is None:
+        raise Failure(f"The {kind} is empty.", field=kind, hint=f"Name a {kind}.")
+    return {kind: found}
 
 
 def _nobody(name: str, session: bool) -> Failure:
@@ -183,7 +191,7 @@ def _table(done: ImportSummary) -> str:
         ("rejected", done.rejected, fields),
         ("no consent", done.without_consent, "personalize is false: not kept"),
         ("out of order", done.out_of_order, "sorted in"),
-        ("ahead of clock", done.ahead_of_clock, "within events.future_minutes"),
+        ("ahead of clock", done.ahead_of_clock, "within times.future_minutes"),
         ("without a zone", done.without_zone, "taken as UTC"),
         ("duplicates", done.duplicates, "the same id before in this file"),
         ("bot-like", done.bots, f"{done.bot_events:,} events, {dropped}: {names}"),

@@ -16,6 +16,7 @@ from indexes.errors import Failure
 from indexes.item_ids import ItemIds
 from indexes.progress import Progress
 from indexes.row_files import read_rows
+from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.event_cleaning import BadEvent, Cleaner, NoConsent
 from reranker.event_spool import EventSpool
@@ -95,7 +96,8 @@ class Importer:
 
     def _check(self, spool: EventSpool, max_bad_share: float) -> None:
         """Read, clean and spool every line."""
-        cleaner, types = Cleaner(self.settings), Counter[str]()
+        cleaner = Cleaner(self.settings, self._workspace.section(TimeSettings))
+        types = Counter[str]()
         with self._progress("checking", None) as advance:
             for line, row in read_rows(self._path, ("type", "time"), self._unreadable):
                 try:
@@ -118,7 +120,10 @@ class Importer:
         found.read, found.rejected = len(spool) + refused + self.bad.count, self.bad.count
         found.rejected_by_field = dict(self._fields.most_common())
         found.ignored_columns = sorted(cleaner.ignored)
-        found.ahead_of_clock, found.without_zone = cleaner.ahead_of_clock, cleaner.without_zone
+        found.ahead_of_clock, found.without_zone = (
+            cleaner.ahead_of_clock,
+            cleaner.times.without_zone,
+        )
         found.out_of_order, found.types = spool.out_of_order, dict(types.most_common())
         found.users = sum(is_user for is_user, _ in spool.shoppers)
         found.anonymous_sessions = len(spool.shoppers) - found.users

@@ -47,10 +47,6 @@ class EventSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     session_minutes: Annotated[
         float, msgspec.Meta(gt=0, description="A longer silence begins a new visit.")
     ] = 30.0
-    future_minutes: Annotated[
-        float,
-        msgspec.Meta(ge=0, description="Events further ahead of this machine's clock are refused."),
-    ] = 1440.0
     bot_events_per_minute: Annotated[
         int,
         msgspec.Meta(

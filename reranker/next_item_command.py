@@ -154,12 +154,14 @@ def read_sequences(workspace: Workspace, source: Path | None, ids_only: bool) ->
 
 
 def _of_file(workspace: Workspace, source: Path) -> Any:
+    from indexes.times import TimeSettings
     from reranker.events import EventSettings
     from reranker.sequences import file_events, sequences_of
 
     settings = workspace.section(EventSettings)
     bad = BadLines(source)
-    sequences = sequences_of(file_events(source, settings, bad.add), settings.weights())
+    events = file_events(source, settings, workspace.section(TimeSettings), bad.add)
+    sequences = sequences_of(events, settings.weights())
     for line, reason in bad.first:
         _say(f"{source} line {line}: {reason}")
     bad.check(len(sequences.items), settings.max_bad_share)

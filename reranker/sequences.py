@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from indexes.bad_lines import BadLine
 from indexes.row_files import read_rows
+from indexes.times import TimeSettings
 from reranker.event_cleaning import BadEvent, Cleaner, NoConsent
 from reranker.events import EventSettings, HistoryEvent
 from reranker.histories import Histories
@@ -149,10 +150,10 @@ def kept_events(histories: Histories, most: int | None = None) -> Iterator[Named
 
 
 def file_events(
-    path: Path, settings: EventSettings, on_bad: Callable[[BadLine], Any]
+    path: Path, settings: EventSettings, times: TimeSettings, on_bad: Callable[[BadLine], Any]
 ) -> Iterator[Named]:
     """The events of a file, cleaned as `reranker events import` cleans them."""
-    cleaner = Cleaner(settings)
+    cleaner = Cleaner(settings, times)
     for line, row in read_rows(path, ("type", "time"), on_bad):
         try:
             event = cleaner.clean(row)

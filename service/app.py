@@ -4,6 +4,7 @@ import time
 
 from flask import Flask, Response, g, request
 
+from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.events import EventSettings
 from reranker.known_items import not_in_index
@@ -69,6 +70,7 @@ def create_app(workspace: Workspace) -> Flask:
             served.histories,
             limits,
             events,
+            workspace.section(TimeSettings),
             lambda items: not_in_index(served.state.index.ids, items),
             metrics,
         )

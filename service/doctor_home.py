@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from indexes.item_index import ItemIndex
+from indexes.times import TimeSettings
 from indexes.versions import VersionStore
 from indexes.workspace import Workspace
 from reranker.blend_store import BlendStore
 from reranker.blends import DEFAULT
-from reranker.events import EventSettings
 from reranker.history_files import FILE
 from reranker.model_versions import check_fits, check_whole, model_store
 from service.doctor_findings import Finding
@@ -78,7 +78,7 @@ def future(workspace: Workspace) -> Finding:
     found = next(iter(sorted(workspace.home.glob(f"*/{FILE}"))), None)
     if found is None:
         return Finding("events", "ok", "none are kept yet")
-    latest = time.time() + 60 * workspace.section(EventSettings).future_minutes
+    latest = time.time() + 60 * workspace.section(TimeSettings).future_minutes
     with closing(sqlite3.connect(f"file:{found}?mode=ro", uri=True, timeout=1)) as db:
         total, late = db.execute("SELECT count(*), sum(time > ?) FROM events", [latest]).fetchone()
     if late:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from flask import Blueprint, Response
 
+from indexes.times import TimeSettings
 from reranker.errors import BadRequest
 from reranker.event_cleaning import BadEvent, Cleaner
 from reranker.event_rates import EventRates
@@ -62,6 +63,7 @@ def events_routes(
     histories: Histories,
     limits: LimitSettings,
     settings: EventSettings,
+    times: TimeSettings,
     unknown_items: UnknownItems,
     metrics: Metrics,
 ) -> Blueprint:
@@ -77,7 +79,8 @@ def events_routes(
                 f"The body has {len(parts):,} events; at most {settings.request_events:,} are "
                 "allowed (events.request_events)."
             )
-        events, rejected, bot_like = check_events(parts, settings, limits, rates)
+        cleaner = Cleaner(settings, times, strict=True)
+        events, rejected, bot_like = check_events(parts, cleaner, settings, limits, rates)
         try:
             done = histories.append(_marked(events, unknown_items))
         except HistoryFailure as failure:
@@ -120,12 +123,12 @@ def _is_lines(lines: list[bytes]) -> bool:
 
 def check_events(
     parts: Sequence[bytes | msgspec.Raw],
+    cleaner: Cleaner,
     settings: EventSettings,
     limits: LimitSettings,
     rates: EventRates,
 ) -> Checked:
     """The good ones, and why the others are not."""
-    cleaner = Cleaner(settings, strict=True)
     events, rejected, bot_like = [], [], 0
     for position, part in enumerate(parts):
         try:

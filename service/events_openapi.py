@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from reranker.event_cleaning import LAST_SECOND, MAX_AMOUNT, MAX_NAME, MAX_QUERY
+from indexes.names import MAX_NAME
+from reranker.event_cleaning import MAX_AMOUNT, MAX_QUERY
 from reranker.events import SEARCH, EventSettings
 
 Schema = dict[str, Any]
@@ -16,7 +17,7 @@ _NAME: Final[Schema] = {
 _DAY: Final = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _CLOCK: Final = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?"
 _ZONE: Final = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
-_TIME: Final = f"^({_DAY}([T ]{_CLOCK}{_ZONE})?|[0-9]{{1,11}}([.][0-9]+)?)$"
+_TIME: Final = f"^({_DAY}([T ]{_CLOCK}{_ZONE})?|[0-9]{{8,19}}([.][0-9]+)?)$"
 
 
 def sent_event(settings: EventSettings) -> Schema:
@@ -47,10 +48,10 @@ def sent_event(settings: EventSettings) -> Schema:
             "query": {"type": ["string", "null"], "maxLength": MAX_QUERY},
             "time": {
                 "type": ["string", "number"],
-                "description": "ISO 8601 with a zone, or epoch seconds.",
+                "description": "ISO 8601 with a zone, or epoch s, ms, us or ns, told apart by "
+                "size. From times.earliest to times.future_minutes ahead of the clock.",
                 "pattern": _TIME,
-                "minimum": 0,
-                "maximum": LAST_SECOND,
+                "exclusiveMinimum": 0,
             },
             "price": {"type": ["number", "null"], "minimum": 0, "maximum": MAX_AMOUNT},
             "quantity": {

@@ -5,11 +5,12 @@ import gzip
 import json
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from indexes.errors import Failure
 from indexes.progress import silent
+from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.event_cleaning import BadEvent, Cleaner, fold_query
 from reranker.event_commands import events_commands, export_command, forget_command
@@ -34,11 +36,20 @@ from reranker.histories import open_histories, visits
 from reranker.pseudonym_keys import PseudonymKeys
 
 NOW = 1_790_000_000.0
+T = 1_700_000_000
 VIEW: dict[str, Any] = {"user": "u1", "type": "view", "item": "17", "time": 1_700_000_000}
 
 
+def cleaner(
+    strict: bool = False,
+    settings: EventSettings | None = None,
+    times: TimeSettings | None = None,
+) -> Cleaner:
+    return Cleaner(settings or EventSettings(), times, strict=strict, clock=lambda: NOW)
+
+
 def clean(strict: bool = False, settings: EventSettings | None = None, **row: Any) -> HistoryEvent:
-    return Cleaner(settings or EventSettings(), strict=strict, clock=lambda: NOW).clean(row)
+    return cleaner(strict, settings).clean(row)
 
 
 def refused(**changes: Any) -> BadEvent:
@@ -48,7 +59,7 @@ def refused(**changes: Any) -> BadEvent:
 
 
 def test_ids_are_trimmed_and_numbers_are_ids_too() -> None:
-    event = clean(user=" u1\t", session=" ", type=" View ", item=17, time=5, id=" e1 ")
+    event = clean(user=" u1\t", session="", type=" View ", item=17, time=T, id="\u200be1\u00a0")
     assert (event.user, event.session, event.type, event.item, event.id) == (
         "u1",
         None,
@@ -70,7 +81,7 @@ def test_ids_are_trimmed_and_numbers_are_ids_too() -> None:
     ],
 )
 def test_queries_are_folded(typed: str, kept: str) -> None:
-    assert clean(user="u", type="search", query=typed, time=5).query == kept
+    assert clean(user="u", type="search", query=typed, time=T).query == kept
 
 
 @given(st.text())
@@ -82,7 +93,9 @@ def test_folding_twice_is_folding_once(text: str) -> None:
     ("time", "seconds"),
     [
         (1_700_000_000, 1.7e9),
-        (1.5, 1.5),
+        (1_700_000_000.5, 1700000000.5),
+        (1_700_000_000_500, 1700000000.5),
+        ("1700000000500000", 1700000000.5),
         ("1700000000.5", 1700000000.5),
         ("2026-01-02T03:04:05Z", 1767323045.0),
         (" 20260102T030405Z ", 1767323045.0),
@@ -122,7 +135,12 @@ def test_a_daylight_saving_change_does_not_reorder() -> None:
         ("time", {"time": -1}),
         ("time", {"time": float("inf")}),
         ("time", {"time": 10**400}),
-        ("time", {"time": NOW * 1000}),
+        ("time", {"time": 5}),
+        ("time", {"time": 45_000.41}),
+        ("time", {"time": "23.11.2026 10:00"}),
+        ("session", {"session": " "}),
+        ("id", {"id": "\u200b"}),
+        ("ranking", {"ranking": "\t"}),
         ("time", {"time": NOW + 86_401}),
         ("price", {"price": -1}),
         ("price", {"price": "dear"}),
@@ -142,7 +160,7 @@ def test_what_is_wrong_is_named(field: str, changes: dict[str, Any]) -> None:
 
 def test_messages_say_what_may_be() -> None:
     assert "view, search, cart, purchase, cancel" in refused(type="look").message
-    assert "milliseconds" in refused(time=NOW * 1000).message
+    assert "a spreadsheet's day" in refused(time=45_000.41).message
     assert "the nearest is 'price'" in refused(pryce=1).message
     with pytest.raises(BadEvent, match="an object is expected"):
         Cleaner(EventSettings()).clean([1])
@@ -162,13 +180,57 @@ def test_setting_types(tmp_path: Path) -> None:
             EventSettings(types=(wrong,))
 
 
-def test_setting_future_minutes() -> None:
+def test_a_clock_a_little_ahead_is_counted() -> None:
     ahead = VIEW | {"time": NOW + 3600}
-    cleaner = Cleaner(EventSettings(), clock=lambda: NOW)
-    assert cleaner.clean(ahead).time == NOW + 3600
-    assert cleaner.ahead_of_clock == 1
+    day = cleaner()
+    assert day.clean(ahead).time == NOW + 3600
+    assert day.ahead_of_clock == 1
     with pytest.raises(BadEvent, match="in the future"):
-        clean(settings=EventSettings(future_minutes=59), **ahead)
+        cleaner(times=TimeSettings(future_minutes=59)).clean(ahead)
+
+
+IDS = st.none() | st.integers(-5, 2**60) | st.floats() | st.text(max_size=4) | st.booleans()
+ROWS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["view", "Search ", "CART", "cancel", "look", "", None])},
+    optional={
+        "item": IDS,
+        "id": IDS,
+        "ranking": IDS,
+        "query": st.none() | st.text(max_size=6) | st.integers(),
+        "time": st.sampled_from([T, T * 1000, str(T), "2023-11-14 22:13", 5, "soon", True]),
+        "price": st.none() | st.floats(-1, 5) | st.just("7.5"),
+        "quantity": st.none() | st.integers(-2, 2),
+        "position": st.none() | st.integers(-1, 3),
+        "personalize": st.booleans(),
+        "session": IDS,
+    },
+)
+
+
+def outcome(read: Callable[[], HistoryEvent]) -> HistoryEvent | tuple[str | None, str]:
+    try:
+        return read()
+    except BadEvent as error:
+        return error.field, error.message
+
+
+@given(ROWS)
+def test_an_event_sent_along_is_the_event_that_is_kept(row: dict[str, Any]) -> None:
+    stored = row | {"user": "u"} | {"time": row.get("time", T)}
+    kept = outcome(lambda: cleaner().clean(stored))
+    assert outcome(lambda: cleaner().clean_sent(row | {"user": "u"}, T)) == kept
+    alone = outcome(lambda: cleaner().clean_sent(row, T))
+    if isinstance(kept, HistoryEvent):
+        kept = msgspec.structs.replace(kept, user=None)
+    assert alone == kept
+
+
+def test_a_history_that_is_sent_along_needs_no_shopper_and_no_time() -> None:
+    event = cleaner().clean_sent({"type": " VIEW", "item": "\ufeffe\u0301 "}, 7.0)
+    assert event == HistoryEvent(type="view", item="\u00e9", time=7.0)
+    with pytest.raises(BadEvent) as caught:
+        cleaner(strict=True).clean_sent({"type": "view", "item": "1", "tiem": 5}, 7.0)
+    assert caught.value.field == "tiem"
 
 
 def test_visits_split_at_silences() -> None:
@@ -247,8 +309,8 @@ def test_any_order_gives_the_same_history(
 ) -> None:
     folder = tmp_path_factory.mktemp("order")
     rows = [
-        {"session": f"s{n % 4}", "type": "view", "item": str(n), "time": n} for n in range(20)
-    ] + [{"user": f"u{n}", "session": f"s{n}", "type": "view", "item": "l", "time": n + 10.5}
+        {"session": f"s{n % 4}", "type": "view", "item": str(n), "time": T + n} for n in range(20)
+    ] + [{"user": f"u{n}", "session": f"s{n}", "type": "view", "item": "l", "time": T + n + 10.5}
          for n in range(3)]  # fmt: skip
     homes = []
     for name in ("sorted", "shuffled"):
@@ -269,7 +331,8 @@ def test_equal_times_keep_the_order_of_the_file(tmp_path: Path) -> None:
 
 
 def test_out_of_order_and_visits_are_counted(tmp_path: Path) -> None:
-    rows = [VIEW | {"time": time} for time in (5000, 100, 200, 9000, "2026-01-01T00:00:00")]
+    rows = [VIEW | {"time": T + time} for time in (5000, 100, 200, 9000)]
+    rows.append(VIEW | {"time": "2026-01-01T00:00:00"})
     done = imported(tmp_path / "home", write(tmp_path / "e.jsonl", rows))
     assert (done.out_of_order, done.visits, done.without_zone) == (2, 4, 1)
     apart = EventSettings(session_minutes=5000)
@@ -295,7 +358,7 @@ def test_unknown_columns_are_passed_over_and_named(tmp_path: Path) -> None:
 
 
 def test_bots_are_reported_or_dropped(tmp_path: Path) -> None:
-    fast = [VIEW | {"user": "robot", "item": str(n), "time": 6000 + n / 2} for n in range(40)]
+    fast = [VIEW | {"user": "robot", "item": str(n), "time": T + 40 + n / 2} for n in range(40)]
     basket = [VIEW | {"user": "b", "type": "purchase", "item": str(n)} for n in range(40)]
     path = write(tmp_path / "e.jsonl", [*fast, *basket])
     reported = imported(tmp_path / "home", path, EventSettings(bot_events_per_minute=30))
@@ -357,7 +420,7 @@ def test_the_commands_import_export_and_forget(program: Program, tmp_path: Path)
 
 def test_what_is_exported_can_be_imported(program: Program, tmp_path: Path) -> None:
     rows = [
-        {"user": "u", "session": "s", "type": "search", "query": "tea", "time": 7.25},
+        {"user": "u", "session": "s", "type": "search", "query": "tea", "time": T + 7.25},
         VIEW
         | {"user": "u", "position": 0, "price": 0.0, "quantity": 2.0, "ranking": "r", "id": "e"},
     ]
@@ -375,12 +438,12 @@ def test_forget_leaves_no_byte_and_proves_it(program: Program, tmp_path: Path) -
         row
         for n in range(1500)
         for row in (
-            {"user": f"shopper-{n % 50}", "type": "view", "item": str(n), "time": n},
-            {"user": "shopper-secret", "type": "search", "query": f"{marker} {n}", "time": n},
-            {"session": f"visit-{n}", "type": "view", "item": "1", "time": n},
+            {"user": f"shopper-{n % 50}", "type": "view", "item": str(n), "time": T + n},
+            {"user": "shopper-secret", "type": "search", "query": f"{marker} {n}", "time": T + n},
+            {"session": f"visit-{n}", "type": "view", "item": "1", "time": T + n},
         )
     ]
-    rows += [VIEW | {"user": "shopper-secret", "session": "visit-7", "time": 9999}]
+    rows += [VIEW | {"user": "shopper-secret", "session": "visit-7", "time": T + 9999}]
     imported(program.workspace.home, write(tmp_path / "e.jsonl", rows))
     name = PseudonymKeys(program.workspace.home).open().user("shopper-secret").encode()
     assert files_with(program.workspace.home, name)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from indexes.progress import silent
+from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.event_cleaning import FIELDS
 from reranker.event_import import Importer
@@ -48,6 +49,7 @@ def small_app(
             histories,
             limits,
             settings or EventSettings(),
+            TimeSettings(),
             {"nowhere"}.intersection,
             metrics or Metrics(),
         )

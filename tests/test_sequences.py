@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.bad_lines import BadLine
+from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.events import TYPES, EventSettings, HistoryEvent
 from reranker.histories import Shopper, open_histories
@@ -136,13 +137,13 @@ def test_cases_without_a_history_are_in_no_batch() -> None:
 def test_the_file_and_the_kept_histories_give_the_same_sequences(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_text(
-        '{"user":"1","type":"view","item":"a","time":20}\n'
-        '{"user":"1","type":"view","item":"b","time":10}\n'
-        '{"session":"1","type":"purchase","item":"c","time":5}\n'
-        '{"user":"1","type":"view","time":1}\n'
+        '{"user":"1","type":"view","item":"a","time":1700000020}\n'
+        '{"user":"1","type":"view","item":"b","time":1700000010}\n'
+        '{"session":"1","type":"purchase","item":"c","time":1700000005}\n'
+        '{"user":"1","type":"view","time":1700000001}\n'
     )
     bad: list[BadLine] = []
-    events = list(file_events(path, EventSettings(), bad.append))
+    events = list(file_events(path, EventSettings(), TimeSettings(), bad.append))
     assert [one.line for one in bad] == [4]
     histories = open_histories(Workspace(tmp_path / "home"))
     histories.append([event for _, event in events])

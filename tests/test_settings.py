@@ -53,7 +53,6 @@ PROVED_BY = {
     "rankings.megabytes": "test_ranking_log: test_setting_megabytes",
     "events.types": "test_events: test_setting_types",
     "events.session_minutes": "test_events: test_out_of_order_and_visits_are_counted",
-    "events.future_minutes": "test_events: test_setting_future_minutes",
     "times.earliest": "test_times: test_the_range_is_a_setting",
     "times.future_minutes": "test_times: test_the_range_is_a_setting",
     "events.bot_events_per_minute": "test_events: test_bots_are_reported_or_dropped",
