@@ -3,7 +3,6 @@
 import logging
 import time
 from functools import partial
-from typing import Final
 
 import msgspec
 from flask import Blueprint, Response
@@ -15,7 +14,7 @@ from reranker.next_action import NextAction
 from reranker.pasts import shopper_events
 from reranker.progress import Left
 from reranker.query_vectors import QueryVectors
-from reranker.requests import Event, RerankRequest, Time
+from reranker.requests import RerankRequest
 from reranker.scenes import now_of
 from reranker.state import ServedState
 from reranker.timely import TooLate
@@ -24,20 +23,9 @@ from service.arrivals import arrival, deadline_of
 from service.bodies import read_body
 from service.limits import LimitSettings
 from service.reload import Served
-from service.rerank_requests import checked_request, decoded
-
-
-class NextActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `POST /next-action` takes; history replaces the stored one."""
-
-    user: str | None = None
-    session: str | None = None
-    history: list[Event] | None = None
-    time: Time | None = None
-
+from service.rerank_requests import RequestReader
 
 log = logging.getLogger("reranker")
-_decoder: Final = msgspec.json.Decoder(NextActionRequest)
 
 
 class NextActionAnswer(msgspec.Struct, frozen=True):
@@ -48,7 +36,7 @@ class NextActionAnswer(msgspec.Struct, frozen=True):
     degraded: list[dict[str, str]]
 
 
-def next_action_routes(served: Served, limits: LimitSettings) -> Blueprint:
+def next_action_routes(served: Served, reader: RequestReader, limits: LimitSettings) -> Blueprint:
     """The route."""
     routes = Blueprint("next_action", __name__)
 
@@ -56,7 +44,7 @@ def next_action_routes(served: Served, limits: LimitSettings) -> Blueprint:
     def next_action_route() -> Response:
         deadline = deadline_of(arrival(), served.budget_ms)
         state = served.state  # read once: one answer never mixes two versions
-        asked = read_shopper(read_body(limits.body_bytes), limits)
+        asked = reader.read_shopper(read_body(limits.body_bytes))
         learned = state.personal.learned
         foreseen = learned.next_action if learned else None
         reason = ""
@@ -103,12 +91,3 @@ def _foreseen(
     except Exception:  # as a signal that fails in /rerank
         log.exception("the next action cannot be foreseen")
         return {}, "internal_error"
-
-
-def read_shopper(body: bytes, limits: LimitSettings) -> RerankRequest:
-    """Who is asked about, as a search without candidates: both are checked alike."""
-    asked = decoded(_decoder, body)
-    request = RerankRequest(
-        [], user=asked.user, session=asked.session, history=asked.history, time=asked.time
-    )
-    return checked_request(request, limits)
