@@ -24,7 +24,7 @@ class SignalExplanation(msgspec.Struct, frozen=True, omit_defaults=True):
     known: bool = True
     parts: dict[str, float] = {}
     curves: dict[str, float] = {}
-    trust: float = 1.0
+    trust: float | None = None
 
 
 class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -89,5 +89,5 @@ def _signal(part: Contribution, lists: dict[str, Any], index: int) -> SignalExpl
         known=known,
         parts={name: values[index] for name, values in lists["parts"].items()} if known else {},
         curves={name: values[index] for name, values in lists["curves"].items()},
-        trust=trust_of(part.column),
+        trust=trust if (trust := trust_of(part.column)) < 1 else None,
     )

@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 from flask import Blueprint, Response
 
+from reranker.action_labels import ACTIONS, LEAVE, lacking
 from reranker.breakers import Unavailable
 from reranker.columns import Missing
 from reranker.events import HistoryEvent
@@ -49,19 +50,43 @@ def next_action_routes(served: Served, reader: RequestReader, limits: LimitSetti
         foreseen = learned.next_action if learned else None
         reason = ""
         actions: dict[str, float] = {}
+        degraded: list[dict[str, str]] = []
         if foreseen is None:
-            reason = "too_few_visits" if learned else state.personal.reason
+            reason = _nothing_learned(state)
         else:
+            degraded = _never_seen(foreseen)
             try:
                 actions, reason = served.timely.run(
                     lambda: _answered(foreseen, asked, state), deadline
                 )
             except TooLate as late:
                 reason = late.reason
-        degraded = [{"signal": "next_action", "reason": reason}] if reason else []
+        if reason:
+            degraded = [{"signal": "next_action", "reason": reason}]
         return json_answer(NextActionAnswer(actions, state.versions, degraded))
 
     return routes
+
+
+def _nothing_learned(state: ServedState) -> str:
+    """Why no next action can be foreseen by what is served."""
+    learned = state.personal.learned
+    if learned is None:
+        return state.personal.reason
+    return "too_few_visits" if learned.model.has_encoder else "no_encoder"
+
+
+def _never_seen(foreseen: NextAction) -> list[dict[str, str]]:
+    """Which actions are left out because training had no event of theirs, and what mends it."""
+    return [
+        {
+            "signal": "next_action",
+            "reason": f"no_{action}s",
+            "message": f"{lacking(action, foreseen.card.types)} Then run `reranker train` again.",
+        }
+        for action in ACTIONS
+        if action != LEAVE and action not in foreseen.card.possible
+    ]
 
 
 def _answered(

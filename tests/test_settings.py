@@ -82,6 +82,7 @@ PROVED_BY = {
     "train.patience": "test_training: test_it_stops_in_time_and_keeps_the_best",
     "train.minutes": "test_training: test_minutes_end_a_training_with_a_model",
     "train.precision": "test_training: test_setting_precision",
+    "train.min_validation_shoppers": "test_train_command: test_setting_min_validation_shoppers",
     "train.keep": "test_train_command: test_only_so_many_versions_are_kept",
     "train.seed": "test_training: test_the_same_seed_gives_the_same_model_and_another_one_another",
     "serve.host": "test_service_serve: test_an_address_that_cannot_be_had_is_refused",
