@@ -31,8 +31,8 @@ from reranker.served_model import ServedModel
 from reranker.timely import Timely
 from reranker.train_settings import TrainSettings
 from service.limits import LimitSettings
-from service.rerank_requests import RequestReader
 from service.next_action_api import next_action_routes
+from service.rerank_requests import RequestReader
 
 LENGTH = 8
 MINUTES = 30.0
