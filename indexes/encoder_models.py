@@ -11,6 +11,7 @@ import numpy as np
 from indexes.encoder_batches import Forward, Positions, Vectors, encode_stream
 from indexes.errors import Failure
 from indexes.model_folders import model_digest, model_folder
+from indexes.unknown_tokens import known_share, says_something
 
 _FORMAT: Final = "1"  # raise it when this code makes other vectors of the same model
 _CHARACTERS_A_TOKEN: Final = 64  # texts are cut to this many characters a token
@@ -88,6 +89,17 @@ class Model:
         )["input_ids"]
         unknown = self.tokenizer.unk_token_id
         return sum(row.count(unknown) for row in rows), sum(len(row) for row in rows)
+
+    def known_share(self, text: str) -> float:
+        """Which share of a query's tokens the tokenizer knows, from 0 to 1."""
+        shown = readable(text, self.max_tokens)
+        own = getattr(self.tokenizer, "backend_tokenizer", None)
+        if own is not None:
+            return known_share(own, self.tokenizer.unk_token_id, self.query_prompt, shown)
+        if not any(map(says_something, shown)):
+            return 0.0
+        unknown, tokens = self.unknown_tokens([shown])  # a tokenizer without places in the text
+        return (tokens - unknown) / tokens if tokens else 0.0
 
     def _fingerprint(self, digest: str, dtype: str) -> str:
         parts = (

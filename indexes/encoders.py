@@ -80,6 +80,10 @@ class TextEncoder:
         """How many tokens of these texts the model does not know, and how many there are."""
         return self.model.unknown_tokens(texts)
 
+    def known_share(self, text: str, /) -> float:
+        """Which share of a query's tokens the model knows, from 0 to 1."""
+        return self.model.known_share(text)
+
     def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for positions, found in self.model.batches(texts, prompt, WINDOW):

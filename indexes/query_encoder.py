@@ -13,6 +13,7 @@ from indexes.encoder_models import readable
 from indexes.encoders import EncoderSettings, TextEncoder, load_encoder
 from indexes.errors import Failure
 from indexes.onnx_export import session
+from indexes.unknown_tokens import known_share, unknown_token
 
 Vectors = npt.NDArray[np.float32]
 
@@ -43,6 +44,7 @@ class QueryEncoder(Protocol):
     def dimensions(self) -> int: ...
     def encode_queries(self, texts: list[str], /) -> Vectors: ...
     def encode_documents(self, texts: list[str], /) -> Vectors: ...
+    def known_share(self, text: str, /) -> float: ...
 
 
 class OnnxEncoder:
@@ -52,6 +54,7 @@ class OnnxEncoder:
     def __init__(self, folder: Path, about: About, threads: int) -> None:
         self.fingerprint, self.dimensions, self._about = about.fingerprint, about.dimensions, about
         self._tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
+        self._unknown = unknown_token(self._tokenizer, folder / TOKENIZER)
         self._session = session(folder / GRAPH, threads)
 
     def encode_queries(self, texts: list[str], /) -> Vectors:
@@ -61,6 +64,11 @@ class OnnxEncoder:
     def encode_documents(self, texts: list[str], /) -> Vectors:
         """The vectors (n, d) of item texts, each of length 1."""
         return self._encode(texts, self._about.document_prompt)
+
+    def known_share(self, text: str, /) -> float:
+        """Which share of a query's tokens the model knows, from 0 to 1; see `known_share`."""
+        shown = readable(text, self._about.max_tokens)
+        return known_share(self._tokenizer, self._unknown, self._about.query_prompt, shown)
 
     def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
         most = self._about.max_tokens

@@ -1,14 +1,17 @@
 """action_labels.py: sequences -> after each event, what the shopper still did in the same visit."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from reranker.events import TYPES
 from reranker.sequences import Floats, Ints, Sequences
 
-ACTIONS: Final = ("purchase", "cart", "leave")
+LEAVE: Final = "leave"
+ACTIONS: Final = ("purchase", "cart", LEAVE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +30,16 @@ class ActionCases:
     ended: Floats
     open_visits: int
     same_moment: int
+
+
+def lacking(action: str, types: Iterable[str]) -> str:
+    """What to do where no event of an action's type was seen, as sentences."""
+    own = ", ".join(name for name in types if name not in TYPES)
+    beside = f"; types of their own are {own}" if own else ""
+    return (
+        f"No event has the type {action}{beside}. A shop's own word for it is written as "
+        f'"order={action}" in the setting events.types.'
+    )
 
 
 def action_cases(sequences: Sequences, gap_minutes: float) -> ActionCases:

@@ -13,7 +13,7 @@ from indexes.versions import Version, VersionStore, exclusive
 from reranker.blend_changes import changes
 from reranker.blend_files import parse, written
 from reranker.blend_log import BlendLog, LogEntry
-from reranker.blends import DEFAULT, PERSONAL, Blend, checked
+from reranker.blends import DEFAULT, PERSONAL, WITHOUT_ENCODER, Blend, checked
 from reranker.errors import Conflict, UnknownBlend
 from reranker.signals import SIGNALS
 
@@ -270,15 +270,18 @@ def _stored(version: Version, published: bool) -> StoredBlend:
     )
 
 
-def publish_personal(store: BlendStore) -> str:
+def publish_personal(store: BlendStore, encoder: bool = True) -> str:
     """Publish the `default` that uses a model, unless somebody chose another blend; what was done.
 
-    A `default` that weighs personal signals already, tuned or not, is left as it is.
+    A `default` that weighs personal signals already, tuned or not, is left as it is; but the one
+    that was published for want of an encoder gives way once there is one.
     """
     current, number = store.published_or_default()
     if current.name != DEFAULT.name:
         return f"{current.name} v{number} stays published; it is somebody's choice"
-    if any(SIGNALS[name].personal for name in current.signals):
+    waiting = encoder and current == WITHOUT_ENCODER
+    if not waiting and any(SIGNALS[name].personal for name in current.signals):
         return f"{current.name} v{number} stays published"
-    blend, number = store.save(PERSONAL, publish=True, who="reranker train")
+    chosen = PERSONAL if encoder else WITHOUT_ENCODER
+    blend, number = store.save(chosen, publish=True, who="reranker train")
     return f"{blend.name} v{number} published, with personal signals"

@@ -85,6 +85,14 @@ PERSONAL: Final = msgspec.structs.replace(
     gate=Gate(),
 )
 
+# Published where there was too little to learn an encoder from; gives way to PERSONAL.
+WITHOUT_ENCODER: Final = msgspec.structs.replace(
+    PERSONAL,
+    note="The default, with what shoppers do, but no trained encoder: `reranker train` had too "
+    "little to learn one from.",
+    signals={name: part for name, part in PERSONAL.signals.items() if name != "behaviour"},
+)
+
 
 def checked(blend: Blend) -> Blend:
     """The same blend; BadBlend names the field of what cannot be."""

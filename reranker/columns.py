@@ -22,6 +22,8 @@ class Column:
     lost:    why some are not known, with their count, where that is worth telling the caller.
     made_of: named (n,) arrays that the value was made of, or what computes them: most rankings are
              never asked for them.
+    trust:   what the signal's weight is multiplied with in this request: below 1 where the encoder
+             hardly knows the query.
     """
 
     values: Values
@@ -29,6 +31,7 @@ class Column:
     lost: tuple[tuple[str, int], ...] = ()
     made_of: Parts | Callable[[], Parts] = field(default_factory=dict)
     scaled: dict[str, Values] = field(default_factory=dict)  # by way of normalising; see there
+    trust: float = 1.0
 
     @property
     def parts(self) -> Parts:

@@ -41,13 +41,15 @@ def scored(
 ) -> tuple[Values, list[Contribution]]:
     """Scores (n,) and what they are made of, in the blend's order.
 
-    gate: what the weights of personal signals are multiplied by. Without `explained`, trees whose
-    weights are all 1 leave the contributions out: they cost forty times the scores.
+    gate: what the weights of personal signals are multiplied by; those of signals that trust
+    themselves less, by that. Without `explained`, trees whose weights are all 1 leave the
+    contributions out: they cost forty times the scores.
     """
     factors = {
         name: part.weight
         * weights.get(name, 1.0)
         * (gate if name in SIGNALS and SIGNALS[name].personal else 1.0)
+        * trust_of(columns.get(name))
         for name, part in blend.signals.items()
     }
     if blend.kind == "linear" and not explained and n:
@@ -67,6 +69,11 @@ def scored(
         for factor in (factors.get(name, 1.0),)
     ]
     return tree_scores(blend.trees, inputs) if plain else added_up(parts, n), parts
+
+
+def trust_of(column: Column | Missing | None) -> float:
+    """What a signal's weight is multiplied with; 1 where it says nothing."""
+    return column.trust if isinstance(column, Column) else 1.0
 
 
 def weighed(blend: Blend, columns: Columns, factors: Mapping[str, float], n: int) -> Values:

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from reranker.contributions import Contribution
+from reranker.contributions import Contribution, trust_of
 from reranker.guard_rails import Move, Moves
 
 
@@ -14,6 +14,7 @@ class SignalExplanation(msgspec.Struct, frozen=True, omit_defaults=True):
     """contribution = weight x normalised; no `raw` where the signal does not know the item.
 
     normalised: in a blend of curves the sum of `curves`, in one of trees the signal's share.
+    trust: factor within the weight, below 1 where the encoder hardly knows the query.
     """
 
     weight: float
@@ -23,6 +24,7 @@ class SignalExplanation(msgspec.Struct, frozen=True, omit_defaults=True):
     known: bool = True
     parts: dict[str, float] = {}
     curves: dict[str, float] = {}
+    trust: float | None = None
 
 
 class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -87,4 +89,5 @@ def _signal(part: Contribution, lists: dict[str, Any], index: int) -> SignalExpl
         known=known,
         parts={name: values[index] for name, values in lists["parts"].items()} if known else {},
         curves={name: values[index] for name, values in lists["curves"].items()},
+        trust=trust if (trust := trust_of(part.column)) < 1 else None,
     )

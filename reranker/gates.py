@@ -54,7 +54,8 @@ def gate_features(scene: Scene) -> dict[str, float]:
     found["closest"] = float(np.maximum.reduce(some, axis=None))
     if scene.query:
         try:
-            found["query"] = scene.query_nearness
+            if scene.query_known:  # else its vector says nothing
+                found["query"] = scene.query_nearness
         except Unavailable:  # the history speaks for itself
             return found
     return found

@@ -85,6 +85,10 @@ class GuardedEncoder:
         """Vectors (n, d) of item texts; Unavailable where they cannot be had in time."""
         return self._vectors("item", texts)
 
+    def known_share(self, text: str, /) -> float:
+        """Which share of a query's tokens the encoder knows; only its tokenizer is asked."""
+        return self._encoder.known_share(text)
+
     def _vectors(self, kind: Kind, texts: list[str]) -> Vector:
         progress = current()
         if progress is None:

@@ -18,3 +18,4 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     text_width: int
     weights: dict[str, float]  # event types with their weights, in the model's order
     item_ids: list[str]  # seen in training: ids 1, 2, ... of the model
+    encoder: bool = True  # False: too little to learn one from; the weights are the whitening's

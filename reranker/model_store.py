@@ -68,22 +68,27 @@ class PublishedModel:
 
 def publish_model(
     store: VersionStore,
-    trained: Trained,
+    trained: Trained | None,
     data: TrainingData,
     whitening: Whitening,
     settings: TrainSettings,
     about: dict[str, Any],
     more: Callable[[Path], object] = lambda _folder: None,
 ) -> Version:
-    """Write a trained model as a new version and serve it. more: writes further files beside it."""
-    tensors = {name: value.cpu() for name, value in trained.model.state_dict().items()}
+    """Write a trained model as a new version and serve it. more: writes further files beside it.
+
+    trained: None where there was too little to learn an encoder from.
+    """
+    weights = trained.model.state_dict() if trained else {}
+    tensors = {name: value.cpu() for name, value in weights.items()}
     tensors[WHITE + "mean"] = torch.from_numpy(whitening.mean)
     tensors[WHITE + "matrix"] = torch.from_numpy(whitening.matrix)
     card = Card(
         settings=msgspec.to_builtins(settings),
-        text_width=trained.model.text_width,
+        text_width=trained.model.text_width if trained else 0,
         weights=data.sequences.weights,
-        item_ids=[data.catalogue.ids[row] for row in data.known],
+        item_ids=[data.catalogue.ids[row] for row in data.known] if trained else [],
+        encoder=trained is not None,
     )
     with store.stage() as staged:
         save_file({name: value.contiguous() for name, value in tensors.items()}, staged / WEIGHTS)
@@ -95,7 +100,7 @@ def publish_model(
 
 
 def load_model(workspace: Workspace, index: ItemIndex) -> PublishedModel | None:
-    """The served model; None before the first one, ModelMismatch where it fits another index."""
+    """The served model; None without one or its encoder, ModelMismatch where it does not fit."""
     store = model_store(workspace)
     version = store.current()
     if version is None:
@@ -105,8 +110,10 @@ def load_model(workspace: Workspace, index: ItemIndex) -> PublishedModel | None:
     return _opened(version, index)
 
 
-def _opened(version: Version, index: ItemIndex) -> PublishedModel:
+def _opened(version: Version, index: ItemIndex) -> PublishedModel | None:
     card, tensors = _read(version.folder)
+    if not card.encoder:
+        return None
     settings = msgspec.convert(card.settings, TrainSettings)
     white = {name: numbers(tensors.pop(WHITE + name)) for name in ("mean", "matrix")}
     model = SequenceModel(settings, len(card.item_ids), card.text_width, len(card.weights))

@@ -18,6 +18,12 @@ _RESAMPLES: Final = 200
 _METRICS: Final = ("auc", "pr_auc", "brier", "ece")
 
 
+class NoActions(Failure):
+    """Events of which none is a purchase or a cart."""
+
+    code = "no_purchases"
+
+
 @click.command("next-action")
 @click.option(
     "--events", "source", type=click.Path(path_type=Path), help="Instead of the imported events."
@@ -71,6 +77,7 @@ def evaluate_actions(
 
     sequences, catalogue = read_sequences(workspace, source, ids_only)
     gap = workspace.section(EventSettings).session_minutes
+    _check_actions(sequences)
     cutoff = float(np.quantile(sequences.times, _TRAINED_SHARE))
     before = np.append(0, np.cumsum(sequences.times < cutoff))
     limits = sequences.at[:-1] + before[sequences.at[1:]] - before[sequences.at[:-1]]
@@ -120,6 +127,25 @@ def evaluate_actions(
         ),
         "not_possible": [name for at, name in enumerate(ACTIONS) if at not in possible],
     }
+
+
+def _check_actions(sequences: Any) -> None:
+    """Failure where neither purchases nor carts are among the events: nothing is to be foreseen."""
+    import numpy as np
+
+    from reranker.action_labels import ACTIONS, LEAVE, lacking
+
+    names = list(sequences.weights)
+    seen = {names[number] for number in np.unique(sequences.types).tolist()}
+    if seen & (set(ACTIONS) - {LEAVE}):
+        return
+    there = ", ".join(name for name in names if name in seen)
+    raise NoActions(
+        f"The events are of the types {there}: no purchase and no cart is among them, so that "
+        "there is no next action to foresee.",
+        field="events.types",
+        hint=lacking("purchase", names),
+    )
 
 
 def _some(rng: Any, places: Any, most: int) -> Any:
@@ -185,5 +211,8 @@ def _table(result: dict[str, Any]) -> str:
             f"  {name:<10}auc of the model minus logistic: {some['mean']:+.4f}, "
             f"95 % {some['low']:+.4f} to {some['high']:+.4f}"
         )
-    lines += [f"  {name}: not possible here, no such event" for name in result["not_possible"]]
+    lines += [
+        f"  {name}: not possible here, no such event; events.types names a shop's own words"
+        for name in result["not_possible"]
+    ]
     return "\n".join(lines)

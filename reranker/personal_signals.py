@@ -29,6 +29,8 @@ _DAY: Final = 86_400.0
 
 def behaviour(scene: Scene) -> Column | Missing:
     """User vector . item vector, minus the mean over the candidates: log odds of being next."""
+    if not scene.learned.model.has_encoder:
+        return Missing("no_encoder")
     vectors, known = scene.item_vectors
     if not known.any():
         return Missing("not_in_index")

@@ -41,11 +41,15 @@ class Ranked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Degraded(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A signal that could not say all that it might have, why, and for how many candidates."""
+    """A signal that could not say all that it might have, why, and for how many candidates.
+
+    candidates: their places in the request, where these are named.
+    """
 
     signal: str
     reason: str
     count: int | None = None
+    candidates: list[int] | None = None
 
 
 class BlendName(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from reranker.columns import Column, Missing, complete, mask_of
 from reranker.pasts import Past, past_of
 from reranker.personal import Learned, Personal
 from reranker.query_terms import QueryTerms, query_terms
-from reranker.query_vectors import QueryVectors
+from reranker.query_vectors import EncodedQuery, QueryVectors
 from reranker.requests import Event, RerankRequest
 from reranker.stages import Stages
 from reranker.times import seconds_of
@@ -141,10 +141,20 @@ class Scene:
             return past_of(self.request, lambda: self.now, self.personal, self.index)
 
     @lazily
+    def query_encoded(self) -> EncodedQuery:
+        """The query's vector, and how much of it the encoder knows."""
+        with self.stages("query_vector"):
+            return self.query_vectors.encoded(self.query)
+
+    @property
     def query_vector(self) -> Vectors:
         """The vector (d,) of the query."""
-        with self.stages("query_vector"):
-            return self.query_vectors.query(self.query)
+        return self.query_encoded.vector
+
+    @property
+    def query_known(self) -> float:
+        """Which share of the query's tokens the encoder knows; 0 where there is no word in it."""
+        return self.query_encoded.known
 
     @property
     def shopper(self) -> Past:

@@ -1,5 +1,8 @@
 """served_model.py: a model version and an index -> user vectors and affinities, without torch.
 
+A version may come without a sequence encoder (`has_encoder`): then it has no user vectors, and what
+is left are the types of events, their weights and the whitening.
+
 Nothing is computed when it is opened but where the known items stand in this index, so a catalogue
 of any size costs four bytes an item. What a request needs is computed from the index's own vectors.
 """
@@ -49,6 +52,14 @@ class ServedModel:
         self.weights = card.weights
         white = {name: tensors.pop(WHITE + name) for name in ("mean", "matrix")}
         self.whitening = Whitening(**white)
+        self.white_lengths = RowMemo(len(index), self.whitening.lengths)
+        self._query_lengths: dict[str, float] = {}
+        self.has_encoder = card.encoder
+        if card.encoder:
+            self._open_encoder(card, tensors)
+
+    def _open_encoder(self, card: Card, tensors: dict[str, Vectors]) -> None:
+        index = self.index
         self._encoder = numpy_encoder(self.settings, tensors)
         self._ids = tensors["item_ids.weight"]
         self._ids[0] = 0  # of items that training did not see
@@ -62,8 +73,6 @@ class ServedModel:
         self._foresee = np.ascontiguousarray(tensors["foresee_text.weight"].T)
         self._foresee_bias = tensors["foresee_text.bias"]
         self._text_lengths = RowMemo(len(index), self._as_text_lengths)
-        self.white_lengths = RowMemo(len(index), self.whitening.lengths)
-        self._query_lengths: dict[str, float] = {}
         self._numbers = np.zeros(len(index) + 1, np.int32)  # the last: of row -1, outside
         rows = index.rows(card.item_ids)
         there = rows >= 0  # an item may have left the index since

@@ -122,4 +122,5 @@ def checked(column: Column | Missing) -> Column | Missing:
     broken = int((column.known & ~finite).sum())
     known = column.known & finite
     lost = (*column.lost, ("not_finite", broken)) if broken else column.lost
-    return Column(np.where(finite, column.values, 0.0), known, lost, column.made_of)
+    values = np.where(finite, column.values, 0.0)
+    return Column(values, known, lost, column.made_of, trust=column.trust)

@@ -13,6 +13,7 @@ from reranker.scenes import Scene
 
 _HALF_RANKS: Final = 10.0  # of a first pass: every ten places further down count half ...
 _HALF_SHARE: Final = 0.25  # ... or every quarter of a short list
+_HALF_KNOWN: Final = 0.5  # of the query's tokens: from there on its vector counts in full
 _FEWEST: Final = 10  # candidates of which there is no telling what most are like
 
 
@@ -23,10 +24,18 @@ def semantic(scene: Scene) -> Column | Missing:
     vectors, known = scene.item_vectors
     if not known.any():
         return Missing("not_in_index")
+    if not scene.query_known:
+        return Missing("unknown_query")
     # Not `@`: its rounding depends on a row's place, and minmax would stretch that to a difference
     # between items of the same text.
     cosines = np.vecdot(vectors, scene.query_vector).astype(np.float64)
-    return indexed_only(cosines, known)
+    return _trusted(indexed_only(cosines, known), scene)
+
+
+def _trusted(column: Column, scene: Scene) -> Column:
+    """The same column, which counts less where the encoder knows less than half of the query."""
+    column.trust = min(1.0, scene.query_known / _HALF_KNOWN)
+    return column
 
 
 def typical(scene: Scene) -> Column | Missing:
@@ -54,7 +63,7 @@ def typical(scene: Scene) -> Column | Missing:
     if length == 0:
         return Missing("not_in_index")
     cosines = np.vecdot(vectors, centre / np.float32(length)).astype(np.float64)
-    return indexed_only(cosines, known)
+    return _trusted(indexed_only(cosines, known), scene)
 
 
 @lru_cache(maxsize=1024)
@@ -72,5 +81,5 @@ def _first_pass(scene: Scene) -> Values | Missing:
         column = scene.found.get(name) or signal(scene)
         if isinstance(column, Missing):
             return column
-        first += normalised(column, "minmax")
+        first += normalised(column, "minmax") * column.trust
     return first

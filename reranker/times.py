@@ -6,7 +6,7 @@ indexes/times.py reads; here is what becomes of what it refuses.
 import math
 from typing import Any, Final, Literal, NamedTuple
 
-from indexes.times import BadTime, TimeReader, TimeSettings
+from indexes.times import BadTime, TimeReader
 from reranker.errors import BadRequest
 
 # What is known of a moment. no_zone: it was read as UTC, which may be hours from what is meant.
@@ -32,16 +32,6 @@ def read_time(value: Any, reader: TimeReader, field: str = "time") -> Read:
             raise
         return Read(None, "implausible")
     return Read(moment.seconds, "known" if moment.zoned else "no_zone")
-
-
-def epoch_seconds(
-    time: float | str, field: str = "time", settings: TimeSettings | None = None
-) -> float:
-    """The moment that a caller means; BadRequest, in the reader's words, for anything else."""
-    try:
-        return TimeReader(settings).read(time, field).seconds
-    except BadTime as error:
-        raise BadRequest(f"{error}.", field=field) from None
 
 
 def seconds_of(time: float | str, field: str = "time") -> float:

@@ -47,18 +47,29 @@ def train_command(
     if as_json:
         click.echo(msgspec.json.encode(summary).decode())
     else:
-        click.echo(
-            f"model {summary['version']} published\n"
-            f"  encoder   {summary['encoder']} ({summary['parameters']:,} parameters)\n"
-            f"  trained   {summary['shoppers']:,} shoppers, {summary['events']:,} events, "
-            f"{summary['known_items']:,} items\n"
+        click.echo(_report(summary))
+
+
+def _report(summary: dict[str, Any]) -> str:
+    lines = [f"model {summary['version']} published"]
+    if summary["encoder"] is None:
+        lines[0] += " without an encoder: counts alone, so that behaviour stays silent"
+        lines.append(f"  because   {summary['reason']}")
+    else:
+        lines.append(f"  encoder   {summary['encoder']} ({summary['parameters']:,} parameters)")
+    lines.append(
+        f"  trained   {summary['shoppers']:,} shoppers, {summary['events']:,} events, "
+        f"{summary['known_items']:,} items"
+    )
+    if summary["encoder"] is not None:
+        lines += [
             f"  NDCG@10   {summary['ndcg@10']:.4f} on held-out last items, over all "
-            f"{summary['items']:,} items\n"
+            f"{summary['items']:,} items",
             f"  epochs    {summary['epochs']} (best {summary['best_epoch']}; ended by "
-            f"{summary['stopped']})\n"
-            f"  blend     {summary['blend']}\n"
-            f"  seconds   {summary['seconds']:,.1f}"
-        )
+            f"{summary['stopped']})",
+        ]
+    lines += [f"  blend     {summary['blend']}", f"  seconds   {summary['seconds']:,.1f}"]
+    return "\n".join(lines)
 
 
 def told(settings: TrainSettings, encoder: str | None, minutes: float | None) -> TrainSettings:
@@ -83,9 +94,7 @@ def train(
     from reranker.pseudonym_keys import PseudonymKeys
     from reranker.shop_habits import shop_habits
     from reranker.trained_shoppers import save_trained_shoppers
-    from reranker.training import Training
     from reranker.training_data import training_data
-    from reranker.training_log import FOLDER, tensorboard_log
 
     began = time.perf_counter()
     sessions: dict[str, str] = {}
@@ -93,6 +102,56 @@ def train(
     catalogue, sequences, whitening = index_catalogue(index, sequences)
     data = training_data(sequences, catalogue, sequences.at[1:], settings)
     work = workspace.home / "model" / "work"
+    done, reason = _trained(data, settings, work, on_line)
+    trained = None if reason else done
+    about = {
+        "index": index.version,
+        "fingerprint": index.fingerprint,
+        "encoder": settings.encoder if trained else None,
+        "reason": reason,
+        "settings": msgspec.to_builtins(settings),
+        "seed": settings.seed,
+        "shoppers": len(sequences),
+        "validation_shoppers": len(data.validation),
+        "events": len(sequences.items),
+        "searches": int((sequences.queries >= 0).sum()),
+        "items": len(index),
+        "known_items": len(data.known),
+        **_measured(trained),
+    }
+    store = model_store(workspace)
+    habits = shop_habits(sequences, catalogue.ids, settings)
+
+    def more(folder: Path) -> None:
+        habits.save(folder)
+        names = PseudonymKeys(workspace.home).open()
+        save_trained_shoppers(sequences, folder, names, catalogue.ids, sessions)
+        if trained:
+            items, minutes = data.items, workspace.section(EventSettings).session_minutes
+            fit_next_action(trained.model.cpu(), items, sequences, minutes, settings.length, folder)
+
+    version = publish_model(store, trained, data, whitening, settings, about, more)
+    blend = publish_personal(BlendStore(workspace.blends_root), encoder=trained is not None)
+    if done is None or done.stopped != "minutes":
+        Checkpoint(work).remove()
+    return {
+        "version": version.id,
+        "blend": blend,
+        **about,
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+def _trained(
+    data: Any, settings: TrainSettings, work: Path, on_line: Callable[[str], object]
+) -> tuple[Any, str | None]:
+    """The trained model, None where there is no use in training, and why it is not published."""
+    from reranker.training import Training
+    from reranker.training_log import FOLDER, tensorboard_log
+
+    held_out = len(data.validation)
+    if held_out < min(settings.min_validation_shoppers, settings.validation_users):
+        return None, _too_few(data, settings, held_out)
     with (
         epoch_log(work / LOG, on_line) as told,
         tensorboard_log(work / FOLDER, on_line) as drawn,
@@ -102,46 +161,40 @@ def train(
             told(epoch)
             drawn(epoch)
 
-        trained = Training(
-            data, settings, folder=work, progress=epoch_bars, on_epoch=on_epoch
-        ).run()
-    about = {
-        "index": index.version,
-        "fingerprint": index.fingerprint,
-        "encoder": settings.encoder,
-        "settings": msgspec.to_builtins(settings),
-        "seed": settings.seed,
-        "shoppers": len(sequences),
-        "events": len(sequences.items),
-        "searches": int((sequences.queries >= 0).sum()),
-        "items": len(index),
-        "known_items": len(data.known),
+        training = Training(data, settings, folder=work, progress=epoch_bars, on_epoch=on_epoch)
+        trained = training.run()
+    if trained.best_ndcg > 0:
+        return trained, None
+    return trained, (
+        f"the encoder found none of the {held_out:,} held-out last items of its own validation "
+        f"among its first ten, after {trained.epochs:,} epochs on {len(data.sequences):,} shoppers "
+        f"with {len(data.sequences.items):,} events: import more events, or train for longer"
+    )
+
+
+def _too_few(data: Any, settings: TrainSettings, held_out: int) -> str:
+    """What there is and what is wanted: half of those who can be held out are."""
+    least = settings.min_validation_shoppers
+    return (
+        f"{held_out:,} shoppers can be held out for validation and {least:,} are needed "
+        f"(train.min_validation_shoppers), which takes about {2 * least:,} shoppers with three "
+        f"events of known items; there are {len(data.sequences):,} shoppers with "
+        f"{len(data.sequences.items):,} events"
+    )
+
+
+def _measured(trained: Any) -> dict[str, Any]:
+    """How the training went; None where nothing of it is published."""
+    if trained is None:
+        names = ("parameters", "ndcg@10", "epochs", "best_epoch", "stopped", "bfloat16")
+        return dict.fromkeys(names)
+    return {
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
         "ndcg@10": trained.best_ndcg,
         "epochs": trained.epochs,
         "best_epoch": trained.best_epoch,
         "stopped": trained.stopped,
         "bfloat16": trained.bfloat16,
-    }
-    store = model_store(workspace)
-    habits = shop_habits(sequences, catalogue.ids, settings)
-
-    def more(folder: Path) -> None:
-        habits.save(folder)
-        names = PseudonymKeys(workspace.home).open()
-        save_trained_shoppers(sequences, folder, names, catalogue.ids, sessions)
-        items, minutes = data.items, workspace.section(EventSettings).session_minutes
-        fit_next_action(trained.model.cpu(), items, sequences, minutes, settings.length, folder)
-
-    version = publish_model(store, trained, data, whitening, settings, about, more)
-    blend = publish_personal(BlendStore(workspace.blends_root))
-    if trained.stopped != "minutes":
-        Checkpoint(work).remove()
-    return {
-        "version": version.id,
-        "blend": blend,
-        **about,
-        "seconds": round(time.perf_counter() - began, 1),
     }
 
 

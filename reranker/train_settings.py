@@ -79,6 +79,14 @@ class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     validation_users: Annotated[
         int, msgspec.Meta(ge=1, description="Most histories whose last item is held out to stop.")
     ] = 2000
+    min_validation_shoppers: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="With fewer shoppers to hold out for validation no encoder is published: "
+            "nothing shows that it is any good.",
+        ),
+    ] = 30
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
         msgspec.Meta(

@@ -186,7 +186,9 @@ class Training:
 
 def training_key(data: TrainingData, settings: TrainSettings) -> str:
     """Changes with the events, the catalogue and every setting that changes what is learned."""
-    lasting = msgspec.structs.replace(settings, minutes=0.0, epochs=1, patience=1, keep=1)
+    lasting = msgspec.structs.replace(
+        settings, minutes=0.0, epochs=1, patience=1, keep=1, min_validation_shoppers=1
+    )
     digest = hashlib.sha256(msgspec.json.encode(lasting))
     sequences = data.sequences
     for column in (sequences.at, sequences.items, sequences.types, sequences.times):

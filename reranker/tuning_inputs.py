@@ -89,7 +89,7 @@ def linear_rows(requests: Sequence[JudgedColumns], blend: Blend) -> Rows:
         for place, (name, part) in enumerate(blend.signals.items()):
             column = one.columns.get(name)
             if isinstance(column, Column):
-                block[:, place] = normalised(column, part.normalise)
+                block[:, place] = normalised(column, part.normalise) * column.trust
                 if SIGNALS[name].personal:
                     block[:, place] *= gate
         blocks.append(block)

@@ -115,4 +115,5 @@ _MESSAGES: Final = {
     400: "The request cannot be read.",
     404: "There is nothing at this address; /openapi.json lists what there is.",
     413: "The body is larger than the service takes (limits.body_bytes).",
+    415: "The body comes in a form that is not read; a Content-Encoding may be gzip or identity.",
 }

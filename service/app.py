@@ -27,6 +27,7 @@ from service.rate_limits import Rates, register_rates
 from service.reload import Served
 from service.request_ids import register_request_ids
 from service.rerank_api import rerank_routes
+from service.rerank_requests import RequestReader
 from service.retention import Retention
 from service.security_headers import register_security_headers
 from service.serve import ServeSettings, is_loopback
@@ -40,6 +41,7 @@ def create_app(workspace: Workspace) -> Flask:
     """
     limits = workspace.section(LimitSettings)
     events = workspace.section(EventSettings)
+    reader = RequestReader.of(workspace)
     metrics = Metrics(workspace.home)
     served = Served(workspace, metrics)
     metrics.watch(lambda: served.state)
@@ -64,7 +66,7 @@ def create_app(workspace: Workspace) -> Flask:
         metrics.note_shadow,
         lambda: metrics.answering,
     )
-    app.register_blueprint(rerank_routes(served, limits, metrics, rankings, shadows))
+    app.register_blueprint(rerank_routes(served, reader, limits, metrics, rankings, shadows))
     app.register_blueprint(
         events_routes(
             served.histories,
@@ -75,7 +77,7 @@ def create_app(workspace: Workspace) -> Flask:
             metrics,
         )
     )
-    app.register_blueprint(next_action_routes(served, limits))
+    app.register_blueprint(next_action_routes(served, reader, limits))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events))
     app.register_blueprint(page_routes(workspace, served, limits, metrics))

@@ -20,10 +20,17 @@ class LimitSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
         int, msgspec.Meta(ge=1, description="Most candidates in one request; more is 422.")
     ] = 5000
     query_chars: Annotated[
-        int, msgspec.Meta(ge=1, description="Longest query, in characters; longer is 422.")
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Longest query, in characters; longer is cut, and named in `degraded`.",
+        ),
     ] = 2000
     text_chars: Annotated[
-        int, msgspec.Meta(ge=1, description="Longest text of a candidate; longer is 422.")
+        int,
+        msgspec.Meta(
+            ge=1, description="Longest text of a candidate; longer is cut, and named in `degraded`."
+        ),
     ] = 20_000
     arrival_seconds: Annotated[
         float,

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 
 import click
+
+from indexes.quoting import nearest_or_all, shown
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Menu(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Name the nearest command when there is none of this name."""
         if args[0] not in self.entries:
-            nearest = get_close_matches(args[0], self.entries, n=1, cutoff=0.0)[0]
-            ctx.fail(f"There is no command {args[0]!r}; the nearest is {nearest!r}.")
+            near = nearest_or_all(args[0], self.entries)
+            ctx.fail(f"There is no command {shown(args[0])}{near}.")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -3,11 +3,11 @@
 import logging
 import time
 from functools import partial
-from typing import Final
 
 import msgspec
 from flask import Blueprint, Response
 
+from reranker.action_labels import ACTIONS, LEAVE, lacking
 from reranker.breakers import Unavailable
 from reranker.columns import Missing
 from reranker.events import HistoryEvent
@@ -15,7 +15,7 @@ from reranker.next_action import NextAction
 from reranker.pasts import shopper_events
 from reranker.progress import Left
 from reranker.query_vectors import QueryVectors
-from reranker.requests import Event, RerankRequest, Time
+from reranker.requests import RerankRequest
 from reranker.scenes import now_of
 from reranker.state import ServedState
 from reranker.timely import TooLate
@@ -24,20 +24,9 @@ from service.arrivals import arrival, deadline_of
 from service.bodies import read_body
 from service.limits import LimitSettings
 from service.reload import Served
-from service.rerank_requests import checked_request, decoded
-
-
-class NextActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `POST /next-action` takes; history replaces the stored one."""
-
-    user: str | None = None
-    session: str | None = None
-    history: list[Event] | None = None
-    time: Time | None = None
-
+from service.rerank_requests import RequestReader
 
 log = logging.getLogger("reranker")
-_decoder: Final = msgspec.json.Decoder(NextActionRequest)
 
 
 class NextActionAnswer(msgspec.Struct, frozen=True):
@@ -48,7 +37,7 @@ class NextActionAnswer(msgspec.Struct, frozen=True):
     degraded: list[dict[str, str]]
 
 
-def next_action_routes(served: Served, limits: LimitSettings) -> Blueprint:
+def next_action_routes(served: Served, reader: RequestReader, limits: LimitSettings) -> Blueprint:
     """The route."""
     routes = Blueprint("next_action", __name__)
 
@@ -56,24 +45,48 @@ def next_action_routes(served: Served, limits: LimitSettings) -> Blueprint:
     def next_action_route() -> Response:
         deadline = deadline_of(arrival(), served.budget_ms)
         state = served.state  # read once: one answer never mixes two versions
-        asked = read_shopper(read_body(limits.body_bytes), limits)
+        asked = reader.read_shopper(read_body(limits.body_bytes))
         learned = state.personal.learned
         foreseen = learned.next_action if learned else None
         reason = ""
         actions: dict[str, float] = {}
+        degraded: list[dict[str, str]] = []
         if foreseen is None:
-            reason = "too_few_visits" if learned else state.personal.reason
+            reason = _nothing_learned(state)
         else:
+            degraded = _never_seen(foreseen)
             try:
                 actions, reason = served.timely.run(
                     lambda: _answered(foreseen, asked, state), deadline
                 )
             except TooLate as late:
                 reason = late.reason
-        degraded = [{"signal": "next_action", "reason": reason}] if reason else []
+        if reason:
+            degraded = [{"signal": "next_action", "reason": reason}]
         return json_answer(NextActionAnswer(actions, state.versions, degraded))
 
     return routes
+
+
+def _nothing_learned(state: ServedState) -> str:
+    """Why no next action can be foreseen by what is served."""
+    learned = state.personal.learned
+    if learned is None:
+        return state.personal.reason
+    return "too_few_visits" if learned.model.has_encoder else "no_encoder"
+
+
+def _never_seen(foreseen: NextAction) -> list[dict[str, str]]:
+    """Which actions are left out because training had no event of theirs, and what mends it."""
+    return [
+        {
+            "signal": "next_action",
+            "reason": f"no_{action}s",
+            "message": f"{lacking(action, foreseen.card.types)} Then run `reranker train` again.",
+        }
+        for action in ACTIONS
+        if action != LEAVE and action not in foreseen.card.possible
+    ]
 
 
 def _answered(
@@ -103,12 +116,3 @@ def _foreseen(
     except Exception:  # as a signal that fails in /rerank
         log.exception("the next action cannot be foreseen")
         return {}, "internal_error"
-
-
-def read_shopper(body: bytes, limits: LimitSettings) -> RerankRequest:
-    """Who is asked about, as a search without candidates: both are checked alike."""
-    asked = decoded(_decoder, body)
-    request = RerankRequest(
-        [], user=asked.user, session=asked.session, history=asked.history, time=asked.time
-    )
-    return checked_request(request, limits)

@@ -9,7 +9,6 @@ from flask import Blueprint, Response
 from reranker.events import EventSettings
 from reranker.gates import Weight
 from reranker.ranking import BlendName
-from reranker.requests import RerankRequest
 from reranker.signals import SIGNALS
 from service.answers import ErrorAnswer, json_answer
 from service.arrivals import TIMEOUT_HEADER
@@ -17,12 +16,14 @@ from service.events_api import EventsAnswer
 from service.events_openapi import events_body, sent_event
 from service.key_guard import NEEDS
 from service.limits import MAX_NAME, LimitSettings
-from service.next_action_api import NextActionAnswer, NextActionRequest
+from service.next_action_api import NextActionAnswer
 from service.rerank_api import RerankAnswer
+from service.sent_requests import NextActionRequest, SentRequest
 
 Schema = dict[str, Any]
 _REF = "#/components/schemas/{name}"
-_TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$"
+_TIME = r"^(\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(Z|[+-]\d{2}:\d{2})?)?|\d{8,19})?$"
+_BODY = (400, 413, 415, 422)  # what may be wrong with a body
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -55,10 +56,11 @@ def openapi_routes(limits: LimitSettings, events: EventSettings) -> Blueprint:
 def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
     """The whole document, with the limits that this service was set to."""
     kinds = (
-        *(RerankRequest, RerankAnswer, NextActionRequest, NextActionAnswer),
+        *(SentRequest, RerankAnswer, NextActionRequest, NextActionAnswer),
         *(EventsAnswer, ErrorAnswer, Alive, Ready),
     )
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
+    schemas["RerankRequest"] = schemas.pop("SentRequest")
     _write_limits(schemas, limits)
     schemas["SentEvent"] = sent_event(events)
     return {
@@ -97,6 +99,8 @@ def _for(operation: Schema, path: str) -> Schema:
     operation["description"] = (
         f"Takes a key with the scope `{scope}` or `admin`" if scope else "Takes any key"
     ) + ", or none where none is configured."
+    if "requestBody" in operation:
+        operation["description"] += " The body may be gzipped (Content-Encoding: gzip)."
     for status in (401, 403, 421, 429):
         if status != 403 or scope:
             answer = {"description": _ERRORS[status], "content": _json("ErrorAnswer")}
@@ -117,7 +121,7 @@ _SCHEMES: Schema = {
 
 
 def _rerank_operation() -> Schema:
-    operation = _operation("Re-rank candidates.", "RerankAnswer", 400, 413, 422, 503)
+    operation = _operation("Re-rank candidates.", "RerankAnswer", *_BODY, 503)
     operation["requestBody"] = {"required": True, "content": _json("RerankRequest")}
     operation["parameters"] = [
         {
@@ -131,14 +135,14 @@ def _rerank_operation() -> Schema:
 
 
 def _events_operation(events: EventSettings) -> Schema:
-    operation = _operation("Keep what shoppers did.", "EventsAnswer", 400, 413, 422, 503)
+    operation = _operation("Keep what shoppers did.", "EventsAnswer", *_BODY, 503)
     operation["requestBody"] = events_body(events)
     return operation
 
 
 def _next_action_operation() -> Schema:
     operation = _operation(
-        "What does this shopper do next in the visit?", "NextActionAnswer", 400, 413, 422
+        "What does this shopper do next in the visit?", "NextActionAnswer", *_BODY
     )
     operation["requestBody"] = {"required": True, "content": _json("NextActionRequest")}
     return operation
@@ -166,7 +170,8 @@ _ERRORS = {
     400: "The body is not JSON, or nested too deeply.",
     401: "No key, or one that is not valid.",
     403: "The key lacks the scope.",
-    413: "The body is too large.",
+    413: "The body is too large, packed or unpacked.",
+    415: "The Content-Encoding is neither gzip nor identity.",
     421: "Asked by a name that this service does not answer to (serve.hosts).",
     422: "A field has a value that it cannot have; `field` says which.",
     429: "The key asks more often than it may; Retry-After says when it may again.",
@@ -179,19 +184,20 @@ def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
     """What is checked beyond the types of the structs."""
     asked = schemas["RerankRequest"]["properties"]
     about = schemas["NextActionRequest"]["properties"]
-    candidate = schemas["Candidate"]["properties"]
-    event = schemas["Event"]["properties"]
+    event = schemas["PastEvent"]["properties"]
     asked["candidates"] |= {"maxItems": limits.candidates, "uniqueItems": True}
-    asked["query"]["maxLength"] = limits.query_chars
-    asked["weights"] |= {
-        "propertyNames": {"enum": list(SIGNALS)},
-        "additionalProperties": msgspec.json.schema(Weight),
-    }
+    asked["query"]["description"] = f"Cut to {limits.query_chars:,} characters."
+    candidate = schemas["SentCandidate"]["properties"]
+    candidate["text"]["description"] = f"Cut to {limits.text_chars:,} characters."
+    _arm(candidate["id"], "string").update(minLength=1, maxLength=MAX_NAME)
+    _arm(asked["weights"], "object").update(
+        propertyNames={"enum": list(SIGNALS)},
+        additionalProperties={"anyOf": [msgspec.json.schema(Weight), {"type": "null"}]},
+    )
     for request in (asked, about):
         _arm(request["history"], "array")["maxItems"] = limits.history
         for field in ("user", "session"):
             _arm(request[field], "string")["maxLength"] = MAX_NAME
-    _arm(candidate["text"], "string")["maxLength"] = limits.text_chars
     _arm(event["query"], "string")["maxLength"] = limits.query_chars
     event["type"]["maxLength"] = MAX_NAME
     _arm(asked["blend"], "string")["maxLength"] = MAX_NAME

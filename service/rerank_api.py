@@ -18,7 +18,7 @@ from service.limits import LimitSettings
 from service.metrics import Metrics
 from service.reload import Served
 from service.request_ids import note_ranking
-from service.rerank_requests import read_request
+from service.rerank_requests import Asked, RequestReader
 
 
 class RerankAnswer(msgspec.Struct, frozen=True):
@@ -34,6 +34,7 @@ class RerankAnswer(msgspec.Struct, frozen=True):
 
 def rerank_routes(
     served: Served,
+    reader: RequestReader,
     limits: LimitSettings,
     metrics: Metrics,
     rankings: RankingLog,
@@ -48,21 +49,38 @@ def rerank_routes(
         state = served.state  # read once: one answer never mixes two versions
         stages = Stages()
         with stages("read"):
-            asked = read_request(read_body(limits.body_bytes), limits)
+            sent = reader.read(read_body(limits.body_bytes))
+            asked = sent.request
         ranking = served.timely.rerank(asked, state, deadline(asked, started), stages)
+        ranking = _with_cut(ranking, sent)
         note_ranking(asked, ranking)
         with stages("write"):
-            answer = answer_of(ranking, started)
+            answer = answer_of(_as_sent(ranking, sent.sent_ids), started)
             rankings.add(answer.id, asked, ranking)
             shadows.offer(answer.id, asked, ranking, state)
-            sent = json_answer(answer)
+            written = json_answer(answer)
         metrics.note_ranking(asked, ranking, stages)
-        return sent
+        return written
 
     def deadline(asked: RerankRequest, started: float) -> float:
         return deadline_of(started, asked.budget_ms or served.budget_ms)
 
     return routes
+
+
+def _with_cut(ranking: Ranking, sent: Asked) -> Ranking:
+    """The ranking that names what was shortened before it was read."""
+    if not sent.cut:
+        return ranking
+    return msgspec.structs.replace(ranking, degraded=[*ranking.degraded, *sent.cut])
+
+
+def _as_sent(ranking: Ranking, ids: list[str] | None) -> Ranking:
+    """The ranking with ids as its caller wrote them: it finds its items again by these."""
+    if ids is None:
+        return ranking
+    results = [msgspec.structs.replace(one, id=ids[one.index]) for one in ranking.results]
+    return msgspec.structs.replace(ranking, results=results)
 
 
 def answer_of(ranking: Ranking, started: float) -> RerankAnswer:

@@ -1,33 +1,151 @@
 """rerank_requests.py: body of POST /rerank -> RerankRequest, or what is wrong with it and where."""
 
 import re
-from collections.abc import Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from indexes.times import BadTime, TimeReader, TimeSettings
+from indexes.workspace import Workspace
 from reranker.errors import BadRequest
-from reranker.requests import Candidate, Event, RerankRequest
-from reranker.times import epoch_seconds
+from reranker.events import EventSettings
+from reranker.ranking import Degraded
+from reranker.requests import Candidate, Event, RerankRequest, Time
 from service.answers import Malformed
 from service.limits import MAX_DEPTH, MAX_NAME, LimitSettings
+from service.sent_histories import cleaned_history
+from service.sent_ids import as_candidates, as_text, in_one_form, name_of
+from service.sent_requests import NextActionRequest, PastEvent, SentRequest, UsualRequest
 
 T = TypeVar("T")
-_decoder: Final = msgspec.json.Decoder(RerankRequest)
+_usual: Final = msgspec.json.Decoder(UsualRequest)
+_sent: Final = msgspec.json.Decoder(SentRequest)
+_shopper: Final = msgspec.json.Decoder(NextActionRequest)
 _PATH: Final = re.compile(r" - at `\$\.?(?P<path>.*)`$", re.DOTALL)
 _NAMED: Final = re.compile(r"(?:unknown|required) field `(?P<name>.*)`$", re.DOTALL)
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 _SCANNED: Final = 65_536  # bytes of a refused body in which too deep nesting is looked for
 _SHOWN: Final = 80
+_NAMED_PLACES: Final = 100  # of candidates whose text was cut
 
 
-def read_request(body: bytes, limits: LimitSettings) -> RerankRequest:
-    """The typed request. Raises Malformed, or BadRequest with the field.
+class Asked(NamedTuple):
+    """A request that can be ranked, and what its caller has to get back beside the ranking.
 
-    Nothing is built for what the format does not know: decoding stops at the first value of a
-    wrong type, so deep or huge nonsense costs no more than reading up to it.
+    sent_ids: the candidates' ids as they were sent, where any is not in its one form. cut: what was
+    shortened.
     """
-    return checked_request(decoded(_decoder, body), limits)
+
+    request: RerankRequest
+    sent_ids: list[str] | None = None
+    cut: tuple[Degraded, ...] = ()
+
+
+class RequestReader:
+    """Reads requests by the limits, types of events and plausible times of one workspace."""
+
+    def __init__(
+        self,
+        limits: LimitSettings | None = None,
+        events: EventSettings | None = None,
+        times: TimeSettings | None = None,
+    ) -> None:
+        self._limits = limits or LimitSettings()
+        self._events, self._times = events or EventSettings(), times or TimeSettings()
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> "RequestReader":
+        """By the settings of a home."""
+        section = workspace.section
+        return cls(section(LimitSettings), section(EventSettings), section(TimeSettings))
+
+    def read(self, body: bytes) -> Asked:
+        """The typed request. Raises Malformed, or BadRequest with the field.
+
+        Nothing is built for what the format does not know: decoding stops at the first value of a
+        wrong type, so deep or huge nonsense costs no more than reading up to it, twice.
+        """
+        sent: UsualRequest | SentRequest
+        try:
+            sent = _usual.decode(body)
+            candidates = sent.candidates
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            sent = decoded(_sent, body)
+            candidates = as_candidates(sent.candidates)
+        request = RerankRequest(
+            candidates=candidates,
+            query=_text(sent.query, "query"),
+            user=name_of("user", sent.user),
+            session=name_of("session", sent.session),
+            blend=sent.blend or None,
+            weights=_weights(sent.weights),
+            top_n=sent.top_n,
+            explain=bool(sent.explain),
+            personalize=sent.personalize is not False,
+            budget_ms=sent.budget_ms,
+        )
+        return self._checked(request, sent.history, sent.time)
+
+    def read_shopper(self, body: bytes) -> RerankRequest:
+        """The shopper of POST /next-action, as a search without candidates: checked alike."""
+        sent = decoded(_shopper, body)
+        request = RerankRequest(
+            [], user=name_of("user", sent.user), session=name_of("session", sent.session)
+        )
+        return self._checked(request, sent.history, sent.time).request
+
+    def checked(self, request: RerankRequest) -> RerankRequest:
+        """A request that was made here, by the same rules; BadRequest as `read`."""
+        named = msgspec.structs.replace(
+            request, user=name_of("user", request.user), session=name_of("session", request.session)
+        )
+        return self._checked(named, request.history, request.time).request
+
+    def _checked(
+        self,
+        request: RerankRequest,
+        history: list[PastEvent] | list[Event] | None,
+        time: Time | None,
+    ) -> Asked:
+        limits = self._limits
+        _at_most(len(request.candidates), limits.candidates, "candidates", "entries")
+        _at_most(len(request.blend or ""), MAX_NAME, "blend", "characters")
+        _at_most(len(history or ()), limits.history, "history", "events")
+        candidates, sent_ids = in_one_form(request.candidates)
+        _refuse_twice(candidates)
+        candidates, cut = _shorter_texts(candidates, limits.text_chars)
+        query = request.query
+        if len(query) > limits.query_chars:
+            query = query[: limits.query_chars]
+            cut = (Degraded("semantic", "query_truncated"), *cut)
+        return Asked(
+            msgspec.structs.replace(
+                request,
+                candidates=candidates,
+                query=query,
+                history=self._history(history),
+                time=self._seconds(time),
+            ),
+            sent_ids,
+            cut,
+        )
+
+    def _history(self, sent: list[PastEvent] | list[Event] | None) -> list[Event] | None:
+        if sent is None:
+            return None
+        history = cleaned_history(sent, self._events, self._times)
+        for place, event in enumerate(history):
+            field = f"history[{place}].query"
+            _at_most(len(event.query or ""), self._limits.query_chars, field, "characters")
+        return history
+
+    def _seconds(self, time: Time | None) -> float | None:
+        if time is None or time == "":
+            return None
+        try:
+            return TimeReader(self._times).read(time).seconds
+        except BadTime as error:
+            raise BadRequest(f"{error}.", field="time") from None
 
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -41,14 +159,34 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise Malformed(f"The body is not JSON: {error}.") from None
 
 
-def checked_request(request: RerankRequest, limits: LimitSettings) -> RerankRequest:
-    """The same request; BadRequest where it asks for more than is allowed, or for nonsense."""
-    _check_limits(request, limits)
-    _check_candidates(request.candidates, limits)
-    _check_history(request.history or (), limits)
-    if request.time is not None:
-        request = msgspec.structs.replace(request, time=epoch_seconds(request.time))
-    return request
+def _text(value: str | int | float | None, field: str) -> str:
+    """A text that may have been sent as a number, such as an article number that is searched."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return as_text(value)
+
+
+def _weights(sent: dict[str, float | None] | None) -> dict[str, float]:
+    return {name: weight for name, weight in (sent or {}).items() if weight is not None}
+
+
+def _shorter_texts(
+    candidates: list[Candidate], most: int
+) -> tuple[list[Candidate], tuple[Degraded, ...]]:
+    """Candidates with no text above the limit: one long text is not worth a search's answer."""
+    places = [
+        place
+        for place, candidate in enumerate(candidates)
+        if candidate.text is not None and len(candidate.text) > most
+    ]
+    if not places:
+        return candidates, ()
+    shorter = list(candidates)
+    for place in places:
+        one = candidates[place]
+        shorter[place] = msgspec.structs.replace(one, text=(one.text or "")[:most])
+    cut = Degraded("semantic", "text_truncated", len(places), places[:_NAMED_PLACES])
+    return shorter, (cut,)
 
 
 def _refuse_depth(body: bytes) -> None:
@@ -81,7 +219,7 @@ def _wrong_weight(body: bytes) -> str:
         weights = msgspec.json.decode(body, type=_Weights).weights
     except (msgspec.DecodeError, ValueError, RecursionError):  # an infinite one cannot be read
         return "weights"
-    wrong = (name for name, value in weights.items() if type(value) not in (int, float))
+    wrong = (name for name, value in weights.items() if type(value) not in (int, float, type(None)))
     return next((f"weights.{name}" for name in wrong), "weights")
 
 
@@ -89,45 +227,18 @@ class _Weights(msgspec.Struct):
     weights: dict[str, Any]
 
 
-def _check_limits(request: RerankRequest, limits: LimitSettings) -> None:
-    _at_most(len(request.candidates), limits.candidates, "candidates", "entries")
-    _at_most(len(request.query), limits.query_chars, "query", "characters")
-    _at_most(len(request.history or ()), limits.history, "history", "events")
-    for field in ("user", "session", "blend"):
-        _at_most(len(getattr(request, field) or ""), MAX_NAME, field, "characters")
-
-
-def _check_candidates(candidates: list[Candidate], limits: LimitSettings) -> None:
-    if len({candidate.id for candidate in candidates}) < len(candidates):
-        raise _duplicate(candidates)
-    for index, candidate in enumerate(candidates):
-        if candidate.text is not None and len(candidate.text) > limits.text_chars:
-            field = f"candidates[{index}].text"
-            _at_most(len(candidate.text), limits.text_chars, field, "characters")
-
-
-def _duplicate(candidates: list[Candidate]) -> BadRequest:
+def _refuse_twice(candidates: list[Candidate]) -> None:
+    if len({candidate.id for candidate in candidates}) == len(candidates):
+        return
     seen: dict[str, int] = {}
     for index, candidate in enumerate(candidates):
         first = seen.setdefault(candidate.id, index)
         if first != index:
-            break
-    return BadRequest(
-        f"candidates[{index}].id is {_short(candidate.id)!r}, as candidates[{first}].id is; "
-        "every item may be sent once.",
-        field=f"candidates[{index}].id",
-    )
-
-
-def _check_history(history: Iterable[Event], limits: LimitSettings) -> None:
-    for index, event in enumerate(history):
-        for field in ("type", "item", "id", "user", "session", "ranking"):
-            value = getattr(event, field) or ""
-            _at_most(len(value), MAX_NAME, f"history[{index}].{field}", "characters")
-        field = f"history[{index}].query"
-        _at_most(len(event.query or ""), limits.query_chars, field, "characters")
-        if event.time is not None:
-            epoch_seconds(event.time, f"history[{index}].time")
+            raise BadRequest(
+                f"candidates[{index}].id is {_short(candidate.id)!r}, as candidates[{first}].id "
+                "is; every item may be sent once.",
+                field=f"candidates[{index}].id",
+            )
 
 
 def _at_most(size: int, most: int, field: str, unit: str) -> None:

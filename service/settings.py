@@ -3,7 +3,6 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
@@ -12,6 +11,7 @@ import msgspec
 from indexes.encoders import EncoderSettings
 from indexes.errors import Failure
 from indexes.item_index import IndexSettings
+from indexes.quoting import nearest, nearest_or_all
 from indexes.rebuild import RebuildSettings
 from indexes.times import TimeSettings
 from indexes.workspace import Settings, Workspace
@@ -53,6 +53,7 @@ _NOT_SETTINGS: Final = (
     "RERANKER_PROGRESS",
     "RERANKER_CRASH_AT",
 )
+_PREFIX: Final = "RERANKER_"
 _TESTS: Final = "RERANKER_TEST_"
 FILE_NAME: Final = "settings.toml"
 
@@ -144,7 +145,8 @@ def with_options(workspace: Workspace, kind: type[S], **options: Any) -> Workspa
 def _from_file(path: Path, known: Mapping[str, Setting]) -> Iterator[tuple[str, _Given]]:
     for section, fields in _read(path).items():
         if section not in SECTIONS:
-            raise _unknown(f"{path}: [{section}] is no section", section, SECTIONS)
+            near = nearest_or_all(section, SECTIONS)
+            raise _unknown(f"{path}: [{section}] is no section{near}", section)
         if not isinstance(fields, dict):
             raise BadSetting(
                 f"{path}: {section} = {fields!r} stands outside a section.",
@@ -154,7 +156,8 @@ def _from_file(path: Path, known: Mapping[str, Setting]) -> Iterator[tuple[str, 
         for field, value in fields.items():
             name = f"{section}.{field}"
             if name not in known:
-                raise _unknown(f"{path}: {name} is no setting", name, known)
+                near = _near(section, field, known)
+                raise _unknown(f"{path}: {name} is no setting{near}", name)
             yield name, _Given(value, str(path), text=False)
 
 
@@ -172,25 +175,35 @@ def _from_environment(
 ) -> Iterator[tuple[str, _Given]]:
     variables = SHORT_NAMES | {setting.variable: name for name, setting in known.items()}
     for variable in sorted(environ):
-        if not variable.startswith("RERANKER_") or variable.startswith(_TESTS):
+        if not variable.startswith(_PREFIX) or variable.startswith(_TESTS):
             continue
         if variable in variables:
             yield variables[variable], _Given(environ[variable], variable, text=True)
         elif variable not in _NOT_SETTINGS:
-            raise _unknown(
-                f"The environment variable {variable} is no setting",
-                variable,
-                (*variables, *_NOT_SETTINGS),
-            )
+            near = _near_variable(variable, (*variables, *_NOT_SETTINGS))
+            raise _unknown(f"The environment variable {variable} is no setting{near}", variable)
 
 
-def _unknown(problem: str, name: str, known: Mapping[str, Any] | tuple[str, ...]) -> BadSetting:
-    nearest = get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
-    return BadSetting(
-        f"{problem}; the nearest is {nearest}.",
-        field=name,
-        hint="`reranker settings` lists them all.",
-    )
+def _unknown(problem: str, name: str) -> BadSetting:
+    return BadSetting(f"{problem}.", field=name, hint="`reranker settings` lists them all.")
+
+
+def _near(section: str, field: str, known: Mapping[str, Setting]) -> str:
+    """The nearest setting, or those of the section. That the section is the same says nothing."""
+    same = [setting.field for setting in known.values() if setting.section == section]
+    if near := nearest(field, same):
+        return near.replace("'", f"'{section}.", 1)
+    elsewhere = [name for name, setting in known.items() if setting.field == field]
+    if elsewhere:
+        return f"; the nearest is {elsewhere[0]!r}"
+    return f"; [{section}] has {', '.join(same)}"
+
+
+def _near_variable(variable: str, known: tuple[str, ...]) -> str:
+    """The nearest variable; what all of them begin with makes none of them near."""
+    ends = {name.removeprefix(_PREFIX): name for name in known}
+    near = nearest(variable.removeprefix(_PREFIX), ends)
+    return near.replace("'", f"'{_PREFIX}", 1)
 
 
 def _checked(setting: Setting, given: _Given) -> Any:

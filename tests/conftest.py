@@ -108,7 +108,8 @@ def trained_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> P
             ]
         )
     histories.close()
-    train(workspace, TrainSettings(epochs=2, minutes=0, width=16), on_line=lambda _line: None)
+    settings = TrainSettings(epochs=2, minutes=0, width=16, min_validation_shoppers=5)
+    train(workspace, settings, on_line=lambda _line: None)
     return workspace.home
 
 

@@ -14,7 +14,7 @@ from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
 from reranker.action_features import action_features
 from reranker.action_head import ActionCard, fit_head, load_head, save_head
-from reranker.action_labels import action_cases
+from reranker.action_labels import action_cases, lacking
 from reranker.action_metrics import brier, calibration_error, pr_auc, roc_auc
 from reranker.events import TYPES, HistoryEvent
 from reranker.histories import open_histories
@@ -149,7 +149,9 @@ def test_the_route(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         {"type": "view", "item": "2", "time": 1e9 + 60},
     ]
     twice = client.post("/next-action", json={"history": history}).get_json()
-    assert twice["degraded"] == []
+    [missing] = twice["degraded"]
+    assert (missing["signal"], missing["reason"]) == ("next_action", "no_carts")
+    assert '"order=cart" in the setting events.types' in missing["message"]
     assert twice["versions"]["model"]
     assert set(twice["actions"]) == {"purchase", "leave"}
     once = client.post("/next-action", json={"history": history[:1]}).get_json()
@@ -164,3 +166,29 @@ def test_the_route(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert answer.status_code == 422
         assert answer.get_json()["error"]["field"] == field
     assert client.post("/next-action", data=b"{").status_code == 400
+
+
+def test_a_shop_with_words_of_its_own_is_told_how_to_name_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace(tmp_path / "home")
+    rebuild(workspace, write_items(tmp_path / "items.jsonl", small_shop()), progress=silent)
+    (tmp_path / "home" / "settings.toml").write_text('[events]\ntypes = ["order=5"]\n')
+    histories = open_histories(workspace)
+    histories.append(
+        [
+            HistoryEvent(type=kind, item=f"{visit % 20}", time=1e9 + visit * 86_400, user=f"u{who}")
+            for who in range(80)
+            for visit in range(4)
+            for kind in ("view", "order")
+        ]
+    )
+    histories.close()
+    asked = ["--home", str(workspace.home), "evaluate", "next-action", "--minutes", "0.05"]
+    assert run([*asked, "--json"]) == 1
+    error = msgspec.json.decode(capsys.readouterr().out.splitlines()[-1])["error"]
+    assert (error["code"], error["field"]) == ("no_purchases", "events.types")
+    assert "of the types view, order: no purchase and no cart" in error["message"]
+    said = lacking("purchase", ["view", "order"])
+    assert said.startswith("No event has the type purchase; types of their own are order.")
+    assert '"order=purchase" in the setting events.types' in said

@@ -32,6 +32,7 @@ from reranker.timely import Timely
 from reranker.train_settings import TrainSettings
 from service.limits import LimitSettings
 from service.next_action_api import next_action_routes
+from service.rerank_requests import RequestReader
 
 LENGTH = 8
 MINUTES = 30.0
@@ -188,7 +189,7 @@ def test_a_failing_text_encoder_is_named_not_a_500(both: tuple[Any, ServedModel,
     state = SimpleNamespace(personal=personal, query_vectors=Broken(), versions={"model": "1"})
     app = Flask(__name__)
     served: Any = SimpleNamespace(state=state, timely=Timely(Breakers()), budget_ms=60_000.0)
-    app.register_blueprint(next_action_routes(served, LimitSettings()))
+    app.register_blueprint(next_action_routes(served, RequestReader(), LimitSettings()))
     history = [{"type": "search", "query": "tea", "time": 1e9}]
     answer = app.test_client().post("/next-action", json={"history": history})
     assert answer.status_code == 200

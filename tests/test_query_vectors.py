@@ -22,6 +22,9 @@ class Counting:
         self.encoded += [f"item {text}" for text in texts]
         return self._vectors(texts, 2)
 
+    def known_share(self, text: str, /) -> float:
+        return 0.25 if text == "red shoe" else 1.0
+
     def _vectors(self, texts: list[str], kind: int) -> Vector:
         rows = [np.random.default_rng([kind, crc32(text.encode())]).random(384) for text in texts]
         return np.array(rows, dtype=np.float32)
@@ -30,6 +33,7 @@ class Counting:
 def test_each_text_is_encoded_once_and_queries_are_not_items() -> None:
     encoder = Counting()
     vectors = QueryVectors(encoder, 10)
+    assert vectors.encoded("red  shoe").known == 0.25
     query, item = vectors.query("red  shoe "), vectors.texts(["red shoe", "tent", "red shoe"])
     assert np.array_equal(vectors.query("red shoe"), query)
     assert np.array_equal(vectors.texts(["tent", "red shoe"]), item[[1, 0]])

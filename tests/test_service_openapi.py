@@ -126,11 +126,12 @@ def test_the_document_carries_limits_signals_and_the_error_shape(client: FlaskCl
     asked = schemas["RerankRequest"]["properties"]
     assert document["openapi"] == "3.1.0"
     assert asked["candidates"]["maxItems"] == 5000
-    assert asked["weights"]["propertyNames"]["enum"] == list(SIGNALS)
+    weights = next(part for part in asked["weights"]["anyOf"] if part["type"] == "object")
+    assert weights["propertyNames"]["enum"] == list(SIGNALS)
     assert set(schemas["ErrorDetail"]["properties"]) == {"code", "message", "field"}
     answers = document["paths"]["/rerank"]["post"]["responses"]
     assert set(answers) == {
-        *("200", "400", "401", "403", "413", "421", "422", "429", "500", "503"),
+        *("200", "400", "401", "403", "413", "415", "421", "422", "429", "500", "503"),
     }
 
 

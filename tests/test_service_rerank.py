@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from indexes.names import normalised
 from reranker.signals import SIGNALS
 from reranker.state import ServedState
 from service.app import served
@@ -136,7 +137,7 @@ def broken_index(state: ServedState) -> ServedState:
 
 item_ids = st.one_of(
     st.sampled_from(KNOWN),
-    st.text(st.characters(codec="utf-8"), min_size=1, max_size=20),
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(normalised),
     st.text(string.ascii_letters + "0123456789-_/", min_size=1, max_size=12),
 )
 scores = st.one_of(
@@ -150,7 +151,7 @@ texts = st.one_of(
 candidates = st.lists(
     st.builds(lambda i, s, t: {"id": i, **_given(score=s, text=t)}, item_ids, scores, texts),
     max_size=25,
-    unique_by=lambda candidate: candidate["id"],
+    unique_by=lambda candidate: normalised(candidate["id"]),
 )
 requests = st.builds(
     lambda c, q, t, p, w: {

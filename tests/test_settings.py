@@ -83,6 +83,7 @@ PROVED_BY = {
     "train.patience": "test_training: test_it_stops_in_time_and_keeps_the_best",
     "train.minutes": "test_training: test_minutes_end_a_training_with_a_model",
     "train.precision": "test_training: test_setting_precision",
+    "train.min_validation_shoppers": "test_train_command: test_setting_min_validation_shoppers",
     "train.keep": "test_train_command: test_only_so_many_versions_are_kept",
     "train.seed": "test_training: test_the_same_seed_gives_the_same_model_and_another_one_another",
     "serve.host": "test_service_serve: test_an_address_that_cannot_be_had_is_refused",
@@ -186,8 +187,8 @@ def test_a_named_file_is_read_instead_of_the_homes_and_has_to_exist(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[serve]\nprot = 1\n", "serve.prot is no setting; the nearest is serve.port"),
-        ("[srve]\nport = 1\n", r"\[srve\] is no section; the nearest is serve"),
+        ("[serve]\nprot = 1\n", "serve.prot is no setting; the nearest is 'serve.port'"),
+        ("[srve]\nport = 1\n", r"\[srve\] is no section; the nearest is 'serve'"),
         ("port = 1\n", "port"),
         ("serve = 1\n", "outside a section"),
         ('[serve]\nport = "many"\n', "serve.port is 'many'.*a whole number from 0 to 65,535"),
@@ -214,7 +215,7 @@ def test_broken_bytes_are_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_variables_are_refused_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(BadSetting, match=r"RERANKER_SERVE_PROT.*nearest is RERANKER_SERVE_PORT"):
+    with pytest.raises(BadSetting, match=r"RERANKER_SERVE_PROT.*nearest is 'RERANKER_SERVE_PORT'"):
         load_workspace(tmp_path, None, {"RERANKER_SERVE_PROT": "1"})
     with pytest.raises(BadSetting, match=r"serve.port is 'x' \(RERANKER_PORT\)"):
         load_workspace(tmp_path, None, {"RERANKER_PORT": "x"})

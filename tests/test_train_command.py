@@ -1,21 +1,26 @@
 """`reranker train`: imported events become a published model that fits its index."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from conftest import copy_home
+from conftest import PATIENT, copy_home
 
 from indexes.item_index import ItemIndex
 from indexes.versions import Version, VersionStore
 from indexes.workspace import Workspace
+from reranker.blend_store import BlendStore
+from reranker.blends import PERSONAL, WITHOUT_ENCODER
 from reranker.events import HistoryEvent
 from reranker.histories import open_histories
 from reranker.model_store import load_model
 from reranker.model_versions import ModelMismatch, check_fits, model_store
+from reranker.state import RankingSettings
 from reranker.training import Training
+from service.app import create_app
 from service.cli import run
 from service.settings import load_workspace
 
@@ -26,6 +31,7 @@ learning_rate = 0.02
 batch_users = 16
 precision = "float32"
 keep = 2
+min_validation_shoppers = 5
 """
 
 
@@ -169,3 +175,55 @@ def test_without_events_or_index_the_next_command_is_named(
     assert "reranker events import" in capsys.readouterr().err
     assert run(["--home", str(tmp_path / "empty"), "train"]) == 1
     assert "reranker rebuild" in capsys.readouterr().err
+
+
+def degraded_of(home: Path) -> dict[str, str]:
+    history = [{"type": "view", "item": "3", "time": 1.7e9}]
+    body = {"query": "lamp", "candidates": [{"id": f"{n}"} for n in range(12)], "history": history}
+    workspace = Workspace(home, {RankingSettings: PATIENT})
+    answer = create_app(workspace).test_client().post("/rerank", json=body).get_json()
+    assert answer["versions"]["model"]
+    return {part["signal"]: part["reason"] for part in answer["degraded"]}
+
+
+def test_setting_min_validation_shoppers(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Half of the forty shoppers are held out: with 21 wanted, counts are published alone."""
+    (home / "settings.toml").write_text(SETTINGS.replace("shoppers = 5", "shoppers = 21"))
+    shutil.rmtree(home / "blends")
+    found = answer_of(home, capsys)
+    assert found["encoder"] is found["ndcg@10"] is None
+    assert (
+        "20 shoppers can be held out" in found["reason"] and "40 shoppers with" in found["reason"]
+    )
+    assert "21 are needed (train.min_validation_shoppers)" in found["reason"]
+    assert "about 42 shoppers" in found["reason"]
+    assert load_model(workspace_of(home), index_of(home)) is None
+    blend, _ = BlendStore(home / "blends").published_or_default()
+    assert blend == WITHOUT_ENCODER and "behaviour" not in blend.signals
+    assert not {"popular", "together", "near"} & set(degraded_of(home))
+    asked = {"history": [{"type": "view", "item": "3", "time": 1.7e9}]}
+    answer = create_app(Workspace(home)).test_client().post("/next-action", json=asked).get_json()
+    assert answer["degraded"] == [{"signal": "next_action", "reason": "no_encoder"}]
+    assert run(["--home", str(home), "train"]) == 0
+    assert "published without an encoder" in capsys.readouterr().out
+
+    (home / "settings.toml").write_text(SETTINGS.replace("shoppers = 5", "shoppers = 20"))
+    found = answer_of(home, capsys)
+    assert found["encoder"] == "transformer" and found["reason"] is None
+    blend, _ = BlendStore(home / "blends").published_or_default()
+    assert blend.signals == PERSONAL.signals
+
+
+def test_an_encoder_that_hits_nothing_is_not_published(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_run = Training.run
+    monkeypatch.setattr(
+        Training, "run", lambda self: msgspec.structs.replace(whole_run(self), best_ndcg=0.0)
+    )
+    found = answer_of(home, capsys)
+    assert found["encoder"] is None and "found none of the 20 held-out" in found["reason"]
+    assert "40 shoppers with 240 events" in found["reason"]
+    assert degraded_of(home)["behaviour"] == "no_encoder"  # of a blend that weighs it still
+    version = model_store(workspace_of(home)).current()
+    assert version and not (version.folder / "next_action.json").exists()

@@ -13,7 +13,6 @@ from reranker.requests import Event, RerankRequest
 from reranker.state import ServedState
 from reranker.times import seconds_of
 from service.page.page import Page
-from service.rerank_requests import checked_request
 
 OWN: Final = "as in the request"  # in the user picker: the request's own shopper
 
@@ -47,7 +46,7 @@ def request_of(case: Case, page: Page) -> RerankRequest:
         request = RerankRequest(page.engine.search(case.query), case.query)
     shopper = _shopper(case)
     asked = msgspec.structs.replace(request, blend=case.blend or None, explain=True, **shopper)
-    return checked_request(asked, page.limits)
+    return page.reader.checked(asked)
 
 
 def _shopper(case: Case) -> dict[str, Any]:

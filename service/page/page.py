@@ -12,6 +12,7 @@ from service.page.jobs import Jobs
 from service.page.request_sets import RequestSets
 from service.page.shop_engine import ShopEngine
 from service.reload import Served
+from service.rerank_requests import RequestReader
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,11 @@ class Page:
     def state(self) -> ServedState:
         """What answers now; read it once in each callback."""
         return self.served.state
+
+    @cached_property
+    def reader(self) -> RequestReader:
+        """Checks requests that are made here as those of POST /rerank are."""
+        return RequestReader.of(self.workspace)
 
     @cached_property
     def sets(self) -> RequestSets:

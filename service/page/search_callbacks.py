@@ -14,7 +14,6 @@ from service.page.leave_one_out import leave_one_out
 from service.page.matrix import matrix
 from service.page.page import Page
 from service.page.request_sets import set_choices
-from service.rerank_requests import read_request
 
 _USERS = 2_000
 
@@ -51,7 +50,7 @@ def _server(app: Dash, page: Page) -> None:
         if not found["history"]:
             return html.Span("There is no history to leave anything out of.", className="quiet")
         try:
-            request = read_request(encode(found["request"]), page.limits)
+            request = page.reader.read(encode(found["request"])).request
             if all(one.id != chosen["a"] for one in request.candidates):
                 raise BadRequest("The chosen item is not in this list.")
             return _left_out(leave_one_out(request, chosen["a"], page.state))

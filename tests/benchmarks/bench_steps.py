@@ -34,7 +34,7 @@ from reranker.signals import SIGNALS, Columns, checked
 from reranker.state import ServedState, load_state
 from service.limits import LimitSettings
 from service.rerank_api import answer_of
-from service.rerank_requests import read_request
+from service.rerank_requests import RequestReader
 
 _ROUNDS = 600
 
@@ -76,7 +76,7 @@ def bodies(shop: Shop, size: int) -> list[bytes]:
 def one(state: ServedState, body: bytes, limits: LimitSettings, steps: Steps) -> None:
     """What `rerank` does, in its order, with a clock between its parts."""
     began = time.perf_counter()
-    asked = steps("read JSON", lambda: read_request(body, limits))
+    asked = steps("read JSON", lambda: RequestReader(limits).read(body))
     scene = Scene(
         asked, state.index, state.query_vectors, state.text_limit, personal=state.personal
     )
