@@ -12,7 +12,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from indexes.byte_lines import MAX_LINE_BYTES
 from indexes.errors import Failure
+from indexes.unpacking import BadPacking, TooLarge, unpacked_pieces
+from indexes.unpacking import lines as unpacked_lines
 from reranker.judged_requests import judged_request
 from reranker.requests import JudgedRequest
 from service.demo.data import REQUESTS
@@ -21,7 +24,10 @@ from service.demo.files import write_whole
 FOLDER: Final = "requests"
 DEMO: Final = f"data/{REQUESTS}"
 MOST_LISTED: Final = 20_000
+MOST_BYTES: Final = 1024**3  # of an upload, unpacked
+MOST_LINES: Final = 1_000_000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.jsonl(\.gz)?")
+_PIECE: Final = 64 * 1024
 _KEPT: Final = 8  # sets whose summaries stay in memory
 
 
@@ -94,14 +100,13 @@ class RequestSets:
         checked_name(name)
         if (self._home / FOLDER / name).exists():
             raise BadSet(f"There is a set {name} already; give the file another name.", field="set")
-        lines = content
-        if name.endswith(".gz"):
-            lines = _unzipped(name, content)
         count = 0
-        for number, line in enumerate(lines.splitlines(), 1):
+        for number, line in enumerate(_uploaded_lines(name, content), 1):
             if line.strip():
                 _parsed(line, f"{name} line {number}")
                 count += 1
+            if number > MOST_LINES:
+                raise BadSet(f"{name} has more than {MOST_LINES:,} lines; send it in parts.")
         if not count:
             raise BadSet(f"{name} holds no request; one JSON object a line is expected.")
         write_whole(self._home / FOLDER / name, content)
@@ -137,11 +142,19 @@ def uploaded(content: str) -> bytes:
         raise BadSet("The file did not arrive whole; send it again.") from None
 
 
-def _unzipped(name: str, content: bytes) -> bytes:
+def _uploaded_lines(name: str, content: bytes) -> Iterator[bytes]:
+    """The lines of an upload, unpacked a piece at a time; BadSet above what a set may hold."""
+    pieces = unpacked_pieces(content, MOST_BYTES) if name.endswith(".gz") else _pieces(content)
     try:
-        return gzip.decompress(content)
-    except (OSError, EOFError):
+        yield from unpacked_lines(pieces, MAX_LINE_BYTES)
+    except BadPacking:
         raise BadSet(f"{name} is not gzipped, as its name says.") from None
+    except TooLarge as error:
+        raise BadSet(f"{name}: {error.message}", hint="Send it in parts.") from None
+
+
+def _pieces(content: bytes) -> Iterator[bytes]:
+    return (content[at : at + _PIECE] for at in range(0, len(content), _PIECE))
 
 
 def _lines(path: Path) -> Iterator[bytes]:
