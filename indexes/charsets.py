@@ -50,14 +50,18 @@ def is_utf8(name: str) -> bool:
     return known_encoding(name) in _UTF8
 
 
-def likely_encoding(sample: bytes) -> str:
-    """The encoding of bytes that are not UTF-8, by charset-normalizer.
+def likely_encoding(sample: bytes) -> str | None:
+    """The encoding of bytes that are not UTF-8, by charset-normalizer; None: they make no words.
 
-    Between two that read all letters alike, or where it sees none, it is Windows-1252.
+    Where text of Western Europe looks right, it is Windows-1252.
     """
+    encoding = _guessed(sample[:_SAMPLE])
+    return encoding if _IN_WORDS.search(sample[:_SAMPLE].decode(encoding, "replace")) else None
+
+
+def _guessed(sample: bytes) -> str:
     from charset_normalizer import from_bytes  # takes a while, and is seldom needed
 
-    sample = sample[:_SAMPLE]
     try:
         western: str | None = sample.decode(_WESTERN)
     except UnicodeDecodeError:
@@ -90,6 +94,9 @@ _WESTERN_LETTERS: Final = frozenset(
     "äöüÄÖÜßéèêëÉÈÊËàâáãåÀÂÁÃÅçÇîïíìÎÏÍÌôóòõøÔÓÒÕØûúùÛÚÙñÑæÆœŒÿ"
     "€£°«»“”„‘’‚–—…®©™§²³½¼¾×±µ·´¿¡ªº\xa0\xad"
 )
+_LETTER: Final = r"[^\W\d_]"
+_BEYOND: Final = r"(?![\x00-\x7f])"  # the letter after it is none of ASCII
+_IN_WORDS: Final = re.compile(rf"{_LETTER}{_BEYOND}{_LETTER}|{_BEYOND}{_LETTER}{_LETTER}|[€£°²®™]")
 _WITHIN_WORD: Final = re.compile(r"[^\W\d_][°«»²³½¼¾×±µ´¿¡ªº£€§©®][^\W\d_]")
 
 
