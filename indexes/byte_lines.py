@@ -8,7 +8,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -87,17 +87,23 @@ class _Unpacked(gzip.GzipFile):
 
 
 def byte_lines(
-    path: Path, file: BinaryIO, on_bad: OnBad, form: FileForm | None = None
+    path: Path,
+    file: BinaryIO,
+    on_bad: OnBad,
+    form: FileForm | None = None,
+    *,
+    first_most: Callable[[bytes], int] = lambda start: MAX_LINE_BYTES,
 ) -> Iterator[tuple[int, bytes]]:
     """Every line with its number from 1, its line end still there, without a BOM, in UTF-8.
 
     UTF-16 and UTF-32 are known by their first bytes. A file that turns out not to be UTF-8 is read
     as what its letters show, from there on: before, there was nothing but ASCII. A line that is
-    broken in a file of UTF-8 stays as it is.
+    broken in a file of UTF-8 stays as it is. first_most: how long the first line may be, by what
+    the file begins with: it may be a whole catalogue.
     """
     form = form or FileForm()
     file = _with_line_feeds(_decoded(file, form), form)
-    lines = _numbered(path, file, on_bad)
+    lines = _numbered(file, on_bad, first_most(_peeked(file)))
     if form.encoding is not None:
         yield from lines
         return
@@ -128,17 +134,18 @@ def _some(lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
             return
 
 
-def _numbered(path: Path, file: BinaryIO, on_bad: OnBad) -> Iterator[tuple[int, bytes]]:
+def _numbered(file: BinaryIO, on_bad: OnBad, most: int) -> Iterator[tuple[int, bytes]]:
     number = 0
-    while line := file.readline(MAX_LINE_BYTES + 1):
+    while line := file.readline(most + 1):
         number += 1
         if number == 1:
             line = line.removeprefix(_BOM)
-        if len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
+        if len(line) > most and not line.endswith(b"\n"):
             _pass_over(file)
-            on_bad(BadLine(number, f"the line is longer than {MAX_LINE_BYTES:,} bytes"))
-            continue
-        yield number, line
+            on_bad(BadLine(number, f"the line is longer than {most:,} bytes"))
+        else:
+            yield number, line
+        most = MAX_LINE_BYTES
 
 
 def _decoded(file: BinaryIO, form: FileForm) -> BinaryIO:

@@ -13,12 +13,14 @@ from typing import Any, Final
 import msgspec
 
 from indexes.bad_lines import BadLine, OnBad
+from indexes.byte_lines import MAX_LINE_BYTES
 from indexes.errors import Failure
 from indexes.file_forms import MAX_WHOLE_BYTES, FileForm, Row
 from indexes.json_shapes import Opener
 
 Lines = Iterator[tuple[int, bytes]]
 Rows = Iterator[tuple[int, Row]]
+_HOLDS_ROWS: Final = re.compile(rb"^(?:\xef\xbb\xbf)?\s*\[|:\s*\[\s*\{")
 _BLANK: Final = re.compile(r"[\s,\x1e]*")  # what stands between two values
 
 
@@ -45,6 +47,12 @@ def json_rows(
         return
     for number, value in _values(lines, on_bad, form):
         yield from opener.rows(number, value)
+
+
+def first_line_most(start: bytes) -> int:
+    """How long a first line that begins so may be: an array, or an object around one, is a file."""
+    whole = b"\n" not in start and _HOLDS_ROWS.search(start) is not None
+    return MAX_WHOLE_BYTES if whole else MAX_LINE_BYTES
 
 
 def _value(line: bytes) -> Any:

@@ -10,7 +10,7 @@ from indexes.charsets import known_encoding
 from indexes.csv_rows import csv_rows
 from indexes.errors import Failure
 from indexes.file_forms import FileForm, Row
-from indexes.json_rows import json_rows
+from indexes.json_rows import first_line_most, json_rows
 from indexes.parquet_rows import parquet_rows
 
 Rows = Iterator[tuple[int, Row]]
@@ -50,5 +50,5 @@ def read_rows(
         elif kind == ".parquet":
             yield from parquet_rows(path, file, required, on_bad, form)
         else:
-            lines = byte_lines(path, file, on_bad, form)
+            lines = byte_lines(path, file, on_bad, form, first_most=first_line_most)
             yield from json_rows(path, lines, required, on_bad, form)

@@ -160,6 +160,13 @@ def test_a_file_that_has_to_be_read_whole_has_a_limit(
         read(path)
 
 
+@pytest.mark.parametrize("around", ["{}", '{{"shop": "x", "products": {}}}'])
+def test_a_catalogue_in_one_line_may_be_longer_than_a_line(tmp_path: Path, around: str) -> None:
+    rows = [{"id": str(n), "title": "x", "description": "y" * 1000} for n in range(9000)]
+    items, bad = read(written(tmp_path, around.format(json.dumps(rows)), "items.json"))
+    assert (len(items), bad) == (9000, [])
+
+
 def test_other_doors_have_the_dialects_and_keep_their_own_arrays(tmp_path: Path) -> None:
     path = written(tmp_path, "Type|TIME|user\rview|1|Jörg\r".encode("latin-1"))
     rows = [row for _, row in read_rows(path, ("type", "time"), print)]
