@@ -18,11 +18,13 @@ import xxhash
 from indexes.bad_lines import BadLine, BadLines
 from indexes.catalog import read_items
 from indexes.errors import Failure
+from indexes.file_forms import FileForm
 from indexes.item_columns import ColumnsWriter
 from indexes.item_ids import Hashes, id_hash
 from indexes.item_text import ItemText
-from indexes.items import Item
+from indexes.items import Item, ItemReader
 from indexes.progress import Progress
+from indexes.template_fills import TemplateFills
 from indexes.vector_cache import DIGEST, Digests, VectorCache, text_digest
 
 WINDOW: Final = 8192  # texts in memory at once, to be looked up or encoded together,
@@ -106,8 +108,26 @@ class Catalogue:
     content: str  # digest of all records in order: equal means nothing changed
     sample: list[str]  # some texts, evenly spread, to look at the tokenizer's unknown share
 
+    def most_alike(self) -> tuple[int, list[int]]:
+        """How many items have the commonest text, and the rows of the first three of them."""
+        texts, rows, counts = np.unique(self.texts, return_inverse=True, return_counts=True)
+        if not len(texts):
+            return 0, []
+        commonest = int(counts.argmax())
+        return int(counts[commonest]), np.flatnonzero(rows == commonest)[:3].tolist()
+
     def __len__(self) -> int:
         return len(self.texts)
+
+
+@dataclass
+class Source:
+    """The file to be read, and what is found out about it on the way."""
+
+    path: Path
+    reader: ItemReader
+    form: FileForm
+    notes: list[str]
 
 
 class _Pass:
@@ -177,7 +197,7 @@ class _Pass:
 
 
 def read_catalogue(
-    path: Path,
+    source: Source,
     template: ItemText,
     staged: Path,
     cache: VectorCache,
@@ -187,17 +207,32 @@ def read_catalogue(
 ) -> Catalogue:
     """Read every line once: columns into `staged`, new texts into `spool`, bad lines noted."""
     reading = _Pass(staged, cache, spool)
+    fills = TemplateFills(template)
     try:
         with progress("reading", None) as advance:
-            for line, item in read_items(path, rejected.add):
+            for line, item in read_items(source.path, rejected.add, source.reader, source.form):
                 if not reading.add(item, template.render(item)):
                     rejected.add(BadLine(line, f"id {item.id!r} came before; the first one stays"))
+                elif fills.counts:
+                    fills.add(item)
                 advance(1)
         if not reading.columns.id_hashes:
-            raise Failure(
-                f"{path} holds no item that can be used ({rejected.count} lines were rejected).",
-                hint="Every line needs an `id` and a `title`.",
-            )
+            raise _nothing_usable(source, rejected)
+        source.notes.extend(fills.check(list(source.reader.chooser.report()["columns"])))
         return reading.finish()
     finally:
         reading.columns.close()
+
+
+def _nothing_usable(source: Source, rejected: Rejected) -> Failure:
+    """Why not one line is an item: the commonest reasons, and what there is instead."""
+    columns = ", ".join(map(repr, list(source.reader.chooser.report()["columns"])[:12]))
+    why = f": {rejected.reasons()}" if rejected.count else ""
+    has = f" It has the columns {columns}." if columns else ""
+    where = f" All of them are in {rejected.path}." if rejected.count else ""
+    return Failure(
+        f"{source.path} holds no item that can be used ({rejected.count:,} lines were rejected)"
+        f"{why}.{has}",
+        hint=f"Every line needs an `id` and a `title`; `rebuild.columns` names other columns for "
+        f"them.{where}",
+    )

@@ -21,18 +21,27 @@ _LINES_SHOWN = 20
     "source",
     required=True,
     type=click.Path(path_type=Path),
-    help="The catalogue: .jsonl, .csv or .parquet, gzipped or not.",
+    help="The catalogue: .jsonl, .json, .csv, .tsv or .parquet, gzipped or not.",
 )
 @click.option("--force", is_flag=True, help="Publish even when a guard would refuse.")
+@click.option("--strict", is_flag=True, help="Reject a line for any value that cannot be read.")
+@click.option("--encoding", help="The file's encoding, where it is not found out: windows-1252.")
 @click.option("--json", "as_json", is_flag=True, help="End with the summary as one JSON object.")
 @click.pass_obj
-def rebuild_command(workspace: Workspace, source: Path, force: bool, as_json: bool) -> None:
+def rebuild_command(
+    workspace: Workspace,
+    source: Path,
+    force: bool,
+    strict: bool,
+    encoding: str | None,
+    as_json: bool,
+) -> None:
     """Build the index from a catalogue and publish it.
 
     Full the first time; afterwards only changed texts are encoded. An interrupted rebuild resumes.
     The served version stays until the new one is complete, checked and on the disk.
     """
-    summary = rebuild(workspace, source, force=force)
+    summary = rebuild(workspace, source, force=force, strict=strict, encoding=encoding)
     _show_rejected(summary, workspace)
     for note in summary.notes:
         click.echo(note, err=True)

@@ -1,18 +1,23 @@
 """csv_rows.py: a CSV file -> its rows as dicts of non-empty cells, numbered by physical line."""
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from indexes.bad_lines import BadLine, OnBad
 from indexes.byte_lines import MAX_LINE_BYTES, byte_lines
 from indexes.errors import Failure
+from indexes.file_forms import FileForm, Row
 
 # A quote that is never closed would swallow the file: a row is given up after so many lines.
 MAX_ROW_LINES: Final = 500
-_DELIMITERS: Final = (",", ";", "\t")
+_DELIMITERS: Final = (",", ";", "\t", "|")
+_SEPARATOR: Final = re.compile(
+    r'"?sep=(.)"?[,;\t|]*', re.IGNORECASE
+)  # as Excel writes and reads it
 
 
 class _RowTooLong(Exception):
@@ -50,31 +55,53 @@ class _Lines:
                 return f"byte {error.start + 1} of line {number} (0x{byte:02x}) is not valid UTF-8"
         return None
 
+    def reread(self, lines: list[tuple[int, bytes]]) -> None:
+        """Give lines back, to be read next."""
+        self._again.extendleft(reversed(lines))
+
     def reread_all_but_first(self) -> None:
         """Give the row's later lines back: they may well be rows of their own."""
-        self._again.extendleft(reversed(self.taken[1:]))
+        self.reread(self.taken[1:])
 
 
 def csv_rows(
-    path: Path, file: BinaryIO, required: Sequence[str], on_bad: OnBad
-) -> Iterator[tuple[int, dict[str, Any]]]:
+    path: Path, file: BinaryIO, required: Sequence[str], on_bad: OnBad, form: FileForm
+) -> Iterator[tuple[int, Row]]:
     """Rows under the names of the header; columns without a name are left out.
 
-    The delimiter is `,`, `;` or a tab: whichever finds the required columns in the header.
+    The separator is `,`, `;`, a tab or `|`: whichever finds the required columns in the header, or
+    what a first line `sep=;` says. Empty cells beyond the header are no cells.
     """
     _allow_long_cells()
-    lines = _Lines(byte_lines(path, file, on_bad))
-    header, delimiter = _header(path, lines, required)
-    for number, cells in _records(lines, delimiter, on_bad):
-        if len(cells) != len(header):
-            reason = f"the row has {len(cells)} cells, the header has {len(header)}"
-            on_bad(BadLine(number, reason))
-            continue
-        named = zip(header, cells, strict=True)
+    lines = _Lines(byte_lines(path, file, on_bad, form))
+    header, delimiter = _header(path, lines, required, form)
+    if delimiter != ",":
+        form.assume(f"separator {_shown_mark(delimiter)}")
+    width, least = len(header), _named_width(header)
+    for number, cells in _records(lines, delimiter, width, on_bad, form):
+        if len(cells) != width:
+            cells = _fitted(cells, width)
+            if not least <= len(cells) <= width:
+                reason = f"the row has {len(cells)} cells, the header has {width}"
+                on_bad(BadLine(number, reason))
+                continue
+        named = zip(header, cells, strict=False)
         yield number, {name: cell for name, cell in named if name and cell and not cell.isspace()}
 
 
-def _records(lines: _Lines, delimiter: str, on_bad: OnBad) -> Iterator[tuple[int, list[str]]]:
+def _named_width(header: list[str]) -> int:
+    """How many cells a row needs: columns without a name at the end may be missing."""
+    return max((at for at, name in enumerate(header, 1) if name), default=0)
+
+
+def _fitted(cells: list[str], width: int) -> list[str]:
+    """The cells without empty ones beyond the header."""
+    return cells[:width] if len(cells) > width and not any(map(str.strip, cells[width:])) else cells
+
+
+def _records(
+    lines: _Lines, delimiter: str, width: int, on_bad: OnBad, form: FileForm
+) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not empty, each with the number of its first line."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
@@ -84,14 +111,38 @@ def _records(lines: _Lines, delimiter: str, on_bad: OnBad) -> Iterator[tuple[int
         except StopIteration:
             return
         except (_RowTooLong, csv.Error) as error:
-            on_bad(BadLine(lines.taken[0][0], _why(error)))
-            lines.reread_all_but_first()
-            continue
+            found = _with_backslashes(lines, delimiter, width)
+            if found is None:
+                on_bad(BadLine(lines.taken[0][0], _why(error)))
+                lines.reread_all_but_first()
+                continue
+            form.assume('quotes inside cells are written \\"')
+            cells = found
         number = lines.taken[0][0]
         if any("\ufffd" in cell for cell in cells) and (broken := lines.broken()):
             on_bad(BadLine(number, broken))
         elif any(cell.strip() for cell in cells):
             yield number, cells
+
+
+def _with_backslashes(lines: _Lines, delimiter: str, width: int) -> list[str] | None:
+    """The row at hand, if it is one once \\" is a quote inside a cell."""
+    taken = lines.taken
+    if not any(b'\\"' in line for _, line in taken):
+        return None
+    lines.reread(taken)
+    lines.taken = []
+    try:
+        cells = next(csv.reader(lines, delimiter=delimiter, strict=True, escapechar="\\"))
+    except (StopIteration, _RowTooLong, csv.Error):
+        cells = []
+    cells = _fitted(cells, width)
+    if len(cells) == width:
+        return cells
+    rest = lines.taken if len(lines.taken) > len(taken) else taken
+    lines.reread(rest[len(taken) :])
+    lines.taken = taken
+    return None
 
 
 def _why(error: Exception) -> str:
@@ -100,23 +151,50 @@ def _why(error: Exception) -> str:
     return f"the row is not valid CSV: {error}"
 
 
-def _header(path: Path, lines: _Lines, required: Sequence[str]) -> tuple[list[str], str]:
-    """The column names and the delimiter that separates them."""
+def _header(
+    path: Path, lines: _Lines, required: Sequence[str], form: FileForm
+) -> tuple[list[str], str]:
+    """The column names and the separator between them."""
     line = next(lines, "")
-    found = {mark: _split(line, mark) for mark in _DELIMITERS}
-    for mark, names in found.items():
-        if all(name in names for name in required):
-            twice = sorted({name for name in names if name and names.count(name) > 1})
-            if twice:
-                raise Failure(f"{path} has two columns named {twice[0]!r}.", hint="Rename one.")
-            return names, mark
-    names = found[","]
-    missing = [name for name in required if name not in names]
-    raise Failure(
-        f"{path} has no column {', '.join(map(repr, missing))}; its first line names "
-        f"{', '.join(map(repr, names[:12])) or 'nothing'}.",
+    marks: Sequence[str] = _DELIMITERS
+    if said := _SEPARATOR.fullmatch(line.strip("\r\n")):
+        marks = (said[1],)
+        line = next(lines, "")
+    found = {mark: _split(line, mark) for mark in marks}
+    fitting = {
+        mark: names
+        for mark, names in found.items()
+        if not form.missing(required, names) and (len(names) > 1 or len(required) < 2)
+    }
+    if not fitting:
+        raise _no_header(path, line, required, found, form)
+    mark, names = max(fitting.items(), key=lambda pair: len(pair[1]))
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise Failure(f"{path} has two columns named {twice[0]!r}.", hint="Rename one.")
+    return form.renamed(required, names), mark
+
+
+def _no_header(
+    path: Path,
+    line: str,
+    required: Sequence[str],
+    found: dict[str, list[str]],
+    form: FileForm,
+) -> Failure:
+    mark, names = max(found.items(), key=lambda pair: len(pair[1]))
+    missing = ", ".join(map(repr, form.missing(required, names)))
+    named = ", ".join(repr(name[:60]) for name in names[:12] if name) or "nothing"
+    tried = ", ".join(map(_shown_mark, found))
+    return Failure(
+        f"{path} has no column {missing}; its first line names {named} "
+        f"(separators tried: {tried}).",
         hint="The first line of a CSV file names its columns.",
     )
+
+
+def _shown_mark(mark: str) -> str:
+    return "tab" if mark == "\t" else repr(mark)
 
 
 def _split(line: str, delimiter: str) -> list[str]:

@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from indexes import arrays
 from indexes.arrays import Ragged, Rows, Runs
+from indexes.categories import split_paths
 from indexes.item_ids import id_hash, save_ids
 from indexes.items import Item
 from indexes.words import model_numbers, word_hash, words
 
 # Of what a version holds; raised when the same items would be written otherwise.
-FORMAT: Final = 2
+FORMAT: Final = 3
 _BRANDS: Final = 65_536  # whose words are remembered
 UNKNOWN: Final = -1  # `available` of an item whose catalogue does not say
 _CODE_NAMES: Final = {"mpn", "model", "model_number", "part_number", "gtin", "ean", "upc", "isbn"}
@@ -30,10 +31,16 @@ def title_key(text: str) -> int:
 
 
 def category_paths(category: str) -> set[str]:
-    """Every level of "A > B > C" with those above it, folded: a, a > b, a > b > c."""
-    levels = [" ".join(words(level)) for level in category.split(">")]
-    levels = [level for level in levels if level]
-    return {" > ".join(levels[: depth + 1]) for depth in range(len(levels))}
+    """Every level of "A > B > C" with those above it, folded: a, a > b, a > b > c.
+
+    Of several paths, "A > B | D > E", the levels of each.
+    """
+    found = set()
+    for path in split_paths(category):
+        levels = [" ".join(words(level)) for level in path.split(">")]
+        levels = [level for level in levels if level]
+        found |= {" > ".join(levels[: depth + 1]) for depth in range(len(levels))}
+    return found
 
 
 def _codes(item: Item) -> set[str]:

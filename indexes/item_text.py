@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from indexes.errors import Failure
-from indexes.items import FIELDS, Item, number_text
+from indexes.item_words import number_text
+from indexes.items import FIELDS, Item
+from indexes.plain_text import plain
 
 DEFAULT_TEMPLATE: Final = "{title} {brand} {category} {description}"
 _ATTRIBUTE: Final = "attributes."
@@ -23,16 +25,17 @@ class ItemText:
 
     def __init__(self, template: str = DEFAULT_TEMPLATE) -> None:
         self.template = template
-        self._parts = _parse(template)
+        self.names: list[str] = []  # in braces, each once
+        self._parts = _parse(template, self.names)
+        self.columns = [name for name in self.names if name not in FIELDS]
 
     def render(self, item: Item) -> str:
         """The text of one item."""
         return " ".join("".join([part(item) for part in self._parts]).split())
 
 
-def _parse(template: str) -> list[Part]:
+def _parse(template: str, names: list[str]) -> list[Part]:
     parts: list[Part] = []
-    named = 0
     try:
         for literal, name, spec, conversion in string.Formatter().parse(template):
             if literal:
@@ -41,10 +44,11 @@ def _parse(template: str) -> list[Part]:
                 if spec or conversion:
                     raise ValueError(f"{{{name}}} has a format; only names are allowed")
                 parts.append(_part(name))
-                named += 1
+                if name not in names:
+                    names.append(name)
     except ValueError as error:
         raise _malformed(template, str(error)) from None
-    if not named:
+    if not names:
         raise _malformed(template, "it names nothing of the item, so all texts would be equal")
     return parts
 
@@ -91,7 +95,7 @@ def _all_attributes(item: Item) -> str:
 def as_text(value: Any) -> str:
     """Any value of a catalogue in words; nothing for null."""
     if isinstance(value, str):
-        return value
+        return plain(value) if "<" in value or "&" in value else value
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,24 +1,38 @@
-"""items.py: one row of a catalogue -> an Item, or the reason why it is none."""
+"""items.py: one row of a catalogue -> an Item, or the reason why it is none.
 
-import re
-from collections.abc import Mapping
+A row needs an id and a title. Of the rest, what cannot be read is absent, counted and named.
+"""
+
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any, Final
 
 import msgspec
 
+from indexes.attributes import read_attributes
+from indexes.availability import read_available
+from indexes.categories import read_category
+from indexes.file_forms import Row
+from indexes.item_fields import FieldChooser, Plan
+from indexes.item_words import LONGEST_NULL, is_nothing, null_word, word_of
+from indexes.names import MAX_NAME, BadName, read_name
+from indexes.plain_text import plain
+from indexes.prices import MAX_PRICE, PriceReader
 from indexes.quoting import shown
+from indexes.times import BadTime, TimeReader, TimeSettings
 
-MAX_ID: Final = 512
 MAX_TITLE: Final = 10_000
 MAX_TEXT: Final = 1_000_000
-MAX_PRICE: Final = 1e12
 MAX_DEPTH: Final = 32  # of objects and arrays in one value
-_MAX_SECONDS: Final = 253_402_300_800  # the end of the year 9999
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_CATEGORIES: Final = 65_536  # texts of categories whose paths are remembered
+_SHORT: Final = 1000  # characters of such a text
 _SIMPLE: Final = frozenset({str, float, bool, type(None)})
-_YES_NO: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_EXPECTED: Final = {
+    "price": f"a price from 0 to {MAX_PRICE:.0e} is expected",
+    "category": "a text, a list of them or an object with a name is expected",
+    "attributes": "an object, a list of names and values, or 'name=value; ...' is expected",
+    "available": "true or false, a word such as in_stock, or a stock count is expected",
+}
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -44,106 +58,233 @@ class BadValue(ValueError):
     """A value that no item can have; the message is for the person who made the file."""
 
 
-def item_from(row: Mapping[str, Any]) -> Item:
-    """The item that a row describes; BadValue names the column, the value and what is allowed."""
-    get = row.get
-    title = _text("title", get("title"), MAX_TITLE)
-    if not title:
-        raise BadValue("title is missing" if get("title") is None else "title is blank")
-    category = get("category")
-    if isinstance(category, list):
-        category = " > ".join(_text("category", part, MAX_TEXT) for part in category)
-    return Item(
-        _id(get("id")),
-        title,
-        _text("description", get("description"), MAX_TEXT),
-        _text("brand", get("brand"), MAX_TEXT),
-        _text("category", category, MAX_TEXT),
-        _price(get("price")),
-        _text("image", get("image"), MAX_TEXT),
-        _attributes(get("attributes")),
-        _updated(get("updated")),
-        _available(get("available")),
-        {} if row.keys() <= FIELDS else _extra(row),
-    )
+class OpenPrice(Exception):
+    """A price that leaves open which mark is decimal, before any other was seen to show it."""
+
+
+class Unreadable(msgspec.Struct):
+    """Values of one field that could not be read: how many, and the first of them."""
+
+    unreadable: int
+    example: str
+    line: int
+
+
+class ItemReader:
+    """Reads the rows of one catalogue, and counts what could not be read.
+
+    strict: a value that cannot be read costs the item. columns, kept: as in FieldChooser.
+    """
+
+    def __init__(
+        self,
+        *,
+        strict: bool = False,
+        times: TimeSettings | None = None,
+        columns: Sequence[str] = (),
+        kept: Iterable[str] = (),
+    ) -> None:
+        self.strict = strict
+        self.foreseen = False  # prices further on were looked at
+        self.prices = PriceReader()
+        self.times = TimeReader(times)
+        self.chooser = FieldChooser(columns, kept)
+        self.fields: dict[str, Unreadable] = {}
+        self._line = 0
+        self._categories: dict[str, str] = {}
+
+    def read(self, line: int, row: Row) -> Item:
+        """The item that a row describes; BadValue names the column, the value and what may be."""
+        self._line = line
+        plan = self.chooser.plan(row)
+        get = plan.chosen(row).get if plan.changed else row.get
+        title = _title(get("title"))
+        item_id = _id(get("id"))
+        category, attributes = get("category"), get("attributes")
+        return Item(
+            item_id,
+            title,
+            self._text("description", get("description")),
+            self._text("brand", get("brand")),
+            "" if category is None else self._category(category),
+            self._price(get("price")),
+            self._text("image", get("image")),
+            {} if attributes is None else self._attributes(attributes),
+            self._updated(get("updated")),
+            self._available(get("available")),
+            self._extra(row, plan) if plan.extra else {},
+        )
+
+    def price_of(self, row: Row) -> Any:
+        """What a row has for a price, as it is written."""
+        plan = self.chooser.plan(row)
+        plan.rows -= 1
+        return (plan.chosen(row) if plan.changed else row).get("price")
+
+    def warnings(self) -> list[str]:
+        """What is odd about whole columns."""
+        mixed = self.times.mixed()
+        return [*self.prices.warnings(), *([f"updated: {mixed}"] if mixed else [])]
+
+    def _bad(self, field: str, message: str) -> None:
+        """Note a value that is left out; in strict reading it costs the item."""
+        if self.strict:
+            raise BadValue(message)
+        known = self.fields.get(field)
+        if known is None:
+            self.fields[field] = Unreadable(1, message, self._line)
+        else:
+            known.unreadable += 1
+
+    def _text(self, field: str, value: Any) -> str:
+        """A text without HTML; a number as it is written; nothing for what stands for nothing."""
+        if value is None:
+            return ""
+        text = value.strip() if type(value) is str else _odd_text(value)
+        if text is None:
+            self._bad(field, f"{field} is {shown(value)}; a text is expected")
+            return ""
+        if ("<" in text or "&" in text) and field != "image":
+            text = plain(text)
+        if len(text) <= LONGEST_NULL:
+            return "" if null_word(text) else text
+        if len(text) > MAX_TEXT:
+            self._bad(field, f"{field} has {len(text)} characters, at most {MAX_TEXT} are allowed")
+            return ""
+        return text
+
+    def _category(self, value: Any) -> str:
+        if type(value) is not str:
+            return self._read_category(value)
+        category = self._categories.get(value)
+        if category is None:
+            category = self._read_category(value)
+            if len(self._categories) < _CATEGORIES and len(value) <= _SHORT:
+                self._categories[value] = category
+        return category
+
+    def _read_category(self, value: Any) -> str:
+        category = read_category(value)
+        if category is not None and len(category) <= MAX_TEXT:
+            return category
+        if not is_nothing(value):
+            self._bad("category", f"category is {shown(value)}; {_EXPECTED['category']}")
+        return ""
+
+    def _price(self, value: Any) -> float | None:
+        if type(value) is float and 0 <= value <= MAX_PRICE:
+            return value
+        if is_nothing(value):
+            return None
+        if not self.foreseen and not self.prices.marks and self.prices.is_open(value):
+            raise OpenPrice
+        price = self.prices.read(value)
+        if price is None:
+            self._bad("price", f"price is {shown(value)}; {_EXPECTED['price']}")
+        return price
+
+    def _attributes(self, value: Any) -> dict[str, Any]:
+        if type(value) is not dict and is_nothing(value):
+            return {}
+        attributes = read_attributes(value)
+        if attributes is None:
+            self._bad("attributes", f"attributes is {shown(value)}; {_EXPECTED['attributes']}")
+            return {}
+        return self._all_kept("attributes", attributes)
+
+    def _extra(self, row: Row, plan: Plan) -> dict[str, Any]:
+        return self._all_kept(None, {name: row[name] for name in plan.extra})
+
+    def _all_kept(self, field: str | None, values: dict[str, Any]) -> dict[str, Any]:
+        """Nearly always texts and fractions, which need no look at each."""
+        for value in values.values():
+            if type(value) not in _SIMPLE:
+                break
+        else:
+            return values
+        kept = {}
+        for name, value in values.items():
+            try:
+                kept[name] = _kept(value)
+            except BadValue as reason:
+                self._bad(field or name, f"{name}: {reason}")
+        return kept
+
+    def _updated(self, value: Any) -> float | None:
+        """Epoch seconds; a time without a zone is taken as UTC."""
+        if value is None or (type(value) is not float and is_nothing(value)):
+            return None
+        try:
+            seconds = _usual_time(value) if type(value) is str else None
+            if seconds is not None and self.times.since <= seconds <= self.times.until:
+                return seconds
+            return self.times.read(value, "updated").seconds
+        except BadTime as reason:
+            self._bad("updated", str(reason))
+            return None
+
+    def _available(self, value: Any) -> bool | None:
+        if value is None or type(value) is bool:
+            return value
+        if is_nothing(value):
+            return None
+        available = read_available(value)
+        if available is None:
+            self._bad("available", f"available is {shown(value)}; {_EXPECTED['available']}")
+        return available
 
 
 def _id(value: Any) -> str:
-    if value is None:
+    if type(value) is str and value.isascii() and value.isprintable() and len(value) <= MAX_NAME:
+        item_id = value.strip()
+        if item_id:
+            return item_id
+    if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("$oid"), str):
+        value = value["$oid"]  # MongoDB's
+    try:
+        named = read_name("id", value)
+    except BadName as reason:
+        raise BadValue(str(reason)) from None
+    if named is None:
         raise BadValue("id is missing")
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        raise BadValue(f"id is {shown(value)}; a string is expected")
-    item_id = str(value).strip()
-    if not item_id:
-        raise BadValue("id is blank")
-    if len(item_id) > MAX_ID:
-        raise BadValue(f"id has {len(item_id)} characters, at most {MAX_ID} are allowed")
-    if not item_id.isprintable() and (found := _CONTROL.search(item_id)):
-        raise BadValue(f"id {shown(item_id)} holds the character U+{ord(found[0]):04X}")
-    return item_id
+    return named
 
 
-def _text(name: str, value: Any, most: int) -> str:
-    """A text, trimmed; a number as it is written; nothing for null."""
-    if value is None:
+def _title(value: Any) -> str:
+    title = value.strip() if type(value) is str else word_of(value)
+    if title is None:
+        raise BadValue(f"title is {shown(value)}; a text is expected")
+    if "<" in title or "&" in title:
+        title = plain(title)
+    if not title:
+        raise BadValue("title is missing" if value is None else "title is blank")
+    if len(title) > MAX_TITLE:
+        raise BadValue(f"title has {len(title)} characters, at most {MAX_TITLE} are allowed")
+    return title
+
+
+def _odd_text(value: Any) -> str | None:
+    """The text in a value that is none: a number, one in an object or a list, several in a list."""
+    if value == {}:
         return ""
-    text = value if isinstance(value, str) else number_text(value)
-    if text is None:
-        raise BadValue(f"{name} is {shown(value)}; a text is expected")
-    if len(text) > most:
-        raise BadValue(f"{name} has {len(text)} characters, at most {most} are allowed")
-    return text.strip()
+    if isinstance(value, dict):
+        value = next((value[name] for name in ("name", "src", "url", "value") if name in value), "")
+        return word_of(value) or None
+    if isinstance(value, list):
+        words = [_odd_text(part) if isinstance(part, dict) else word_of(part) for part in value]
+        return None if None in words else " ".join(filter(None, words))
+    return word_of(value)
 
 
-def number_text(value: Any) -> str | None:
-    """A number as a person writes it (6.0 is 6); None for what is no number."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _number(value: Any) -> float | None:
-    """A finite number, also one in a string; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+def _usual_time(text: str) -> float | None:
+    """Epoch seconds of 2026-11-23 and 2026-11-23T10:00:00Z, the quick way; None for all else."""
+    if text[4:5] != "-" or text[7:8] != "-" or text[10:11] not in ("", "T", " "):
         return None
     try:
-        number = float(value)
-    except (ValueError, OverflowError):
+        time = datetime.fromisoformat(text)
+    except ValueError:
         return None
-    return number if isfinite(number) else None
-
-
-def _price(value: Any) -> float | None:
-    if value is None:
-        return None
-    number = _number(value)
-    if number is None or not 0 <= number <= MAX_PRICE:
-        raise BadValue(f"price is {shown(value)}; a number from 0 to {MAX_PRICE:.0e} is expected")
-    return number
-
-
-def _attributes(value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if isinstance(value, str):  # in a CSV cell
-        try:
-            value = msgspec.json.decode(value)
-        except (ValueError, RecursionError):
-            raise BadValue(f"attributes is {shown(value)}; a JSON object is expected") from None
-    if not isinstance(value, dict):
-        raise BadValue(f"attributes is {shown(value)}; an object is expected")
-    return _kept_all(value)
-
-
-def _extra(row: Mapping[str, Any]) -> dict[str, Any]:
-    return _kept_all({name: value for name, value in row.items() if name not in FIELDS})
-
-
-def _kept_all(values: dict[str, Any]) -> dict[str, Any]:
-    """Nearly always texts and fractions, which need no look at each."""
-    if all(type(value) in _SIMPLE for value in values.values()):
-        return values
-    return {name: _kept(value) for name, value in values.items()}
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 def _kept(value: Any, depth: int = 0) -> Any:
@@ -155,41 +296,7 @@ def _kept(value: Any, depth: int = 0) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, dict):
-        return {name: _kept(part, depth + 1) for name, part in value.items()}
-    if isinstance(value, list):
+        return {str(name): _kept(part, depth + 1) for name, part in value.items()}
+    if isinstance(value, list | tuple | set):
         return [_kept(part, depth + 1) for part in value]
     return value
-
-
-def _updated(value: Any) -> float | None:
-    """Epoch seconds; a time without a zone is taken as UTC."""
-    if value is None:
-        return None
-    seconds = _number(value)
-    if seconds is None:
-        seconds = _timestamp(value)
-    if seconds is None or not abs(seconds) <= _MAX_SECONDS:
-        raise BadValue(
-            f"updated is {shown(value)}; ISO 8601 such as 2026-11-23T10:00:00Z, or seconds since "
-            "1970, are expected"
-        )
-    return seconds
-
-
-def _timestamp(value: Any) -> float | None:
-    try:
-        time = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-    except (AttributeError, TypeError, ValueError, OverflowError):
-        return None
-
-
-def _available(value: Any) -> bool | None:
-    if value is None or isinstance(value, bool):
-        return value
-    if (
-        isinstance(value, str | int)
-        and (known := _YES_NO.get(str(value).strip().lower())) is not None
-    ):
-        return known
-    raise BadValue(f"available is {shown(value)}; true or false is expected")

@@ -11,27 +11,32 @@ from typing import IO, Any, BinaryIO, Final
 from indexes.bad_lines import BadLine, OnBad
 from indexes.byte_lines import is_packed
 from indexes.errors import Failure
+from indexes.file_forms import FileForm, Row
 
 _BATCH: Final = 1024
+_PIECE: Final = 1024 * 1024
+_ROOM_LEFT: Final = 256 * 1024 * 1024  # of the temporary folder's disk
 
 
 def parquet_rows(
-    path: Path, file: BinaryIO, required: Sequence[str], on_bad: OnBad
-) -> Iterator[tuple[int, dict[str, Any]]]:
+    path: Path, file: BinaryIO, required: Sequence[str], on_bad: OnBad, form: FileForm
+) -> Iterator[tuple[int, Row]]:
     """Rows without their nulls, a batch in memory at a time."""
     parquet, arrow = _pyarrow(path)
     with _seekable(path, file) as seekable:
         try:
             table = parquet.ParquetFile(seekable)
-            missing = [name for name in required if name not in table.schema_arrow.names]
+            names = table.schema_arrow.names
+            missing = form.missing(required, names)
             if missing:
                 raise Failure(
                     f"{path} has no column {', '.join(map(repr, missing))}; it has "
-                    f"{', '.join(map(repr, table.schema_arrow.names[:12]))}."
+                    f"{', '.join(map(repr, names[:12]))}."
                 )
+            renamed = form.renamed(required, names)
             number = 0
             for batch in table.iter_batches(batch_size=_BATCH):
-                batch = _microseconds(batch, arrow)
+                batch = _microseconds(batch, arrow).rename_columns(renamed)
                 yield from _plain_rows(batch, number, on_bad)
                 number += batch.num_rows
         except (arrow.ArrowException, OSError) as error:
@@ -57,7 +62,7 @@ def _seekable(path: Path, file: BinaryIO) -> IO[bytes]:
         return file
     unpacked = tempfile.TemporaryFile()
     try:
-        shutil.copyfileobj(file, unpacked, 1 << 20)
+        _copy(path, file, unpacked)
     except BaseException as error:
         unpacked.close()
         if isinstance(error, OSError) and error.errno:
@@ -68,6 +73,19 @@ def _seekable(path: Path, file: BinaryIO) -> IO[bytes]:
         raise
     unpacked.seek(0)
     return unpacked
+
+
+def _copy(path: Path, file: BinaryIO, to: IO[bytes]) -> None:
+    """Unpack as much as leaves room on the disk: kilobytes of gzip can stand for terabytes."""
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    while piece := file.read(_PIECE):
+        free -= len(piece)
+        if free < _ROOM_LEFT:
+            raise Failure(
+                f"{path} unpacks to more than {tempfile.gettempdir()} has room for.",
+                hint="Make room there, set TMPDIR to another folder, or unpack the file yourself.",
+            )
+        to.write(piece)
 
 
 def _microseconds(batch: Any, arrow: Any) -> Any:

@@ -1,7 +1,7 @@
 """rebuild.py: catalogue file -> item texts -> item vectors -> a published version of the index."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,16 +9,20 @@ import msgspec
 import numpy as np
 
 from indexes import durable
-from indexes.catalog_pass import Catalogue, Rejected, TextSpool, read_catalogue
+from indexes.catalog_pass import Catalogue, Rejected, Source, TextSpool, read_catalogue
+from indexes.catalogue_notes import many_alike, source_notes
 from indexes.encoders import EncoderSettings, TextEncoder, load_encoder
 from indexes.errors import Failure
+from indexes.file_forms import FileForm
 from indexes.item_columns import FORMAT
 from indexes.item_ids import ItemIds
 from indexes.item_index import ENCODER_FOLDER, VECTORS_FILE, IndexSettings, parsed_factory
 from indexes.item_text import DEFAULT_TEMPLATE, ItemText
 from indexes.item_vectors import encode_missing, write_vectors
+from indexes.items import ItemReader, Unreadable
 from indexes.progress import Progress, bars
 from indexes.query_encoder import export_query_encoder
+from indexes.times import TimeSettings
 from indexes.vector_cache import VectorCache, text_digest
 from indexes.versions import Damaged, Version, VersionStore, exclusive
 from indexes.workspace import Settings, Workspace
@@ -47,6 +51,13 @@ class RebuildSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
     keep: Annotated[
         int, msgspec.Meta(ge=1, description="Versions kept, the served one among them.")
     ] = 3
+    columns: Annotated[
+        list[str],
+        msgspec.Meta(
+            description="Which column is which field, such as `title=artikel`; goes before the "
+            "usual other names."
+        ),
+    ] = []
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,23 +75,47 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
     bad: list[dict[str, Any]]
     unknown_tokens: float
+    fields: dict[str, Unreadable]  # of which values could not be read and are absent
+    columns: dict[str, Any]  # {"from": {"title": "name"}, "not_read": [...]}
+
+
+@dataclass(frozen=True)
+class RebuildOptions:
+    """What is said for one rebuild alone.
+
+    force: publish even when a guard would refuse. strict: a value that cannot be read costs its
+    line. encoding: of the file, where it is not found out.
+    """
+
+    force: bool = False
+    strict: bool = False
+    encoding: str | None = None
 
 
 class _Job:
     """One rebuild: the settings and files that its steps share."""
 
-    def __init__(self, workspace: Workspace, source: Path, force: bool, progress: Progress) -> None:
+    def __init__(
+        self, workspace: Workspace, source: Path, options: RebuildOptions, progress: Progress
+    ) -> None:
         self.root = workspace.index_root
         self.settings = workspace.section(RebuildSettings)
         self.factory = workspace.section(IndexSettings).factory
         self.encoder_settings = workspace.section(EncoderSettings)
-        self.source, self.force, self.progress = source, force, progress
+        self.force, self.progress = options.force, progress
         self.template = ItemText(self.settings.template)
+        reader = ItemReader(
+            strict=options.strict,
+            times=workspace.section(TimeSettings),
+            columns=self.settings.columns,
+            kept=self.template.columns,
+        )
+        self.notes: list[str] = []
+        self.source = Source(source, reader, FileForm(options.encoding), self.notes)
         self.store = VersionStore(self.root)
         self.items_before = 0
         self.old = self._served()
         self.rejected = Rejected(self.root / "rejected.jsonl")
-        self.notes: list[str] = []
         for orphan in (self.root / "work").glob("*.texts"):  # a killed rebuild's; we hold the lock
             orphan.unlink()
 
@@ -106,6 +141,7 @@ class _Job:
             spool = TextSpool(self.root / "work" / f"{staged.name}.texts")
             try:
                 catalogue = self._read(staged, cache, spool)
+                alike = self._note_alike(staged, catalogue)
                 same = self._unchanged(catalogue, encoder)
                 if same is not None:
                     return same, replace(catalogue, fresh=0), False, 0
@@ -115,7 +151,7 @@ class _Job:
                 spool.close()
             self._write_vectors(staged, catalogue, cache)
             export_query_encoder(encoder, _made(staged / ENCODER_FOLDER))
-            version = self.store.publish(staged, self._about(catalogue, encoder))
+            version = self.store.publish(staged, self._about(catalogue, encoder, alike))
             self._tidy(cache, catalogue)
         return version, catalogue, True, removed
 
@@ -160,15 +196,23 @@ class _Job:
             rejected.close()
         share = rejected.count / (rejected.count + len(catalogue))
         if share > self.settings.max_bad_share:
-            first = "; ".join(f"line {bad.line}: {bad.reason}" for bad in rejected.first[:3])
             raise Failure(
-                f"{rejected.count} of {rejected.count + len(catalogue)} lines of {self.source} "
-                f"cannot be used ({share:.1%}; rebuild.max_bad_share allows "
-                f"{self.settings.max_bad_share:.1%}): {first}. Nothing was published.",
+                f"{rejected.count} of {rejected.count + len(catalogue)} lines of "
+                f"{self.source.path} cannot be used ({share:.1%}; rebuild.max_bad_share allows "
+                f"{self.settings.max_bad_share:.1%}): {rejected.reasons()}. Nothing was published.",
                 field="rebuild.max_bad_share",
                 hint=f"All of them are in {rejected.path}. Mend them, or raise the setting.",
             )
+        self.notes.extend(source_notes(self.source))
         return catalogue
+
+    def _note_alike(self, staged: Path, catalogue: Catalogue) -> int:
+        """How many items have one and the same text; noted where they are many."""
+        alike, rows = catalogue.most_alike()
+        if alike_warning := many_alike(alike, len(catalogue)):
+            names = ", ".join(ItemIds(staged).ids(np.asarray(rows)))
+            self.notes.append(f"warning: {alike_warning} ({names}, ...)")
+        return alike
 
     def _unchanged(self, catalogue: Catalogue, encoder: TextEncoder) -> Version | None:
         """The served version when a new one would be the same; never with --force."""
@@ -218,19 +262,26 @@ class _Job:
             "format": FORMAT,
         }
 
-    def _about(self, catalogue: Catalogue, encoder: TextEncoder) -> dict[str, Any]:
+    def _about(self, catalogue: Catalogue, encoder: TextEncoder, alike: int) -> dict[str, Any]:
         return self._identity(catalogue, encoder) | {
             "items": len(catalogue),
             "dimensions": encoder.dimensions,
             "model": self.encoder_settings.model,
             "filled": catalogue.filled,
             "unknown_tokens": _unknown_share(encoder, catalogue),
-            "source": self.source.name,
+            "alike": alike,
+            "source": self.source.path.name,
         }
 
 
 def rebuild(
-    workspace: Workspace, source: Path, *, force: bool = False, progress: Progress = bars
+    workspace: Workspace,
+    source: Path,
+    *,
+    force: bool = False,
+    strict: bool = False,
+    encoding: str | None = None,
+    progress: Progress = bars,
 ) -> Summary:
     """Build the index of a catalogue and publish it, if there is anything new in it.
 
@@ -241,7 +292,7 @@ def rebuild(
     try:
         durable.make_folder(workspace.index_root)
         with exclusive(workspace.index_root / "lock", f"reranker rebuild --items {source}"):
-            job = _Job(workspace, source, force, progress)
+            job = _Job(workspace, source, RebuildOptions(force, strict, encoding), progress)
             try:
                 version, catalogue, changed, removed = job.run()
             finally:
@@ -271,7 +322,13 @@ def _summary(
         notes=job.notes,
         bad=[{"line": bad.line, "reason": bad.reason} for bad in job.rejected.first],
         unknown_tokens=float(version.about.get("unknown_tokens", 0.0)),
+        fields=job.source.reader.fields,
+        columns=_named(job.source.reader.chooser.report()),
     )
+
+
+def _named(report: dict[str, Any]) -> dict[str, Any]:
+    return {name: report[name] for name in ("from", "not_read")}
 
 
 def _unknown_share(encoder: TextEncoder, catalogue: Catalogue) -> float:

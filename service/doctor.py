@@ -15,6 +15,7 @@ from typing import Any, Final
 import click
 import msgspec
 
+from indexes.catalogue_notes import many_alike
 from indexes.encoders import unknown_warning
 from indexes.errors import Failure
 from indexes.query_encoder import load_query_encoder
@@ -69,7 +70,7 @@ def examine(
         yield _careful(check, workspace)
     version = _current(workspace)
     if version is not None:
-        for look in (_unknown_tokens, _encoder):
+        for look in (_unknown_tokens, _texts, _encoder):
             yield _careful(look, version)
         if requests is not None:
             yield _careful(partial(_queries, requests), version)
@@ -168,6 +169,13 @@ def _unknown_tokens(version: Version) -> Finding:
     warning = unknown_warning(round(share * _TOKENS), _TOKENS)
     message = f"{share:.1%} of the catalogue's tokens are unknown to the model"
     return Finding("language", "warn" if warning else "ok", message, warning or "")
+
+
+def _texts(version: Version) -> Finding:
+    about = version.about
+    alike, items = int(about.get("alike", 0)), int(about.get("items", 0))
+    warning = many_alike(alike, items)
+    return Finding("texts", "warn" if warning else "ok", warning or f"{items:,} items have texts")
 
 
 def _queries(requests: Path, version: Version) -> Finding:

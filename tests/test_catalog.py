@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from hypothesis import strategies as st
 from indexes.bad_lines import BadLine
 from indexes.catalog import Item, read_items
 from indexes.errors import Failure
+from indexes.item_words import null_word
+from indexes.names import normalised
 
 pa = pytest.importorskip("pyarrow", reason="Parquet needs the extra `parquet`")
 pq = pytest.importorskip("pyarrow.parquet", reason="Parquet needs the extra `parquet`")
@@ -110,11 +113,11 @@ BAD_LINES: list[tuple[bytes, str]] = [
     (b'{"title": "x"}', "id is missing"),
     (b'{"id": null, "title": "x"}', "id is missing"),
     (b'{"id": "  ", "title": "x"}', "id is blank"),
-    (b'{"id": 1.5, "title": "x"}', "id is 1.5; a string is expected"),
-    (b'{"id": true, "title": "x"}', "id is True; a string is expected"),
-    (b'{"id": {"a": 1}, "title": "x"}', "id is {'a': 1}; a string is expected"),
+    (b'{"id": 1.5, "title": "x"}', "id is 1.5; a text is expected"),
+    (b'{"id": true, "title": "x"}', "id is True; a text is expected"),
+    (b'{"id": {"a": 1}, "title": "x"}', "id is {'a': 1}; a text is expected"),
     (b'{"id": "a\\u0000b", "title": "x"}', "id 'a\\x00b' holds the character U+0000"),
-    (b'{"id": "%s", "title": "x"}' % (b"i" * 600), "id has 600 characters, at most 512"),
+    (b'{"id": "%s", "title": "x"}' % (b"i" * 600), "id has 600 characters; at most 512"),
     (b'{"id": "\\ud800", "title": "x"}', "not valid JSON: unexpected end of escaped utf-16"),
     (b'{"id": "1"}', "title is missing"),
     (b'{"id": "1", "title": " \\t"}', "title is blank"),
@@ -123,25 +126,7 @@ BAD_LINES: list[tuple[bytes, str]] = [
         b'{"id": "1", "title": "%s"}' % (b"x" * 1_000_000),
         "title has 1000000 characters, at most 10",
     ),
-    (b'{"id": "1", "title": "x", "price": NaN}', "not valid JSON: price is NaN; a finite number"),
-    (b'{"id": "1", "title": "x", "price": -Infinity}', "not valid JSON: price is -Infinity; a fin"),
-    (
-        b'{"id": "1", "title": "x", "attributes": {"a": NaN}}',
-        "not valid JSON: it holds NaN; a finite",
-    ),
     (b'{"id": "1", "title": "x", "price": 1e999}', "not valid JSON: Number out of range"),
-    (b'{"id": "1", "title": "x", "price": -1}', "price is -1; a number from 0 to 1e+12"),
-    (b'{"id": "1", "title": "x", "price": 1e13}', "price is 10000000000000.0; a number from 0"),
-    (b'{"id": "1", "title": "x", "price": "cheap"}', "price is 'cheap'; a number from 0"),
-    (b'{"id": "1", "title": "x", "price": "nan"}', "price is 'nan'; a number from 0"),
-    (b'{"id": "1", "title": "x", "price": true}', "price is True; a number from 0"),
-    (b'{"id": "1", "title": "x", "updated": "tomorrow"}', "updated is 'tomorrow'; ISO 8601 such"),
-    (b'{"id": "1", "title": "x", "updated": 1e300}', "updated is 1e+300; ISO 8601"),
-    (b'{"id": "1", "title": "x", "updated": [1]}', "updated is [1]; ISO 8601"),
-    (b'{"id": "1", "title": "x", "available": "perhaps"}', "available is 'perhaps'; true or false"),
-    (b'{"id": "1", "title": "x", "attributes": [1]}', "attributes is [1]; an object is expected"),
-    (b'{"id": "1", "title": "x", "attributes": "red"}', "attributes is 'red'; a JSON object is"),
-    (b'{"id": "1", "title": "x", "brand": {"a": 1}}', "brand is {'a': 1}; a text is expected"),
     (b'{"id": "1", "title": "x"', "the JSON ends in the middle"),
     (b'{"id": "1", "title": "half of a li', "the JSON ends in the middle"),
     (b'{"id": "1" "title": "x"}', "not valid JSON: expected ',' or '}' (byte 11)"),
@@ -152,14 +137,6 @@ BAD_LINES: list[tuple[bytes, str]] = [
     (b"17", "the line holds a JSON number; an object is expected"),
     (b"[" * 100_000, "the JSON is nested too deeply"),
     (b'{"a":' * 100_000, "the JSON is nested too deeply"),
-    (
-        b'{"id": "1", "title": "x", "attributes": {"a": ' + b"[" * 400 + b"]" * 400 + b"}}",
-        "a value is nested more than 32 deep",
-    ),
-    (
-        b'{"id": "1", "title": "x", "own": ' + b'{"a":' * 400 + b"1" + b"}" * 400 + b"}",
-        "a value is nested more than 32 deep",
-    ),
     (b"not json", "not valid JSON: invalid character"),
 ]
 
@@ -169,7 +146,7 @@ BAD_LINES: list[tuple[bytes, str]] = [
 def test_a_bad_line_is_reported_and_the_others_are_read(
     file: Callable[..., Path], line: bytes, reason: str
 ) -> None:
-    good = b'{"id": "g%d", "title": "good"}\n'
+    good = '{"id": "g%d", "title": "gööd"}\n'.encode()  # so the file is UTF-8
     found, bad = read(file(good % 1 + b"\n \r\n" + line + b"\n" + good % 2))
     assert [(number, item.id) for number, item in found] == [(1, "g1"), (5, "g2")]
     assert [entry.line for entry in bad] == [4]
@@ -201,7 +178,9 @@ def test_a_bad_line_is_reported_and_the_others_are_read(
         ({"available": "Yes"}, {"available": True}),
         ({"attributes": {"n": 10**25, "l": [1, {"x": 10**25}]}},
          {"attributes": {"n": "1" + "0" * 25, "l": [1, {"x": "1" + "0" * 25}]}}),
-        ({"stock": 3, "tags": ["a"]}, {"extra": {"stock": 3, "tags": ["a"]}}),
+        ({"size": 3, "tags": ["a"]}, {"extra": {"size": 3, "tags": ["a"]}}),
+        ({"id": 17.0}, {"id": "17"}),
+        ({"price": math.nan}, {"price": None}),
         ({"extra": "mine"}, {"extra": {"extra": "mine"}}),
     ],
 )  # fmt: skip
@@ -303,7 +282,8 @@ def test_csv_cells(file: Callable[..., Path]) -> None:
     )  # fmt: skip
     assert found[1][1].attributes == {"colour": "red"}
     assert found[1][1].extra == {"season": "winter"}
-    assert [entry.line for entry in bad] == [4, 5, 6]
+    assert not bad
+    assert found[2:] == [(4, Item("3", "c")), (5, Item("4", "d")), (6, Item("5", "e"))]
 
 
 def test_columns_without_a_name_are_left_out(file: Callable[..., Path]) -> None:
@@ -341,11 +321,8 @@ def test_a_long_cell_is_read_and_a_longer_one_reported(file: Callable[..., Path]
     long = "x" * 500_000
     content = f"id,title,description\n1,a,{long}\n2,{long},d\n3,c,{long * 3}\n"
     found, bad = read(file(content, "items.csv"))
-    assert [item.id for _, item in found] == ["1"]
-    assert bad == [
-        BadLine(3, "title has 500000 characters, at most 10000 are allowed"),
-        BadLine(4, "description has 1500000 characters, at most 1000000 are allowed"),
-    ]
+    assert [(item.id, len(item.description)) for _, item in found] == [("1", 500_000), ("3", 0)]
+    assert bad == [BadLine(3, "title has 500000 characters, at most 10000 are allowed")]
 
 
 def test_text_after_a_closing_quote_is_reported(file: Callable[..., Path]) -> None:
@@ -379,15 +356,12 @@ def test_parquet_values(file: Callable[..., Path]) -> None:
     assert (first.id, first.price, first.attributes) == ("1", 1.5, {"colour": "red"})
     assert first.updated == pytest.approx(1_795_428_000.123456)
     assert first.extra == {"since": "2026-01-02", "blob": "x"}
-    assert second == Item("2", "b", extra={"stock": 2.0})
+    assert second == Item("2", "b", available=True)
 
 
-def test_parquet_ids_that_became_fractions_are_refused(file: Callable[..., Path]) -> None:
+def test_parquet_ids_that_became_fractions_are_the_numbers(file: Callable[..., Path]) -> None:
     path = file(parquet({"id": [1.0, float("nan")], "title": ["a", "b"]}), "items.parquet")
-    assert read(path) == (
-        [],
-        [BadLine(1, "id is 1.0; a string is expected"), BadLine(2, "id is missing")],
-    )
+    assert read(path) == ([(1, Item("1", "a"))], [BadLine(2, "id is missing")])
 
 
 def test_a_parquet_cell_that_is_no_text_costs_one_row(file: Callable[..., Path]) -> None:
@@ -415,14 +389,12 @@ def test_parquet_without_pyarrow_names_the_extra(
         ("items.xml", b"<a/>", r"ends in '.xml'; allowed are .jsonl, .csv, .parquet"),
         ("items", b"", r"ends in 'no suffix'; allowed are"),
         ("items.csv", b"", "has no column 'id', 'title'; its first line names nothing"),
-        ("items.csv", b"id,name\n1,x\n", "has no column 'title'; its first line names 'id', 'na"),
+        ("items.csv", b"id,colour\n1,x\n", r"no column 'title'; .* names 'id', 'colour' \(separ"),
         ("items.csv", b"id,title,title\n1,x,y\n", "has two columns named 'title'"),
         ("items.parquet", b"PAR1 nonsense", "cannot be read as Parquet"),
         ("items.parquet", b"", "cannot be read as Parquet"),
         ("items.parquet", parquet({"id": ["1"]}), "has no column 'title'; it has 'id'"),
         ("items.jsonl", gzip.compress(b"{}", mtime=0), r"is gzip without .gz in its name"),
-        ("items.jsonl", '{"id": "1"}'.encode("utf-16"), "is UTF-16; UTF-8 is expected"),
-        ("items.jsonl", b'[\n{"id": "1"}\n]', "is a JSON array; one object on each line"),
     ],
 )
 def test_a_file_that_is_no_catalogue_is_refused(
@@ -474,7 +446,11 @@ names = st.sampled_from(sorted(FULL))
 FUZZ = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-words = st.text(st.characters(exclude_categories=["C"]), min_size=1).map(str.strip).filter(bool)
+words = (
+    st.text(st.characters(exclude_categories=["C"], exclude_characters="<&"), min_size=1)
+    .map(normalised)
+    .filter(lambda text: text and not null_word(text))
+)
 plain_rows = st.fixed_dictionaries(
     {"id": words, "title": words},
     optional={
@@ -543,6 +519,6 @@ def test_no_bytes_raise_anything_but_a_failure(
     except Failure as failure:
         assert str(tmp_path / name) in str(failure)
         return
-    if name == "items.jsonl":
+    if name == "items.jsonl" and header.startswith(b"{") and b"\r" not in raw:
         lines = [n for n, line in enumerate(raw.removeprefix(BOM).split(b"\n"), 1) if line.strip()]
         assert sorted([n for n, _ in found] + [entry.line for entry in bad]) == lines

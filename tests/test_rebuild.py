@@ -25,6 +25,7 @@ from indexes.catalog_pass import WINDOW_BYTES, TextSpool
 from indexes.commands import index_commands
 from indexes.encoders import EncoderSettings
 from indexes.errors import Failure
+from indexes.item_columns import FORMAT
 from indexes.item_index import IndexSettings, ItemIndex
 from indexes.progress import silent
 from indexes.rebuild import RebuildSettings, Summary, rebuild
@@ -125,7 +126,9 @@ def test_a_new_template_encodes_everything_and_says_so(run: Callable[..., Summar
     run(items(20))
     summary = run(items(20), RebuildSettings(template="{title}. {brand}"))
     assert summary.encoded == 20
-    assert summary.notes == ["The template changed: every item is encoded again."]
+    changed, filled = summary.notes
+    assert changed == "The template changed: every item is encoded again."
+    assert "{brand} is filled by 0 of 20 items" in filled
 
 
 def test_a_new_model_encodes_everything_and_says_so(
@@ -157,8 +160,8 @@ def test_another_format_is_refused_and_a_rebuild_mends_it(
 ) -> None:
     run(items(20))
     for module in ("rebuild", "item_index"):
-        monkeypatch.setattr(f"indexes.{module}.FORMAT", 3)
-    with pytest.raises(Failure, match="format 2.*reranker rebuild"):
+        monkeypatch.setattr(f"indexes.{module}.FORMAT", FORMAT + 1)
+    with pytest.raises(Failure, match=f"format {FORMAT}.*reranker rebuild"):
         served(tmp_path)
     again = run(items(20))
     assert again.changed and again.encoded == 0
@@ -206,7 +209,7 @@ def test_too_many_bad_lines_leave_the_old_version(run: Callable[..., Summary]) -
     run(items())
     rows = items()
     rows[4] = rows[5] = {"id": "x"}
-    with pytest.raises(Failure, match=r"2 of 100 lines.*line 5.*title"):
+    with pytest.raises(Failure, match=r"2 of 100 lines.*2 x title is missing \(line 5\).*rejected"):
         run(rows)
     assert run(items()).changed is False
 

@@ -27,6 +27,7 @@ PROVED_BY = {
     "rebuild.template": "test_rebuild: test_a_new_template_encodes_everything_and_says_so",
     "rebuild.max_bad_share": "test_rebuild: test_too_many_bad_lines_leave_the_old_version",
     "rebuild.max_shrink": "test_rebuild: test_a_sudden_loss_of_items_needs_force",
+    "rebuild.columns": "test_item_fields: test_rebuild_columns_go_before_the_table",
     "rebuild.keep": "test_service_setting_effects: test_rebuild_keep",
     "encoder.model": "test_service_setting_effects: test_encoder_model",
     "encoder.query_prompt": "test_service_setting_effects: test_encoder_prompts",

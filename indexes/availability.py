@@ -1,0 +1,46 @@
+"""availability.py: whether an item can be ordered, as shops write it -> True, False, or None."""
+
+import re
+from functools import lru_cache
+from math import isfinite
+from typing import Any, Final
+
+# Words without case, blanks, dashes and underscores. What can be ordered for later is available.
+_YES: Final = frozenset(
+    """1 true t yes y on available instock limitedavailability limited limitedstock lowstock
+    fewleft lastitems onlineonly instoreonly presale preorder backorder backordered
+    availableforpreorder availableforbackorder availablefororder availableonbackorder madetoorder
+    onbackorder instockavailable active""".split()
+)
+_NO: Final = frozenset(
+    """0 false f no n off unavailable notavailable outofstock oos soldout discontinued notinstock
+    nostock nolongeravailable permanentlyunavailable temporarilyoutofstock
+    currentlyunavailable inactive""".split()
+)
+_ADDRESS: Final = re.compile(r"^(?:https?://)?(?:www\.)?schema\.org[/#]", re.IGNORECASE)
+_COUNT: Final = re.compile(
+    r"(?:only\s+)?[<>]?\s*([+-]?[0-9]+(?:[.,][0-9]+)?)\+?\s*"
+    r"(?:left|in\s+stock|left\s+in\s+stock|available|pcs\.?|pieces|units?|items?)?",
+    re.IGNORECASE,
+)
+
+
+def read_available(value: Any) -> bool | None:
+    """True for what can be ordered, by a word or a stock count; None for what says neither."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value > 0
+    if isinstance(value, float):
+        return value > 0 if isfinite(value) else None
+    return _of_text(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=4096)
+def _of_text(value: str) -> bool | None:
+    text = _ADDRESS.sub("", value.strip())
+    word = "".join(letter for letter in text.casefold() if letter.isalnum())
+    if text[:1] != "-" and (word in _YES or word in _NO):
+        return word in _YES
+    count = _COUNT.fullmatch(text)
+    return float(count[1].replace(",", ".")) > 0 if count else None
