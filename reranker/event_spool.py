@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from indexes.durable import make_own_folder
 from reranker.event_rates import BASKETS, shopper_of
 from reranker.events import HistoryEvent
-from reranker.history_files import make_own_folder
 from reranker.history_writes import event_key
 from reranker.pseudonyms import Pseudonyms
 

@@ -21,6 +21,7 @@ _LEFT: Final = 7 * 86_400.0  # seconds after which work that was not ended will 
 _LEFTOVERS: Final = (
     "events/join-*",
     "rankings/*.jsonl.[0-9]*",
+    "rankings/*.jsonl.gz.[0-9]*",
     "pseudonyms/.keys.*",
     "model/work/*.new",
 )

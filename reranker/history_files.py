@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from indexes.durable import make_folder
+from indexes.durable import make_own_folder
 from indexes.errors import Failure
 from reranker.history_names import names_row, rename_all
 from reranker.pseudonyms import Pseudonyms
@@ -17,7 +17,6 @@ FILE: Final = "history.db"
 _SCHEMA: Final = 2
 PLAIN: Final = 1  # the form with plain names, of an earlier release
 _PAUSE: Final = 0.002
-_OWNER_ONLY: Final = 0o700
 _CREATE: Final = """
 CREATE TABLE shoppers (  -- a user, or a session
     id INTEGER PRIMARY KEY,
@@ -123,13 +122,6 @@ def patiently(action: Callable[[], T], seconds: float) -> T:
             if not busy or time.monotonic() > deadline:
                 raise
         time.sleep(_PAUSE)
-
-
-def make_own_folder(folder: Path) -> None:
-    """A folder for what only its owner may read."""
-    if not folder.is_dir():
-        make_folder(folder)
-        os.chmod(folder, _OWNER_ONLY)
 
 
 def open_writer(path: Path, seconds: float, names: Callable[[], Pseudonyms]) -> sqlite3.Connection:
@@ -257,6 +249,17 @@ def unfinished(path: Path, generation: int) -> str:
         if row.generation < generation:
             return "rotation"
         return "erasure" if row.to_erase else ""
+
+
+def holds_pseudonyms(path: Path) -> bool:
+    """Whether there are histories here that were written with some keys."""
+    if not path.exists():
+        return False
+    try:
+        with closing(_connect(path, "rw")) as db:
+            return patiently(lambda: _version(db), 0.5) not in (0, PLAIN)
+    except sqlite3.Error:  # damaged, or held by another process: nothing is known for sure
+        return True
 
 
 def _version(db: sqlite3.Connection) -> int:
