@@ -158,16 +158,16 @@ class _Search:
 
     def _cells(self, path: Path, file: IO[bytes]) -> None:
         """A table's columns of users and sessions, for names that count as whole values only."""
-        text = io.TextIOWrapper(file, "utf-8-sig", "replace", newline="")
-        lines = enumerate(iter(lambda: text.readline(_PIECE), ""), 1)
-        _, first = next(lines, (1, ""))
-        separator = max(",;\t|", key=first.count)
-        columns = [is_key(name) for name in _cells_of(first, separator)]
-        for number, line in lines if any(columns) else ():
-            cells = _cells_of(line, separator)
-            named = [cell for cell, keyed in zip(cells, columns, strict=False) if keyed]
-            if any(self.names.holds_row({"user": cell}) for cell in named):
-                self._add_line(path, number)
+        with io.TextIOWrapper(file, "utf-8-sig", "replace", newline="") as text:
+            lines = enumerate(iter(lambda: text.readline(_PIECE), ""), 1)
+            _, first = next(lines, (1, ""))
+            separator = max(",;\t|", key=first.count)
+            columns = [is_key(name) for name in _cells_of(first, separator)]
+            for number, line in lines if any(columns) else ():
+                cells = _cells_of(line, separator)
+                named = [cell for cell, keyed in zip(cells, columns, strict=False) if keyed]
+                if any(self.names.holds_row({"user": cell}) for cell in named):
+                    self._add_line(path, number)
 
     def _rows(self, path: Path) -> None:
         """A Parquet file, which packs every column on its own."""

@@ -15,8 +15,8 @@ from reranker.ranking_files import FOLDER
 
 _OLD_KEY: Final = "key"
 _OLD_NAME: Final = re.compile(rb'("(?:user|session)":")([0-9a-f]{32}")')
-_NAME: Final = re.compile(rb'(?<="user":")~[0-9a-f]{34}(?=")|(?<="session":")~[0-9a-f]{34}(?=")')
-_TORN: Final = re.compile(rb'"(?:user|session)":"~(?![0-9a-f]{34}")')
+_NAME: Final = re.compile(rb'("(?:user|session)"\s*:\s*")(~[0-9a-f]{34})(?=")')
+_TORN: Final = re.compile(rb'"(?:user|session)"\s*:\s*"~(?![0-9a-f]{34}")')
 _KEY_DIGITS: Final = 64
 
 
@@ -40,13 +40,13 @@ def _rename(path: Path, names: Pseudonyms) -> Renamed:
     changed = torn = 0
 
     def older(line: bytes) -> int:
-        return sum(generation_of(one.decode()) < names.generation for one in _NAME.findall(line))
+        return sum(generation_of(one.decode()) < names.generation for _, one in _NAME.findall(line))
 
     def newer(line: bytes) -> bytes | None:
         if _TORN.search(line):  # nobody could ever find it again
             return b" " * len(line)
         # Of a session as well as of a user: both only go on.
-        now = _NAME.sub(lambda match: names.user(match[0].decode()).encode(), line)
+        now = _NAME.sub(lambda match: match[1] + names.user(match[2].decode()).encode(), line)
         return now if older(line) else None
 
     def count(line: bytes) -> None:

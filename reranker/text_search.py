@@ -1,8 +1,8 @@
 """text_search.py: pieces of a file -> whether a shopper's name is in them, however it is written.
 
 Programs write one name in many ways: "Jürgen" is in JSON also "J\\u00fcrgen", in JSON within JSON
-escaped twice; or decomposed, in Latin-1, in UTF-16, as J%C3%BCrgen in an address. Escapes are undone
-as JSON does it, whatever the file is: a torn line, or JSON over many lines, is searched, too.
+escaped twice; or decomposed, in Latin-1, in UTF-16, as J%C3%BCrgen in an address. Escapes are
+undone as JSON does it, whatever the file is: torn lines and JSON over many lines are searched, too.
 """
 
 import json
@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, unquote_plus
 
 import msgspec
 
@@ -19,7 +19,7 @@ from reranker.pseudonyms import generation_of
 
 MIN_LENGTH: Final = 6  # bytes; shorter ids occur by chance in any file
 _ENCODINGS: Final = ("utf-8", "utf-16-le", "utf-16-be", "latin-1", "cp1252")
-_ROUNDS: Final = 3  # JSON within JSON within JSON
+_ROUNDS: Final = 8  # JSON within JSON within JSON ...
 _PSEUDONYM: Final = re.compile(rb"~[0-9a-f]{34}")
 _UNICODE: Final = re.compile(rb"\\u[0-9a-fA-F]{4}")
 _ANY_ESCAPE: Final = re.compile(rb'\\(?:u[0-9a-fA-F]{4}|["/\\])')
@@ -57,6 +57,7 @@ class NameSearch:
         self._needles = {needle for name in self._long for needle in _spellings(name)}
         special = any(set(name) & {'"', "/", "\\"} for name in plain)
         self._escapes = _ANY_ESCAPE if special else _UNICODE
+        self._addressed = any(quote(name, "") != name for name in self._long)
         self._composed = any(not name.isascii() for name in self._long)
 
     def holds(self, piece: bytes) -> bool:
@@ -82,11 +83,14 @@ class NameSearch:
     def _texts(self, piece: bytes) -> Iterator[str]:
         """The piece as text in the ways in which it may be meant; none where bytes say it all."""
         escaped = self._escapes.search(piece) is not None
+        addressed = self._addressed and b"%" in piece
         composed = self._composed and not piece.isascii()
-        if not (escaped or composed or self.short):
+        if not (escaped or addressed or composed or self.short):
             return
         text = piece.decode("utf-8", "replace")
         yield text
+        if addressed:
+            yield unquote_plus(text)
         for _ in range(_ROUNDS):
             plainer = _ESCAPE.sub(_unescaped, text) if "\\" in text else text
             if plainer == text:
@@ -127,9 +131,6 @@ def _spellings(name: str) -> Iterator[bytes]:
                 yield form.encode(encoding)
             except UnicodeError:
                 continue
-        for address in (quote(form, ""), quote(form), quote_plus(form)):
-            yield address.encode()
-            yield re.sub("%..", lambda hexes: hexes[0].lower(), address).encode()
         yield form.replace('"', '""').encode("utf-8", "surrogatepass")
         yield msgspec.json.encode(form)[1:-1]
 
