@@ -77,6 +77,7 @@ def forget(workspace: Workspace, histories: Histories, who: Shopper) -> ForgetPr
     left = len(histories.recent(who.user, who.session, n=1)) + len(histories.kept_as(who))
     pseudonym = (kept.user if who.user is not None else kept.session) or name
     every = _of_every_key(names, who, sessions)
+    histories.close()  # reading its files beside open connections would drop their locks
     again = search_home(workspace.home, {name, pseudonym, *every})
     proof = ForgetProof(
         user=name,

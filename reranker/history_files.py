@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from indexes.durable import make_own_folder
+from indexes.durable import OWN_FILE, make_own_folder
 from indexes.errors import Failure
 from reranker.history_names import names_row, rename_all
 from reranker.pseudonyms import Pseudonyms
@@ -127,6 +127,8 @@ def patiently(action: Callable[[], T], seconds: float) -> T:
 def open_writer(path: Path, seconds: float, names: Callable[[], Pseudonyms]) -> sqlite3.Connection:
     """A connection that may write; the file and its tables are made when they are not there."""
     make_own_folder(path.parent)
+    with suppress(FileExistsError):  # never opened where it is there: closing would drop its locks
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWN_FILE))
     db = _connect(path, "rwc")
     try:
         patiently(lambda: _prepare(db, path, names), seconds)

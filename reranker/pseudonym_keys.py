@@ -61,13 +61,20 @@ class PseudonymKeys:
     def known(self) -> Pseudonyms | None:
         """The same; KeysFailure where there is none, and something was written with one."""
         found = self.read()
-        if found is None and (what := self._written()):
-            raise KeysFailure(
-                f"{self.path} is missing, and {what} was written with the keys in it: nobody can "
-                "be recognised there, and nothing more is written beside it.",
-                hint=f"Restore {self.path} from a backup. Without one, delete {what}: it is lost.",
-            )
+        if found is None and (lost := self.lost()):
+            raise lost
         return found
+
+    def lost(self) -> KeysFailure | None:
+        """What to say where there is no key any more; None where none is needed yet."""
+        what = "" if self.path.exists() or old_key(self.home).exists() else self._written()
+        if not what:
+            return None
+        return KeysFailure(
+            f"{self.path} is missing, and {what} was written with the keys in it: nobody can "
+            "be recognised there, and nothing more is written beside it.",
+            hint=f"Restore {self.path} from a backup. Without one, delete {what}: it is lost.",
+        )
 
     def _written(self) -> str:
         """What names shoppers by keys in this home; "" for nothing."""

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from indexes.durable import make_own_folder
 from indexes.errors import Failure
 from reranker.judged_requests import judged_request
 from reranker.requests import JudgedRequest
@@ -104,6 +105,7 @@ class RequestSets:
                 count += 1
         if not count:
             raise BadSet(f"{name} holds no request; one JSON object a line is expected.")
+        make_own_folder(self._home / FOLDER)
         write_whole(self._home / FOLDER / name, content)
         return name
 
