@@ -1,7 +1,8 @@
 """ranking_files.py: settings and the folder of logged rankings -> how much of it is kept."""
 
+import os
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -60,11 +61,35 @@ def make_room(folder: Path, settings: RankingLogSettings, current: Path, more: i
 
 def delete_old(folder: Path, settings: RankingLogSettings) -> int:
     """Delete the days that are older than the settings allow; how many."""
-    oldest = datetime.fromtimestamp(time.time(), UTC).date() - timedelta(days=settings.days)
-    old = [path for day, path in days_there(folder) if day < oldest]
+    today = _day_of(time.time())
+    oldest = today - timedelta(days=settings.days)
+    old = [path for day, path in days_there(folder) if _written(path, day, today) < oldest]
     for path in old:
         path.unlink(missing_ok=True)
     return len(old)
+
+
+def _written(path: Path, day: date, today: date) -> date:
+    """The day of a file; of one from the future, the day on which that was noticed first.
+
+    A clock that was ahead wrote it. It would be kept for as long as the clock was wrong, and its
+    days more; the time of the file notes when they begin.
+    """
+    if day <= today + timedelta(days=1):
+        return day
+    now = time.time()
+    try:
+        noticed = path.stat().st_mtime
+        if noticed > now:
+            noticed = now
+            os.utime(path, (now, now))
+    except OSError:  # gone, or of another account
+        return today
+    return _day_of(noticed)
+
+
+def _day_of(at: float) -> date:
+    return datetime.fromtimestamp(at, UTC).date()
 
 
 def _size(path: Path) -> int:

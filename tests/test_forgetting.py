@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -27,7 +29,8 @@ from reranker.event_commands import export_command, forget_command
 from reranker.events import HistoryEvent
 from reranker.histories import open_histories
 from reranker.pseudonym_keys import KeysFailure, PseudonymKeys
-from reranker.ranking_days import append_lines
+from reranker.ranking_days import append_lines, day_file
+from reranker.ranking_files import RankingLogSettings, delete_old, make_room
 from reranker.rotation import rotate
 from reranker.text_search import NameSearch
 
@@ -397,3 +400,33 @@ def test_an_id_that_is_none_is_refused(tmp_path: Path) -> None:
     for name in ("", "  ", "a\x00b"):
         with pytest.raises(Failure):
             forget(tmp_path, name)
+
+
+def test_rankings_of_a_clock_that_was_ahead_go_after_their_days(tmp_path: Path) -> None:
+    folder = tmp_path / "rankings"
+    folder.mkdir()
+    now, settings = time.time(), RankingLogSettings(days=3)
+    today = datetime.fromtimestamp(now, UTC).date()
+    ahead, kept = folder / "2999-01-01.jsonl", folder / f"{today}.jsonl"
+    for path in (ahead, kept):
+        path.write_bytes(line())
+    os.utime(ahead, (now + 9e8, now + 9e8))  # its clock was ahead, too
+    assert delete_old(folder, settings) == 0 and ahead.stat().st_mtime <= time.time()
+    os.utime(ahead, (now - 5 * 86_400, now - 5 * 86_400))  # and five days later
+    assert delete_old(folder, settings) == 1
+    assert list(folder.iterdir()) == [kept]
+
+
+def test_a_log_goes_on_when_its_clock_is_set_back(tmp_path: Path) -> None:
+    """What was written with the later time stays, and is found."""
+    names = PseudonymKeys(tmp_path).open()
+    folder = tmp_path / "rankings"
+    folder.mkdir()
+    today = datetime.now(UTC).date()
+    for day in (today + timedelta(days=40), today, today - timedelta(days=2)):
+        append_lines(day_file(folder, f"{day}"), line(user=names.user("shopper-1"), query="q"))
+    settings = RankingLogSettings(days=30, megabytes=1)
+    assert make_room(folder, settings, day_file(folder, f"{today}"), 100)
+    assert len(list(folder.iterdir())) == 3
+    done = forget(tmp_path, "shopper-1")
+    assert (done["rankings"], done["verified"]) == (3, True)
