@@ -30,9 +30,13 @@ _ESCAPE: Final = re.compile(
 KEYS: Final = frozenset(
     f"{word}{end}" for word in ("user", "session", "shopper", "customer") for end in ("", "id")
 ) | {"uid", "sid"}
-_KEYED: Final = re.compile(
-    r'"([A-Za-z][A-Za-z_. -]{1,19})"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?)'
-)
+_WORDS: Final = ("user", "session", "shopper", "customer", "uid", "sid")
+# A key and its value, by how each begins: patterns that begin with letters are searched fast.
+_KEYED: Final = {
+    word: re.compile(rf'{word}([A-Za-z_. -]{{0,6}})"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?)')
+    for lower in _WORDS
+    for word in (lower, lower.capitalize(), lower.upper())
+}
 
 
 def can_be_searched(name: str) -> bool:
@@ -82,10 +86,12 @@ class NameSearch:
 
     def _texts(self, piece: bytes) -> Iterator[str]:
         """The piece as text in the ways in which it may be meant; none where bytes say it all."""
-        escaped = self._escapes.search(piece) is not None
-        addressed = self._addressed and b"%" in piece
-        composed = self._composed and not piece.isascii()
-        if not (escaped or addressed or composed or self.short):
+        binary = _is_binary(piece)  # such as vectors, where signs mean nothing by themselves
+        escaped = (_UNICODE if binary else self._escapes).search(piece) is not None
+        addressed = self._addressed and b"%" in piece and not binary
+        composed = self._composed and not piece.isascii() and not binary
+        keyed = bool(self.short) and any(word.encode() in piece for word in _KEYED)
+        if not (escaped or addressed or composed or keyed):
             return
         text = piece.decode("utf-8", "replace")
         yield text
@@ -103,7 +109,10 @@ class NameSearch:
             return True
         if "~" in text and self._holds_pseudonym(text.encode("utf-8", "replace")):
             return True
-        plain = text if text.isascii() else unicodedata.normalize("NFC", text)
+        if not self._long:
+            return False
+        composed = text.isascii() or unicodedata.is_normalized("NFC", text)
+        plain = text if composed else unicodedata.normalize("NFC", text)
         return any(name in plain for name in self._long)
 
     def _is_short(self, value: Any) -> bool:
@@ -115,13 +124,25 @@ class NameSearch:
             return False
 
 
+def _is_binary(piece: bytes) -> bool:
+    if b"\0" not in piece:
+        return False
+    try:
+        piece.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
 def _keyed_values(text: str) -> Iterator[Any]:
-    for key, value in _KEYED.findall(text):
-        if is_key(key):
-            try:
-                yield json.loads(value, strict=False)
-            except ValueError:  # no JSON after all
-                yield value.strip('"')
+    for word, pattern in _KEYED.items():
+        for match in pattern.finditer(text) if word in text else ():
+            rest, value = match.groups()
+            if text[match.start() - 1 : match.start()] == '"' and is_key(word + rest):
+                try:
+                    yield json.loads(value, strict=False)
+                except ValueError:  # no JSON after all
+                    yield value.strip('"')
 
 
 def _spellings(name: str) -> Iterator[bytes]:

@@ -199,7 +199,7 @@ def test_any_name_is_found_in_json_of_any_writer(name: str, ascii_only: bool, ti
     for _ in range(times):
         text = json.dumps(text, ensure_ascii=ascii_only)
     written = json.dumps(text, ensure_ascii=ascii_only).encode()
-    assert NameSearch([name]).holds(b"\xff binary \x00" + written)
+    assert NameSearch([name]).holds(b"\xff" + written)
 
 
 RAW = ("ghost77", "ghost77  ", "\tghost77\n", "\u00a0ghost77", "\ufeffghost77\r\n", "  ghost77 ")
