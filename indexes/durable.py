@@ -9,6 +9,8 @@ from typing import Final
 READ_ONLY_FILE: Final = 0o444
 READ_ONLY_FOLDER: Final = 0o555
 WRITABLE_FOLDER: Final = 0o755
+OWN_FOLDER: Final = 0o700
+OWN_FILE: Final = 0o600
 
 
 def crash_point(name: str) -> None:
@@ -27,14 +29,25 @@ def sync(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """The folder with its parents, each on the disk before it is used."""
+    """The folder with its parents, each on the disk before it is used.
+
+    What is made here is for its owner alone, whatever the umask; what is there stays as it is.
+    """
     if not path.is_dir():
         make_folder(path.parent)
-        path.mkdir(exist_ok=True)
+        path.mkdir(OWN_FOLDER, exist_ok=True)
         sync(path.parent)
 
 
-def write_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
+def make_own_folder(path: Path) -> None:
+    """A folder for what only its owner may read; one of before is closed to others."""
+    make_folder(path)
+    status = path.stat()
+    if stat.S_IMODE(status.st_mode) & 0o077 and status.st_uid == os.geteuid():
+        path.chmod(stat.S_IMODE(status.st_mode) & ~0o077)
+
+
+def write_synced(path: Path, content: bytes, mode: int = OWN_FILE) -> None:
     """A new file with this content, on the disk; its folder is not synced yet."""
     with path.open("xb") as file:
         file.write(content)
@@ -43,7 +56,7 @@ def write_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
         os.fsync(file.fileno())
 
 
-def replace_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
+def replace_synced(path: Path, content: bytes, mode: int = OWN_FILE) -> None:
     """Swap a file's content in one step: a reader sees the old or the new, never half."""
     aside = path.with_name(f"{path.name}.{os.getpid()}")
     aside.unlink(missing_ok=True)
@@ -61,7 +74,7 @@ def replace_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
 def append_synced(path: Path, line: bytes) -> None:
     """One more line at the end of a file, on the disk; so is the name of a file that is new."""
     new = not path.exists()
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, OWN_FILE)
     try:
         os.write(fd, line)
         os.fsync(fd)

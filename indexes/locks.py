@@ -96,7 +96,7 @@ def _taken(lock: Path) -> int | None:
 
 
 def _open(lock: Path) -> int:
-    fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, durable.OWN_FILE)
     _held.add(fd)
     return fd
 

@@ -144,7 +144,7 @@ class Drift:
         path = self._path()
         if path is not None:
             try:
-                path.parent.mkdir(exist_ok=True)
+                durable.make_own_folder(path.parent)
                 durable.replace_synced(path, msgspec.json.encode(made))
             except OSError as error:  # a read-only home: this process' own baseline then
                 log.warning("the baseline of scores is not kept: %s", os.strerror(error.errno or 0))

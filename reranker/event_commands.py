@@ -1,6 +1,6 @@
 """event_commands.py: `reranker events import`, `export` and `forget` on the command line."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,18 +10,17 @@ from tqdm import tqdm
 
 from indexes.bad_lines import BadLines
 from indexes.errors import Failure
-from indexes.names import BadName, read_name
+from indexes.names import BadName, normalised, read_name
 from indexes.workspace import Workspace
+from reranker.erasure import Searched
 from reranker.event_import import Importer, ImportSummary
-from reranker.events import as_sent
+from reranker.events import HistoryEvent, as_sent
 from reranker.expiry import expire
 from reranker.forgetting import ForgetProof, forget
 from reranker.histories import Histories, Shopper, open_histories
+from reranker.logged_shopper import LoggedShopper
 from reranker.pseudonym_keys import PseudonymKeys
-from reranker.ranking_files import (
-    LoggedShopper,
-    rankings_folder,
-)
+from reranker.ranking_files import rankings_folder
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
 _SESSION = click.option("--session", is_flag=True, help="The id is an anonymous session's.")
@@ -85,17 +84,14 @@ def export_command(workspace: Workspace, user: str, session: bool, events_only: 
     """Print all that is kept of a user as JSON lines: events, then rankings, oldest first."""
     found = False
     sessions = set()
+    who, names = _who(user, session), PseudonymKeys(workspace.home).known()
     with _opened(workspace) as histories:
-        for event in histories.export(**_who(user, session)):
-            found = True
-            sessions.add(event.session or "")
-            click.echo(msgspec.json.encode(as_sent(event)).decode())
-    logged = LoggedShopper(
-        rankings_folder(workspace),
-        PseudonymKeys(workspace.home).read(),
-        **_who(user, session),
-        sessions=sessions - {""},
-    )
+        for kept in histories.kept_as(who):
+            for event in histories.export(*kept):
+                found = True
+                sessions.add(event.session or "")
+                click.echo(msgspec.json.encode(as_sent(_named(event, who))).decode())
+    logged = LoggedShopper(rankings_folder(workspace), names, *who, sessions=sessions - {""})
     for row in () if events_only else logged.lines():
         found = True
         click.echo(msgspec.json.encode(row).decode())
@@ -111,10 +107,9 @@ def export_command(workspace: Workspace, user: str, session: bool, events_only: 
 def forget_command(workspace: Workspace, user: str, session: bool, as_json: bool) -> None:
     """Delete a user, the sessions that became theirs, and every trace of both on the disk."""
     with _opened(workspace) as histories:
-        who = _who(user, session)
-        proof = forget(workspace, histories, Shopper(who.get("user"), who.get("session")))
-    if not proof.known:
-        raise _nobody(user, session)
+        proof = forget(workspace, histories, _who(user, session))
+    if not proof.known and not proof.searched.found:
+        raise _nobody(user, session, proof.searched.unread)
     click.echo(msgspec.json.encode(proof).decode() if as_json else _forgotten(proof))
 
 
@@ -125,12 +120,12 @@ def _forgotten(proof: ForgetProof) -> str:
     )
     searched = proof.searched
     lines = [f"{proof.user}: {counts} are deleted."]
-    if not proof.name_searched:
-        lines.append("The id is too short to be searched for in the files; its pseudonym was.")
-    if searched.found:
-        lines.append(f"The same characters are also in {', '.join(searched.found)}.")
-    else:
-        lines.append(f"Searched {searched.files:,} files ({searched.bytes:,} bytes): not found.")
+    if proof.searched_as == "values":
+        lines.append(
+            "The id is short: it was looked for as a whole user or session in JSON and tables, its "
+            "pseudonym everywhere."
+        )
+    lines += _where_found(searched)
     for model in proof.models:
         if model.learned_from:
             lines.append(
@@ -140,21 +135,45 @@ def _forgotten(proof: ForgetProof) -> str:
     return "\n".join([*lines, f"receipt {proof.receipt}"])
 
 
-def _who(name: str, session: bool) -> dict[str, str]:
-    kind = "session" if session else "user"
+def _where_found(searched: Searched) -> list[str]:
+    lines = []
+    for where in searched.found:
+        numbers = ", ".join(map(str, searched.lines.get(where, [])))
+        at = f" (line {numbers})" if numbers else ""
+        lines.append(f"NOT VERIFIED: the same characters are also in {where}{at}.")
+    if searched.found:
+        lines.append(
+            "Files that you put there are not changed: delete those lines, or the files, and run "
+            "`reranker forget` again."
+        )
+    lines += [f"NOT VERIFIED: {where} {why}." for where, why in searched.unread.items()]
+    if not lines:
+        lines.append(f"Searched {searched.files:,} files ({searched.bytes:,} bytes): not found.")
+    return lines
+
+
+def _who(name: str, session: bool) -> Shopper:
+    """Whose id this is; as it is given, for what an earlier release may have kept so."""
     try:
-        found = read_name(kind, name)
+        if read_name("session" if session else "user", name) is None:
+            raise BadName("the id is empty")
     except BadName as error:
-        raise Failure(f"{error}.", field=kind) from None
-    if found is None:
-        raise Failure(f"The {kind} is empty.", field=kind, hint=f"Name a {kind}.")
-    return {kind: found}
+        raise Failure(f"{error}.", hint="Name a user, or with --session a session.") from None
+    return Shopper(None, name) if session else Shopper(name, None)
 
 
-def _nobody(name: str, session: bool) -> Failure:
+def _named(event: HistoryEvent, who: Shopper) -> HistoryEvent:
+    """An event of a user, with the name that was asked for; of a session, with its own."""
+    user = None if who.user is None else normalised(who.user)
+    session = event.session if who.session is None else normalised(who.session)
+    return msgspec.structs.replace(event, user=user, session=session)
+
+
+def _nobody(name: str, session: bool, unread: Mapping[str, str] | None = None) -> Failure:
     kind, other = ("session", "without") if session else ("user", "with")
+    not_read = "".join(f" {where} {why}." for where, why in (unread or {}).items())
     return Failure(
-        f"No event and no ranking of the {kind} {name!r} is kept.",
+        f"No event and no ranking of the {kind} {name!r} is kept.{not_read}",
         hint=f"Is it the id of a {'user' if session else 'session'}? Then try {other} --session.",
     )
 

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from indexes.durable import make_own_folder
 from reranker.event_keys import event_key, record_key
 from reranker.event_rates import BASKETS, shopper_of
 from reranker.events import HistoryEvent
-from reranker.history_files import make_own_folder
 from reranker.pseudonyms import Pseudonyms
 
 BATCH: Final = 5000

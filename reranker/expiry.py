@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from indexes.durable import make_own_folder
 from indexes.locks import release, try_lock
 from indexes.workspace import Workspace
 from reranker.events import HistorySettings
@@ -21,6 +22,7 @@ _LEFT: Final = 7 * 86_400.0  # seconds after which work that was not ended will 
 _LEFTOVERS: Final = (
     "events/join-*",
     "rankings/*.jsonl.[0-9]*",
+    "rankings/*.jsonl.gz.[0-9]*",
     "pseudonyms/.keys.*",
     "model/work/*.new",
 )
@@ -51,7 +53,7 @@ def expire_when_due(workspace: Workspace, histories: Histories) -> Expired | Non
     lock = workspace.home / "events" / _LOCK
     if not hours or not lock.parent.is_dir() and not rankings_folder(workspace).is_dir():
         return None
-    lock.parent.mkdir(mode=0o700, exist_ok=True)
+    make_own_folder(lock.parent)
     held = try_lock(lock)
     if held is None:
         return None

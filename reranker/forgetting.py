@@ -3,16 +3,20 @@
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from indexes.workspace import Workspace
-from reranker.erasure import Searched, can_be_searched, search_home
+from reranker.erasure import Searched, search_home
 from reranker.histories import Histories, Shopper
+from reranker.logged_shopper import LoggedShopper
 from reranker.model_versions import model_store
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import Pseudonyms
-from reranker.ranking_files import LoggedShopper, rankings_folder
+from reranker.ranking_files import rankings_folder
+from reranker.raw_names import pseudonyms_of
+from reranker.text_search import can_be_searched
 
 
 class OlderModel(msgspec.Struct, frozen=True):
@@ -30,9 +34,11 @@ class OlderModel(msgspec.Struct, frozen=True):
 class ForgetProof(msgspec.Struct, frozen=True, kw_only=True):
     """What was deleted where, and what was found when everything was read again.
 
-    verified: nothing is kept under the name, and no file holds the pseudonyms, nor the name where
-    it is long enough to be searched for (name_searched). receipt: SHA-256 of the rest as JSON with
-    sorted keys: this answer can be kept as proof that it was given.
+    verified: nothing is kept under the name, every file was read to its end, and none holds the
+    pseudonyms or the name. name_searched: the name was looked for, and searched_as how: "text",
+    anywhere, or "values", where it is shorter than that would mean anything: whole users and
+    sessions in JSON and tables. receipt: SHA-256 of the rest as JSON with sorted keys: this answer
+    can be kept as proof that it was given.
     """
 
     user: str
@@ -44,54 +50,79 @@ class ForgetProof(msgspec.Struct, frozen=True, kw_only=True):
     rankings: int
     verified: bool
     name_searched: bool
+    searched_as: str
     searched: Searched
     models: list[OlderModel]
     receipt: str = ""
 
 
+class _Gone(NamedTuple):
+    events: int
+    sessions: int
+    rankings: int
+    known: bool
+
+
 def forget(workspace: Workspace, histories: Histories, who: Shopper) -> ForgetProof:
-    """Delete a shopper and read everything again. known is False where nothing was kept."""
-    user, session = who
-    name = user if user is not None else session or ""
-    names = PseudonymKeys(workspace.home).read()
+    """Delete a shopper and read everything again. known is False where nothing was kept.
+
+    Failure where something cannot be deleted, or the keys are gone by which it would be known.
+    """
+    name = who.user if who.user is not None else who.session or ""
+    names = PseudonymKeys(workspace.home).known()
     kept = histories.hidden(who)
-    sessions = {event.session for event in histories.export(user, session) if event.session}
-    logged = LoggedShopper(
-        rankings_folder(workspace), names, user=user, session=session, sessions=sessions
-    )
-    rankings = logged.erase()
-    gone = histories.forget(user, session)
-    left = len(histories.recent(user, session, n=1))
-    pseudonym = (kept.user if user is not None else kept.session) or name
-    hidden = {histories.hidden(Shopper(None, one)).session or one for one in sessions}
-    every = _of_every_key(names, who)
-    again = search_home(
-        workspace.home, {name, pseudonym, *every, *(hidden if user is not None else ())}
-    )
+    forms = histories.kept_as(who)
+    sessions = {event.session for one in forms for event in histories.export(*one) if event.session}
+    gone = _delete(workspace, histories, who, forms, sessions)
+    left = len(histories.recent(who.user, who.session, n=1)) + len(histories.kept_as(who))
+    pseudonym = (kept.user if who.user is not None else kept.session) or name
+    every = _of_every_key(names, who, sessions)
+    histories.close()  # reading its files beside open connections would drop their locks
+    again = search_home(workspace.home, {name, pseudonym, *every})
     proof = ForgetProof(
         user=name,
         pseudonym=pseudonym if pseudonym != name else "",
         time=datetime.now(UTC).isoformat(timespec="seconds"),
-        known=gone.known or rankings > 0,
+        known=gone.known,
         events=gone.events,
         sessions=gone.sessions,
-        rankings=rankings,
-        verified=not again.found and not left,
-        name_searched=can_be_searched(name),
+        rankings=gone.rankings,
+        verified=not again.found and not again.unread and not left,
+        name_searched=True,
+        searched_as="text" if can_be_searched(name) else "values",
         searched=again,
         models=_models(workspace, pseudonym),
     )
     return msgspec.structs.replace(proof, receipt=receipt_of(proof))
 
 
-def _of_every_key(names: Pseudonyms | None, who: Shopper) -> set[str]:
-    """What a shopper was called under each of the home's keys."""
+def _delete(
+    workspace: Workspace,
+    histories: Histories,
+    who: Shopper,
+    forms: list[Shopper],
+    sessions: set[str],
+) -> _Gone:
+    names = PseudonymKeys(workspace.home).known()
+    folder = rankings_folder(workspace)
+    rankings = LoggedShopper(folder, names, who.user, who.session, sessions).erase()
+    gone = [histories.forget(*one) for one in forms]
+    return _Gone(
+        events=sum(one.events for one in gone),
+        sessions=sum(one.sessions for one in gone),
+        rankings=rankings,
+        known=rankings > 0 or any(one.known for one in gone),
+    )
+
+
+def _of_every_key(names: Pseudonyms | None, who: Shopper, sessions: set[str]) -> set[str]:
+    """What a shopper was called under each of the home's keys, and their sessions."""
     if names is None:
         return set()
-    by_key = [names.at(generation) for generation in range(1, names.generation + 1)]
-    if who.user is not None:
-        return {one.user(who.user) for one in by_key}
-    return {one.session(who.session or "") for one in by_key}
+    if who.user is None:
+        return pseudonyms_of(names, who.session or "", is_user=False)
+    theirs = (pseudonyms_of(names, session, is_user=False) for session in sessions)
+    return pseudonyms_of(names, who.user, is_user=True).union(*theirs)
 
 
 def receipt_of(proof: ForgetProof) -> str:

@@ -71,6 +71,11 @@ class Histories(Protocol):
         """The names under which this shopper is kept: pseudonyms."""
         ...
 
+    def kept_as(self, who: Shopper) -> list[Shopper]:
+        """The pseudonyms under which a shopper is kept, of any form in which the name came once:
+        earlier releases kept some names with blanks around them."""
+        ...
+
     def merge(self, session: str, user: str) -> int:
         """From now on the session's events are the user's; how many moved. The first user stays."""
         ...

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from indexes.durable import make_folder
+from indexes.durable import OWN_FILE, make_own_folder
 from indexes.errors import Failure
 from reranker.history_names import names_row, rekey_all, rename_all
 from reranker.pseudonyms import Pseudonyms
@@ -18,7 +18,6 @@ _SCHEMA: Final = 3
 PLAIN: Final = 1  # the form with plain names, of an earlier release
 _OF_IDS: Final = 2  # of an earlier release, too: one event of each id, whoever's it is
 _PAUSE: Final = 0.002
-_OWNER_ONLY: Final = 0o700
 _CREATE: Final = """
 CREATE TABLE shoppers (  -- a user, or a session
     id INTEGER PRIMARY KEY,
@@ -138,16 +137,11 @@ def patiently(action: Callable[[], T], seconds: float) -> T:
         time.sleep(_PAUSE)
 
 
-def make_own_folder(folder: Path) -> None:
-    """A folder for what only its owner may read."""
-    if not folder.is_dir():
-        make_folder(folder)
-        os.chmod(folder, _OWNER_ONLY)
-
-
 def open_writer(path: Path, seconds: float, keys: Keys) -> sqlite3.Connection:
     """A connection that may write; the file and its tables are made when they are not there."""
     make_own_folder(path.parent)
+    with suppress(FileExistsError):  # never opened where it is there: closing would drop its locks
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWN_FILE))
     db = _connect(path, "rwc")
     try:
         patiently(lambda: _prepare(db, path, keys), seconds)
@@ -278,6 +272,17 @@ def unfinished(path: Path, generation: int) -> str:
         if row.generation < generation:
             return "rotation"
         return "erasure" if row.to_erase else ""
+
+
+def holds_pseudonyms(path: Path) -> bool:
+    """Whether there are histories here that were written with some keys."""
+    if not path.exists():
+        return False
+    try:
+        with closing(_connect(path, "rw")) as db:
+            return patiently(lambda: _version(db), 0.5) not in (0, PLAIN)
+    except sqlite3.Error:  # damaged, or held by another process: nothing is known for sure
+        return True
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -40,8 +40,8 @@ def rename_all(db: sqlite3.Connection, names: Pseudonyms, since: int) -> int:
 
     since: the generation that is there now; 0 for plain names. How many shoppers there are.
     """
-    make = {True: names.user, False: names.session}
-    db.create_function("newer_name", 2, lambda user, name: make[bool(user)](name))
+    # Plain names as they are: two that mean the same shopper must not meet in one row here.
+    db.create_function("newer_name", 2, lambda user, name: names.as_written(bool(user), name))
     db.create_function("newer_key", 2, lambda key, event: _newer_key(key, event, names, since))
     db.create_function("newer_payload", 1, lambda payload: _renamed(payload, names))
     count = db.execute("UPDATE shoppers SET name = newer_name(is_user, name)").rowcount
@@ -78,4 +78,8 @@ def _newer_key(key: int, payload: bytes, names: Pseudonyms, since: int) -> int:
 
 def _renamed(payload: bytes, names: Pseudonyms) -> bytes:
     event = _decode(payload)
-    return payload if event.session is None else _encode(next(names.hidden([event])))
+    if event.session is None:
+        return payload
+    user = None if event.user is None else names.as_written(True, event.user)
+    session = names.as_written(False, event.session)
+    return _encode(msgspec.structs.replace(event, user=user, session=session))

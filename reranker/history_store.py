@@ -34,6 +34,7 @@ from reranker.history_reads import SHOPPER, decoded, newest, packed
 from reranker.history_writes import Write
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import Pseudonyms
+from reranker.raw_names import raw_forms
 from reranker.recently_used import RecentlyUsed
 
 _ERASE_SECONDS: Final = 60.0
@@ -172,6 +173,24 @@ class SqliteHistories:
         """See Histories."""
         names = self.keys.read()
         return shopper if names is None else Shopper(*_hidden(names, *shopper))
+
+    def kept_as(self, who: Shopper) -> list[Shopper]:
+        """See Histories."""
+        with failing(self.path):
+            db = open_reader(self.path)
+        if db is None:
+            return []
+        name, is_user = (who.user, True) if who.user is not None else (who.session or "", False)
+        query = "SELECT name FROM shoppers WHERE is_user = ? AND name = ?"
+        try:
+            with failing(self.path):
+                names = self._names(db)
+                forms = {names.as_written(is_user, form) for form in raw_forms(name)}
+                rows = [db.execute(query, (is_user, form)).fetchone() for form in sorted(forms)]
+        finally:
+            db.close()
+        kept = [str(row[0]) for row in rows if row]
+        return [Shopper(one, None) if is_user else Shopper(None, one) for one in kept]
 
     def merge(self, session: str, user: str) -> int:
         """See Histories."""

@@ -11,12 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from indexes.durable import make_own_folder
 from indexes.progress import bars
 from indexes.workspace import Workspace
 from reranker.event_import import Importer
 from reranker.events import TAKEN_BACK, HistoryEvent, HistorySettings
 from reranker.histories import Histories, Shopper, open_histories
-from reranker.history_files import make_own_folder
 from reranker.history_store import SqliteHistories
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.rankings import LoggedRanking

@@ -14,6 +14,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from indexes.byte_lines import is_packed
+from indexes.durable import OWN_FILE
 from reranker.events import as_sent
 from reranker.logged_events import LoggedEvents
 from reranker.ranking_joins import JoinedRanking
@@ -89,6 +90,7 @@ def _aside(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with aside.open("wb") as raw:
+            os.fchmod(raw.fileno(), OWN_FILE)  # histories, under pseudonyms
             if is_packed(path):
                 with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
                     yield packed

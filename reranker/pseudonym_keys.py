@@ -11,17 +11,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from indexes.durable import crash_point, sync
+from indexes.durable import OWN_FILE, crash_point, make_own_folder, sync
 from indexes.locks import waiting
-from reranker.history_files import HistoryFailure, make_own_folder
+from reranker import history_files, ranking_rewrites
+from reranker.history_files import HistoryFailure
 from reranker.pseudonyms import MOST_KEYS, Pseudonyms
+from reranker.ranking_files import FOLDER as RANKINGS
 from reranker.ranking_rewrites import adopted, old_key
 
 FOLDER: Final = "pseudonyms"
 KEYS_FILE: Final = "keys"
 LOCK: Final = "lock"
 _KEY_BYTES: Final = 32
-_OWNER_ONLY: Final = 0o600
 _Stamp = tuple[int, int, int]
 
 
@@ -57,9 +58,37 @@ class PseudonymKeys:
             self._read = stamp, Pseudonyms(*read_keys(self.path))
         return self._read[1]
 
-    def open(self) -> Pseudonyms:
-        """The same; the first key is made where there is none. The first process wins."""
+    def known(self) -> Pseudonyms | None:
+        """The same; KeysFailure where there is none, and something was written with one."""
         found = self.read()
+        if found is None and (lost := self.lost()):
+            raise lost
+        return found
+
+    def lost(self) -> KeysFailure | None:
+        """What to say where there is no key any more; None where none is needed yet."""
+        what = "" if self.path.exists() or old_key(self.home).exists() else self._written()
+        if not what:
+            return None
+        return KeysFailure(
+            f"{self.path} is missing, and {what} was written with the keys in it: nobody can "
+            "be recognised there, and nothing more is written beside it.",
+            hint=f"Restore {self.path} from a backup. Without one, delete {what}: it is lost.",
+        )
+
+    def _written(self) -> str:
+        """What names shoppers by keys in this home; "" for nothing."""
+        places = [folder / history_files.FILE for folder in (self.home / "events", self.home)]
+        found = [f"{path}" for path in places if history_files.holds_pseudonyms(path)]
+        rankings = self.home / RANKINGS
+        if ranking_rewrites.holds_pseudonyms(rankings):
+            found.append(f"{rankings}")
+        return " and ".join(found)
+
+    def open(self) -> Pseudonyms:
+        """The same; the first key is made where nothing needs an earlier one. The first process
+        wins."""
+        found = self.known()
         if found is None:
             self._change(lambda keys: keys or [secrets.token_bytes(_KEY_BYTES)])
             found = self.read()
@@ -76,7 +105,7 @@ class PseudonymKeys:
             raise KeysFailure(
                 f"{self.path} {'is missing' if found is None else 'holds other keys'}: what is "
                 "kept was written with keys that are not there.",
-                hint=f"Restore {self.folder} from a backup; without it nobody can be recognised.",
+                hint=f"Restore {self.path} from a backup; without it nobody can be recognised.",
             )
         return made
 
@@ -116,7 +145,7 @@ def read_keys(path: Path) -> list[bytes]:
 def write_keys(path: Path, keys: Sequence[bytes]) -> None:
     """The whole file in one step: a reader sees the old or the new."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY)
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWN_FILE)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write("".join(f"{key.hex()}\n" for key in keys).encode())

@@ -5,7 +5,8 @@ one before it made, so what is kept can be re-keyed although nobody knows the na
 
     ~01 + 32 hex digits = HMAC(key 1, "u " + name), ~02... = HMAC(key 2, ~01...), and so on
 
-A pseudonym is a name, too: where one is given as a name, it stands for its shopper.
+A pseudonym is a name, too: where one is given as a name, it stands for its shopper. Names count in
+their one form (indexes/names.py) here at the latest, by whichever door they came.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from indexes.names import normalised
 from reranker.event_keys import KEY_BITS, SAID, SAID_BITS
 from reranker.events import HistoryEvent
 
@@ -50,11 +52,15 @@ class Pseudonyms:
 
     def user(self, name: str) -> str:
         """A user and a session of the same name have different ones."""
-        return self._of(self._users, name)
+        return self._of(self._users, normalised(name) or name)
 
     def session(self, name: str) -> str:
         """The same of a session."""
-        return self._of(self._sessions, name)
+        return self._of(self._sessions, normalised(name) or name)
+
+    def as_written(self, is_user: bool, name: str) -> str:
+        """Of a name exactly as it is: what a release made that did not bring names to one form."""
+        return self._of(self._users if is_user else self._sessions, name)
 
     def event(self, key: int, since: int = 0, *, has_id: bool = False) -> int:
         """63 bits that tell events apart, keyed: they are made of names, too.

@@ -6,7 +6,6 @@ lost, counted and said once; no request waits or fails for it.
 """
 
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -17,12 +16,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from indexes.durable import make_own_folder
 from indexes.errors import Failure
-from reranker.history_files import make_own_folder
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import Pseudonyms
 from reranker.ranking import Ranking
-from reranker.ranking_files import RankingLogSettings, day_file, make_room
+from reranker.ranking_days import append_lines, day_file
+from reranker.ranking_files import RankingLogSettings, make_room
 from reranker.rankings import LoggedRanking
 from reranker.requests import RerankRequest
 
@@ -32,7 +32,6 @@ WRITTEN: Final = "written"
 LOST: Final = "lost"
 PAUSE: Final = 0.1  # seconds in which rankings gather; as many are lost when the process is killed
 _WAITING: Final = 10_000  # rankings in the queue; more are lost
-_OWNER_ONLY: Final = 0o600
 
 Count = Callable[[str, int], object]
 _encode: Final = msgspec.json.Encoder().encode
@@ -59,7 +58,6 @@ class RankingLog:
         self._some = threading.Event()
         self._keys = PseudonymKeys(folder.parent)
         self._broken = False  # what failed last is said once, until something works again
-        self._torn = False  # the last write ended inside a line
 
     def add(self, ranking_id: str, asked: RerankRequest, ranking: Ranking) -> None:
         """Log an answer; never waits and never fails."""
@@ -104,7 +102,7 @@ class RankingLog:
             lines = b"".join([_line(one, names) for one in some])
             path = day_file(self._folder, day)
             if make_room(self._folder, self._settings, path, len(lines)):
-                self._append(path, lines)
+                append_lines(path, lines)
                 self._count(WRITTEN, len(some))
                 self._broken = False
                 return
@@ -118,19 +116,6 @@ class RankingLog:
         if not self._broken:
             log.error("rankings are not logged now, and are lost: %s", problem)
         self._broken = True
-
-    def _append(self, path: Path, lines: bytes) -> None:
-        # Opened anew each time: `forget`, expiry or a person may have taken the file away.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        fd = os.open(path, flags, _OWNER_ONLY)
-        try:
-            whole = b"\n" + lines if self._torn else lines
-            written = os.write(fd, whole)
-            self._torn = written < len(whole)
-            if self._torn:
-                raise OSError(f"{path}: only {written} of {len(whole)} bytes could be written")
-        finally:
-            os.close(fd)
 
 
 def _day(at: float) -> str:

@@ -12,17 +12,20 @@ from indexes.locks import exclusive
 from indexes.workspace import Workspace
 from reranker.events import HistorySettings
 from reranker.history_store import SqliteHistories
+from reranker.logged_shopper import SETTLE
 from reranker.pseudonym_keys import PseudonymKeys
-from reranker.ranking_files import SETTLE, rankings_folder
+from reranker.ranking_files import rankings_folder
 from reranker.ranking_rewrites import rename_in_rankings
 
 
 class Rotated(msgspec.Struct, frozen=True):
-    """What was re-keyed. generation: how many keys there are now."""
+    """What was re-keyed. generation: how many keys there are now. torn: lines of rankings that
+    broke off within a name and are deleted: nobody could be recognised in them any more."""
 
     generation: int
     shoppers: int
     rankings: int
+    torn: int = 0
 
 
 def rotate(workspace: Workspace) -> Rotated:
@@ -36,10 +39,11 @@ def rotate(workspace: Workspace) -> Rotated:
             names = keys.add()
             shoppers = histories.rename(names)
             folder = rankings_folder(workspace)
-            renamed = rename_in_rankings(folder, names)
+            found = [rename_in_rankings(folder, names)]
             if folder.is_dir():
                 time.sleep(SETTLE)  # what a service had hashed before it saw the new key
-                renamed += rename_in_rankings(folder, names)
+                found.append(rename_in_rankings(folder, names))
     finally:
         histories.close()
-    return Rotated(names.generation, shoppers, renamed)
+    renamed, torn = (sum(counts) for counts in zip(*found, strict=True))
+    return Rotated(names.generation, shoppers, renamed, torn)

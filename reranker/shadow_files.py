@@ -4,7 +4,6 @@ A line of <home>/shadows/2026-11-23.jsonl holds a ranking's id and orders as pla
 list: no shopper, no query and no item. The limits of the log of rankings hold for it, too.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,8 +15,8 @@ import msgspec
 from indexes import durable
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from reranker.history_files import make_own_folder
-from reranker.ranking_files import RankingLogSettings, day_file, days_there, make_room
+from reranker.ranking_days import append_lines, day_file, day_lines, days_there
+from reranker.ranking_files import RankingLogSettings, make_room
 
 MOST_SHADOWS: Final = 4
 _FILE: Final = "shadow.json"
@@ -80,29 +79,24 @@ def write_shadow(home: Path, settings: RankingLogSettings, line: ShadowLine) -> 
     if not settings.log:
         return
     folder = shadows_folder(home)
-    make_own_folder(folder)
+    durable.make_own_folder(folder)
     cut = {name: order[:_LONGEST] for name, order in line.orders.items()}
     line = msgspec.structs.replace(line, served=line.served[:_LONGEST], orders=cut)
     data = msgspec.json.encode(line) + b"\n"
     path = day_file(folder, datetime.fromtimestamp(line.time, UTC).date().isoformat())
     if not make_room(folder, settings, path, len(data)):
         raise OSError(f"{folder}: rankings.megabytes is reached within a day")
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, data)
-    finally:
-        os.close(fd)
+    append_lines(path, data)
 
 
 def read_shadows(workspace: Workspace, since: float = 0.0) -> Iterator[ShadowLine]:
     """Every sound line, oldest day first."""
     decode = msgspec.json.Decoder(ShadowLine).decode
     for _, path in days_there(shadows_folder(workspace.home)):
-        with path.open("rb") as file:
-            for row in file:
-                try:
-                    line = decode(row)
-                except msgspec.DecodeError:  # cut off by a crash
-                    continue
-                if since <= line.time <= time.time():
-                    yield line
+        for row in day_lines(path):
+            try:
+                line = decode(row.content)
+            except msgspec.DecodeError:  # cut off by a crash
+                continue
+            if since <= line.time <= time.time():
+                yield line

@@ -1,11 +1,13 @@
 """shop_habits.py: all sequences -> what shoppers of this shop do: met together, popular, repeated.
 
-Counted by `reranker train` and published with the model, so that signals only look numbers up.
+Counted by `reranker train` and published with the model, so that signals only look numbers up. They
+must not tell what one shopper did: what too few did is left out, kind by kind, times count as days,
+and numbers are rounded.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -26,6 +28,9 @@ _NEIGHBOURS: Final = 100  # kept of each item
 _LOOK_BACK: Final = 50  # item events in which a repeated item is looked for
 _LARGEST_LIFT: Final = 5.0
 _DAY: Final = 86_400.0
+# Binary digits of published numbers. Of counts: 64 steps from one to its double, 1.4 days of decay.
+_COUNT_DIGITS: Final = 7
+_SHARE_DIGITS: Final = 11
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +63,8 @@ def shop_habits(
 ) -> ShopHabits:
     """sequences: their items are rows of the catalogue.
 
-    settings: min_users, min_users_together: what fewer shoppers did is nobody's habit.
+    settings: min_users, of each item and of each type of event with it; min_users_together, of each
+    two items: what fewer shoppers did is nobody's habit.
     """
     wanted = np.array([weight > 0 for weight in sequences.weights.values()])
     kept = np.flatnonzero(wanted[sequences.types] & (sequences.items != NONE))
@@ -73,16 +79,15 @@ def shop_habits(
         count=len(rows),
     )
     names = list(sequences.weights)
-    newest = float(met.times.max()) if len(kept) else 0.0
+    least = settings.min_users
     card = HabitsCard(
         item_ids=[catalogue_ids[row] for row in rows],
         types=names,
-        lifts=repeat_lifts(met, names),
-        newest=newest,
+        lifts=repeat_lifts(met, names, least),
+        newest=_DAY * float(days(met.times).max()) if len(kept) else 0.0,
     )
-    return ShopHabits(
-        card, neighbours(met, settings.min_users_together), decayed_counts(met, len(names), newest)
-    )
+    near = neighbours(met, settings.min_users_together)
+    return ShopHabits(card, near, decayed_counts(met, len(names), least))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +118,9 @@ def neighbours(met: Met, least: int = 1) -> sparse.csr_matrix:
         total = total.multiply(_met_by(met, least)).tocsr()
     often = 1.0 / np.sqrt(np.maximum(np.bincount(met.items, minlength=met.count), 1.0))
     scale = sparse.diags(often.astype(np.float32))
-    return _strongest((scale @ total @ scale).tocsr())
+    near = _strongest((scale @ total @ scale).tocsr())
+    near.data = rounded(near.data, _SHARE_DIGITS).astype(np.float32)
+    return near
 
 
 def _met_by(met: Met, least: int) -> sparse.csr_matrix:
@@ -144,17 +151,37 @@ def _strongest(near: sparse.csr_matrix) -> sparse.csr_matrix:
     return found.tocsr()
 
 
-def decayed_counts(met: Met, types: int, newest: float) -> npt.NDArray[np.float32]:
-    """How often each item was met (m, types), each event halved every HALF_LIFE_DAYS."""
-    worth = np.exp2(-(newest - met.times) / (_DAY * HALF_LIFE_DAYS))
-    found = np.bincount(met.items * types + met.types, worth, minlength=met.count * types)
-    return found.reshape(met.count, types).astype(np.float32)
+def decayed_counts(met: Met, types: int, least: int = 1) -> npt.NDArray[np.float32]:
+    """How often each item was met (m, types), each event halved every HALF_LIFE_DAYS; rounded.
+
+    least: shoppers who have met the item by this type; else it counts as never. Ages are whole
+    days before the newest one: from a sum of exact ages a single time could be worked out.
+    """
+    kinds = met.items * types + met.types
+    enough = np.isin(kinds, met_by(kinds, met.shoppers, least))
+    ages = days(met.times).max(initial=0) - days(met.times)
+    worth = np.where(enough, np.exp2(-ages / HALF_LIFE_DAYS), 0.0)
+    found = np.bincount(kinds, worth, minlength=met.count * types)
+    return rounded(found, _COUNT_DIGITS).reshape(met.count, types).astype(np.float32)
 
 
-def repeat_lifts(met: Met, names: list[str]) -> dict[str, float]:
+def days(times: Floats) -> Ints:
+    """The day of each time, in UTC."""
+    return np.floor(times / _DAY).astype(np.int64)
+
+
+def rounded(values: npt.NDArray[Any], digits: int) -> Floats:
+    """To so many binary digits each, whatever the size."""
+    parts, sizes = np.frexp(values.astype(np.float64))
+    steps = 2.0**digits
+    return np.asarray(np.ldexp(np.round(parts * steps) / steps, sizes), np.float64)
+
+
+def repeat_lifts(met: Met, names: list[str], least: int = 1) -> dict[str, float]:
     """log of (how often an event's item is that of an earlier event) / (how often by chance).
 
     By chance: items drawn as often as they are met at all. Both plus 1: few events say little.
+    least: shoppers who went on after an event of the type; of fewer it says 0, as if by chance.
     """
     share = np.bincount(met.items, minlength=met.count) / max(len(met.items), 1)
     same, chance = np.zeros(len(names)), np.zeros(len(names))
@@ -165,4 +192,8 @@ def repeat_lifts(met: Met, names: list[str]) -> dict[str, float]:
         same += np.bincount(kind, again, minlength=len(names))
         chance += np.bincount(kind, share[earlier], minlength=len(names))
     lifts = np.log((same + 1) / (chance + 1)).clip(-_LARGEST_LIFT, _LARGEST_LIFT)
-    return dict(zip(names, lifts.tolist(), strict=True))
+    goes_on = met.shoppers[1:] == met.shoppers[:-1]
+    usual = met_by(met.types[:-1][goes_on], met.shoppers[:-1][goes_on], least)
+    lifts[~np.isin(np.arange(len(names)), usual)] = 0.0
+    found = rounded(lifts, _SHARE_DIGITS).tolist()
+    return dict(zip(names, found, strict=True))

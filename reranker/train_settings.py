@@ -47,7 +47,8 @@ class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
         msgspec.Meta(
             ge=1,
             description="Shoppers who have met an item before it is learned by its id; others are "
-            "known by their text alone, and popular with nobody.",
+            "known by their text alone, and popular with nobody. Popularity asks it of each type "
+            "of event with the item, too.",
         ),
     ] = 2
     min_users_together: Annotated[

@@ -23,7 +23,7 @@ from indexes.unknown_tokens import count_unknown
 from indexes.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.judged_requests import read_requests
-from service import doctor_home, doctor_machine
+from service import doctor_home, doctor_machine, doctor_private
 from service.cli import SETTINGS_FAILURE
 from service.doctor_findings import Finding
 
@@ -153,14 +153,9 @@ def _index(workspace: Workspace) -> Finding:
 CHECKS: Final[tuple[Callable[[Workspace], Finding], ...]] = (
     *(_python, doctor_machine.processor, doctor_machine.threads, doctor_machine.memory),
     *(doctor_machine.open_files, doctor_machine.clock, _home, _disk, doctor_home.secrets),
-    *(
-        _index,
-        doctor_home.model,
-        doctor_home.blend,
-        doctor_home.future,
-        doctor_home.items,
-        doctor_home.service,
-    ),
+    *(doctor_private.pseudonyms, doctor_private.private),
+    *(_index, doctor_home.model, doctor_home.blend, doctor_home.future),
+    *(doctor_home.items, doctor_home.service),
 )
 
 

@@ -15,6 +15,7 @@ from indexes.errors import Failure
 from indexes.versions import VersionStore
 from indexes.workspace import Settings, Workspace
 from reranker.blend_store import BlendStore
+from reranker.private_folders import close_to_others
 from reranker.state import NoIndex, ServedState
 from service.keys import ApiKey, KeyFile
 from service.logs import LogSettings, set_up_logs
@@ -120,6 +121,7 @@ def serve(workspace: Workspace, banner: Banner | None = None) -> None:
     set_up_logs(logs)
     try:
         check_published(workspace)
+        close_to_others(workspace.home)
         address = address_of(settings.host, settings.port)
         keys = usable_keys(workspace)
         listener = listen(settings.host, settings.port, address)

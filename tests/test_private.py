@@ -191,7 +191,8 @@ def test_forget_finds_what_a_killed_rotation_had_not_come_to(own_home: Path) -> 
 def test_only_what_commands_left_is_a_leftover(own_home: Path) -> None:
     folder = own_home / "rankings"
     folder.mkdir()
-    packed, left = folder / "2026-11-10.jsonl.gz", folder / "2026-11-10.jsonl.4711"
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    packed, left = folder / f"{today}.jsonl.gz", folder / f"{today}.jsonl.4711"
     for path in (packed, left):
         path.write_bytes(b"")
         os.utime(path, (1e9, 1e9))

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from indexes.durable import OWN_FILE, make_folder
+
 T = TypeVar("T")
 
 
@@ -19,10 +21,11 @@ def write_lines(path: Path, lines: Iterable[Any]) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Aside and synced first, then in one move into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with aside.open("wb") as file:
+            os.fchmod(file.fileno(), OWN_FILE)  # request sets and jobs name shoppers
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

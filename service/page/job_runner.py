@@ -27,6 +27,7 @@ def main() -> None:
 
 def run(folder: Path) -> None:
     """Hold the job's lock, run its command, note how it ended."""
+    os.umask(0o077)  # what the command prints and writes names shoppers
     held = try_lock(folder / "lock")
     if held is None:
         return

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
+from indexes.durable import OWN_FOLDER, make_own_folder
 from indexes.errors import Failure
 from indexes.locks import release, try_lock, waiting
 from indexes.progress import PROGRESS_FILE
@@ -85,7 +86,7 @@ class Jobs:
         self, kind: str, title: str, asked: Mapping[str, Any], arguments: Sequence[str]
     ) -> str:
         """Run `reranker --home HOME ARGUMENTS` in a process of its own; the job's id."""
-        self._folder.mkdir(exist_ok=True)
+        make_own_folder(self._folder)
         with waiting(self._folder / "lock"):
             running = [job for job in self.jobs() if job.state == "running"]
             if len(running) >= AT_ONCE:
@@ -96,7 +97,7 @@ class Jobs:
             self._tidy()
             job_id = f"{time.time_ns() // 1_000_000:012x}-{secrets.token_hex(3)}"
             folder = self._folder / job_id
-            folder.mkdir()
+            folder.mkdir(OWN_FOLDER)
             filled = [
                 part.replace(PER_QUERY, str(folder / "per_query.jsonl")) for part in arguments
             ]

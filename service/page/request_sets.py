@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from indexes.byte_lines import MAX_LINE_BYTES
+from indexes.durable import make_own_folder
 from indexes.errors import Failure
 from indexes.names import BadName, read_name
 from indexes.unpacking import BadPacking, TooLarge, unpacked_pieces
@@ -113,6 +114,7 @@ class RequestSets:
                 raise BadSet(f"{name} has more than {MOST_LINES:,} lines; send it in parts.")
         if not count:
             raise BadSet(f"{name} holds no request; one JSON object a line is expected.")
+        make_own_folder(self._home / FOLDER)
         write_whole(self._home / FOLDER / name, content)
         return name
 
