@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gunicorn.config import Config
 from test_service_serve import BODY, Running, serving, workers
-
-from service.connections import Connection
 
 SECONDS = 2
 
@@ -354,18 +351,6 @@ def test_no_thread_waits_for_what_never_comes(service: Running, name: str) -> No
         connection.close()
 
 
-@pytest.mark.promise(16)
-@pytest.mark.parametrize("address", ["/%72erank", "http://localhost/rerank", "/rerank?x=1"])
-def test_every_spelling_of_the_address_is_counted_by_the_gate(address: str) -> None:
-    one, other = socket.socketpair()
-    with one, other:
-        conn = Connection(Config(), one, ("", 0), ("", 0))
-        conn.received += whole(BODY, address)
-        head = conn.head()
-        assert head is not None
-        assert head.path == b"/rerank"
-
-
 @pytest.mark.parametrize(
     "framing",
     [
@@ -374,11 +359,8 @@ def test_every_spelling_of_the_address_is_counted_by_the_gate(address: str) -> N
         b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
     ],
 )
-def test_a_doubtful_frame_ends_the_connection(framing: bytes) -> None:
-    one, other = socket.socketpair()
-    with one, other:
-        conn = Connection(Config(), one, ("", 0), ("", 0))
-        conn.received += b"GET /rerank HTTP/1.1\r\n" + framing + b"\r\n0\r\n\r\nGET / HTTP/1.1\r\n"
-        head = conn.head()
-        assert head is not None
-        assert head.size is None
+def test_a_doubtful_frame_ends_the_connection(service: Running, framing: bytes) -> None:
+    with connected(service) as connection:
+        connection.sendall(HEAD + framing + b"\r\n0\r\n\r\n" + HEALTH + b"\r\n")
+        answer = everything(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1
