@@ -9,6 +9,7 @@ so that neither waits behind searches.
 
 import errno
 import logging
+import resource
 import selectors
 import sys
 import time
@@ -37,6 +38,7 @@ _MOST_BYTES: Final = 64 * 1024 * 1024  # of requests that are coming in, in all
 _MOST_UNREAD: Final = 256 * 1024 * 1024  # of answers that wait for their clients, in all
 _ACCEPTS: Final = 32  # connections taken between two looks at the others
 _SPARE: Final = 200  # connections above the limit, to tell them that they are too many
+_OTHER_FILES: Final = 300  # that a worker has open beside its connections
 _NO_FILES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PAUSE_SECONDS: Final = 1.0  # without new connections, when none can be opened
 _READ: Final = selectors.EVENT_READ
@@ -65,6 +67,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         if workspace is not None:
             self.admission = Admission(workspace.section(AdmissionSettings))
             self.limits = workspace.section(LimitSettings)
+        _allow_files(self.worker_connections + _SPARE + _OTHER_FILES)
         super().init_process()
 
     # The loop
@@ -370,3 +373,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Ctrl-C loses no request either."""
         self.handle_exit(sig, frame)
+
+
+def _allow_files(count: int) -> None:
+    """As many open files as all connections take, where this machine lets us have them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
