@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gunicorn.config import Config
 from test_service_serve import BODY, Running, serving, workers
+
+from service.incoming import Incoming, parser
+from service.lanes import Lane, lane_of
 
 SECONDS = 2
 
@@ -349,6 +353,18 @@ def test_no_thread_waits_for_what_never_comes(service: Running, name: str) -> No
     assert time.monotonic() - began < SECONDS
     for connection in slow:
         connection.close()
+
+
+@pytest.mark.promise(16)
+@pytest.mark.parametrize("address", ["/%72erank", "http://localhost/rerank", "/rerank?x=1"])
+def test_every_spelling_of_the_address_is_counted_by_the_gate(address: str) -> None:
+    """More of them in test_incoming.py, against Werkzeug, and in test_many_clients.py."""
+    client = ("127.0.0.1", 0)
+    incoming = Incoming(parser(Config(), client), 10_000)
+    incoming.add(whole(BODY, address))
+    assert incoming.look()
+    request, size = incoming.take()
+    assert lane_of(request) is Lane.SEARCH and size == len(json.dumps(BODY))
 
 
 @pytest.mark.parametrize(
