@@ -18,10 +18,10 @@ from gunicorn.http.errors import (
     LimitRequestHeaders,
     LimitRequestLine,
     NoMoreData,
-    ParseException,
 )
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import Unreader
+from werkzeug.exceptions import RequestEntityTooLarge
 
 LONGEST_HEAD: Final = 65_536
 MOST_FIELDS: Final = 100  # of a head; gunicorn's own limit, which it looks at only at the end
@@ -33,11 +33,17 @@ _CHUNK: Final = re.compile(rb"([0-9a-fA-F]{1,16})(?:" + CHUNK_EXT_RE.pattern + r
 Parse = Callable[[bytes], Any]
 
 
-class BodyTooLarge(ParseException):  # type: ignore[misc]  # gunicorn publishes no types
-    """More than anybody here will read."""
+class _TooLarge(io.RawIOBase):
+    """A body of which nothing is kept: whoever reads it answers 413."""
+
+    def read(self, _size: int | None = -1) -> bytes:
+        raise RequestEntityTooLarge
+
+    def readinto(self, _buffer: Any) -> int:
+        raise RequestEntityTooLarge
 
 
-class _Ended(Unreader):  # type: ignore[misc]
+class _Ended(Unreader):  # type: ignore[misc]  # gunicorn publishes no types
     def chunk(self, size_hint: int | None = None) -> bytes:
         raise NoMoreData
 
@@ -74,6 +80,7 @@ class Incoming:
         self._body = bytearray()  # what its chunks held
         self._chunk: int | None = None  # size of the one that is coming
         self._framing = 0
+        self._too_large = False  # it is not read any further
 
     @property
     def held(self) -> int:
@@ -107,18 +114,27 @@ class Incoming:
         """Whether the first request is whole; ParseException when it never can be."""
         if self.request is None and not self._head():
             return False
-        if self._length is None:
-            return self._chunks()
-        return len(self._received) >= self._length
+        if self._length is not None:
+            return self._too_large or len(self._received) >= self._length
+        return self._too_large or self._chunks()
 
-    def take(self) -> tuple[Any, int]:
-        """The first request, which is whole, with its body to be read, and how long that is."""
+    def take(self) -> tuple[Any, int | None]:
+        """The first request, which is whole, with its body to be read, and how long that is.
+
+        None: it is too large and will be refused; what is behind it cannot be found, so the
+        connection ends.
+        """
         request, body = self.request, self._body
+        request._expected_100_continue = False  # gunicorn would answer it, too
+        if self._too_large:
+            request.body = _TooLarge()
+            request.force_close()
+            self.drop()
+            return request, None
         if self._length is not None:
             body = self._received[: self._length]
             del self._received[: self._length]
         request.body = io.BytesIO(body)
-        request._expected_100_continue = False
         self._begin()
         return request, len(body)
 
@@ -141,8 +157,7 @@ class Incoming:
         self._searched = 0
         reader = self.request.body.reader
         self._length = None if isinstance(reader, ChunkedReader) else reader.length
-        if self._length is not None and self._length > self._most:
-            raise BodyTooLarge
+        self._too_large = self._length is not None and self._length > self._most
         return True
 
     def _chunks(self) -> bool:
@@ -155,7 +170,8 @@ class Incoming:
                     break
                 self._framing += begins - at + 2
                 at = begins
-                self._check_size()
+                if self._exceeds():
+                    return True
                 continue
             end = at + self._chunk
             if len(self._received) < end + 2:
@@ -180,10 +196,10 @@ class Incoming:
         self._chunk = int(size[1], 16)
         return end + 2
 
-    def _check_size(self) -> None:
+    def _exceeds(self) -> bool:
         too_long = len(self._body) + (self._chunk or 0) > self._most
-        if too_long or self._framing > _MOST_FRAMING:
-            raise BodyTooLarge
+        self._too_large = too_long or self._framing > _MOST_FRAMING
+        return self._too_large
 
     def _trailers(self) -> bool:
         """After the last chunk: nothing, or fields that are checked and dropped."""

@@ -10,7 +10,6 @@ from gunicorn.http.errors import (
 )
 
 from service.answers import error_body
-from service.incoming import BodyTooLarge
 from service.request_ids import REQUEST_ID, new_request_id
 from service.security_headers import RAW
 
@@ -18,7 +17,6 @@ GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _REASONS: Final = {
     400: "Bad Request",
     408: "Request Timeout",
-    413: "Content Too Large",
     414: "URI Too Long",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
@@ -26,7 +24,6 @@ _REASONS: Final = {
     503: "Service Unavailable",
 }
 _SAID: Final[tuple[tuple[type[Exception], int, str], ...]] = (
-    (BodyTooLarge, 413, "The body is larger than the service takes (limits.body_bytes)."),
     (LimitRequestHeaders, 431, "The headers are too large, or too many (100)."),
     (LimitRequestLine, 414, "The address is too long."),
     (UnsupportedTransferCoding, 501, "This transfer coding is not known."),

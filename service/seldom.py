@@ -4,14 +4,16 @@ import logging
 import time
 from typing import Final
 
+log = logging.getLogger("reranker")
+
 _SECONDS: Final = 60.0
 
 
 class Seldom:
     """message: with one %s, for what `say` is given."""
 
-    def __init__(self, log: logging.Logger, message: str) -> None:
-        self._log, self._message = log, message
+    def __init__(self, message: str) -> None:
+        self._message = message
         self._count = 0
         self._next = 0.0
 
@@ -21,5 +23,5 @@ class Seldom:
         now = time.monotonic()
         if now >= self._next:
             more = f" ({self._count} times since the last such line)" if self._count > 1 else ""
-            self._log.error(self._message + more, what)
+            log.warning(self._message + more, what)
             self._count, self._next = 0, now + _SECONDS

@@ -24,7 +24,6 @@ from service.admission import Admission, AdmissionSettings, candidates_in
 from service.arrivals import arrived, noted_caller
 from service.connections import END_SECONDS, Connection
 from service.draining import draining
-from service.incoming import BodyTooLarge
 from service.lanes import Lane, lane_of
 from service.limits import LimitSettings
 from service.raw_answers import GO_ON, failed, refusal, too_slow
@@ -58,8 +57,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self._health_pool = ThreadPoolExecutor(1, "health")
         self._looked = self._accept_at = 0.0
         self._published = (0, 0)
-        self._full = Seldom(log, "no more connections can be opened: %s")
-        self._unread = Seldom(log, "closed a connection: %s")
+        self._full = Seldom("no more connections can be opened: %s")
+        self._unread = Seldom("closed a connection: %s")
 
     def init_process(self) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -95,6 +94,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
     def _stop(self) -> None:
         """Take what has come, answer it, and end."""
         for listener in self.sockets:
+            listener.setblocking(False)  # it is not yet, when the end comes with the beginning
             self.accept(listener, most=1 << 16)
         self.set_accept_enabled(False)
         for listener in self.sockets:
@@ -173,6 +173,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             conn.watched = 0
 
     def _close(self, conn: Connection) -> None:
+        if conn.socket.fileno() < 0:
+            return
         self._unwatch(conn)
         self.nr_conns -= 1
         self._accept_at = 0.0
@@ -276,6 +278,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         while conn.watched == _READ and not conn.ending and self._whole(conn):
             request, size = conn.incoming.take()
             conn.asked, conn.arrived = True, time.perf_counter()
+            if size is None:  # its body is too large, and may still be coming
+                conn.end_seconds = self.limits.arrival_seconds
             self._admit(conn, request, size)
 
     def _whole(self, conn: Connection) -> bool:
@@ -283,9 +287,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         try:
             whole = conn.incoming.look()
         except Exception as error:
-            if isinstance(error, BodyTooLarge):
-                conn.end_seconds = self.limits.arrival_seconds  # it may still be sending
-            elif not isinstance(error, ParseException):
+            if not isinstance(error, ParseException):
                 log.error("a request could not be read", exc_info=error)
             self._say(conn, failed(error), goes_on=False)
             return False
@@ -297,12 +299,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             self._refuse(conn, None)
         return whole
 
-    def _admit(self, conn: Connection, request: Any, size: int) -> None:
+    def _admit(self, conn: Connection, request: Any, size: int | None) -> None:
         """Hand the request to its lane, or refuse it."""
         lane = lane_of(request)
         if lane is Lane.HEALTH:
             self._hand_over(conn, request, self._health_pool)
-        elif lane is Lane.SEARCH:
+        elif lane is Lane.SEARCH and size is not None:
             candidates = candidates_in(size)
             if self.admission.admit(candidates):
                 conn.candidates = candidates
