@@ -1,4 +1,4 @@
-"""arrivals.py: when a request came and how long its caller waits -> the time of its answer."""
+"""arrivals.py: when a request came, whose it is, how long they wait -> the time of its answer."""
 
 import math
 import threading
@@ -16,6 +16,7 @@ _LONGEST: Final = 3600.0  # seconds that anybody waits
 
 class _Here(threading.local):
     at: float | None = None
+    caller: str | None = None
 
 
 _here = _Here()
@@ -24,11 +25,21 @@ _here = _Here()
 @contextmanager
 def arrived(at: float) -> Iterator[None]:
     """Tell the application when the server read the request that this thread answers."""
-    _here.at = at
+    _here.at, _here.caller = at, None
     try:
         yield
     finally:
         _here.at = None
+
+
+def note_caller(name: str) -> None:
+    """Tell the server whose request this thread answers: the name of a key."""
+    _here.caller = name
+
+
+def noted_caller() -> str | None:
+    """Whose request this thread answers; None where no key was needed."""
+    return _here.caller
 
 
 def arrival() -> float:

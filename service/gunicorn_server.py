@@ -73,6 +73,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             "logger_class": GunicornLog,
             "proc_name": "reranker",
             "control_socket_disable": True,
+            "sendfile": False,  # bytes leave through outgoing.py alone
+            "forwarder_headers": "",  # no header says what the path is
             "post_worker_init": self._say_ready,
             "child_exit": _forget_gauges,
             "worker_exit": _write_rankings,

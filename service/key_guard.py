@@ -5,6 +5,7 @@ from typing import Final
 from flask import Flask, Response, g, request
 
 from service.answers import error_answer
+from service.arrivals import note_caller
 from service.key_ring import Caller, KeyRing
 from service.metrics import Metrics
 from service.page.origins import foreign
@@ -79,6 +80,7 @@ class Guard:
             )
             return error_answer(403, message)
         g.caller = caller
+        note_caller(caller.name)
         return None
 
     def _signed_in(self) -> Caller | None:

@@ -40,6 +40,31 @@ class LimitSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
             "last; slower is 408 and closed.",
         ),
     ] = 10.0
+    answer_seconds: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            description="Seconds without a byte of an answer taken by its client, after which the "
+            "connection is closed.",
+        ),
+    ] = 30.0
+    unread_bytes: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Bytes of an answer that may wait for its client; a connection with more "
+            "is closed.",
+        ),
+    ] = 16 * 1024 * 1024
+    unread_bytes_caller: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Bytes of answers that may wait, in each process, for all connections of "
+            "one API key, or, without keys, of one address; beyond it the one that has taken "
+            "nothing for longest is closed.",
+        ),
+    ] = 64 * 1024 * 1024
     rate: Annotated[
         float,
         msgspec.Meta(

@@ -15,7 +15,8 @@ import pytest
 from gunicorn.config import Config
 from test_service_serve import BODY, Running, serving, workers
 
-from service.connections import Connection
+from service.incoming import Incoming, parser
+from service.lanes import Lane, lane_of
 
 SECONDS = 2
 
@@ -357,13 +358,13 @@ def test_no_thread_waits_for_what_never_comes(service: Running, name: str) -> No
 @pytest.mark.promise(16)
 @pytest.mark.parametrize("address", ["/%72erank", "http://localhost/rerank", "/rerank?x=1"])
 def test_every_spelling_of_the_address_is_counted_by_the_gate(address: str) -> None:
-    one, other = socket.socketpair()
-    with one, other:
-        conn = Connection(Config(), one, ("", 0), ("", 0))
-        conn.received += whole(BODY, address)
-        head = conn.head()
-        assert head is not None
-        assert head.path == b"/rerank"
+    """More of them in test_incoming.py, against Werkzeug, and in test_many_clients.py."""
+    client = ("127.0.0.1", 0)
+    incoming = Incoming(parser(Config(), client), 10_000)
+    incoming.add(whole(BODY, address))
+    assert incoming.look()
+    request, size = incoming.take()
+    assert lane_of(request) is Lane.SEARCH and size == len(json.dumps(BODY))
 
 
 @pytest.mark.parametrize(
@@ -374,11 +375,8 @@ def test_every_spelling_of_the_address_is_counted_by_the_gate(address: str) -> N
         b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
     ],
 )
-def test_a_doubtful_frame_ends_the_connection(framing: bytes) -> None:
-    one, other = socket.socketpair()
-    with one, other:
-        conn = Connection(Config(), one, ("", 0), ("", 0))
-        conn.received += b"GET /rerank HTTP/1.1\r\n" + framing + b"\r\n0\r\n\r\nGET / HTTP/1.1\r\n"
-        head = conn.head()
-        assert head is not None
-        assert head.size is None
+def test_a_doubtful_frame_ends_the_connection(service: Running, framing: bytes) -> None:
+    with connected(service) as connection:
+        connection.sendall(HEAD + framing + b"\r\n0\r\n\r\n" + HEALTH + b"\r\n")
+        answer = everything(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1

@@ -1,0 +1,33 @@
+"""lanes.py: a parsed request -> which threads answer it, by the address that Flask will see."""
+
+import enum
+import os
+from typing import Any, Final
+
+from gunicorn.util import unquote_to_wsgi_str
+
+_HEALTH: Final = frozenset({"/livez", "/readyz"})
+_SEARCHES: Final = frozenset({"/rerank"})
+_SCRIPT: Final = os.environ.get("SCRIPT_NAME", "")  # what gunicorn takes off every address
+
+
+class Lane(enum.Enum):
+    """HEALTH is never refused, SEARCH passes the gate, OTHER is limited in number."""
+
+    HEALTH = enum.auto()
+    SEARCH = enum.auto()
+    OTHER = enum.auto()
+
+
+def lane_of(request: Any) -> Lane:
+    """request: as gunicorn's parser made it, so that this is the path that gets routed."""
+    path = path_of(request)
+    if path in _HEALTH:
+        return Lane.HEALTH
+    return Lane.SEARCH if path in _SEARCHES and request.method == "POST" else Lane.OTHER
+
+
+def path_of(request: Any) -> str:
+    """The path as Werkzeug routes it: unquoted, and with one slash at its beginning."""
+    path: str = unquote_to_wsgi_str(request.path.removeprefix(_SCRIPT))
+    return "/" + path.lstrip("/")
