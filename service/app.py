@@ -84,7 +84,7 @@ def _let_in(app: Flask, workspace: Workspace, metrics: Metrics, limits: LimitSet
     """Who may ask at all: by the host that is asked, then by the key, then by how often."""
     settings = workspace.section(ServeSettings)
     loopback = is_loopback(settings.host)
-    ring = KeyRing(workspace.home)
+    ring = KeyRing(workspace.home, run_folder())
     sessions = Sessions(ring, run_folder())
     register_security_headers(app)
     register_hosts(app, Hosts(settings.hosts, loopback=loopback), metrics)
