@@ -51,6 +51,13 @@ class ServeSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
             "address, these alone. Empty there: any name.",
         ),
     ] = []
+    origins: Annotated[
+        list[Annotated[str, msgspec.Meta(pattern=r"^https?://[^/*\s]+/?\Z")]],
+        msgspec.Meta(
+            description="Other sites whose pages may call the service, such as "
+            "https://shop.example; the engineers' page is for none of them.",
+        ),
+    ] = []
     workers: Annotated[
         int,
         msgspec.Meta(

@@ -103,6 +103,7 @@ PROVED_BY = {
     "limits.arrival_seconds": "test_slow_clients: test_limits_arrival_seconds",
     "limits.rate": "test_rate_limits: test_limits_rate_and_a_keys_own",
     "serve.hosts": "test_hosts: test_serve_hosts",
+    "serve.origins": "test_origins: test_serve_origins",
     "reload.seconds": "test_service_reload: test_reload_seconds",
 }
 

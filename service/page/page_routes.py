@@ -17,8 +17,14 @@ from service.answers import error_answer, json_answer
 from service.key_guard import PAGE_SCOPE, Guard
 from service.limits import LimitSettings
 from service.metrics import Metrics
-from service.page.origins import CALLER, foreign
-from service.page.sign_in import presented_key, sign_in_page, signed_in, signed_out, to_the_page
+from service.page.sign_in import (
+    CALLER,
+    presented_key,
+    sign_in_page,
+    signed_in,
+    signed_out,
+    to_the_page,
+)
 from service.reload import Served
 
 NEEDED: Final = ("dash", "dash_mantine_components", "dash_ag_grid", "plotly")
@@ -45,7 +51,7 @@ def page_routes(
         return page.answer()
 
     def write() -> Response:
-        return _foreign() or page.answer()
+        return page.answer()
 
     for number, rule in enumerate(_READ):
         routes.add_url_rule(rule, view_func=read, methods=["GET"], endpoint=f"read{number}")
@@ -61,9 +67,6 @@ def _sign_in_routes(routes: Blueprint) -> None:
         guard: Guard = current_app.extensions["guard"]
         if request.method == "GET" or not guard.locked:
             return to_the_page()
-        refused = _foreign()
-        if refused:
-            return refused
         caller = guard.owner(presented_key())
         if caller is None:
             return sign_in_page(401, "This key is not valid.")
@@ -74,12 +77,7 @@ def _sign_in_routes(routes: Blueprint) -> None:
 
     @routes.post("/sign-out")
     def sign_out() -> Response:
-        return _foreign() or signed_out()
-
-
-def _foreign() -> Response | None:
-    refused = foreign(request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin"))
-    return error_answer(403, refused, "foreign_origin") if refused else None
+        return signed_out()
 
 
 class _Lazy:
