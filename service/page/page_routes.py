@@ -5,6 +5,7 @@ worker that nobody asks for the page never imports it, and the service's own rou
 limits stay as they are.
 """
 
+import logging
 import threading
 from importlib.util import find_spec
 from typing import Any, Final
@@ -26,6 +27,9 @@ from service.page.sign_in import (
     to_the_page,
 )
 from service.reload import Served
+from service.sessions import COOKIE
+
+log = logging.getLogger("reranker")
 
 NEEDED: Final = ("dash", "dash_mantine_components", "dash_ag_grid", "plotly")
 INSTALL: Final = "pip install 'reranker[page]'"
@@ -77,6 +81,14 @@ def _sign_in_routes(routes: Blueprint) -> None:
 
     @routes.post("/sign-out")
     def sign_out() -> Response:
+        guard: Guard = current_app.extensions["guard"]
+        try:
+            guard.sessions.end(request.cookies.get(COOKIE, ""))
+        except OSError as error:
+            log.error("a session cannot be ended in every worker: %s", error)
+            return error_answer(
+                503, "You are not signed out everywhere yet; try again.", "not_signed_out"
+            )
         return signed_out()
 
 
