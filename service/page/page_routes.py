@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from flask import Blueprint, Response, current_app, g, request
+from werkzeug.exceptions import NotFound
 from werkzeug.test import run_wsgi_app
 
 from indexes.workspace import Workspace
@@ -37,7 +38,7 @@ _READ: Final = (
     "/",
     "/_dash-layout",
     "/_dash-dependencies",
-    "/_dash-component-suites/<path:file>",
+    "/_dash-component-suites/<package>/<path:file>",
     "/assets/<path:file>",
     "/_favicon.ico",
 )
@@ -51,7 +52,9 @@ def page_routes(
     routes = Blueprint("page", __name__)
     page = _Lazy(workspace, served, limits, metrics)
 
-    def read(file: str = "") -> Response:
+    def read(package: str = "", file: str = "") -> Response:
+        if "\0" in package + file:  # no file has such a name
+            raise NotFound
         return page.answer()
 
     def write() -> Response:

@@ -104,7 +104,10 @@ class RequestSets:
                 count += 1
         if not count:
             raise BadSet(f"{name} holds no request; one JSON object a line is expected.")
-        write_whole(self._home / FOLDER / name, content)
+        try:
+            write_whole(self._home / FOLDER / name, content)
+        except OSError as error:
+            raise BadSet(f"{self._home / FOLDER} takes no file: {error.strerror}.") from None
         return name
 
 
