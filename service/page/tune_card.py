@@ -15,7 +15,7 @@ from service.page.aria import aria
 from service.page.callback_values import Name
 from service.page.delta_chart import BLUE, LIGHT, styled
 from service.page.job_views import ended_view, progress_view
-from service.page.jobs import Job
+from service.page.jobs import BadJob, Job
 from service.page.metric_tables import interval
 from service.page.page import Page
 from service.page.request_sets import set_choices
@@ -147,10 +147,19 @@ def _watching(app: Dash, page: Page) -> None:
                 return None, True, no_update
             if job.state == "running":
                 return progress_view(job, "cancel-tune"), False, no_update
-            view = tuned_view(page.jobs.result(job.id)) if job.state == "done" else ended_view(job)
+            view = _result_view(page, job) if job.state == "done" else ended_view(job)
             return view, True, job.id if ticks else no_update
         except Failure as failure:
             return dmc.Alert(str(failure), variant="light"), True, no_update
+
+
+def _result_view(page: Page, job: Job) -> Any:
+    """What a tuning left; BadJob where that is not what a tuning leaves."""
+    result = page.jobs.result(job.id)
+    try:
+        return tuned_view(result)
+    except (KeyError, TypeError, ValueError):
+        raise BadJob(f"What job {job.id} left cannot be read; run it again.") from None
 
 
 def tuned_view(result: dict[str, Any]) -> Any:
