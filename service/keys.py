@@ -13,7 +13,8 @@ import os
 import re
 import secrets
 import time
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
@@ -171,14 +172,26 @@ class KeyFile:
                 path.unlink(missing_ok=True)
                 durable.sync(path.parent)
 
-    def _alone(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One change at a time; BadKeyFile where the folder takes none."""
+        try:
+            with waiting(self._lock_file()):
+                yield
+        except OSError as error:
+            raise BadKeyFile(
+                f"{self._folder} cannot be written: {error.strerror}.",
+                hint="Run this as the account that owns the home, where its disk has room.",
+            ) from None
+
+    def _lock_file(self) -> Path:
         durable.make_folder(self._folder.parent)
         if not self._folder.is_dir():
             self._folder.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
             durable.sync(self._folder.parent)
         lock = self._folder / "lock"
         lock.touch(mode=_PRIVATE_FILE)
-        return waiting(lock)
+        return lock
 
     def _write(self, keys: tuple[ApiKey, ...]) -> None:
         write_keys(self.path, keys)
