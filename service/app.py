@@ -22,6 +22,7 @@ from service.logs import LogSettings
 from service.metrics import Metrics, run_folder
 from service.next_action_api import next_action_routes
 from service.openapi import openapi_routes
+from service.origins import Origins, register_origins
 from service.page.page_routes import page_routes
 from service.rate_limits import Rates, register_rates
 from service.reload import Served
@@ -85,14 +86,17 @@ def create_app(workspace: Workspace) -> Flask:
 
 
 def _let_in(app: Flask, workspace: Workspace, metrics: Metrics, limits: LimitSettings) -> None:
-    """Who may ask at all: by the host that is asked, then by the key, then by how often."""
+    """Who may ask at all: by the host that is asked, by the key, by the site, by how often."""
     settings = workspace.section(ServeSettings)
     loopback = is_loopback(settings.host)
-    ring = KeyRing(workspace.home)
+    ring = KeyRing(workspace.home, run_folder())
     sessions = Sessions(ring, run_folder())
     register_security_headers(app)
     register_hosts(app, Hosts(settings.hosts, loopback=loopback), metrics)
+    origins = Origins(settings.origins, metrics)
+    app.before_request(origins.preflight)
     register_guard(app, Guard(ring, sessions, metrics, loopback=loopback))
+    register_origins(app, origins)
     register_rates(app, Rates(run_folder()), limits.rate, metrics)
 
 

@@ -4,7 +4,9 @@ The answer is sent when the events are on the disk: who reads "accepted" may for
 """
 
 import logging
+import re
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -19,6 +21,7 @@ from reranker.histories import Histories
 from reranker.history_files import HistoryFailure
 from service.answers import Malformed, error_answer, json_answer
 from service.bodies import read_body
+from service.json_counts import has_more
 from service.limits import LimitSettings
 from service.metrics import Metrics
 
@@ -26,6 +29,8 @@ log = logging.getLogger("reranker")
 
 UnknownItems = Callable[[Sequence[str]], set[str]]
 _list: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_FIRST: Final = re.compile(rb"\s*+(\S?)")
+_LINE: Final = re.compile(rb"[^\r\n]+")
 _any: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -76,12 +81,7 @@ def events_routes(
 
     @routes.post("/events")
     def events_route() -> Response:
-        parts = split_events(read_body(limits.body_bytes))
-        if len(parts) > settings.request_events:
-            raise BadRequest(
-                f"The body has {len(parts):,} events; at most {settings.request_events:,} are "
-                "allowed (events.request_events)."
-            )
+        parts = split_events(read_body(limits.body_bytes), settings.request_events)
         cleaner = Cleaner(settings, times, strict=True)
         events, rejected, bot_like = check_events(parts, cleaner, settings, limits, rates)
         try:
@@ -98,24 +98,53 @@ def events_routes(
     return routes
 
 
-def split_events(body: bytes) -> list[bytes | msgspec.Raw]:
+def split_events(body: bytes, most: int) -> list[bytes | msgspec.Raw]:
     """The events of a body, each still encoded: one object, an array, or an object on each line.
 
-    Raises Malformed when it is none of these.
+    Raises Malformed when it is none of these, BadRequest when there are more than `most`: they are
+    counted before, or while, they are split.
     """
-    start = body.lstrip()[:1]
+    first = _FIRST.match(body)
+    start = first[1] if first else b""
+    if start == b"[":
+        return list(_array(body, most))
+    if start != b"{":
+        raise Malformed("The body is no event: an object, an array or NDJSON is expected.")
     try:
-        if start == b"[":
-            return list(_list.decode(body))
-        if start != b"{":
-            raise Malformed("The body is no event: an object, an array or NDJSON is expected.")
         msgspec.json.decode(body, type=msgspec.Raw)
         return [body]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        lines = [line for line in body.splitlines() if line.strip()]
-        if start == b"[" or not _is_lines(lines):
+        lines = _lines(body, most)
+        if not _is_lines(lines):
             raise Malformed(f"The body is not JSON: {error}.") from None
-        return list(lines)
+    if len(lines) > most:
+        raise _too_many_events(most)
+    return list(lines)
+
+
+def _array(body: bytes, most: int) -> list[msgspec.Raw]:
+    if has_more(body, most):
+        raise _too_many_events(most)
+    try:
+        parts = _list.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"The body is not JSON: {error}.") from None
+    if len(parts) > most:
+        raise _too_many_events(most)
+    return parts
+
+
+def _lines(body: bytes, most: int) -> list[bytes]:
+    """The lines that are not blank; no more than one above `most` of them."""
+    lines = (match.group() for match in _LINE.finditer(body))
+    return list(islice((line for line in lines if line.strip()), most + 1))
+
+
+def _too_many_events(most: int) -> BadRequest:
+    return BadRequest(
+        f"The body has more than {most:,} events; at most {most:,} are allowed "
+        "(events.request_events)."
+    )
 
 
 def _is_lines(lines: list[bytes]) -> bool:

@@ -8,11 +8,37 @@ import click
 import msgspec
 
 from indexes.workspace import Workspace
-from service.keys import OVERLAP_SECONDS, SCOPES, ApiKey, KeyFile, Scope, live
+from service.keys import (
+    OVERLAP_SECONDS,
+    SCOPES,
+    ApiKey,
+    BadKey,
+    KeyFile,
+    Scope,
+    check_rate,
+    live,
+)
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_MOST_RATE: Final = 1_000_000.0
+
+
+class Rate(click.ParamType[float]):
+    """Requests per second: 0 or a number that a limit can have; no nan, no inf."""
+
+    name = "requests per second"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            rate = float(value)
+            check_rate(rate)
+        except ValueError:
+            self.fail(f"{str(value)[:40]!r} is no number.", param, ctx)
+        except BadKey as refused:
+            self.fail(str(refused), param, ctx)
+        return rate
 
 
 class Duration(click.ParamType[float]):
@@ -58,8 +84,8 @@ def keys_commands() -> None:
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0, _MOST_RATE),
-    help="Requests/s it may make; 0: no limit. Default: limits.rate.",
+    type=Rate(),
+    help="Requests/s it may make, from 0.001 to 1,000,000; 0: no limit. Default: limits.rate.",
 )
 @_JSON
 @click.pass_obj
@@ -93,9 +119,16 @@ _ONCE: Final = (
 @click.pass_obj
 def list_command(workspace: Workspace, as_json: bool) -> None:
     """Every key, revoked ones too; never the key itself."""
-    keys = KeyFile(workspace.home).read()
+    file = KeyFile(workspace.home)
+    keys = file.read()
     if as_json:
         _say_json({"keys": [_row(key) for key in keys]})
+        return
+    if not keys and file.required:
+        click.echo(
+            "No key is here, and there were some: nothing gets in. `reranker keys create` makes "
+            "one, `reranker keys open` lets the home be served without."
+        )
         return
     if not keys:
         click.echo(
@@ -151,9 +184,30 @@ def revoke_command(workspace: Workspace, name: str, as_json: bool) -> None:
     if not any(one.active for one in file.read()):
         click.echo(
             "It was the last one: nothing gets in until another is made. To be open on loopback "
-            f"again,\nremove {file.path.parent} and restart the service.",
+            "again,\nrun `reranker keys open` and restart the service.",
             err=True,
         )
+
+
+@keys_commands.command("open", short_help="Let the home be served without keys again.")
+@click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
+@_JSON
+@click.pass_obj
+def open_command(workspace: Workspace, yes: bool, as_json: bool) -> None:
+    """Forget that this home had keys: from its next start it is served openly, on loopback alone.
+
+    Refused while a key is active. A service that runs stays locked until it is restarted.
+    """
+    file = KeyFile(workspace.home)
+    if not yes:
+        click.confirm(
+            f"Let everybody on this machine use {workspace.home} without a key?", abort=True
+        )
+    file.open()
+    if as_json:
+        _say_json({"required": file.required})
+        return
+    click.echo("No key is asked for from the next start on; a running service stays locked.")
 
 
 def _row(key: ApiKey) -> dict[str, Any]:

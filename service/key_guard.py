@@ -8,7 +8,7 @@ from service.answers import error_answer
 from service.arrivals import note_caller
 from service.key_ring import Caller, KeyRing
 from service.metrics import Metrics
-from service.page.origins import foreign
+from service.origins import FOREIGN, said_foreign
 from service.page.sign_in import sign_in_page
 from service.sessions import COOKIE, Sessions
 
@@ -38,8 +38,9 @@ class Guard:
         self._loopback = loopback
 
     def check(self) -> Response | None:
-        """None when the request may go on, with its caller in `g.caller`; else the answer."""
-        g.caller = None
+        """None when the request may go on, with its caller in `g.caller`; else the answer.
+        `g.by_key`: whether a header named the caller, not a cookie."""
+        g.caller, g.by_key = None, False
         rule = request.url_rule.rule if request.url_rule else None
         if rule in OPEN:
             return None
@@ -67,7 +68,7 @@ class Guard:
         if key is None and page:
             caller = self._signed_in()
             if caller is not None and request.method != "GET" and _unsaid_origin():
-                return error_answer(403, "Only the page itself may call this.", "foreign_origin")
+                return error_answer(403, "Only the page itself may call this.", FOREIGN)
         if caller is None:
             return self._unauthorized(key is not None, page)
         needed = _needed(rule, page)
@@ -79,7 +80,7 @@ class Guard:
                 f"needs {needed}."
             )
             return error_answer(403, message)
-        g.caller = caller
+        g.caller, g.by_key = caller, key is not None
         note_caller(caller.name)
         return None
 
@@ -122,5 +123,6 @@ def _presented() -> str | None:
 
 def _unsaid_origin() -> bool:
     """A browser says where a POST comes from; a cookie without that is no browser's of today."""
-    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    return (site is None and origin is None) or bool(foreign(site, origin))
+    headers = request.headers
+    unsaid = "Sec-Fetch-Site" not in headers and "Origin" not in headers
+    return unsaid or bool(said_foreign())

@@ -2,12 +2,14 @@
 
 import hmac
 import logging
+import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from indexes.errors import Failure
-from service.keys import ApiKey, KeyFile, Secret, digest
+from service.keys import ApiKey, BadKeyFile, KeyFile, Secret, digest, read_keys, write_keys
 
 log = logging.getLogger("reranker")
 
@@ -41,19 +43,33 @@ class KeyRing:
 
     The file is looked at by whichever request comes first after LOOK_SECONDS; that is one stat.
     Once there were keys, a file that goes away or cannot be read never opens the service: the keys
-    known last, or none at all, hold. BadKeyFile at the start, when the file cannot be read.
+    known last, or none at all, hold. So they do in a worker that starts later: folder is where the
+    workers of one start meet and leave what they know. BadKeyFile when the file cannot be read and
+    no worker of this start ever could.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, folder: Path | None = None) -> None:
         self._file = KeyFile(home)
+        self._known = folder / "keys.known" if folder else None
         self._seen: tuple[int, int, int] | None = None
         self._ways: tuple[_Way, ...] = ()
         self._ends: dict[Secret, float] = {}
         self._look_at = 0.0
         self._complained = False
         self.configured = False
-        self._load(self._signature())
+        self._begin()
         self._look_at = time.monotonic() + LOOK_SECONDS
+
+    def _begin(self) -> None:
+        known = self._known is not None and os.path.lexists(self._known)
+        try:
+            self._load(self._signature())
+        except (BadKeyFile, OSError) as error:
+            if self._known is None or not known:
+                raise
+            self._take(read_keys(self._known))
+            self._complain(error)
+        self.configured = self.configured or known
 
     def refresh(self) -> None:
         """Take up what was changed; at most one look every LOOK_SECONDS."""
@@ -63,13 +79,17 @@ class KeyRing:
         self._look_at = now + LOOK_SECONDS
         try:
             signature = self._signature()
-            if signature != self._seen:
+            if signature != self._seen or self._complained:
                 self._load(signature)
                 self._complained = False
+            self.configured = self.configured or self._file.required
         except (Failure, OSError) as error:
-            if not self._complained:
-                log.error("the keys known last go on to hold: %s", error)
-            self._complained = True
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        if not self._complained:
+            log.error("the keys known last go on to hold: %s", error)
+        self._complained = True
 
     def owner(self, key: str) -> Caller | None:
         """Whose key this is; every hash is compared, and each in constant time."""
@@ -97,18 +117,35 @@ class KeyRing:
             found = self._file.path.stat()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise BadKeyFile(f"{self._file.path} cannot be read: {error.strerror}.") from None
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _load(self, signature: tuple[int, int, int] | None) -> None:
         keys = self._file.read()
+        self._take(keys)
+        if signature is None and self._seen is not None:
+            log.error("%s is gone: nobody gets in until there are keys again", self._file.path)
+        self._seen = signature
+        self.configured = self.configured or signature is not None or self._file.required
+        if signature is not None:
+            self._file.require()  # for the next start
+        if self.configured:
+            self._remember(keys)
+
+    def _remember(self, keys: tuple[ApiKey, ...]) -> None:
+        """For the workers that come after this one."""
+        if self._known is not None:
+            with suppress(OSError):  # a full disk: the note in the home is there still
+                write_keys(self._known, keys)
+
+    def _take(self, keys: tuple[ApiKey, ...]) -> None:
         self._ends = {
             secret: self._end(secret) for key in keys for secret in key.secrets if secret.until
         }
         self._ways = tuple(
             self._way(key, secret) for key in keys if key.revoked is None for secret in key.secrets
         )
-        self._seen = signature
-        self.configured = self.configured or signature is not None
 
     def _way(self, key: ApiKey, secret: Secret) -> _Way:
         name = digest(f"session {secret.sha256}").hex()[:32]

@@ -1,14 +1,20 @@
 """keys.py: API keys <-> <home>/keys/keys.json, which holds their SHA-256 and never a key.
 
+<home>/keys_required says that this home had keys: without it, a file of keys that got lost would
+open at the next start what it had locked.
+
 A key is 256 random bits, so a plain SHA-256 is enough: nobody can try out 2^256 of them, and the
 salted, slow hashes that short passwords need would only slow down every request.
 """
 
 import hashlib
+import math
+import os
 import re
 import secrets
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
@@ -24,10 +30,13 @@ Scope = Literal["rerank", "events", "tune", "admin"]
 SCOPES: Final[tuple[str, ...]] = get_args(Scope)
 PREFIX: Final = "rrk_"  # so that a scanner for secrets knows one when it sees it
 OVERLAP_SECONDS: Final = 24 * 3600.0
+SLOWEST_RATE: Final = 0.001  # requests a second
+FASTEST_RATE: Final = 1_000_000.0
 _RANDOM_BYTES: Final = 32
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PRIVATE_FILE: Final = 0o600
 _PRIVATE_FOLDER: Final = 0o700
+_REQUIRED: Final = b"This home is served with keys only; `reranker keys open` ends that.\n"
 
 
 class BadKey(Failure):
@@ -59,7 +68,7 @@ class ApiKey(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     scopes: tuple[Scope, ...]
     created: str
     secrets: tuple[Secret, ...]
-    rate: float | None = None
+    rate: Annotated[float, msgspec.Meta(ge=0, le=FASTEST_RATE)] | None = None
     revoked: str | None = None
 
     @property
@@ -89,30 +98,31 @@ class KeyFile:
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "keys"
+        self._required = home / "keys_required"
         self.path = self._folder / "keys.json"
 
     def read(self) -> tuple[ApiKey, ...]:
         """Every key, revoked ones too, oldest first; BadKeyFile when that cannot be known."""
-        try:
-            return msgspec.json.decode(self.path.read_bytes(), type=_File).keys
-        except FileNotFoundError:
-            return ()
-        except OSError as error:
-            raise BadKeyFile(
-                f"{self.path} cannot be read: {error.strerror}.",
-                hint="Give it to the account that serves, with `chown` and `chmod 600`.",
-            ) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadKeyFile(
-                f"{self.path} is no file of keys: {error}.",
-                hint="Restore it, or remove it and make new keys with `reranker keys create`.",
-            ) from None
+        return read_keys(self.path)
+
+    @property
+    def required(self) -> bool:
+        """Whether this home has, or had, keys: then nobody gets in without one."""
+        return os.path.lexists(self._required) or os.path.lexists(self.path)
+
+    def require(self) -> None:
+        """Note that this home has keys. A disk that takes no note leaves the keys themselves."""
+        if not os.path.lexists(self._required):
+            with suppress(OSError):
+                durable.write_synced(self._required, _REQUIRED)
+                durable.sync(self._required.parent)
 
     def create(
         self, name: str, scopes: tuple[Scope, ...], rate: float | None = None
     ) -> tuple[str, ApiKey]:
         """A new key, to be shown once, and what is kept of it; BadKey when the name is taken."""
         check_name(name)
+        check_rate(rate)
         with self._alone():
             kept = self.read()
             before = next((one for one in kept if one.name == name), None)
@@ -148,18 +158,68 @@ class KeyFile:
             self._write(_with(kept, revoked))
         return revoked
 
-    def _alone(self) -> AbstractContextManager[None]:
+    def open(self) -> None:
+        """Forget that there were keys, so that the next start asks for none; BadKey while one of
+        them is active. The file goes first: a crash in between leaves the home locked."""
+        with self._alone():
+            active = ", ".join(key.name for key in self.read() if key.active)
+            if active:
+                raise BadKey(
+                    f"There are keys that are active: {active}.",
+                    hint="`reranker keys revoke NAME` ends one; then open the home.",
+                )
+            for path in (self.path, self._required):
+                path.unlink(missing_ok=True)
+                durable.sync(path.parent)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One change at a time; BadKeyFile where the folder takes none."""
+        try:
+            with waiting(self._lock_file()):
+                yield
+        except OSError as error:
+            raise BadKeyFile(
+                f"{self._folder} cannot be written: {error.strerror}.",
+                hint="Run this as the account that owns the home, where its disk has room.",
+            ) from None
+
+    def _lock_file(self) -> Path:
         durable.make_folder(self._folder.parent)
         if not self._folder.is_dir():
             self._folder.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
             durable.sync(self._folder.parent)
         lock = self._folder / "lock"
         lock.touch(mode=_PRIVATE_FILE)
-        return waiting(lock)
+        return lock
 
     def _write(self, keys: tuple[ApiKey, ...]) -> None:
-        content = msgspec.json.format(msgspec.json.encode(_File(keys)), indent=1) + b"\n"
-        durable.replace_synced(self.path, content, _PRIVATE_FILE)
+        write_keys(self.path, keys)
+        self.require()
+
+
+def read_keys(path: Path) -> tuple[ApiKey, ...]:
+    """The keys in a file, none where there is no file; BadKeyFile when that cannot be known."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_File).keys
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise BadKeyFile(
+            f"{path} cannot be read: {error.strerror}.",
+            hint="Give it to the account that serves, with `chown` and `chmod 600`.",
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadKeyFile(
+            f"{path} is no file of keys: {error}.",
+            hint="Restore it, or remove it and make new keys with `reranker keys create`.",
+        ) from None
+
+
+def write_keys(path: Path, keys: tuple[ApiKey, ...]) -> None:
+    """The file, in one step, for its owner alone."""
+    content = msgspec.json.format(msgspec.json.encode(_File(keys)), indent=1) + b"\n"
+    durable.replace_synced(path, content, _PRIVATE_FILE)
 
 
 def _named(keys: tuple[ApiKey, ...], name: str) -> ApiKey:
@@ -186,6 +246,18 @@ def check_name(name: str) -> None:
             f"name is {name[:80]!r}; allowed are up to 64 of a-z, 0-9, '.', '_' and '-', beginning "
             "with a letter or a digit.",
             field="name",
+        )
+
+
+def check_rate(rate: float | None) -> None:
+    """BadKey unless it is a rate that can be kept: 0 is no limit."""
+    if rate is None or rate == 0:
+        return
+    if not math.isfinite(rate) or not SLOWEST_RATE <= rate <= FASTEST_RATE:
+        raise BadKey(
+            f"rate is {rate:g}; allowed is 0, which is no limit, or a number from {SLOWEST_RATE:g} "
+            f"to {FASTEST_RATE:,.0f} requests per second.",
+            field="rate",
         )
 
 

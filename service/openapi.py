@@ -169,7 +169,7 @@ def _json(name: str) -> Schema:
 _ERRORS = {
     400: "The body is not JSON, or nested too deeply.",
     401: "No key, or one that is not valid.",
-    403: "The key lacks the scope.",
+    403: "The key lacks the scope; or another site made a browser send it (serve.origins).",
     413: "The body is too large, packed or unpacked.",
     415: "The Content-Encoding is neither gzip nor identity.",
     421: "Asked by a name that this service does not answer to (serve.hosts).",

@@ -52,6 +52,13 @@ class ServeSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
             "address, these alone. Empty there: any name.",
         ),
     ] = []
+    origins: Annotated[
+        list[Annotated[str, msgspec.Meta(pattern=r"^https?://[^/*\s]+/?\Z")]],
+        msgspec.Meta(
+            description="Other sites whose pages may call the service, such as "
+            "https://shop.example; the engineers' page is for none of them.",
+        ),
+    ] = []
     workers: Annotated[
         int,
         msgspec.Meta(
@@ -153,7 +160,10 @@ def usable_keys(workspace: Workspace) -> tuple[ApiKey, ...] | None:
     """The keys that open the service, None where it needs none; CannotListen where anybody who
     reaches the address could use it, or nobody could."""
     host = workspace.section(ServeSettings).host
-    keys = KeyFile(workspace.home).read()
+    file = KeyFile(workspace.home)
+    keys = file.read()
+    if keys:
+        file.require()
     active = tuple(key for key in keys if key.active)
     if not active and not is_loopback(host):
         raise CannotListen(
@@ -163,7 +173,7 @@ def usable_keys(workspace: Workspace) -> tuple[ApiKey, ...] | None:
             hint=f"Run `reranker --home {workspace.home} keys create --name search --scope rerank`,"
             " or use --host 127.0.0.1, which answers this machine alone and needs no key.",
         )
-    return active if keys else None
+    return active if file.required else None
 
 
 Address = tuple[socket.AddressFamily, tuple[str, int]]
@@ -228,7 +238,7 @@ def _said(keys: tuple[ApiKey, ...] | None) -> str:
     if keys is None:
         return "none configured: open to everybody on this machine, and to nobody else"
     if not keys:
-        return "all revoked: nothing gets in until `reranker keys create` makes one"
+        return "none valid: nothing gets in until `reranker keys create` makes one"
     first = ", ".join(f"{key.name} ({' '.join(key.scopes)})" for key in keys[:4])
     more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
     return f"{first}{more}; every route but /livez and /readyz needs one"

@@ -1,7 +1,8 @@
 """sessions.py: who signed in on the page <-> a signed cookie; the key itself is not in it.
 
 The cookie is signed with a secret that is made anew at every start and shared by the workers: a
-restart signs everybody out, and nothing that could sign one lies on the disk.
+restart signs everybody out, and nothing that could sign one lies in the home. Signing out ends the
+session in every worker, not in this browser alone.
 """
 
 import hashlib
@@ -10,13 +11,26 @@ import os
 import secrets
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from service.ended_sessions import EndedSessions
 from service.key_ring import Caller, KeyRing
 
 COOKIE: Final = "reranker_session"
 SECONDS: Final = 12 * 3600
 _BYTES: Final = 32
+
+
+class _Session(NamedTuple):
+    """What a cookie says. began, until: on the clock of the machine since its start."""
+
+    secret: str
+    id: str
+    began: float
+
+    @property
+    def until(self) -> float:
+        return self.began + SECONDS
 
 
 class Sessions:
@@ -25,19 +39,36 @@ class Sessions:
     def __init__(self, ring: KeyRing, folder: Path | None) -> None:
         self._ring = ring
         self._secret = _shared(folder / "session.secret") if folder else secrets.token_bytes(_BYTES)
+        self._ended = EndedSessions(folder)
 
     def begin(self, caller: Caller) -> str:
-        """The cookie's value. Its end is counted on the clock of the machine since its start."""
-        content = f"{caller.secret}.{int(time.monotonic()) + SECONDS}"
+        """The cookie's value."""
+        content = f"{caller.secret}.{secrets.token_hex(8)}.{time.monotonic_ns()}"
         return f"{content}.{self._sign(content)}"
 
     def caller(self, cookie: str) -> Caller | None:
-        """Who signed in, if the cookie is ours and in time, and the key is valid still."""
+        """Who signed in, if the cookie is ours, in time and not signed out of, and the key is
+        valid still."""
+        session = self._session(cookie)
+        if session is None or time.monotonic() >= session.until:
+            return None
+        if self._ended.has(session.id, session.began):
+            return None
+        return self._ring.still(session.secret)
+
+    def end(self, cookie: str) -> None:
+        """Take this cookie no more, in any worker; OSError where the others cannot be told."""
+        session = self._session(cookie)
+        if session is not None and time.monotonic() < session.until:
+            self._ended.add(session.id, session.until)
+
+    def _session(self, cookie: str) -> _Session | None:
+        """What a cookie says, if we said it."""
         content, _, signature = cookie.rpartition(".")
         if not hmac.compare_digest(self._sign(content).encode(), signature.encode()):
             return None
-        secret, _, until = content.rpartition(".")
-        return self._ring.still(secret) if time.monotonic() < int(until) else None
+        secret, session, began = content.split(".")
+        return _Session(secret, session, int(began) / 1e9)
 
     def _sign(self, content: str) -> str:
         return hmac.new(self._secret, content.encode(), hashlib.sha256).hexdigest()

@@ -1,5 +1,6 @@
 """settings.py: defaults, then settings.toml, then RERANKER_* variables -> one checked Workspace."""
 
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -56,6 +57,7 @@ _NOT_SETTINGS: Final = (
 _PREFIX: Final = "RERANKER_"
 _TESTS: Final = "RERANKER_TEST_"
 FILE_NAME: Final = "settings.toml"
+_MOST_WHOLE: Final = 2**63 - 1
 
 S = TypeVar("S", bound=Settings)
 
@@ -211,14 +213,31 @@ def _checked(setting: Setting, given: _Given) -> Any:
     if given.text and allowed(setting.type).startswith("a list"):
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:
-        return msgspec.convert(value, setting.type, strict=not given.text)
-    except msgspec.ValidationError:
+        converted = msgspec.convert(value, setting.type, strict=not given.text)
+        if not _storable(converted):
+            raise ValueError
+        return converted
+    except (msgspec.ValidationError, ValueError):
         raise BadSetting(
             f"{setting.name} is {given.value!r} ({given.source}); "
             f"allowed is {allowed(setting.type)}.",
             field=setting.name,
             hint=setting.help,
         ) from None
+
+
+def _storable(value: Any) -> bool:
+    """Whether nothing in it passes bounds only because it compares with nothing (nan), has no end
+    (inf), is more than a machine counts, or ends where C ends a text."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return -_MOST_WHOLE <= value <= _MOST_WHOLE
+    if isinstance(value, str):
+        return "\0" not in value
+    if isinstance(value, dict):
+        return all(_storable(key) and _storable(held) for key, held in value.items())
+    return all(map(_storable, value)) if isinstance(value, list | tuple) else True
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:

@@ -11,6 +11,7 @@ import pytest
 from indexes.encoders import EncoderSettings
 from indexes.workspace import Workspace
 from reranker.state import RankingSettings
+from service import setting_types
 from service.cli import run
 from service.limits import LimitSettings
 from service.serve import ServeSettings
@@ -108,6 +109,7 @@ PROVED_BY = {
     "limits.unread_bytes_caller": "test_slow_readers: test_limits_unread_bytes_caller",
     "limits.rate": "test_rate_limits: test_limits_rate_and_a_keys_own",
     "serve.hosts": "test_hosts: test_serve_hosts",
+    "serve.origins": "test_origins: test_serve_origins",
     "reload.seconds": "test_service_reload: test_reload_seconds",
 }
 
@@ -235,3 +237,28 @@ def test_the_command_prints_a_file_that_can_be_used(
     again = tmp_path / "again.toml"
     again.write_text(shown)
     assert load_workspace(tmp_path, again, {}).section(ServeSettings).threads == 3
+
+
+NUMBERS = [
+    (name, value)
+    for name, setting in known_settings().items()
+    for value in ("nan", "inf", "-inf", "1e400", f"1{'0' * 30}")
+    if setting_types.allowed(setting.type).startswith(("a number", "a whole number"))
+]
+
+
+@pytest.mark.parametrize(("name", "value"), NUMBERS)
+def test_no_number_is_endless_or_none(tmp_path: Path, name: str, value: str) -> None:
+    """From the environment, a file and an option alike."""
+    setting = known_settings()[name]
+    refused = rf"{name.replace('.', '[.]')} is .*; allowed is a (whole )?number"
+    if not (value.startswith("10") and setting_types.allowed(setting.type).startswith("a number")):
+        with pytest.raises(BadSetting, match=refused):
+            load_workspace(tmp_path, None, {setting.variable: value})
+        with pytest.raises(BadSetting, match=refused):
+            in_file(tmp_path, f"[{setting.section}]\n{setting.field} = {value}\n")
+
+
+def test_a_text_does_not_end_early(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match=r"serve\.host is"):
+        in_file(tmp_path, '[serve]\nhost = "127.0.0.1\\u0000x"\n')

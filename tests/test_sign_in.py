@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from indexes.workspace import Workspace
 from service.app import create_app
+from service.ended_sessions import EndedSessions
 from service.key_ring import KeyRing
 from service.keys import KeyFile
+from service.metrics import Metrics
 from service.sessions import COOKIE, SECONDS, Sessions
 
 HTML = {"Accept": "text/html,*/*"}
@@ -183,6 +185,75 @@ def test_a_session_ends_in_time_and_belongs_to_one_start(
     later = time.monotonic() + SECONDS + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert here.caller(cookie) is None
+
+
+@pytest.mark.promise(24)
+def test_signing_out_ends_the_session_in_every_worker(
+    shop_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(run))
+    monkeypatch.setattr("service.app.Metrics", lambda home: Metrics())
+    home = copy_home(shop_home, tmp_path / "home")
+    key = KeyFile(home).create("ann", ("tune",))[0]
+    here, there = (create_app(Workspace(home)).test_client() for _ in range(2))
+    cookie = sign_in(here, key).headers["Set-Cookie"].partition(";")[0].partition("=")[2]
+    for client in (here, there):
+        client.set_cookie(COOKIE, cookie)
+        assert client.get("/", headers=HTML).status_code == 200
+    other = there.application.test_client()
+    sign_in(other, key)
+    assert here.post("/sign-out", headers=OWN).status_code == 303
+    later = create_app(Workspace(home)).test_client()  # a worker that comes after
+    for client in (here, there, later):
+        client.set_cookie(COOKIE, cookie)  # whoever kept it
+        assert client.get("/", headers=HTML).status_code == 401
+        assert client.post(CALLBACK, json=ASKED, headers=OWN).status_code == 401
+    assert other.get("/", headers=HTML).status_code == 200  # another session of the same key
+    assert key not in (run / "sessions.ended").read_text()
+    for wrong in ("", "x", cookie[:-1], "a.b.c.d"):
+        here.set_cookie(COOKIE, wrong)
+        assert here.post("/sign-out", headers=OWN).status_code == 303
+
+
+def test_sign_out_says_when_others_cannot_be_told(
+    shop_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = copy_home(shop_home, tmp_path / "home")
+    key = KeyFile(home).create("ann", ("tune",))[0]
+    app = create_app(Workspace(home))
+    (tmp_path / "run").mkdir()
+    app.extensions["guard"].sessions._ended = EndedSessions(tmp_path / "run")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("indexes.durable.replace_synced", full)
+    browser = app.test_client()
+    sign_in(browser, key)
+    said = browser.post("/sign-out", headers=OWN)
+    assert said.status_code == 503 and said.get_json()["error"]["code"] == "not_signed_out"
+    assert browser.get("/", headers=HTML).status_code == 401  # here it has ended
+
+
+def test_sessions_that_ended_are_remembered_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.ended_sessions.MOST", 20)
+    here, there = EndedSessions(tmp_path), EndedSessions(tmp_path)
+    now = time.monotonic()
+    here.add("old", now - 1)
+    for number in range(20):
+        here.add(f"s{number}", now + 1000)
+    assert all(there.has(f"s{number}", now) for number in range(20))
+    assert not there.has("fresh", now) and "old" not in (tmp_path / "sessions.ended").read_text()
+    there.add("one too many", now + 1000)  # then all that have begun end, rather than one come back
+    for ended in (here, there, EndedSessions(tmp_path)):
+        assert ended.has("s0", now) and ended.has("fresh", now)
+        assert not ended.has("later", time.monotonic())
+    (tmp_path / "sessions.ended").unlink()
+    assert here.has("s0", now)
 
 
 @given(st.text(max_size=200), st.integers(0, 200))

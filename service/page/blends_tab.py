@@ -12,6 +12,7 @@ from reranker.blend_store import StoredBlend
 from service.page.aria import aria
 from service.page.blend_rows import Blends
 from service.page.blend_view import blend_view
+from service.page.callback_values import Name, Rows, labels
 from service.page.lists import FOCUS, LIST
 from service.page.page import Page
 from service.page.request_sets import uploaded
@@ -140,15 +141,16 @@ def _listing(app: Dash, blends: Blends) -> None:
         Input("blends-changed", "data"),
         State("blend-rows", "selectedRows"),
     )
-    def show(tab: str, _changed: Any, chosen: list[dict[str, Any]] | None) -> tuple[Any, ...]:
+    def show(tab: Name | None, _changed: Any, chosen: Rows) -> tuple[Any, ...]:
         if tab != "blends":
             return (no_update,) * 7
         rows = [_row(row) for row in blends.rows()]
         served = next((row for row in rows if row["published"]), None)
-        picked = chosen or ([served] if served else rows[:1])
+        first = [served] if served else rows[:1]
+        picked = labels(chosen) or [row["label"] for row in first]
         return (
             rows,
-            {"ids": [row["label"] for row in picked]},
+            {"ids": picked},
             [row["label"] for row in rows],
             served["label"] if served else None,
             served["id"] if served else None,
@@ -185,7 +187,7 @@ def _showing(app: Dash, blends: Blends) -> None:
         Input("blend-rows", "selectedRows"),
         Input("diff-with", "value"),
     )
-    def show(chosen: Any, other: str | None) -> tuple[Any, Any, Any]:
+    def show(chosen: Rows, other: Name | None) -> tuple[Any, Any, Any]:
         label = label_of(chosen)
         if label is None:
             return None, None, "Choose a version"
@@ -201,12 +203,9 @@ def _showing(app: Dash, blends: Blends) -> None:
         return blend_view(blend), differs, label
 
 
-def label_of(chosen: Any) -> str | None:
+def label_of(chosen: Rows) -> str | None:
     """The selected version: AG Grid's rows, or the ids that a callback selected."""
-    if isinstance(chosen, dict):
-        ids = chosen.get("ids") or []
-        return str(ids[0]) if ids else None
-    return str(chosen[0]["label"]) if chosen else None
+    return next(iter(labels(chosen)), None)
 
 
 def _changing(app: Dash, page: Page, blends: Blends) -> None:
@@ -223,13 +222,13 @@ def _changing(app: Dash, page: Page, blends: Blends) -> None:
         prevent_initial_call=True,
     )
     def change(
-        publish: int | None,
-        rollback: int | None,
+        _publish: Any,
+        _rollback: Any,
         content: str | None,
-        name: str | None,
-        chosen: Any,
-        who: str | None,
-        expect: str | None,
+        name: Name | None,
+        chosen: Rows,
+        who: Name | None,
+        expect: Name | None,
     ) -> tuple[Any, Any]:
         label = label_of(chosen)
         try:
@@ -252,7 +251,7 @@ def _changing(app: Dash, page: Page, blends: Blends) -> None:
         State("blend-rows", "selectedRows"),
         prevent_initial_call=True,
     )
-    def export(_clicks: int, chosen: Any) -> Any:
+    def export(_clicks: Any, chosen: Rows) -> Any:
         label = label_of(chosen)
         if label is None:
             return no_update

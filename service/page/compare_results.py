@@ -13,7 +13,7 @@ from reranker.intervals import Difference
 from service.page.aria import aria
 from service.page.delta_chart import delta_chart
 from service.page.job_views import warnings_of
-from service.page.jobs import Job, Jobs
+from service.page.jobs import BadJob, Job, Jobs
 from service.page.lists import LIST
 from service.page.metric_tables import metrics_table, segments_table
 
@@ -34,9 +34,12 @@ class _Query(msgspec.Struct):
 def result_view(jobs: Jobs, job: Job) -> Any:
     """The verdict first, then coverage, the metrics, who wins, kinds of request, single queries."""
     result = jobs.result(job.id)
-    metric = next(iter(result["difference"]))
-    after, before = next(iter(result["blends"])), result["compared_with"]
-    rows = list(query_rows(jobs, job, metric, after, before))
+    try:
+        metric = next(iter(result["difference"]))
+        after, before = next(iter(result["blends"])), result["compared_with"]
+        rows = list(query_rows(jobs, job, metric, after, before))
+    except (OSError, msgspec.DecodeError, KeyError, StopIteration, TypeError):
+        raise BadJob(f"What job {job.id} left cannot be read; run it again.") from None
     return [
         _verdict(result, job, metric, after, before),
         html.Div(

@@ -6,7 +6,9 @@ import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from indexes.errors import Failure
+from reranker.metrics import DEFAULT_METRICS, measures
 from service.page.blend_rows import blend_choices
+from service.page.callback_values import Name, Names
 from service.page.compare_results import result_view
 from service.page.job_views import ended_view, job_list, progress_view
 from service.page.jobs import PER_QUERY
@@ -129,10 +131,14 @@ def _starting(app: Dash, page: Page) -> None:
         prevent_initial_call=True,
     )
     def start(
-        _clicks: int, after: str, before: str, name: str | None, metrics: list[str]
+        _clicks: Any,
+        after: Name | None,
+        before: Name | None,
+        name: Name | None,
+        metrics: Names | None,
     ) -> tuple[Any, Any]:
         try:
-            return start_comparison(page, after, before, name, metrics), ""
+            return start_comparison(page, after, before, name, metrics or []), ""
         except Failure as failure:
             return no_update, str(failure)
 
@@ -142,7 +148,8 @@ def _starting(app: Dash, page: Page) -> None:
         prevent_initial_call=True,
     )
     def choose(clicks: list[int | None]) -> Any:
-        return ctx.triggered_id["job"] if any(clicks) else no_update
+        chosen = ctx.triggered_id
+        return chosen.get("job") if any(clicks) and isinstance(chosen, dict) else no_update
 
     @app.callback(
         Output("compare-said", "children", allow_duplicate=True),
@@ -150,15 +157,18 @@ def _starting(app: Dash, page: Page) -> None:
         State("job", "data"),
         prevent_initial_call=True,
     )
-    def cancel(clicks: int | None, job_id: str | None) -> Any:
-        if clicks and job_id:
+    def cancel(clicks: int | None, job_id: Name | None) -> Any:
+        if not clicks or not job_id:
+            return no_update
+        try:
             page.jobs.cancel(job_id)
-            return "Cancelling."
-        return no_update
+        except Failure as failure:
+            return str(failure)
+        return "Cancelling."
 
 
 def start_comparison(
-    page: Page, after: str, before: str, name: str | None, metrics: list[str]
+    page: Page, after: str | None, before: str | None, name: str | None, metrics: list[str]
 ) -> str:
     """Run `reranker evaluate` as a job; its id. Failure for what cannot be compared."""
     published = page.state.published.name
@@ -167,6 +177,9 @@ def start_comparison(
         raise Failure("There is no request set to compare on; upload one first.", field="set")
     if after == before:
         raise Failure(f"Both sides are {after}; choose two different ones.", field="against")
+    for blend in {after, before} - {ENGINE}:
+        page.state.blend(blend)
+    measures(metrics or DEFAULT_METRICS)
     path = page.sets.path(name)
     arguments = ["evaluate", "--requests", str(path), "--blend", after]
     arguments += ["--compare", before] if before != ENGINE else []
@@ -187,7 +200,7 @@ def _watching(app: Dash, page: Page) -> None:
         Input("compare-clock", "n_intervals"),
         Input("tabs", "value"),
     )
-    def watch(job_id: str | None, _ticks: int | None, tab: str) -> tuple[Any, ...]:
+    def watch(job_id: Name | None, _ticks: Any, tab: Name | None) -> tuple[Any, ...]:
         if tab != "compare":
             return no_update, True, no_update, no_update
         jobs = page.jobs.jobs(KIND)
@@ -195,7 +208,7 @@ def _watching(app: Dash, page: Page) -> None:
             job_id = jobs[0].id
         listed = job_list(jobs, job_id, KIND)
         try:
-            job = page.jobs.job(job_id) if job_id else None
+            job = page.jobs.job(job_id, KIND) if job_id else None
             if job is None:
                 return _nothing(), True, listed, None
             if job.state == "running":
@@ -215,7 +228,7 @@ def _uploading(app: Dash, page: Page) -> None:
         State("upload", "filename"),
         prevent_initial_call=True,
     )
-    def upload(content: str | None, name: str | None) -> tuple[Any, Any, Any]:
+    def upload(content: str | None, name: Name | None) -> tuple[Any, Any, Any]:
         if not content or not name:
             return no_update, no_update, no_update
         try:

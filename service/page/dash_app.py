@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from dash import Dash
-from flask import Flask
+from dash.exceptions import DependencyException
+from flask import Flask, request
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from service.page.blends_tab import blends_callbacks
+from service.page.callback_values import CheckedDash, check_call
 from service.page.compare_tab import compare_callbacks
 from service.page.layout import layout
 from service.page.page import Page
@@ -18,6 +20,7 @@ from service.page.search_callbacks import search_callbacks
 from service.page.system_tab import system_callbacks
 from service.page.url_state import url_callbacks
 
+CALL: Final = "/_dash-update-component"
 _INDEX: Final = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -37,7 +40,8 @@ def page_application(page: Page) -> tuple[Any, str]:
     """The WSGI application, and the Content-Security-Policy that goes with its scripts."""
     server = Flask("reranker.page", static_folder=None)
     server.config["MAX_CONTENT_LENGTH"] = page.limits.body_bytes + 1
-    app = Dash(
+    server.config["PROPAGATE_EXCEPTIONS"] = True  # to the service's one shape, and its log
+    app = CheckedDash(
         "reranker",
         server=server,  # type: ignore[arg-type]
         title="reranker",
@@ -55,10 +59,28 @@ def page_application(page: Page) -> tuple[Any, str]:
     compare_callbacks(app, page)
     blends_callbacks(app, page)
     system_callbacks(app, page)
+    _guard(server, app, page)
     # Dash hands out only scripts that it has named; which another worker may have done.
     with server.test_request_context("/"):
         app.index()
     return server.wsgi_app, _policy(app.csp_hashes())
+
+
+def _guard(server: Flask, app: CheckedDash, page: Page) -> None:
+    """In front of Dash: only calls that it can read. Behind it: no file is no fault of ours."""
+
+    @server.before_request
+    def check() -> None:
+        if request.path != CALL:
+            return
+        body = request.get_data()
+        if len(body) > page.limits.body_bytes:
+            raise RequestEntityTooLarge
+        check_call(body, app.callback_map)
+
+    @server.errorhandler(DependencyException)
+    def no_file(_error: Exception) -> Any:
+        return NotFound()
 
 
 def _policy(hashes: Sequence[str]) -> str:

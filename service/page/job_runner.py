@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from indexes.locks import try_lock
-from service.demo.files import write_whole
+from service.page.jobs import NOT_STARTED, note_end
 
 _PROGRAM: Final = "from service.cli import main; main()"
 _NICE: Final = 10  # searches first
@@ -35,6 +35,15 @@ def run(folder: Path) -> None:
     os.nice(_NICE)
     command = msgspec.json.decode((folder / "job.json").read_bytes())["command"]
     began = time.monotonic()
+    try:
+        status, problem = _wait(folder, command), ""
+    except (OSError, ValueError) as error:
+        status, problem = NOT_STARTED, f"The command cannot be started: {error}."
+    note_end(folder, status, time.monotonic() - began, problem)
+
+
+def _wait(folder: Path, command: list[str]) -> int:
+    """The status with which the command ended."""
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _PROGRAM, *command],
@@ -43,6 +52,4 @@ def run(folder: Path) -> None:
             stderr=err,
         )
         signal.signal(signal.SIGTERM, lambda _signal, _frame: process.terminate())
-        status = process.wait()
-    ended = {"status": status, "seconds": round(time.monotonic() - began, 2)}
-    write_whole(folder / "ended.json", msgspec.json.encode(ended))
+        return process.wait()

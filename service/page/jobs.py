@@ -40,6 +40,10 @@ _RUNNER: Final = "from service.page.job_runner import main; main()"
 _ID: Final = re.compile(r"[0-9a-f]{12}-[0-9a-f]{6}")
 _NOT_FOR_JOBS: Final = ("PROMETHEUS_MULTIPROC_DIR",)  # a job's counters are not the service's
 _TAIL: Final = 4000
+_STARTING_SECONDS: Final = 2  # in which a runner has not locked yet; a clock set back gives no more
+_MOST_CHARS: Final = 4096  # of one argument
+_ARGUMENT: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
+NOT_STARTED: Final = 127  # as a shell says it
 
 
 class BadJob(Failure):
@@ -85,7 +89,24 @@ class Jobs:
     def start(
         self, kind: str, title: str, asked: Mapping[str, Any], arguments: Sequence[str]
     ) -> str:
-        """Run `reranker --home HOME ARGUMENTS` in a process of its own; the job's id."""
+        """Run `reranker --home HOME ARGUMENTS` in a process of its own; the job's id.
+
+        BadJob for what no command can be given, and where the home takes no job. One whose process
+        cannot be started is there, and has failed.
+        """
+        for part in (kind, title, *arguments):
+            check_argument(part)
+        try:
+            return self._start(kind, title, asked, arguments)
+        except OSError as error:
+            raise BadJob(
+                f"{self._folder} takes no job: {error.strerror}.",
+                hint="The page runs jobs where the account that serves can write the home.",
+            ) from None
+
+    def _start(
+        self, kind: str, title: str, asked: Mapping[str, Any], arguments: Sequence[str]
+    ) -> str:
         make_own_folder(self._folder)
         with waiting(self._folder / "lock"):
             running = [job for job in self.jobs() if job.state == "running"]
@@ -104,7 +125,10 @@ class Jobs:
             command = ["--home", str(self._home), *filled]
             about = _Asked(kind, title, dict(asked), command, time.time())
             write_whole(folder / "job.json", msgspec.json.encode(about))
-            _spawn(folder)
+            try:
+                _spawn(folder)
+            except (OSError, ValueError) as error:
+                note_end(folder, NOT_STARTED, 0.0, f"The process cannot be started: {error}.")
         return job_id
 
     def jobs(self, kind: str | None = None) -> list[Job]:
@@ -112,10 +136,10 @@ class Jobs:
         found = (self._job(name) for name in sorted(self._ids(), reverse=True))
         return [job for job in found if job and kind in (None, job.kind)]
 
-    def job(self, job_id: str) -> Job:
-        """One job; BadJob where there is none of this id."""
+    def job(self, job_id: str, kind: str | None = None) -> Job:
+        """One job; BadJob where there is none of this id, and of this kind."""
         found = self._job(job_id) if _ID.fullmatch(job_id) else None
-        if found is None:
+        if found is None or kind not in (None, found.kind):
             raise BadJob(f"There is no job {job_id!r}; it may have been tidied away.")
         return found
 
@@ -125,13 +149,19 @@ class Jobs:
         folder = self._folder / job.id
         if job.state != "running":
             return
-        (folder / CANCELLED).touch()  # also for a runner that dies before it can say so
+        try:
+            (folder / CANCELLED).touch()  # also for a runner that dies before it can say so
+        except OSError as error:
+            raise BadJob(f"Job {job_id} cannot be cancelled: {error.strerror}.") from None
         with suppress(OSError, ValueError):
             os.killpg(int((folder / "pid").read_text()), signal.SIGTERM)
 
     def result(self, job_id: str) -> dict[str, Any]:
         """The JSON object with which a job's command ended."""
-        text = (self._folder / self.job(job_id).id / "out").read_bytes().strip()
+        try:
+            text = (self._folder / self.job(job_id).id / "out").read_bytes().strip()
+        except OSError:
+            raise BadJob(f"Job {job_id} has no result; it may have been tidied away.") from None
         last = text.splitlines()[-1] if text else b""
         try:
             return msgspec.json.decode(last, type=dict[str, Any])
@@ -155,7 +185,8 @@ class Jobs:
         lives = _lives(folder)  # before ended.json is looked for: it is written before the end
         ended = _read(folder / ENDED, _Ended)
         cancelled = (folder / CANCELLED).exists()
-        state = _state(ended, lives or time.time() - about.began < 2, cancelled)
+        age = time.time() - about.began
+        state = _state(ended, lives or 0 <= age < _STARTING_SECONDS, cancelled)
         return Job(
             job_id,
             about.kind,
@@ -163,7 +194,7 @@ class Jobs:
             about.asked,
             about.began,
             state,
-            ended.seconds if ended else time.time() - about.began,
+            ended.seconds if ended else max(age, 0.0),
             _read(folder / "progress.json", dict[str, Any]),
             _error(folder) if state == "failed" else "",
         )
@@ -172,6 +203,22 @@ class Jobs:
         for job in self.jobs()[KEPT - 1 :]:
             if job.state != "running":
                 shutil.rmtree(self._folder / job.id, ignore_errors=True)
+
+
+def check_argument(part: str) -> None:
+    """BadJob for a text that no process can be given, or that nobody means."""
+    if not _ARGUMENT.fullmatch(part):
+        raise BadJob(f"{part[:80]!r} has control characters; a job takes plain text.")
+    if len(part) > _MOST_CHARS:
+        raise BadJob(f"{part[:80]!r}... has {len(part):,} characters; at most {_MOST_CHARS:,}.")
+
+
+def note_end(folder: Path, status: int, seconds: float, problem: str = "") -> None:
+    """Write how a job ended, and why, where its command could not say it."""
+    if problem:
+        with suppress(OSError), (folder / "err").open("a") as err:
+            err.write(f"error: {problem}\n")
+    write_whole(folder / ENDED, msgspec.json.encode(_Ended(status, round(seconds, 2))))
 
 
 def _state(ended: _Ended | None, lives: bool, cancelled: bool) -> str:

@@ -9,9 +9,9 @@ from flask import request
 from service.page.aria import aria
 from service.page.blends_tab import blends_tab
 from service.page.compare_tab import compare_tab
-from service.page.origins import CALLER
 from service.page.page import Page
 from service.page.search_tab import search_tab
+from service.page.sign_in import CALLER
 from service.page.system_tab import system_tab
 from service.reload import blend_label
 

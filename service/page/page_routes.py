@@ -5,11 +5,13 @@ worker that nobody asks for the page never imports it, and the service's own rou
 limits stay as they are.
 """
 
+import logging
 import threading
 from importlib.util import find_spec
 from typing import Any, Final
 
 from flask import Blueprint, Response, current_app, g, request
+from werkzeug.exceptions import NotFound
 from werkzeug.test import run_wsgi_app
 
 from indexes.workspace import Workspace
@@ -17,9 +19,18 @@ from service.answers import error_answer, json_answer
 from service.key_guard import PAGE_SCOPE, Guard
 from service.limits import LimitSettings
 from service.metrics import Metrics
-from service.page.origins import CALLER, foreign
-from service.page.sign_in import presented_key, sign_in_page, signed_in, signed_out, to_the_page
+from service.page.sign_in import (
+    CALLER,
+    presented_key,
+    sign_in_page,
+    signed_in,
+    signed_out,
+    to_the_page,
+)
 from service.reload import Served
+from service.sessions import COOKIE
+
+log = logging.getLogger("reranker")
 
 NEEDED: Final = ("dash", "dash_mantine_components", "dash_ag_grid", "plotly")
 INSTALL: Final = "pip install 'reranker[page]'"
@@ -27,7 +38,7 @@ _READ: Final = (
     "/",
     "/_dash-layout",
     "/_dash-dependencies",
-    "/_dash-component-suites/<path:file>",
+    "/_dash-component-suites/<package>/<path:file>",
     "/assets/<path:file>",
     "/_favicon.ico",
 )
@@ -41,11 +52,13 @@ def page_routes(
     routes = Blueprint("page", __name__)
     page = _Lazy(workspace, served, limits, metrics)
 
-    def read(file: str = "") -> Response:
+    def read(package: str = "", file: str = "") -> Response:
+        if "\0" in package + file:  # no file has such a name
+            raise NotFound
         return page.answer()
 
     def write() -> Response:
-        return _foreign() or page.answer()
+        return page.answer()
 
     for number, rule in enumerate(_READ):
         routes.add_url_rule(rule, view_func=read, methods=["GET"], endpoint=f"read{number}")
@@ -61,9 +74,6 @@ def _sign_in_routes(routes: Blueprint) -> None:
         guard: Guard = current_app.extensions["guard"]
         if request.method == "GET" or not guard.locked:
             return to_the_page()
-        refused = _foreign()
-        if refused:
-            return refused
         caller = guard.owner(presented_key())
         if caller is None:
             return sign_in_page(401, "This key is not valid.")
@@ -74,12 +84,15 @@ def _sign_in_routes(routes: Blueprint) -> None:
 
     @routes.post("/sign-out")
     def sign_out() -> Response:
-        return _foreign() or signed_out()
-
-
-def _foreign() -> Response | None:
-    refused = foreign(request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin"))
-    return error_answer(403, refused, "foreign_origin") if refused else None
+        guard: Guard = current_app.extensions["guard"]
+        try:
+            guard.sessions.end(request.cookies.get(COOKIE, ""))
+        except OSError as error:
+            log.error("a session cannot be ended in every worker: %s", error)
+            return error_answer(
+                503, "You are not signed out everywhere yet; try again.", "not_signed_out"
+            )
+        return signed_out()
 
 
 class _Lazy:

@@ -114,8 +114,11 @@ class RequestSets:
                 raise BadSet(f"{name} has more than {MOST_LINES:,} lines; send it in parts.")
         if not count:
             raise BadSet(f"{name} holds no request; one JSON object a line is expected.")
-        make_own_folder(self._home / FOLDER)
-        write_whole(self._home / FOLDER / name, content)
+        try:
+            make_own_folder(self._home / FOLDER)
+            write_whole(self._home / FOLDER / name, content)
+        except OSError as error:
+            raise BadSet(f"{self._home / FOLDER} takes no file: {error.strerror}.") from None
         return name
 
 

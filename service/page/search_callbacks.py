@@ -4,11 +4,13 @@ from itertools import islice
 from typing import Any
 
 import dash_mantine_components as dmc
+import msgspec
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, html, no_update
 from msgspec.json import encode
 
 from indexes.errors import Failure
 from reranker.errors import BadRequest
+from service.page.callback_values import Name
 from service.page.cases import case_of, request_of
 from service.page.leave_one_out import leave_one_out
 from service.page.matrix import matrix
@@ -16,6 +18,19 @@ from service.page.page import Page
 from service.page.request_sets import set_choices
 
 _USERS = 2_000
+
+
+class _Matrix(msgspec.Struct, frozen=True):
+    """What is read again of a ranking that was sent to the browser."""
+
+    request: dict[str, Any] = {}
+    history: list[Any] = []
+
+
+class _Chosen(msgspec.Struct, frozen=True):
+    """The item that was chosen in a list."""
+
+    a: str | None = None
 
 
 def search_callbacks(app: Dash, page: Page) -> None:
@@ -44,16 +59,16 @@ def _server(app: Dash, page: Page) -> None:
         State("chosen", "data"),
         prevent_initial_call=True,
     )
-    def leave_out(_clicks: int, found: dict[str, Any] | None, chosen: Any) -> Any:
-        if not found or not chosen or not chosen.get("a"):
+    def leave_out(_clicks: Any, found: _Matrix | None, chosen: _Chosen | None) -> Any:
+        if not found or not chosen or not chosen.a:
             return html.Span("Choose an item in a list first.", className="quiet")
-        if not found["history"]:
+        if not found.history:
             return html.Span("There is no history to leave anything out of.", className="quiet")
         try:
-            request = page.reader.read(encode(found["request"])).request
-            if all(one.id != chosen["a"] for one in request.candidates):
+            request = page.reader.read(encode(found.request)).request
+            if all(one.id != chosen.a for one in request.candidates):
                 raise BadRequest("The chosen item is not in this list.")
-            return _left_out(leave_one_out(request, chosen["a"], page.state))
+            return _left_out(leave_one_out(request, chosen.a, page.state))
         except Failure as failure:
             return _alert(failure)
 
@@ -96,7 +111,7 @@ def _pickers(app: Dash, page: Page) -> None:
         Input("set", "value"),
         Input("source", "value"),
     )
-    def requests(name: str | None, source: str) -> Any:
+    def requests(name: Name | None, source: Name | None) -> Any:
         if not name or source != "set":
             return no_update
         try:
@@ -108,7 +123,7 @@ def _pickers(app: Dash, page: Page) -> None:
             return []
 
     @app.callback(Output("user", "data"), Input("url", "pathname"))
-    def users(_path: str | None) -> list[str]:
+    def users(_path: Any) -> list[str]:
         return list(islice(page.served.histories.users(), _USERS))
 
     @app.callback(
@@ -120,9 +135,9 @@ def _pickers(app: Dash, page: Page) -> None:
         State("pasted-name", "value"),
         prevent_initial_call=True,
     )
-    def paste(_clicks: int, text: str | None, name: str) -> tuple[Any, Any, Any]:
+    def paste(_clicks: Any, text: str | None, name: Name | None) -> tuple[Any, Any, Any]:
         try:
-            kept = page.sets.save(name.strip(), (text or "").encode())
+            kept = page.sets.save((name or "").strip(), (text or "").encode())
             return set_choices(page.sets.names()), kept, f"Kept as {kept}."
         except Failure as failure:
             return no_update, no_update, str(failure)

@@ -13,6 +13,7 @@ from service.bodies import read_body
 from service.key_ring import Caller
 from service.sessions import COOKIE, SECONDS, Sessions
 
+CALLER: Final = "reranker.caller"  # in the environ: the name of the key that opened the page
 MOST_BYTES: Final = 4096
 _HERE: Final = Path(__file__).parent
 _STYLE: Final = (_HERE / "sign_in.css").read_text(encoding="utf-8")

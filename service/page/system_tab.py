@@ -2,12 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import plotly.graph_objects as go
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
+from service.page.callback_values import Name
 from service.page.delta_chart import BLUE, LIGHT, styled
 from service.page.page import Page
 from service.page.service_figures import Figures, figures, percentile
@@ -16,6 +17,10 @@ from service.reload import blend_label
 _EVERY: Final = 5_000
 _KEPT: Final = 360  # samples in the browser: half an hour
 _PAGE: Final = ("/_", "/assets")  # the page's own traffic is no search
+
+
+# Time, events and searches, as they were counted then.
+_Samples = Annotated[list[tuple[float, float, float]], msgspec.Meta(max_length=_KEPT)]
 
 
 class _Epoch(msgspec.Struct):
@@ -54,12 +59,12 @@ def system_callbacks(app: Dash, page: Page) -> None:
         Input("system-clock", "n_intervals"),
         State("system-samples", "data"),
     )
-    def look(tab: str, _ticks: int | None, samples: list[list[float]]) -> tuple[Any, ...]:
+    def look(tab: Name | None, _ticks: Any, samples: _Samples | None) -> tuple[Any, ...]:
         if tab != "system":
             return (no_update,) * 6
         found = figures(page.metrics)
-        now = [time.time(), found.events.get("accepted", 0.0), _searches(found)]
-        samples = [*samples, now][-_KEPT:]
+        now = (time.time(), found.events.get("accepted", 0.0), _searches(found))
+        samples = [*(samples or []), now][-_KEPT:]
         return (
             _versions(page),
             _latency(found),
@@ -135,7 +140,7 @@ def _milliseconds(seconds: float | None) -> str:
     return "–" if seconds is None else f"{seconds * 1000:.1f}"
 
 
-def _events(found: Figures, samples: list[list[float]]) -> list[Any]:
+def _events(found: Figures, samples: _Samples) -> list[Any]:
     if len(samples) < 2:
         return _card(
             "Per minute",
@@ -164,7 +169,7 @@ def _events(found: Figures, samples: list[list[float]]) -> list[Any]:
     )
 
 
-def _rates(samples: list[list[float]], place: int) -> tuple[list[float], list[float]]:
+def _rates(samples: _Samples, place: int) -> tuple[list[float], list[float]]:
     """Counter steps as a rate; a restart, which sets counters back, is no negative rate."""
     pairs = list(zip(samples, samples[1:], strict=False))
     times = [after[0] * 1000 for _, after in pairs]

@@ -1,5 +1,6 @@
 """tune_card.py: a request set -> `reranker tune` as a job, and what came of it."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -8,10 +9,13 @@ import plotly.graph_objects as go
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
 from indexes.errors import Failure
+from reranker.blends import NAME
+from reranker.errors import BadRequest
 from service.page.aria import aria
+from service.page.callback_values import Name
 from service.page.delta_chart import BLUE, LIGHT, styled
 from service.page.job_views import ended_view, progress_view, warnings_of
-from service.page.jobs import Job
+from service.page.jobs import BadJob, Job
 from service.page.metric_tables import interval
 from service.page.page import Page
 from service.page.request_sets import set_choices
@@ -88,10 +92,11 @@ def _starting(app: Dash, page: Page) -> None:
         State("tune-name", "value"),
         prevent_initial_call=True,
     )
-    def start(_clicks: int, name: str | None, save: str | None) -> tuple[Any, Any]:
+    def start(_clicks: Any, name: Name | None, save: Name | None) -> tuple[Any, Any]:
         try:
             if not name or not save:
                 raise Failure("A request set and a name to store the blend under are needed.")
+            check_blend_name(save)
             path = page.sets.path(name)
             command = ["tune", "--requests", str(path), "--save", save, "--json"]
             return page.jobs.start(KIND, f"tune {save}", {"set": name}, command), ""
@@ -112,6 +117,16 @@ def _starting(app: Dash, page: Page) -> None:
         return no_update
 
 
+def check_blend_name(name: str) -> None:
+    """BadRequest unless a blend can be stored under it."""
+    if not re.fullmatch(NAME, name):
+        raise BadRequest(
+            f"{name!r} is no name of a blend: a-z, 0-9, '-' and '_', beginning with a letter or a "
+            "digit.",
+            field="save",
+        )
+
+
 def _watching(app: Dash, page: Page) -> None:
     @app.callback(
         Output("tune-result", "children"),
@@ -122,20 +137,29 @@ def _watching(app: Dash, page: Page) -> None:
         Input("tabs", "value"),
         prevent_initial_call="initial_duplicate",
     )
-    def watch(job_id: str | None, ticks: int | None, tab: str) -> tuple[Any, Any, Any]:
+    def watch(job_id: Name | None, ticks: int | None, tab: Name | None) -> tuple[Any, Any, Any]:
         if tab != "blends":
             return no_update, True, no_update
         try:
             jobs = page.jobs.jobs(KIND)
-            job = page.jobs.job(job_id) if job_id else (jobs[0] if jobs else None)
+            job = page.jobs.job(job_id, KIND) if job_id else (jobs[0] if jobs else None)
             if job is None:
                 return None, True, no_update
             if job.state == "running":
                 return progress_view(job, "cancel-tune"), False, no_update
-            view = tuned_view(page.jobs.result(job.id)) if job.state == "done" else ended_view(job)
+            view = _result_view(page, job) if job.state == "done" else ended_view(job)
             return view, True, job.id if ticks else no_update
         except Failure as failure:
             return dmc.Alert(str(failure), variant="light"), True, no_update
+
+
+def _result_view(page: Page, job: Job) -> Any:
+    """What a tuning left; BadJob where that is not what a tuning leaves."""
+    result = page.jobs.result(job.id)
+    try:
+        return tuned_view(result)
+    except (KeyError, TypeError, ValueError):
+        raise BadJob(f"What job {job.id} left cannot be read; run it again.") from None
 
 
 def tuned_view(result: dict[str, Any]) -> Any:

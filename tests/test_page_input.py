@@ -1,0 +1,375 @@
+"""Whatever is sent to the page: an answer of the one shape, never a failure, never a lost job."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import copy_home
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_page import LINE, wait_for
+
+from indexes.errors import Failure
+from indexes.workspace import Workspace
+from service.app import create_app
+from service.page import jobs as jobs_module
+from service.page.jobs import BadJob, Jobs
+
+CALLBACK = "/_dash-update-component"
+NUL = "ndcg@10\0"
+
+
+@pytest.fixture(scope="module")
+def page(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    """A page whose home holds two blends and a job that failed, and no request set: nothing can be
+    started."""
+    home = copy_home(shop_home, tmp_path_factory.mktemp("fuzzed") / "home")
+    jobs = Jobs(Workspace(home))
+    wait_for(jobs, jobs.start("evaluate", "none", {}, ["evaluate", "--requests", "no.jsonl"]))
+    wait_for(jobs, jobs.start("tune", "none", {}, ["blends", "list", "--json"]))
+    yield create_app(Workspace(home)).test_client()
+
+
+@pytest.fixture(scope="module")
+def callbacks(page: FlaskClient) -> list[dict[str, Any]]:
+    """Those that the server answers, as a browser reads them."""
+    found = page.get("/_dash-dependencies").get_json()
+    return [one for one in found if not one["clientside_function"]]
+
+
+def parts_of(declared: list[dict[str, Any]], values: list[Any]) -> list[Any]:
+    """The inputs or states of a call; those of a pattern are a list."""
+    return [
+        [{"id": json.loads(one["id"]) | {"job": "x"}, "property": "n_clicks", "value": value}]
+        if one["id"].startswith("{")
+        else {"id": one["id"], "property": one["property"], "value": value}
+        for one, value in zip(declared, values, strict=True)
+    ]
+
+
+def outputs_of(output: str) -> Any:
+    names = output.strip(".").split("...")
+    parts = [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in names]
+    return parts if output.startswith("..") else parts[0]
+
+
+def call(callback: dict[str, Any], inputs: list[Any], state: list[Any], changed: int = 0) -> Any:
+    sent = parts_of(callback["inputs"], inputs)
+    one = sent[changed % len(sent)]
+    first = one[0] if isinstance(one, list) else one
+    name = first["id"]
+    if isinstance(name, dict):
+        name = json.dumps(name, sort_keys=True, separators=(",", ":"))
+    return {
+        "output": callback["output"],
+        "outputs": outputs_of(callback["output"]),
+        "inputs": sent,
+        "state": parts_of(callback["state"], state),
+        "changedPropIds": [f"{name}.{first['property']}"],
+    }
+
+
+def sent(page: FlaskClient, body: bytes | str, caplog: pytest.LogCaptureFixture) -> int:
+    """The status; every refusal has the one shape, and nothing is logged as a failure."""
+    caplog.clear()
+    answer = page.post(CALLBACK, data=body, content_type="application/json")
+    assert answer.status_code < 500, (body, answer.text)
+    if answer.status_code >= 400:
+        error = answer.get_json()["error"]
+        assert error["code"] and error["message"] and "Traceback" not in answer.text
+    assert [line for line in caplog.records if line.levelno >= logging.ERROR] == []
+    return answer.status_code
+
+
+WORDS = (
+    *("", "search", "compare", "blends", "system", "set", "default", "default@1", "engine", "x"),
+    *("data/requests.jsonl.gz", "../x.jsonl", "x.jsonl", "a\0b", "\n", "é", "a" * 600, "NaN"),
+    *("blends/default", "default@99999999999999999999", "@", "lamp", "1", "u\u2028"),
+)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from([10**30, -(2**63), 1e308, 0.5])
+    | st.sampled_from(WORDS)
+    | st.text(max_size=5)
+)
+KEYS = st.sampled_from(
+    ["a", "ids", "label", "query", "user", "history", "request", "candidates", "set", "blend", "id"]
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=8,
+)
+CASES = st.fixed_dictionaries(
+    {"query": st.sampled_from(WORDS)},
+    optional={
+        "user": st.sampled_from(WORDS),
+        "set": st.sampled_from(WORDS) | st.none(),
+        "request": st.sampled_from(WORDS) | st.none(),
+        "blend": st.sampled_from(WORDS) | st.none(),
+        "history": st.lists(
+            st.fixed_dictionaries(
+                {"type": st.sampled_from(["view", "cart", "x", ""])},
+                optional={
+                    "item": st.sampled_from(["1", "none", "\0"]),
+                    "query": st.sampled_from(WORDS),
+                    "time": st.sampled_from(["2026-11-01T00:00:00Z", "x", 0, 1e18, -1, None]),
+                },
+            ),
+            max_size=3,
+        ),
+    },
+)
+MATRICES = st.fixed_dictionaries(
+    {
+        "history": st.just([1]),
+        "request": st.fixed_dictionaries(
+            {"candidates": st.just([{"id": "1"}, {"id": "2"}])},
+            optional={"history": CASES.map(lambda case: case.get("history", []))},
+        ),
+    }
+)
+NEAR = (
+    VALUES
+    | CASES
+    | MATRICES
+    | st.sampled_from(
+        [
+            {"a": "1"},
+            {"ids": ["default@1"]},
+            {"ids": ["default@1", 1]},
+            [{"label": "default@1"}],
+            [{"label": "a\0"}],
+            [[0.0, 1.0, 2.0]],
+            [[1e308, -1e308, 1e308]] * 3,
+            [[1]],
+            "data:x;base64,e30=",
+            "data:x;base64,H4sIAA==",
+        ]
+    )
+)
+LENIENT = settings(
+    max_examples=250,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def test_every_callback_takes_what_the_browser_sends_first(
+    page: FlaskClient, callbacks: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert len(callbacks) > 12
+    for callback in callbacks:
+        inputs, state = [None] * len(callback["inputs"]), [None] * len(callback["state"])
+        assert sent(page, json.dumps(call(callback, inputs, state)), caplog) in (200, 204), callback
+        for tab in ("search", "compare", "blends", "system"):
+            shown = [tab if one["id"] == "tabs" else None for one in callback["inputs"]]
+            status = sent(page, json.dumps(call(callback, shown, state)), caplog)
+            assert status in (200, 204), (callback, tab)
+
+
+@LENIENT
+@given(data=st.data())
+def test_no_value_makes_a_callback_fail(
+    page: FlaskClient,
+    callbacks: list[dict[str, Any]],
+    caplog: pytest.LogCaptureFixture,
+    data: st.DataObject,
+) -> None:
+    callback = data.draw(st.sampled_from(callbacks))
+    many = [len(callback["inputs"]), len(callback["state"])]
+    inputs, state = (data.draw(st.lists(NEAR, min_size=n, max_size=n)) for n in many)
+    body = call(callback, inputs, state, data.draw(st.integers(0, 3)))
+    status = sent(page, json.dumps(body), caplog)
+    assert status in (200, 204, 400, 409, 422)
+
+
+@LENIENT
+@given(data=st.data())
+def test_no_body_makes_the_page_fail(
+    page: FlaskClient,
+    callbacks: list[dict[str, Any]],
+    caplog: pytest.LogCaptureFixture,
+    data: st.DataObject,
+) -> None:
+    """A call one of whose parts is another, or any JSON at all."""
+    if data.draw(st.booleans()):
+        callback = data.draw(st.sampled_from(callbacks))
+        count = len(callback["inputs"]), len(callback["state"])
+        body: Any = call(callback, [None] * count[0], [None] * count[1])
+        key = data.draw(st.sampled_from([*body, "other"]))
+        if data.draw(st.booleans()):
+            body.pop(key, None)
+        else:
+            body[key] = data.draw(VALUES | st.lists(VALUES, max_size=8))
+    else:
+        body = data.draw(VALUES)
+    sent(page, json.dumps(body), caplog)
+
+
+@pytest.mark.promise(22)
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"[]", b"{}", b"null", b"1", b'"x"', b"{", b"\xff", b'"\\ud800"', b"NaN"),
+        *(b"[" * 100_000, b"[" * 40 + b"]" * 40, b'{"output":' * 500 + b"1" + b"}" * 500),
+        *(b"1e999", b'{"output":[]}', b'{"output":"matrix.data","inputs":5}'),
+        b'{"output":"no.such","outputs":[],"inputs":[]}',
+        b'{"output":"address.data","outputs":{"id":"address","property":"data"},"inputs":[]}',
+    ],
+)
+def test_what_is_no_call_is_refused(
+    page: FlaskClient, caplog: pytest.LogCaptureFixture, body: bytes
+) -> None:
+    assert sent(page, body, caplog) in (400, 422)
+
+
+def test_another_content_type_is_refused(page: FlaskClient) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        assert page.post(CALLBACK, data=b"{}", content_type=kind).status_code in (400, 415, 422)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("../x", "x", "dash/../../x", "dash/x.js", "nope/x.js", "dash/%00", "%00/x", "dash/"),
+        *("dash/dcc/", "dash/" + "a" * 5000, "dash/dcc/..%2f..%2fdash.py", "plotly/x/"),
+    ],
+)
+def test_no_other_file_is_handed_out(
+    page: FlaskClient, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    for folder in ("/_dash-component-suites/", "/assets/"):
+        answer = page.get(folder + path)
+        assert answer.status_code == 404, path
+        assert answer.get_json()["error"]["code"] == "not_found"
+    assert caplog.records == []
+
+
+def test_what_was_not_foreseen_is_logged_once_with_its_request(
+    own_home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = create_app(Workspace(own_home)).test_client()
+    client.get("/")
+    histories = type(client.application.extensions["served"].histories)
+    monkeypatch.setattr(histories, "users", lambda _self: 1 / 0)
+    body = {
+        "output": "user.data",
+        "outputs": {"id": "user", "property": "data"},
+        "inputs": [{"id": "url", "property": "pathname", "value": "/"}],
+        "changedPropIds": ["url.pathname"],
+    }
+    answer = client.post(CALLBACK, json=body)
+    assert answer.status_code == 500
+    assert answer.get_json()["error"]["code"] == "internal_error"
+    assert "division" not in answer.text and answer.headers["X-Request-Id"]
+    [line] = [one for one in caplog.records if one.levelno >= logging.ERROR]
+    assert line.exc_info and line.name == "reranker"
+
+
+# Jobs
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "metric"),
+    [
+        *(("default", "engine", metric) for metric in (NUL, "ndcg@10\n", "ndcg@", "x", "m" * 500)),
+        *((blend, "engine", "mrr") for blend in ("no-such", "a\0b", "default@99", "b" * 500)),
+        ("default", "no-such", "mrr"),
+    ],
+)
+def test_no_job_starts_that_cannot_end_well(
+    own_home: Path, after: str, before: str, metric: str
+) -> None:
+    (own_home / "requests").mkdir()
+    (own_home / "requests" / "one.jsonl").write_text(LINE)
+    client = create_app(Workspace(own_home)).test_client()
+    found = client.get("/_dash-dependencies").get_json()
+    start = next(one for one in found if one["inputs"][0]["id"] == "compare-run")
+    body = call(start, [1], [after, before, "one.jsonl", [metric]])
+    answer = client.post(CALLBACK, json=body)
+    assert answer.status_code in (200, 422) and "job" not in answer.get_json().get("response", {})
+    assert not (own_home / "jobs").exists()
+
+
+@pytest.mark.parametrize("part", [NUL, "a\nb", "\x7f", "\ud800", "x" * 5000])
+def test_a_job_takes_plain_text(own_home: Path, part: str) -> None:
+    jobs = Jobs(Workspace(own_home))
+    with pytest.raises(BadJob):
+        jobs.start("evaluate", "a title", {}, ["evaluate", "--metric", part])
+    with pytest.raises(BadJob):
+        jobs.start("evaluate", part, {}, ["evaluate"])
+    assert jobs.jobs() == []
+
+
+def test_a_process_that_cannot_be_started_is_a_job_that_failed(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module.sys, "executable", "/no/such/python")
+    jobs = Jobs(Workspace(own_home))
+    job = jobs.job(jobs.start("evaluate", "none", {}, ["evaluate"]))
+    assert job.state == "failed" and "cannot be started" in job.error
+    assert Jobs(Workspace(own_home)).job(job.id).state == "failed"
+
+
+def test_a_command_that_cannot_be_started_is_a_job_that_failed(own_home: Path) -> None:
+    """Written by an earlier version, which did not look at what it was asked for."""
+    jobs = Jobs(Workspace(own_home))
+    job_id = jobs.start("evaluate", "none", {}, ["evaluate"])
+    wait_for(jobs, job_id)
+    folder = own_home / "jobs" / job_id
+    (folder / "ended.json").unlink()
+    about = json.loads((folder / "job.json").read_text())
+    (folder / "job.json").write_text(json.dumps(about | {"command": ["evaluate", NUL]}))
+    code = "from service.page.job_runner import main; main()"
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
+    assert jobs.job(job_id).state == "failed" and "cannot be started" in jobs.job(job_id).error
+
+
+@pytest.mark.parametrize("jump", [0, -400 * 86_400, 400 * 86_400])
+def test_a_job_whose_process_died_has_failed(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """With a service that was restarted, and a clock that was set, in between."""
+    jobs = Jobs(Workspace(own_home))
+    job_id = jobs.start("evaluate", "none", {}, ["evaluate"])
+    wait_for(jobs, job_id)
+    (own_home / "jobs" / job_id / "ended.json").unlink()  # it was killed before it wrote that
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + (jump or 60))
+    job = wait_for(Jobs(Workspace(own_home)), job_id)  # until its runner is gone
+    assert job.state == "failed" and job.seconds >= 0
+    Jobs(Workspace(own_home)).start("evaluate", "another", {}, ["evaluate", "--help"])
+
+
+def test_a_home_that_takes_no_jobs_says_so(own_home: Path) -> None:
+    (own_home / "jobs").write_text("no folder")
+    with pytest.raises(BadJob, match="takes no job"):
+        Jobs(Workspace(own_home)).start("evaluate", "none", {}, ["evaluate"])
+
+
+def test_two_services_on_one_home_share_its_jobs(own_home: Path) -> None:
+    one, two = (Jobs(Workspace(own_home)) for _ in range(2))
+    job_id = one.start("evaluate", "none", {}, ["evaluate", "--requests", "no.jsonl"])
+    assert [job.id for job in two.jobs()] == [job_id]
+    assert wait_for(two, job_id).state == "failed"
+
+
+def test_a_job_of_another_kind_is_not_shown_as_this_one(own_home: Path) -> None:
+    jobs = Jobs(Workspace(own_home))
+    job_id = jobs.start("tune", "none", {}, ["evaluate"])
+    wait_for(jobs, job_id)
+    assert jobs.job(job_id, "tune").id == job_id
+    with pytest.raises(Failure, match="no job"):
+        jobs.job(job_id, "evaluate")
+    assert os.path.isdir(own_home / "jobs" / job_id)
