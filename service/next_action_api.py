@@ -9,11 +9,11 @@ import msgspec
 from flask import Blueprint, Response
 
 from reranker.breakers import Unavailable
+from reranker.budget import Left
 from reranker.columns import Missing
 from reranker.events import HistoryEvent
 from reranker.next_action import NextAction
 from reranker.pasts import shopper_events
-from reranker.progress import Left
 from reranker.query_vectors import QueryVectors
 from reranker.requests import Event, RerankRequest, Time
 from reranker.scenes import now_of

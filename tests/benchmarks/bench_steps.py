@@ -27,7 +27,8 @@ from threadpoolctl import threadpool_limits
 from indexes.workspace import Workspace
 from reranker.blends import wanted
 from reranker.contributions import scored
-from reranker.ranking import gate_of, rerank, results_of
+from reranker.partial import results_of
+from reranker.ranking import gate_of, rerank
 from reranker.requests import Candidate, RerankRequest
 from reranker.scenes import Scene
 from reranker.signals import SIGNALS, Columns, checked
