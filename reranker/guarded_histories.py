@@ -6,7 +6,7 @@ import math
 from reranker.breakers import HISTORY, Unavailable
 from reranker.budget import current
 from reranker.events import HistoryEvent
-from reranker.personal import Recent
+from reranker.histories import Recent
 
 log = logging.getLogger("reranker")
 

@@ -14,9 +14,9 @@ from indexes.progress import bars
 from indexes.workspace import Workspace
 from reranker.event_import import Importer
 from reranker.events import HistoryEvent, HistorySettings
-from reranker.histories import Histories, Shopper, open_histories
+from reranker.histories import Histories, Shopper
 from reranker.history_files import make_own_folder
-from reranker.history_store import SqliteHistories
+from reranker.history_store import SqliteHistories, open_histories
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.rankings import LoggedRanking
 

@@ -13,7 +13,8 @@ from typing import Final
 
 from indexes.durable import crash_point, sync
 from indexes.locks import waiting
-from reranker.history_files import HistoryFailure, make_own_folder
+from reranker.histories import HistoryFailure
+from reranker.history_files import make_own_folder
 from reranker.pseudonyms import MOST_KEYS, Pseudonyms
 from reranker.ranking_rewrites import adopted, old_key
 

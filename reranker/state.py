@@ -20,7 +20,8 @@ from reranker.errors import UnknownBlend
 from reranker.guarded_encoders import GuardedEncoder
 from reranker.guarded_histories import GuardedRecent
 from reranker.habits import Habits
-from reranker.histories import Histories, open_histories
+from reranker.histories import Histories
+from reranker.history_store import open_histories
 from reranker.model_versions import (
     ModelMismatch,
     ModelOutdated,

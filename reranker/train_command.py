@@ -163,7 +163,7 @@ def published_index(workspace: Workspace) -> Any:
 def imported_sequences(workspace: Workspace) -> Any:
     """Every kept history; NoEvents where there is none."""
     from reranker.events import event_weights
-    from reranker.histories import open_histories
+    from reranker.history_store import open_histories
     from reranker.sequences import kept_events, sequences_of
 
     histories = open_histories(workspace)

@@ -16,7 +16,7 @@ from indexes.progress import silent
 from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.state import RankingSettings
 from service.app import create_app
 

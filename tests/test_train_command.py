@@ -12,7 +12,7 @@ from indexes.item_index import ItemIndex
 from indexes.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.model_store import load_model
 from reranker.model_versions import ModelMismatch, check_fits, model_store
 from reranker.training import Training
