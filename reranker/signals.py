@@ -4,16 +4,13 @@ The same functions run in evaluation, tuning and serving.
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from reranker.breakers import Unavailable
 from reranker.budget import Left, RequestBudget
-from reranker.columns import Column, Missing
+from reranker.columns import Column, Missing, checked
 from reranker.engine_signal import engine
 from reranker.errors import BadRequest
 from reranker.item_signals import available, fresh, match
@@ -114,18 +111,3 @@ def _lacking(signal: Signal, scene: Scene) -> Missing | None:
     if signal.learned and scene.personal.learned is None:
         return Missing(scene.personal.reason)
     return None
-
-
-def checked(column: Column | Missing) -> Column | Missing:
-    """The same column with every infinity and NaN turned into "not known"."""
-    if isinstance(column, Missing):
-        return column
-    if math.isfinite(np.add.reduce(column.values)):  # one number tells of all but too large sums
-        return column
-    finite = np.isfinite(column.values)
-    if finite.all():
-        return column
-    broken = int((column.known & ~finite).sum())
-    known = column.known & finite
-    lost = (*column.lost, ("not_finite", broken)) if broken else column.lost
-    return Column(np.where(finite, column.values, 0.0), known, lost, column.made_of)

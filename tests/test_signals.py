@@ -14,12 +14,12 @@ from indexes.progress import silent
 from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
 from reranker.budget import RequestBudget
-from reranker.columns import Column, Missing
+from reranker.columns import Column, Missing, checked
 from reranker.errors import BadRequest
 from reranker.ranking import rerank
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.scenes import Scene, now_of
-from reranker.signals import SIGNALS, Signal, checked, compute
+from reranker.signals import SIGNALS, Signal, compute
 from reranker.state import ServedState, load_state
 
 DAY = 86400.0

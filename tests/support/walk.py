@@ -113,7 +113,7 @@ def main() -> None:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     from conftest import build_shop, train_shop
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         shop, trained = Path(folder) / "shop", Path(folder) / "trained"
         for made in (shop, trained):
             made.mkdir()
