@@ -1,6 +1,6 @@
 """blend_store.py: blends <-> numbered, immutable versions in <home>/blends; one is published."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -73,13 +73,22 @@ class BlendStore:
 
     def names(self) -> set[str]:
         """Names of all stored blends."""
-        versions = self._versions.versions()
-        return {str(version.about["name"]) for version in versions if version.about}
+        return _names(self._versions.versions())
 
-    def newest(self, name: str) -> tuple[Blend, int] | None:
-        """The newest version of this name, published or not."""
-        found = self._of(name)
-        return self._read(max(found, key=lambda pair: pair[1])[0]) if found else None
+    def newest(self, name: str, besides: Iterable[str] = ()) -> tuple[Blend, int]:
+        """The newest version of this name, published or not.
+
+        UnknownBlend names those that are stored, and besides.
+        """
+        versions = self._versions.versions()
+        numbered = _of(versions, name)
+        if not numbered:
+            raise UnknownBlend(
+                f"blend is {name!r}, which does not exist; there is "
+                f"{', '.join(sorted(_names(versions).union(besides)))}.",
+                field="blend",
+            )
+        return self._read(max(numbered, key=_number)[0])
 
     def get(self, label: str) -> tuple[Blend, int]:
         """The blend called `name` (its newest version) or `name@version`; UnknownBlend otherwise.
@@ -229,30 +238,42 @@ class BlendStore:
 
     def _named(self, label: str) -> Version:
         name, _, number = label.partition("@")
-        found = self._of(name)
+        versions = self._versions.versions()
+        numbered = _of(versions, name)
         if number:
-            found = [pair for pair in found if str(pair[1]) == number]
-        if not found:
+            numbered = [pair for pair in numbered if str(pair[1]) == number]
+        if not numbered:
+            stored = [_stored(version, False).label for version in versions if version.about]
+            there = ", ".join(stored[:-21:-1] or ["none stored"])  # the newest 20
             raise UnknownBlend(
-                f"blend is {label!r}, which does not exist; there is {', '.join(self._labels())}.",
-                field="blend",
+                f"blend is {label!r}, which does not exist; there is {there}.", field="blend"
             )
-        return max(found, key=lambda pair: pair[1])[0]
-
-    def _labels(self) -> list[str]:
-        return [one.label for one in self.listed()][:20] or ["none stored"]
+        return max(numbered, key=_number)[0]
 
     def _of(self, name: str) -> list[tuple[Version, int]]:
-        return [
-            (version, int(version.about["version"]))
-            for version in self._versions.versions()
-            if version.about.get("name") == name
-        ]
+        return _of(self._versions.versions(), name)
 
     def _read(self, version: Version) -> tuple[Blend, int]:
         self._versions.ensure_verified(version)
         path = version.folder / BLEND_FILE
         return parse(path.read_bytes(), str(path)), int(version.about["version"])
+
+
+def _names(versions: Sequence[Version]) -> set[str]:
+    return {str(version.about["name"]) for version in versions if version.about}
+
+
+def _of(versions: Sequence[Version], name: str) -> list[tuple[Version, int]]:
+    """Those of this name, with their numbers."""
+    return [
+        (version, int(version.about["version"]))
+        for version in versions
+        if version.about.get("name") == name
+    ]
+
+
+def _number(numbered: tuple[Version, int]) -> int:
+    return numbered[1]
 
 
 def _stored(version: Version, published: bool) -> StoredBlend:

@@ -1,5 +1,6 @@
 """columns.py: what a signal returns: a number a candidate, or the reason why there is none."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -98,3 +99,19 @@ def whole(values: Values, reason: str | None = None) -> Column:
     """A column that knows every candidate; `reason` marks how its values had to be made."""
     lost = ((reason, len(values)),) if reason else ()
     return Column(values, everything(len(values)), lost)
+
+
+def checked(column: Column | Missing) -> Column | Missing:
+    """The same column with every infinity and NaN turned into "not known"."""
+    if isinstance(column, Missing):
+        return column
+    if math.isfinite(np.add.reduce(column.values)):  # one number tells of all but too large sums
+        return column
+    finite = np.isfinite(column.values)
+    if finite.all():
+        return column
+    broken = int((column.known & ~finite).sum())
+    known = column.known & finite
+    lost = (*column.lost, ("not_finite", broken)) if broken else column.lost
+    values = np.where(finite, column.values, 0.0)
+    return Column(values, known, lost, column.made_of, trust=column.trust)

@@ -146,8 +146,8 @@ def _evaluate(workspace: Workspace, asked: Asked) -> list[Failed]:
         result = evaluate(
             judged.rated(requests) if judged else requests,
             state,
-            asked.blends or (None,),
-            compare=asked.compare,
+            [state.named(name) for name in asked.blends],
+            compare=state.named(asked.compare) if asked.compare else None,
             metrics=chosen,
             linear_gain=asked.linear_gain,
             settings=settings,

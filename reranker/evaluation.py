@@ -21,7 +21,7 @@ from reranker.proofs import Proof, Proofs, SegmentResult
 from reranker.query_results import ENGINE, QueryResult, Ranker, query_results, rank_with
 from reranker.request_segments import Facts
 from reranker.requests import JudgedRequest
-from reranker.state import ServedState
+from reranker.state import NamedBlend, ServedState
 from reranker.strangers import Strangers, Watched, unpersonalised
 from reranker.tally import Coverage, DegradedCount, Tally
 
@@ -90,9 +90,9 @@ def by_blend(result: Evaluation) -> dict[str, dict[str, Difference]]:
 def evaluate(
     requests: Iterable[JudgedRequest],
     state: ServedState,
-    blends: Sequence[str | None] = (None,),
+    blends: Sequence[NamedBlend] = (),
     *,
-    compare: str | None = None,
+    compare: NamedBlend | None = None,
     metrics: Measures | None = None,
     linear_gain: bool = False,
     settings: EvaluationSettings = DEFAULTS,
@@ -102,17 +102,21 @@ def evaluate(
 ) -> Evaluation:
     """Rank every request with every blend and compare with the engine, or with blend `compare`.
 
-    blends: names; None is the published blend, under its own name.
+    blends: by default the published one.
     on_query: sees the result of each request as it comes.
     allow_leak: also requests of which the model has seen the future (invariant 7 in DESIGN).
     strangers: also rank with another shopper's history, and with none.
     """
     began = time.perf_counter()
-    names = list(dict.fromkeys(_label(state, blend) for blend in blends))
-    baseline = _label(state, compare) if compare else ENGINE
-    versions = blend_versions(state, [*names, *([compare] if compare else [])])
+    asked = {blend.name: blend for blend in blends or (state.named(None),)}
+    names = list(asked)
+    baseline = compare.name if compare else ENGINE
+    ranked = asked | ({compare.name: compare} if compare else {})
+    _check_names(ranked.values())
     chosen = metrics or measures(linear_gain=linear_gain)
-    rankers: dict[str, Ranker] = {name: partial(rank_with, state, name) for name in versions}
+    rankers: dict[str, Ranker] = {
+        name: partial(rank_with, state, blend, version) for name, blend, version in ranked.values()
+    }
     watched: dict[str, Watched] = {}
     if strangers:
         requests = list(requests)
@@ -120,8 +124,8 @@ def evaluate(
         rankers = {**rankers, **watched}
     tally = Tally(chosen.names, (ENGINE, *rankers))
     proofs = Proofs(names, baseline, chosen.names[0])
-    leaks = Leaks(state, versions, allow_leak)
-    fitted = FittedOn(state, versions)
+    leaks = Leaks(state, [blend for _, blend, _ in ranked.values()], allow_leak)
+    fitted = FittedOn(state, ranked.values())
     taken = fitted.watched(leaks.without(requests))
     for result in query_results(taken, rankers, chosen, linear_gain, Facts(state)):
         tally.add(result)
@@ -144,7 +148,7 @@ def evaluate(
         helped=first.helped,
         segments=first.segments,
         compared_with=baseline,
-        blends=versions,
+        blends={name: version for name, _, version in ranked.values()},
         coverage=tally.coverage(),
         degraded=tally.degraded_counts(),
         versions=state.versions,
@@ -162,11 +166,6 @@ def evaluate(
     )
 
 
-def _label(state: ServedState, blend: str | None) -> str:
-    """What a blend goes by in the result: as it was asked for, or the published one's name."""
-    return state.published.name if blend is None else blend
-
-
 def _with_strangers(rankers: dict[str, Ranker], others: Strangers) -> dict[str, Watched]:
     """Each blend three more times: watched, with a stranger's history, and with none."""
     found = {}
@@ -177,13 +176,10 @@ def _with_strangers(rankers: dict[str, Ranker], others: Strangers) -> dict[str, 
     return found
 
 
-def blend_versions(state: ServedState, blends: Iterable[str]) -> dict[str, int]:
-    """The version of each of these blends, by the name that it was asked for."""
-    found = {name: state.blend(name) for name in blends}
-    if any(blend.name == ENGINE for blend, _ in found.values()):
+def _check_names(blends: Iterable[NamedBlend]) -> None:
+    if any(blend.name == ENGINE for _, blend, _ in blends):
         raise Failure(
             f"A blend called {ENGINE!r} cannot be told from the engine's own order.",
             field="blend",
             hint="Publish it under another name.",
         )
-    return {name: version for name, (_, version) in found.items()}

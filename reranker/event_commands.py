@@ -17,7 +17,8 @@ from reranker.event_import import Importer, ImportSummary
 from reranker.events import HistoryEvent, as_sent
 from reranker.expiry import expire
 from reranker.forgetting import ForgetProof, forget
-from reranker.histories import Histories, Shopper, open_histories
+from reranker.histories import Histories, Shopper
+from reranker.history_store import open_histories
 from reranker.logged_shopper import LoggedShopper
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.ranking_files import rankings_folder

@@ -11,7 +11,7 @@ import xxhash
 from reranker.judgments import folded
 from reranker.pseudonyms import Pseudonyms
 from reranker.requests import JudgedRequest
-from reranker.state import ServedState
+from reranker.state import NamedBlend, ServedState
 
 
 def fingerprint(request: JudgedRequest, names: Pseudonyms) -> str:
@@ -32,11 +32,10 @@ def was_fitted_on(request: JudgedRequest, seen: frozenset[str], names: Pseudonym
 class FittedOn:
     """Counts requests that a blend was fitted on: its figures on them are too good."""
 
-    def __init__(self, state: ServedState, labels: Iterable[str]) -> None:
-        found = {label: state.blend(label) for label in labels}
+    def __init__(self, state: ServedState, blends: Iterable[NamedBlend]) -> None:
         self._seen = {
             label: seen
-            for label, (blend, number) in found.items()
+            for label, blend, number in blends
             if (seen := state.store.fitted_on(blend.name, number))
         }
         self._names = state.keys.open() if self._seen else None

@@ -14,7 +14,7 @@ from typing import Final, Literal
 import numpy as np
 
 from reranker.breakers import ENCODER, Breaker, Unavailable
-from reranker.progress import current
+from reranker.budget import current
 from reranker.query_vectors import Encoder, Vector
 
 log = logging.getLogger("reranker")
@@ -90,10 +90,10 @@ class GuardedEncoder:
         return self._encoder.known_share(text)
 
     def _vectors(self, kind: Kind, texts: list[str]) -> Vector:
-        progress = current()
-        if progress is None:
+        budget = current()
+        if budget is None:
             return self._encoded(kind, texts)
-        return progress.call(ENCODER, lambda: self._in_time(kind, texts, progress.patience()))
+        return budget.call(ENCODER, lambda: self._in_time(kind, texts, budget.patience()))
 
     def _encoded(self, kind: Kind, texts: list[str]) -> Vector:
         encode = {"query": self._encoder.encode_queries, "item": self._encoder.encode_documents}

@@ -4,9 +4,9 @@ import logging
 import math
 
 from reranker.breakers import HISTORY, Unavailable
+from reranker.budget import current
 from reranker.events import HistoryEvent
-from reranker.personal import Recent
-from reranker.progress import current
+from reranker.histories import Recent
 
 log = logging.getLogger("reranker")
 
@@ -33,8 +33,8 @@ class GuardedRecent:
                 raise Unavailable("history_unavailable")
             return events
 
-        progress = current()
-        return asked() if progress is None else progress.call(HISTORY, asked)
+        budget = current()
+        return asked() if budget is None else budget.call(HISTORY, asked)
 
 
 def sound(events: object) -> bool:

@@ -1,15 +1,31 @@
 """histories.py: kept events -> one shopper's history, behind an interface with few calls."""
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 
-from indexes.workspace import Workspace
+from indexes.errors import Failure
 from reranker.events import HistoryEvent
+from reranker.pseudonyms import Pseudonyms
 
-log = logging.getLogger("reranker")
+
+class HistoryFailure(Failure):
+    """The histories cannot be read or written now."""
+
+    code = "history_unavailable"
+
+
+class HistoryBusy(HistoryFailure):
+    """Another process held the histories for too long."""
+
+    code = "history_busy"
+
+
+class HistoryDamaged(HistoryFailure):
+    """What is kept cannot be read, or not whole."""
+
+    code = "history_damaged"
 
 
 class Appended(msgspec.Struct, kw_only=True):
@@ -39,11 +55,20 @@ class Shopper(NamedTuple):
     session: str | None
 
 
+class Recent(Protocol):
+    """`Histories.recent`, of whoever needs nothing else."""
+
+    def __call__(
+        self, user: str | None, session: str | None, n: int, before: float | None, /
+    ) -> list[HistoryEvent]: ...
+
+
 class Histories(Protocol):
     """The events of every shopper. Safe for several threads and several processes.
 
     Users and sessions are kept under pseudonyms; everything that takes a name takes those, too.
-    A history is in the order of time, equal times in the order of arrival.
+    A history is in the order of time, equal times in the order of arrival. Every call may raise
+    HistoryFailure, and nothing else for what is wrong with the store.
     """
 
     def append(self, events: Sequence[HistoryEvent], keys: Sequence[int] | None = None) -> Appended:
@@ -76,10 +101,6 @@ class Histories(Protocol):
         earlier releases kept some names with blanks around them."""
         ...
 
-    def merge(self, session: str, user: str) -> int:
-        """From now on the session's events are the user's; how many moved. The first user stays."""
-        ...
-
     def forget(self, user: str | None = None, session: str | None = None) -> Forgotten:
         """Delete a shopper with every trace, also on the disk."""
         ...
@@ -100,6 +121,17 @@ class Histories(Protocol):
         """Every history with its shopper's pseudonym, one in memory at a time."""
         ...
 
+    def rename(self, names: Pseudonyms) -> int:
+        """Re-key what is of an older generation; how many shoppers. Safe to be repeated."""
+        ...
+
+    def mend(self) -> None:
+        """End what an earlier release, a rotation or a deletion left to be done.
+
+        HistoryFailure where that cannot be done now.
+        """
+        ...
+
     def drop_unused(self) -> None:
         """Keep nothing in memory of shoppers who were not asked for lately."""
         ...
@@ -107,22 +139,6 @@ class Histories(Protocol):
     def close(self) -> None:
         """Let go of the files."""
         ...
-
-
-def open_histories(workspace: Workspace) -> Histories:
-    """The histories of this home. Nothing is written before the first event."""
-    from reranker.events import HistorySettings
-    from reranker.history_files import HistoryFailure
-    from reranker.history_store import SqliteHistories
-    from reranker.pseudonym_keys import PseudonymKeys
-
-    home, settings = workspace.home, workspace.section(HistorySettings)
-    found = SqliteHistories(home / "events", settings, PseudonymKeys(home))
-    try:
-        found.mend()
-    except HistoryFailure as failure:  # whoever reads them will be told
-        log.warning("%s", failure)
-    return found
 
 
 def visits(times: Iterable[float], gap_minutes: float) -> list[int]:

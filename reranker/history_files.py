@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from indexes.durable import OWN_FILE, make_own_folder
-from indexes.errors import Failure
+from reranker.histories import HistoryBusy, HistoryDamaged, HistoryFailure
 from reranker.history_names import names_row, rekey_all, rename_all
 from reranker.pseudonyms import Pseudonyms
 
@@ -53,24 +53,6 @@ CREATE TABLE names (         -- with which keys the pseudonyms were made
 
 T = TypeVar("T")
 _of_the_parent: Final[list[sqlite3.Connection]] = []
-
-
-class HistoryFailure(Failure):
-    """The histories cannot be read or written now."""
-
-    code = "history_unavailable"
-
-
-class HistoryBusy(HistoryFailure):
-    """Another process held the histories for too long."""
-
-    code = "history_busy"
-
-
-class HistoryDamaged(HistoryFailure):
-    """The file is no database, or not a whole one."""
-
-    code = "history_damaged"
 
 
 class Keys(Protocol):

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from reranker.events import HistoryEvent
-from reranker.history_files import HistoryDamaged
+from reranker.histories import HistoryDamaged
 
 SHOPPER: Final = "(SELECT coalesce(owner, id) FROM shoppers WHERE is_user = ? AND name = ?)"
 _NEWEST: Final = (

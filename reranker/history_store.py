@@ -15,9 +15,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from indexes.workspace import Workspace
 from reranker.event_keys import event_key
 from reranker.events import HistoryEvent, HistorySettings
-from reranker.histories import Appended, Forgotten, Shopper
+from reranker.histories import Appended, Forgotten, Histories, HistoryFailure, Shopper
 from reranker.history_files import (
     FILE,
     Opened,
@@ -192,11 +193,6 @@ class SqliteHistories:
         kept = [str(row[0]) for row in rows if row]
         return [Shopper(one, None) if is_user else Shopper(None, one) for one in kept]
 
-    def merge(self, session: str, user: str) -> int:
-        """See Histories."""
-        with self._write_lock:
-            return self._transaction(lambda write: write.merge(session, user))
-
     def forget(self, user: str | None = None, session: str | None = None) -> Forgotten:
         """Delete, then write the whole file anew: freed pages may still hold what was in them."""
         name = user if user is not None else session
@@ -286,10 +282,7 @@ class SqliteHistories:
             return decoded(packed(db.execute(query, (shopper, since)).fetchall()), self.path)
 
     def mend(self) -> None:
-        """Replace plain names of an earlier release, and end an erasure that was interrupted.
-
-        HistoryFailure where that cannot be done now.
-        """
+        """See Histories: plain names of an earlier release are replaced, too."""
         with failing(self.path):
             names = self.keys.read()
             left = unfinished(self.path, names.generation if names else 0)
@@ -309,7 +302,7 @@ class SqliteHistories:
             self._erase()
 
     def rename(self, names: Pseudonyms) -> int:
-        """Re-key what is of an older generation; how many shoppers. Safe to be repeated."""
+        """See Histories."""
         if not self.path.exists():
             return 0
 
@@ -340,3 +333,14 @@ def _hidden(
         None if user is None else names.user(user),
         None if session is None else names.session(session),
     )
+
+
+def open_histories(workspace: Workspace) -> Histories:
+    """The histories of this home. Nothing is written before the first event."""
+    home, settings = workspace.home, workspace.section(HistorySettings)
+    histories = SqliteHistories(home / "events", settings, PseudonymKeys(home))
+    try:
+        histories.mend()
+    except HistoryFailure as failure:  # whoever reads them will be told
+        log.warning("%s", failure)
+    return histories

@@ -17,7 +17,6 @@ from reranker.history_names import mark_to_erase, rename_all
 from reranker.kept_keys import kept_ids, kept_keys
 from reranker.pseudonyms import Pseudonyms
 
-_MERGED_BY_HAND: Final = -1e300  # earlier than any event
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -173,14 +172,6 @@ class Write:
                 owner, _ = self._owner(number)
                 found[user, session] = _Owner(number if owner is None else owner, number)
         return found
-
-    def merge(self, session: str, user: str) -> int:
-        """Give a session that is nobody's to a user, whatever its events say later."""
-        session, user = self._names.session(session), self._names.user(user)
-        owner, _ = self._owner(self._shopper(False, session))
-        if owner is not None:
-            return 0
-        return self._own(session, self._shopper(True, user), _MERGED_BY_HAND)
 
     def _own(self, session: str, user: int, since: float) -> int:
         """Let a session belong to a user unless an earlier event said otherwise."""

@@ -16,7 +16,7 @@ from reranker.gates import gate_features
 from reranker.judged_requests import rerank_request
 from reranker.judgments import folded
 from reranker.metrics import grades_of, has_ideal
-from reranker.ranking import context_of
+from reranker.partial import context_of
 from reranker.requests import JudgedRequest
 from reranker.scenes import Scene
 from reranker.signals import SIGNALS, Columns, compute

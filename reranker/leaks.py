@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 from indexes.errors import Failure
+from reranker.blends import Blend
 from reranker.judged_requests import rerank_request
 from reranker.requests import JudgedRequest
 from reranker.scenes import now_of
@@ -41,11 +42,11 @@ class Leaks:
     blends: what the requests are to be ranked with; none of them learned: nothing is refused.
     """
 
-    def __init__(self, state: ServedState, blends: Iterable[str], allowed: bool) -> None:
+    def __init__(self, state: ServedState, blends: Iterable[Blend], allowed: bool) -> None:
         self.reasons: Counter[Reason] = Counter()
         self._seen: TrainedShoppers | None = None
         model = state.model
-        uses = any(_LEARNED & set(state.blend(name)[0].signals) for name in blends)
+        uses = any(_LEARNED & set(blend.signals) for blend in blends)
         if model is not None and uses and not allowed:
             self._seen = TrainedShoppers(model.folder, state.keys)
 

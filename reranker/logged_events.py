@@ -16,8 +16,8 @@ from indexes.progress import bars
 from indexes.workspace import Workspace
 from reranker.event_import import Importer
 from reranker.events import TAKEN_BACK, HistoryEvent, HistorySettings
-from reranker.histories import Histories, Shopper, open_histories
-from reranker.history_store import SqliteHistories
+from reranker.histories import Histories, Shopper
+from reranker.history_store import SqliteHistories, open_histories
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.rankings import LoggedRanking
 

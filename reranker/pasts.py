@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from indexes.item_index import ItemIndex
 from reranker.breakers import Unavailable
+from reranker.budget import Left
 from reranker.columns import Missing, Values
 from reranker.events import HistoryEvent
 from reranker.personal import Personal
 from reranker.profiles import Profile
-from reranker.progress import Left
 from reranker.requests import Event, RerankRequest
 from reranker.times import seconds_of
 

@@ -1,22 +1,14 @@
 """personal.py: what the served state knows of shoppers: model, habits, histories."""
 
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
-from reranker.events import HistoryEvent
+from reranker.histories import Recent
 from reranker.learned import Learned
 from reranker.profiles import Profiles
 
 PROFILES: Final = 1000
 LENGTH: Final = 50  # newest events that are read where no model says how many
-
-
-class Recent(Protocol):
-    """`Histories.recent`."""
-
-    def __call__(
-        self, user: str | None, session: str | None, n: int, before: float | None, /
-    ) -> list[HistoryEvent]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,4 +29,4 @@ class Personal:
         return self.learned.model.length if self.learned else LENGTH
 
 
-__all__ = ["Learned", "Personal", "Recent"]
+__all__ = ["Learned", "Personal"]

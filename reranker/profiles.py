@@ -12,13 +12,12 @@ import numpy.typing as npt
 
 from indexes.item_index import ItemIndex
 from indexes.lazily import lazily
-from reranker.cache_counts import CacheCounts
 from reranker.columns import Values
 from reranker.events import SEARCH, TYPES, HistoryEvent
 from reranker.habits import MetWith
 from reranker.learned import Learned
 from reranker.query_vectors import QueryVectors
-from reranker.recently_used import RecentlyUsed
+from reranker.recently_used import CacheCounts, RecentlyUsed
 from reranker.served_model import Prefix
 
 Rows = npt.NDArray[np.int64]

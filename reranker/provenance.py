@@ -22,6 +22,7 @@ from indexes.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.blend_store import BlendStore
 from reranker.blends import Blend
+from reranker.errors import UnknownBlend
 from reranker.model_versions import (
     ModelMismatch,
     ModelOutdated,
@@ -163,10 +164,12 @@ def _blend_changes(was: dict[str, str], store: BlendStore) -> Iterator[str]:
     for name, sha256 in was.items():
         if "@" in name:  # a version by number never changes
             continue
-        now = (published, number) if name == published.name else store.newest(name)
-        if now is None:
+        try:
+            now = (published, number) if name == published.name else store.newest(name)
+        except UnknownBlend:
             yield f"blend {name} is gone"
-        elif blend_hash(now[0]) != sha256:
+            continue
+        if blend_hash(now[0]) != sha256:
             yield f"blend {name} has changed: it is version {now[1]} now"
 
 

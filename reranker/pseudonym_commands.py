@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from indexes.workspace import Workspace
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.rotation import rotate
 

@@ -14,7 +14,7 @@ from typing import Final
 from indexes.durable import OWN_FILE, crash_point, make_own_folder, sync
 from indexes.locks import waiting
 from reranker import history_files, ranking_rewrites
-from reranker.history_files import HistoryFailure
+from reranker.histories import HistoryFailure
 from reranker.pseudonyms import MOST_KEYS, Pseudonyms
 from reranker.ranking_files import FOLDER as RANKINGS
 from reranker.ranking_rewrites import adopted, old_key

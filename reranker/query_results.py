@@ -6,10 +6,11 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from reranker.blends import Blend
 from reranker.intervals import Floats
 from reranker.judged_requests import rerank_request
 from reranker.metrics import Measures, grades_of, has_ideal
-from reranker.ranking import Degraded, Ranking, rerank
+from reranker.ranking import Degraded, Ranking, rank
 from reranker.request_segments import RequestFacts
 from reranker.requests import JudgedRequest, RerankRequest
 from reranker.state import ServedState
@@ -44,9 +45,9 @@ class QueryResult(msgspec.Struct, frozen=True):
     facts: RequestFacts = RequestFacts()
 
 
-def rank_with(state: ServedState, blend: str, request: RerankRequest) -> Ranking:
-    """The main path with this blend."""
-    return rerank(msgspec.structs.replace(request, blend=blend), state)
+def rank_with(state: ServedState, blend: Blend, version: int, request: RerankRequest) -> Ranking:
+    """The main path with this blend, whichever the request names."""
+    return rank(request, state, blend, version)
 
 
 def query_results(
@@ -76,7 +77,7 @@ def _query_result(
     describe: Describe,
 ) -> QueryResult:
     request = rerank_request(judged)
-    rankings = {name: rank(request) for name, rank in rankers.items()}
+    rankings = {name: ranker(request) for name, ranker in rankers.items()}
     orders = {ENGINE: list(range(len(request.candidates)))} | {
         name: [result.index for result in ranking.results] for name, ranking in rankings.items()
     }

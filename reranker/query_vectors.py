@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from reranker.cache_counts import CacheCounts
+from reranker.recently_used import CacheCounts
 
 Vector = npt.NDArray[np.float32]
 

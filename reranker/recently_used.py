@@ -1,17 +1,34 @@
-"""recently_used.py: what was worked out for somebody -> kept for a while, for the next time.
+"""recently_used.py: what was worked out once -> kept for a while, for the next time.
 
-Bounded in number and in time: what nobody asked for lately does not stay in memory.
+Bounded in number and in time: what nobody asked for lately does not stay in memory. Or by the rows
+of the index: four bytes each, of which only pages that were touched take memory.
 """
 
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 KEPT_SECONDS: Final = 900.0
+
+Vectors = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+Lengths = npt.NDArray[np.float32]
+
+
+class CacheCounts:
+    """Counted by the cache, under its lock; read by whoever wants to know."""
+
+    __slots__ = ("hits", "misses")
+
+    def __init__(self) -> None:
+        self.hits = self.misses = 0
 
 
 class RecentlyUsed(Generic[K, V]):
@@ -63,3 +80,27 @@ class RecentlyUsed(Generic[K, V]):
     def _drop_before(self, when: float) -> None:
         while self._kept and next(iter(self._kept.values()))[0] < when:
             self._kept.popitem(last=False)
+
+
+class RowMemo:
+    """A number of each item's vector that never changes, worked out once a row.
+
+    of: vectors (m, d) -> numbers (m,), never 0, which stands for "not asked yet".
+    """
+
+    def __init__(self, rows: int, of: Callable[[Vectors], Lengths]) -> None:
+        self._kept = np.zeros(rows + 1, np.float32)  # the last, of row -1, stays 0
+        self._of = of
+
+    def __call__(self, rows: Rows, vectors: Vectors) -> Lengths:
+        """The numbers (n,) of rows (n,) with these vectors (n, d); -1: not in the index.
+
+        Threads that meet a row at the same time both work it out, and write the same.
+        """
+        found = self._kept[rows]
+        if not np.minimum.reduce(found):
+            new = found == 0
+            found[new] = self._of(vectors[new])
+            lasting = new & (rows >= 0)
+            self._kept[rows[lasting]] = found[lasting]
+        return found

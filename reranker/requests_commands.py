@@ -32,7 +32,7 @@ from reranker.requests_report import (
     shown_estimate,
     table,
 )
-from reranker.state import ServedState, load_state
+from reranker.state import NamedBlend, ServedState, load_state
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
 _ACTION = click.option(
@@ -215,17 +215,15 @@ def estimate_command(
     """Estimate the clicks that a blend's order would have had on the logged rankings (SNIPS)."""
     names = [blend, *([compare] if compare and compare != blend else [])]
     state = load_state(workspace)
-    blends = [name for name in names if name != ENGINE]
-    for name in blends:
-        state.blend(name)
-    leaks = Leaks(state, blends, allow_leak)
+    blends = [state.named(name) for name in names if name != ENGINE]
+    leaks = Leaks(state, [named.blend for named in blends], allow_leak)
     clicked, counts, logged = clicked_on(action), ClickCounts(), LoggedClicks()
     with joined(workspace, source_of(options)) as found:
         for one in counts.watched(found.rankings, clicked):
             items = [item for item in one.ranking.items if clicked(one, item)]
             if leaks.refuses(judged_by(one.ranking, items)):
                 continue
-            orders = {name: _order(one, found, state, name) for name in names} if items else {}
+            orders = _orders(one, found, state, names, blends) if items else {}
             shopper = found.events.owner(one.who)
             who = shopper if any(shopper) else one.ranking.id
             logged.add(who, one.ranking.items, items, orders)
@@ -243,11 +241,19 @@ def estimate_command(
     click.echo(encoded(result) if as_json else table(said, found))
 
 
-def _order(one: JoinedRanking, found: Joined, state: ServedState, name: str) -> list[str]:
-    if name == ENGINE:
-        return one.ranking.engine_order()
-    ranking = rank_with(state, name, request_again(one, found.events))
-    return [ranked.id for ranked in ranking.results]
+def _orders(
+    one: JoinedRanking,
+    found: Joined,
+    state: ServedState,
+    names: list[str],
+    blends: list[NamedBlend],
+) -> dict[str, list[str]]:
+    """The items of a logged ranking in the engine's order and in that of each blend."""
+    orders = {ENGINE: one.ranking.engine_order()} if ENGINE in names else {}
+    for name, blend, version in blends:
+        ranking = rank_with(state, blend, version, request_again(one, found.events))
+        orders[name] = [ranked.id for ranked in ranking.results]
+    return {name: orders[name] for name in names}
 
 
 def _check_name(out: Path) -> None:

@@ -10,8 +10,7 @@ import msgspec
 
 from indexes.locks import exclusive
 from indexes.workspace import Workspace
-from reranker.events import HistorySettings
-from reranker.history_store import SqliteHistories
+from reranker.history_store import open_histories
 from reranker.logged_shopper import SETTLE
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.ranking_files import rankings_folder
@@ -32,9 +31,9 @@ def rotate(workspace: Workspace) -> Rotated:
     """Make a key and re-key histories and logged rankings by it; LockHeld beside another one."""
     keys = PseudonymKeys(workspace.home)
     keys.open()
-    histories = SqliteHistories(workspace.home / "events", workspace.section(HistorySettings), keys)
+    histories = open_histories(workspace)
     try:
-        histories.mend()
+        histories.mend()  # which opening leaves to be tried again where it fails
         with exclusive(keys.folder / "rotation.lock", "rotate"):
             names = keys.add()
             shoppers = histories.rename(names)

@@ -21,7 +21,7 @@ from reranker.events import HistoryEvent
 from reranker.model_card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
 from reranker.numpy_encoders import Begun, numpy_encoder
 from reranker.query_vectors import QueryVectors
-from reranker.row_memo import RowMemo
+from reranker.recently_used import RowMemo
 from reranker.time_buckets import bucket, bucket_of
 from reranker.train_settings import TrainSettings
 from reranker.whitening import Whitening, lengths, row_by_row

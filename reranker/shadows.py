@@ -18,7 +18,7 @@ import msgspec
 
 from indexes.errors import Failure
 from reranker.agreement import Agreement, agreement
-from reranker.ranking import Ranking, rerank
+from reranker.ranking import Ranking, rank
 from reranker.ranking_files import RankingLogSettings
 from reranker.requests import RerankRequest
 from reranker.shadow_files import (
@@ -169,7 +169,6 @@ def _order(one: _Offered, label: str) -> list[int]:
     """By the same index, model and events as the answer: nothing that came after it is read."""
     asked = one.asked
     at = one.time if asked.time is None and asked.history is None else asked.time
-    again = msgspec.structs.replace(
-        asked, blend=label, time=at, top_n=None, explain=False, budget_ms=None
-    )
-    return [ranked.index for ranked in rerank(again, one.state).results]
+    again = msgspec.structs.replace(asked, time=at, top_n=None, explain=False, budget_ms=None)
+    blend, version = one.state.blend(label)
+    return [ranked.index for ranked in rank(again, one.state, blend, version).results]

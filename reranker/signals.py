@@ -4,20 +4,17 @@ The same functions run in evaluation, tuning and serving.
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from reranker.breakers import Unavailable
-from reranker.columns import Column, Missing
+from reranker.budget import Left, RequestBudget
+from reranker.columns import Column, Missing, checked
 from reranker.engine_signal import engine
 from reranker.errors import BadRequest
 from reranker.item_signals import available, fresh, match
 from reranker.personal_signals import behaviour, near, popular, repeat, taste, together
-from reranker.progress import Left, Progress
 from reranker.scenes import Scene
 from reranker.text_signals import semantic, typical
 
@@ -63,25 +60,31 @@ SIGNALS: Mapping[str, Signal] = {
 }
 
 
-def compute(scene: Scene, names: Iterable[str], progress: Progress | None = None) -> Columns:
+def compute(
+    scene: Scene,
+    names: Iterable[str],
+    budget: RequestBudget | None = None,
+    columns: Columns | None = None,
+) -> Columns:
     """The columns of these signals; one that fails or comes too late is `Missing`, not an error.
 
     Signals not begun at the deadline are left out. Personal ones come last: a stored history that
-    hangs costs no other.
+    hangs costs no other. columns: the dict to fill, for whoever looks before all are there.
     """
-    progress = progress or Progress()
-    columns, deadline = progress.columns, progress.deadline
+    budget = budget or RequestBudget()
+    columns = {} if columns is None else columns
+    deadline = budget.deadline
     for name in sorted(names, key=lambda name: SIGNALS[name].personal):
         if deadline is not None and name != "engine" and time.perf_counter() >= deadline:
             columns[name] = Missing("deadline")
             continue
-        columns[name] = _computed(SIGNALS[name], scene, progress)
+        columns[name] = _computed(SIGNALS[name], scene, budget)
     return columns
 
 
-def _computed(signal: Signal, scene: Scene, progress: Progress) -> Column | Missing:
+def _computed(signal: Signal, scene: Scene, budget: RequestBudget) -> Column | Missing:
     try:
-        column = progress.call(signal.name, lambda: _asked(signal, scene))
+        column = budget.call(signal.name, lambda: _asked(signal, scene))
     except (BadRequest, Left):  # the caller's to mend, or nobody waits
         raise
     except Unavailable as unavailable:
@@ -108,19 +111,3 @@ def _lacking(signal: Signal, scene: Scene) -> Missing | None:
     if signal.learned and scene.personal.learned is None:
         return Missing(scene.personal.reason)
     return None
-
-
-def checked(column: Column | Missing) -> Column | Missing:
-    """The same column with every infinity and NaN turned into "not known"."""
-    if isinstance(column, Missing):
-        return column
-    if math.isfinite(np.add.reduce(column.values)):  # one number tells of all but too large sums
-        return column
-    finite = np.isfinite(column.values)
-    if finite.all():
-        return column
-    broken = int((column.known & ~finite).sum())
-    known = column.known & finite
-    lost = (*column.lost, ("not_finite", broken)) if broken else column.lost
-    values = np.where(finite, column.values, 0.0)
-    return Column(values, known, lost, column.made_of, trust=column.trust)

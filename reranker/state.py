@@ -4,7 +4,7 @@ import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -16,11 +16,11 @@ from indexes.workspace import Settings, Workspace
 from reranker.blend_store import BlendStore
 from reranker.blends import Blend
 from reranker.breakers import ENCODER, Breakers
-from reranker.errors import UnknownBlend
 from reranker.guarded_encoders import GuardedEncoder
 from reranker.guarded_histories import GuardedRecent
 from reranker.habits import Habits
-from reranker.histories import Histories, open_histories
+from reranker.histories import Histories
+from reranker.history_store import open_histories
 from reranker.model_versions import (
     ModelMismatch,
     ModelOutdated,
@@ -91,6 +91,14 @@ class NoIndex(Failure):
     code = "no_index"
 
 
+class NamedBlend(NamedTuple):
+    """A blend and its version. name: what it goes by where several are held against each other."""
+
+    name: str
+    blend: Blend
+    version: int
+
+
 @dataclass(frozen=True)
 class ServedState:
     """One index, its query encoder and the blends, read together and swapped together."""
@@ -102,7 +110,7 @@ class ServedState:
     store: BlendStore
     keys: PseudonymKeys
     text_limit: int
-    others: dict[str, tuple[Blend, int]] = field(default_factory=dict)
+    others: dict[str, tuple[Blend, int]] = field(default_factory=dict)  # asked for by name so far
     personal: Personal = field(default_factory=Personal)
 
     @property
@@ -122,20 +130,19 @@ class ServedState:
         """
         if name is None or name == self.published.name:
             return self.published, self.published_version
-        found = self.others.get(name)
-        if found is None:
-            found = self.others.setdefault(name, self._stored(name))
-        return found
+        known = self.others.get(name)
+        if known is None:
+            known = self.others.setdefault(name, self._stored(name))
+        return known
+
+    def named(self, name: str | None) -> NamedBlend:
+        """The same with the name that it was asked for by, or the published blend's own."""
+        return NamedBlend(self.published.name if name is None else name, *self.blend(name))
 
     def _stored(self, name: str) -> tuple[Blend, int]:
-        found = self.store.get(name) if "@" in name else self.store.newest(name)
-        if found is None:
-            raise UnknownBlend(
-                f"blend is {name!r}, which does not exist; there is "
-                f"{', '.join(sorted(self.store.names() | {self.published.name}))}.",
-                field="blend",
-            )
-        return found
+        if "@" in name:
+            return self.store.get(name)
+        return self.store.newest(name, besides=[self.published.name])
 
 
 def published(home: Path) -> tuple[str, ...]:

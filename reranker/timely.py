@@ -5,6 +5,7 @@ microseconds) and nothing else. At the deadline the thread of the request ranks 
 """
 
 import contextvars
+import dataclasses
 import logging
 import queue
 import threading
@@ -12,18 +13,25 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
-import numpy as np
-from msgspec.structs import replace
+import msgspec
 
 from reranker.blends import Blend
 from reranker.breakers import HISTORY, Breakers
+from reranker.budget import Left, RequestBudget, spending
 from reranker.columns import Column, Missing
-from reranker.contributions import scored
 from reranker.errors import BadRequest, UnknownBlend
-from reranker.explanations import Explanation, SignalExplanation, explain
-from reranker.guard_rails import Guards, guarded
-from reranker.progress import Left, Progress, ranking
-from reranker.ranking import BlendName, Degraded, Ranked, Ranking, degraded_of, rerank, results_of
+from reranker.explanations import Explanation, SignalExplanation
+from reranker.guard_rails import Guards
+from reranker.partial import (
+    BlendName,
+    Degraded,
+    PartialRanking,
+    Ranked,
+    Ranking,
+    degraded_of,
+    finished,
+)
+from reranker.ranking import rerank
 from reranker.requests import RerankRequest
 from reranker.signals import SIGNALS, Columns
 from reranker.stages import Stages
@@ -46,8 +54,8 @@ class TooLate(Exception):
 class _Work(Generic[T]):
     """A piece of work, done in another thread."""
 
-    def __init__(self, work: Callable[[], T], progress: Progress) -> None:
-        self._work, self._progress = work, progress
+    def __init__(self, work: Callable[[], T], budget: RequestBudget) -> None:
+        self._work, self._budget = work, budget
         self._context = contextvars.copy_context()  # the log of the thread names the request
         self._done = threading.Lock()
         self._done.acquire()
@@ -56,7 +64,7 @@ class _Work(Generic[T]):
 
     def run(self) -> None:
         try:
-            with ranking(self._progress):
+            with spending(self._budget):
                 self._found.append(self._context.run(self._work))
         except Left:
             pass
@@ -67,10 +75,10 @@ class _Work(Generic[T]):
 
     def result(self) -> T:
         """What came of it; TooLate at the deadline, and then it is left behind."""
-        assert self._progress.deadline is not None
-        left = self._progress.deadline - time.perf_counter()
+        assert self._budget.deadline is not None
+        left = self._budget.deadline - time.perf_counter()
         if not self._done.acquire(timeout=max(0.0, left)):
-            waited_for = self._progress.leave()
+            waited_for = self._budget.leave()
             raise TooLate("history_slow" if waited_for == HISTORY else "deadline")
         if self._error is not None:
             raise self._error
@@ -98,16 +106,21 @@ class Timely:
         Raises BadRequest and UnknownBlend, nothing else: whatever else goes wrong, at worst the
         engine's order comes back.
         """
-        progress = Progress(deadline, self._breakers)
+        budget = RequestBudget(deadline, self._breakers)
+        begun: list[PartialRanking] = []  # one, as soon as the other thread knows what it ranks by
         spent = Stages()  # of the other thread, which may go on with it after the deadline
         try:
             try:
-                found = self._done(lambda: rerank(request, state, progress, spent), progress)
+                ranking = self._done(
+                    lambda: rerank(request, state, budget, spent, begun.append), budget
+                )
                 if stages is not None:
                     stages.add(spent)
-                return found
+                return ranking
             except TooLate as late:
-                return _by_what_is_there(request, state, progress, late.reason)
+                if not begun:
+                    return engine_order(request, state, late.reason)
+                return _by_what_is_there(begun[0], state, late.reason)
         except (BadRequest, UnknownBlend):
             raise
         except Exception:
@@ -116,15 +129,15 @@ class Timely:
 
     def run(self, work: Callable[[], T], deadline: float) -> T:
         """Do what may hang; TooLate when it is not done by the deadline."""
-        return self._done(work, Progress(deadline, self._breakers))
+        return self._done(work, RequestBudget(deadline, self._breakers))
 
-    def _done(self, work: Callable[[], T], progress: Progress) -> T:
-        assert progress.deadline is not None
-        if time.perf_counter() >= progress.deadline:
+    def _done(self, work: Callable[[], T], budget: RequestBudget) -> T:
+        assert budget.deadline is not None
+        if time.perf_counter() >= budget.deadline:
             raise TooLate("deadline")
         if not self._reserve():
             raise TooLate("overloaded")
-        handed_over = _Work(work, progress)
+        handed_over = _Work(work, budget)
         self._queue.put(handed_over)
         return handed_over.result()
 
@@ -152,49 +165,34 @@ class Timely:
                 self._idle += 1
 
 
-def _by_what_is_there(
-    request: RerankRequest, state: ServedState, progress: Progress, late: str
-) -> Ranking:
+def _by_what_is_there(begun: PartialRanking, state: ServedState, late: str) -> Ranking:
     """A ranking of the columns that were done. Nothing new is asked: it might hang, too."""
-    blend, scene = progress.blend, progress.scene
-    if blend is None or scene is None:
-        return engine_order(request, state, late)
-    columns = _columns(progress, late)
+    blend, guards = begun.blend, begun.blend.guards
+    columns = _columns(begun, late)
     missing = [*degraded_of(columns), *_rules_left_out(blend)]
     if blend.trees is not None:  # they were never fitted to what is half done
-        found = engine_order(request, state, "deadline")
-        return replace(found, blend=BlendName(blend.name, progress.version), degraded=missing)
-    gate = progress.gate
-    factor = 1.0 if gate is None else gate
-    n = len(request.candidates)
-    score, parts = scored(blend, columns, request.weights, n, factor, {}, request.explain)
-    # The engine's order keeps max_move; working out how much of ours may stay takes too long.
-    order = np.argsort(-score if blend.guards.max_move is None else np.zeros(n), kind="stable")
-    placed = Guards(pinned=blend.guards.pinned, buried=blend.guards.buried)
-    order, moves = guarded(placed, scene, order)
-    explained = None
-    if request.explain:
-        segment = progress.segment.name if progress.segment else None
-        explained = explain(parts, order[: request.top_n], gate, segment, moves)
-    return Ranking(
-        results=results_of(request, order, score, explained),
-        blend=BlendName(blend.name, progress.version),
-        versions=state.versions,
-        degraded=missing,
-        gate=gate,
+        ranking = engine_order(begun.context.request, state, "deadline")
+        name = BlendName(blend.name, begun.version)
+        return msgspec.structs.replace(ranking, blend=name, degraded=missing)
+    placed = msgspec.structs.replace(
+        blend, diversity=None, guards=Guards(pinned=guards.pinned, buried=guards.buried)
     )
+    there = dataclasses.replace(begun, blend=placed, columns=columns)
+    # The engine's order keeps max_move; working out how much of ours may stay takes too long.
+    by_score = guards.max_move is None
+    return finished(there, state.versions, missing, Stages(), by_score=by_score)
 
 
-def _columns(progress: Progress, late: str) -> Columns:
+def _columns(begun: PartialRanking, late: str) -> Columns:
     """What is done, and why the rest is not. The history counts only as the gate lets it."""
-    done = dict(progress.columns)
-    found: Columns = {}
-    for name in progress.wanted:
+    done = dict(begun.columns)
+    columns: Columns = {}
+    for name in begun.wanted:
         personal = SIGNALS[name].personal
         column = done.get(name) or Missing(late if personal else "deadline")
-        ungated = personal and not progress.weighed and isinstance(column, Column)
-        found[name] = Missing("deadline") if ungated else column
-    return found
+        ungated = personal and not begun.weighed and isinstance(column, Column)
+        columns[name] = Missing("deadline") if ungated else column
+    return columns
 
 
 def _rules_left_out(blend: Blend) -> list[Degraded]:

@@ -221,7 +221,7 @@ def imported_sequences(workspace: Workspace, sessions: dict[str, str] | None = N
     sessions: filled with those that became a user's, and whose.
     """
     from reranker.events import event_weights
-    from reranker.histories import open_histories
+    from reranker.history_store import open_histories
     from reranker.sequences import kept_events, noting_sessions, sequences_of
 
     histories = open_histories(workspace)

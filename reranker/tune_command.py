@@ -110,11 +110,13 @@ def _tune(
         raise click.UsageError("--note has at most 2,000 characters, --author 200.")
     state = load_state(workspace)
     requests, warnings = _requests(sources, judgments, share, workspace, state)
+    start = state.named(base)
+    other = state.named(compare) if compare else None
     with explained(warnings):
         tuning, blend = tune(
             requests,
             state,
-            TuneOptions(base, kinds or _KINDS, without, compare, split, allow_leak),
+            TuneOptions(start, kinds or _KINDS, without, other, split, allow_leak),
             measures(metrics or DEFAULT_METRICS),
             settings,
             bars,

@@ -6,7 +6,7 @@ another, on the main path. Nothing is published.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -28,7 +28,7 @@ from reranker.metrics import Measures, measures
 from reranker.query_results import ENGINE, QueryResult, Ranker, query_results, rank_with
 from reranker.requests import JudgedRequest
 from reranker.signals import SIGNALS
-from reranker.state import ServedState
+from reranker.state import NamedBlend, ServedState
 from reranker.tally import Coverage, Tally
 from reranker.tuning_inputs import Ints, signals_seen, start_of
 from reranker.tuning_splits import Fold, Split, outer_folds
@@ -79,12 +79,15 @@ class Tuning(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class TuneOptions:
-    """kinds: those that compete. without: signals that are left out. base: begin with this one."""
+    """kinds: those that compete. without: signals that are left out.
 
-    base: str | None = None
+    base: begin with this one; None: the published one. compare: with this one; None: the engine.
+    """
+
+    base: NamedBlend | None = None
     kinds: Sequence[Kind] = KINDS
     without: Sequence[str] = ()
-    compare: str | None = None
+    compare: NamedBlend | None = None
     split: Split = "auto"
     allow_leak: bool = False
     threads: int = 2
@@ -101,8 +104,8 @@ def tune(
     """The report and the chosen blend, refitted on all the requests. First metric: what counts."""
     began = time.perf_counter()
     chosen_metrics = metrics or measures()
-    base, base_version = state.blend(options.base)
-    compared = _label(state, options.compare) if options.compare else ENGINE
+    _, base, base_version = options.base or state.named(None)
+    compared = _label(options.compare) if options.compare else ENGINE
     columns, left_out, leaks = _columns(requests, state, base, options, progress)
     seen = state.store.fitted_on(base.name, base_version)
     names = state.keys.open()
@@ -158,10 +161,9 @@ def tune(
     return report, final
 
 
-def _label(state: ServedState, name: str) -> str:
+def _label(compare: NamedBlend) -> str:
     """A blend by name and version, which no kind can be mistaken for."""
-    blend, version = state.blend(name)
-    return f"{blend.name}@{version}"
+    return f"{compare.blend.name}@{compare.version}"
 
 
 def _fitted_on(state: ServedState, columns: Sequence[JudgedColumns]) -> int:
@@ -202,7 +204,7 @@ def _columns(
     everything = msgspec.structs.replace(
         base, signals=dict.fromkeys(names, SignalWeight(1.0)), kind="linear", curves={}, trees=None
     )
-    leaks = Leaks(replace(state, others={ENGINE: (everything, 0)}), [ENGINE], options.allow_leak)
+    leaks = Leaks(state, [everything], options.allow_leak)
     with progress("signals", len(requests)) as done:
         columns, left_out = judged_columns(leaks.without(requests), state, names, done)
     leaks.check(len(columns) + left_out)
@@ -239,16 +241,17 @@ def _judge(
     progress: Progress,
 ) -> Tally:
     """The held-out requests of each fold, ranked on the main path by that fold's blends."""
-    others: dict[str, Ranker] = {PUBLISHED: partial(rank_with, state, state.published.name)}
-    if options.compare:
-        others[_label(state, options.compare)] = partial(rank_with, state, options.compare)
+    others: dict[str, Ranker] = {PUBLISHED: partial(rank_with, state, *state.blend(None))}
+    if compare := options.compare:
+        others[_label(compare)] = partial(rank_with, state, compare.blend, compare.version)
     kinds = [_FIT + kind for kind in options.kinds]
     tally = Tally(metrics.names, (ENGINE, *others, *kinds, CHOSEN))
     with progress("judge", sum(len(fold.test) for fold in folds)) as done:
         for fold, blends in zip(folds, fitted, strict=True):
-            trials = {_FIT + kind: (one.blend, 0) for kind, one in blends.items()}
-            trial = replace(state, others=trials)
-            rankers = others | {name: partial(rank_with, trial, name) for name in trials}
+            trials = {
+                _FIT + kind: partial(rank_with, state, one.blend, 0) for kind, one in blends.items()
+            }
+            rankers = others | trials
             chosen = _FIT + _choose([blends], options.kinds)
             held_out = [columns[one].request for one in fold.test.tolist()]
             for result in query_results(held_out, rankers, metrics):

@@ -17,8 +17,7 @@ from reranker.errors import BadRequest
 from reranker.event_cleaning import BadEvent, Cleaner
 from reranker.event_rates import EventRates
 from reranker.events import EventSettings, HistoryEvent
-from reranker.histories import Histories
-from reranker.history_files import HistoryFailure
+from reranker.histories import Histories, HistoryFailure
 from service.answers import Malformed, error_answer, json_answer
 from service.bodies import read_body
 from service.json_counts import has_more

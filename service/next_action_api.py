@@ -9,11 +9,11 @@ from flask import Blueprint, Response
 
 from reranker.action_labels import ACTIONS, LEAVE, lacking
 from reranker.breakers import Unavailable
+from reranker.budget import Left
 from reranker.columns import Missing
 from reranker.events import HistoryEvent
 from reranker.next_action import NextAction
 from reranker.pasts import shopper_events
-from reranker.progress import Left
 from reranker.query_vectors import QueryVectors
 from reranker.requests import RerankRequest
 from reranker.scenes import now_of

@@ -12,7 +12,7 @@ from indexes.errors import Failure
 from indexes.workspace import Settings, Workspace
 from reranker.blend_store import BlendStore
 from reranker.breakers import Breakers
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.ranking import Ranking, rerank
 from reranker.requests import Candidate, RerankRequest
 from reranker.state import RankingSettings, ServedState, load_state, published

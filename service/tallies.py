@@ -12,7 +12,7 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
-from reranker.cache_counts import CacheCounts
+from reranker.recently_used import CacheCounts
 
 Labels = tuple[str, ...]
 

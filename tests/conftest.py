@@ -16,7 +16,7 @@ from indexes.progress import silent
 from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.state import RankingSettings
 from service.app import create_app
 
@@ -76,7 +76,11 @@ def write_items(path: Path, items: list[dict[str, Any]]) -> Path:
 @pytest.fixture(scope="session")
 def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the small shop's index. Shared: tests that publish take `own_home`."""
-    folder = tmp_path_factory.mktemp("shop")
+    return build_shop(tmp_path_factory.mktemp("shop"))
+
+
+def build_shop(folder: Path) -> Path:
+    """A home in this folder with the small shop's index."""
     home = folder / "home"
     rebuild(Workspace(home), write_items(folder / "items.jsonl", small_shop()), progress=silent)
     return home
@@ -88,10 +92,15 @@ TRAINED_AT = 20_000 * 86_400.0
 @pytest.fixture(scope="session")
 def trained_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty shoppers who go from running shoes (0-4) to rain jackets (5-9), and a trained model."""
+    return train_shop(shop_home, tmp_path_factory.mktemp("trained"))
+
+
+def train_shop(shop_home: Path, folder: Path) -> Path:
+    """A home in this folder, of the same shop, with their events and a model of them."""
     from reranker.train_command import train  # torch, which few files need
     from reranker.train_settings import TrainSettings
 
-    workspace = Workspace(copy_home(shop_home, tmp_path_factory.mktemp("trained") / "home"))
+    workspace = Workspace(copy_home(shop_home, folder / "home"))
     histories = open_histories(workspace)
     for shopper in range(40):
         base = TRAINED_AT - 20 * 86_400 + shopper

@@ -18,7 +18,7 @@ from reranker.curve_tuning import curves_of
 from reranker.curves import Curve
 from reranker.errors import BadBlend
 from reranker.personal import Personal
-from reranker.ranking import Ranking, rerank
+from reranker.ranking import Ranking, rank
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.segments import Segment, When
 from reranker.signal_inputs import input_of
@@ -70,12 +70,10 @@ def ranks(request: pytest.FixtureRequest, state: ServedState) -> Ranks:
 
 
 def ranker(state: ServedState, blend: Blend) -> Ranks:
-    trial = replace(state, others={"one": (blend, 1)})
-
     def run(ids: list[str] = IDS, **fields: Any) -> Ranking:
         sent = [Candidate(one, 20.0 - place) for place, one in enumerate(ids)]
         asked = {"query": "red running shoes", "explain": True} | fields
-        return rerank(RerankRequest(sent, blend="one", **asked), trial)
+        return rank(RerankRequest(sent, **asked), state, blend, 1)
 
     return run
 

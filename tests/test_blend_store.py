@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from flask import Flask
 
+from indexes.manifests import Manifest, read_manifest
 from indexes.workspace import Workspace
 from reranker.blend_files import written
 from reranker.blend_store import BlendStore
@@ -200,3 +201,21 @@ def test_a_file_that_cannot_be_used_stores_nothing(
     said = command(capsys, tmp_path, "import", str(file), status=1)
     assert "line 8" in said and "semantics" in said
     assert "default@2" not in command(capsys, tmp_path, "list")
+
+
+@pytest.mark.parametrize("name", ["nope", "nope@1", "default@99"])
+def test_a_blend_that_is_not_there_costs_one_look_at_what_is(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    state = load_state(Workspace(own_home))
+    stored = [state.store.save(DEFAULT) for _ in range(3)]
+    looked: list[Path] = []
+
+    def counted(folder: Path) -> Manifest:
+        looked.append(folder)
+        return read_manifest(folder)
+
+    monkeypatch.setattr("indexes.versions.read_manifest", counted)
+    with pytest.raises(UnknownBlend, match=f"'{name}', which does not exist; there is default"):
+        state.blend(name)
+    assert len(looked) == len(set(looked)) == 1 + len(stored)

@@ -11,7 +11,7 @@ from reranker.blend_store import BlendStore
 from reranker.blends import DEFAULT, Blend, SignalWeight, wanted
 from reranker.columns import Column, Missing, whole
 from reranker.contributions import scored
-from reranker.errors import BadBlend
+from reranker.errors import BadBlend, UnknownBlend
 from reranker.explanations import explain
 
 BLEND = Blend(
@@ -106,7 +106,8 @@ def test_versions_of_a_name_count_up_and_only_publishing_serves_them(tmp_path: P
     assert store.save(BLEND) == (BLEND, 2)
     assert store.published_or_default() == (DEFAULT, 1)
     assert store.newest("two") == (BLEND, 2)
-    assert store.newest("none") is None
+    with pytest.raises(UnknownBlend, match="'none', which does not exist; there is default, two"):
+        store.newest("none")
     assert store.names() == {"default", "two"}
     store.save(BLEND, publish=True)
     assert store.published_or_default() == (BLEND, 3)

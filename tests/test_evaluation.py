@@ -27,7 +27,7 @@ from reranker.metrics import DEFAULT_METRICS, measures, ndcg
 from reranker.query_results import QueryResult, query_results
 from reranker.ranking import BlendName, Degraded, Ranked, Ranking, rerank
 from reranker.requests import JudgedRequest, RerankRequest
-from reranker.state import ServedState, load_state
+from reranker.state import NamedBlend, ServedState, load_state
 
 TITLES = {
     "shoe": "Red running shoes",
@@ -80,6 +80,10 @@ def judged(rows: Sequence[dict[str, Any]] = ROWS) -> list[JudgedRequest]:
     return [judged_request(dict(one)) for one in rows]
 
 
+def named(state: ServedState, *names: str) -> list[NamedBlend]:
+    return [state.named(name) for name in names]
+
+
 def backwards(request: RerankRequest) -> Ranking:
     """The last candidate first."""
     n = len(request.candidates)
@@ -121,7 +125,7 @@ def test_the_main_path_is_what_is_measured(state: ServedState) -> None:
 
 
 def test_the_difference_is_blend_minus_engine_in_every_metric(state: ServedState) -> None:
-    found = evaluate(judged(), state, ["text-only"])
+    found = evaluate(judged(), state, named(state, "text-only"))
     assert list(found.metrics) == ["engine", "text-only"]
     assert tuple(found.difference) == DEFAULT_METRICS
     for metric, difference in found.difference.items():
@@ -132,21 +136,21 @@ def test_the_difference_is_blend_minus_engine_in_every_metric(state: ServedState
 
 
 def test_compare_takes_the_difference_from_another_blend(state: ServedState) -> None:
-    found = evaluate(judged(), state, ["text-only"], compare="engine-only")
+    found = evaluate(judged(), state, named(state, "text-only"), compare=state.named("engine-only"))
     assert list(found.metrics) == ["engine", "text-only", "engine-only"]
     assert found.metrics["engine-only"] == found.metrics["engine"]
     assert found.compared_with == "engine-only"
-    assert found.difference == evaluate(judged(), state, ["text-only"]).difference
+    assert found.difference == evaluate(judged(), state, named(state, "text-only")).difference
 
 
 def test_a_blend_compared_with_itself_shows_no_difference(state: ServedState) -> None:
-    found = evaluate(judged(), state, compare="default")
+    found = evaluate(judged(), state, compare=state.named("default"))
     assert set(found.difference.values()) == {Difference(0.0, 0.0, 0.0, 1.0)}
     assert "no difference shown" in report(found)
 
 
 def test_several_blends_have_a_difference_each(state: ServedState) -> None:
-    found = evaluate(judged(), state, ["text-only", "engine-only"])
+    found = evaluate(judged(), state, named(state, "text-only", "engine-only"))
     assert list(found.differences) == ["text-only", "engine-only"]
     assert found.difference == found.differences["text-only"]
     assert found.differences["engine-only"]["mrr"].mean == 0.0
@@ -200,7 +204,9 @@ def test_the_same_seed_gives_the_same_numbers(state: ServedState) -> None:
 
     def difference(seed: int, resamples: int = 500) -> Difference:
         settings = EvaluationSettings(seed=seed, resamples=resamples)
-        return evaluate(judged(rows), state, ["text-only"], settings=settings).difference["ndcg@10"]
+        return evaluate(
+            judged(rows), state, named(state, "text-only"), settings=settings
+        ).difference["ndcg@10"]
 
     assert difference(1) == difference(1)
     assert difference(1) != difference(2)
@@ -209,9 +215,9 @@ def test_the_same_seed_gives_the_same_numbers(state: ServedState) -> None:
 
 def test_a_blend_that_is_not_there_or_named_engine_is_refused(state: ServedState) -> None:
     with pytest.raises(UnknownBlend, match="nope"):
-        evaluate(judged(), state, ["nope"])
+        evaluate(judged(), state, named(state, "nope"))
     with pytest.raises(Failure, match="cannot be told from the engine's own order"):
-        evaluate(judged(), state, ["engine"])
+        evaluate(judged(), state, named(state, "engine"))
 
 
 @pytest.mark.parametrize(
@@ -284,7 +290,7 @@ def test_the_result_counts_wins_and_names_the_queries(home: Path, tmp_path: Path
 
 
 def test_several_blends_have_a_proof_each_with_p_corrected(state: ServedState) -> None:
-    found = evaluate(judged(), state, ["text-only", "engine-only"])
+    found = evaluate(judged(), state, named(state, "text-only", "engine-only"))
     assert list(found.proofs) == ["text-only", "engine-only"]
     assert found.comparison == found.proofs["text-only"].comparison
     p = found.differences["text-only"]["mrr"].p
@@ -311,7 +317,7 @@ def test_a_report_trims_and_keeps_to_its_lines(state: ServedState) -> None:
         one | {"id": f"{place}", "query": f"{one['query']}\n{'x' * 90}"}
         for place, one in enumerate(ROWS)
     ]
-    text = report(evaluate(judged(rows), state, ["text-only"]))
+    text = report(evaluate(judged(rows), state, named(state, "text-only")))
     (at,) = [n for n, line in enumerate(text.splitlines()) if line.startswith("most helped")]
     shown = text.splitlines()[at + 1 : at + 6]
     assert all(line.startswith("  ") and "..." in line and len(line) < 80 for line in shown)

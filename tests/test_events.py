@@ -32,7 +32,8 @@ from reranker.events import (
     as_sent,
     event_weights,
 )
-from reranker.histories import open_histories, visits
+from reranker.histories import visits
+from reranker.history_store import open_histories
 from reranker.pseudonym_keys import PseudonymKeys
 
 NOW = 1_790_000_000.0

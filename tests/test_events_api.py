@@ -22,7 +22,8 @@ from indexes.workspace import Workspace
 from reranker.event_cleaning import FIELDS
 from reranker.event_import import Importer
 from reranker.events import EventSettings, HistorySettings
-from reranker.histories import Histories, open_histories
+from reranker.histories import Histories
+from reranker.history_store import open_histories
 from reranker.pseudonym_keys import PseudonymKeys
 from service.answers import register_errors
 from service.app import create_app

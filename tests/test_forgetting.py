@@ -27,7 +27,7 @@ from indexes.workspace import Workspace
 from reranker.erasure import search_home
 from reranker.event_commands import export_command, forget_command
 from reranker.events import HistoryEvent
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.pseudonym_keys import KeysFailure, PseudonymKeys
 from reranker.ranking_days import append_lines, day_file
 from reranker.ranking_files import RankingLogSettings, delete_old, make_room

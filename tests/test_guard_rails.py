@@ -1,7 +1,6 @@
 """Guard rails and diversity move items after the scores; what they move is listed, and adds up."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ from indexes.workspace import Workspace
 from reranker.blends import DEFAULT, Blend, SignalWeight
 from reranker.diversity import Diversity, diversified
 from reranker.guard_rails import Guards, Placed, guarded, within_limits
-from reranker.ranking import Ranking, rerank
+from reranker.ranking import Ranking, rank
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.scenes import Scene
 from reranker.state import ServedState, load_state
@@ -35,10 +34,9 @@ def ranks(state: ServedState) -> Ranks:
         history = parts.pop("history", None)
         fields = {"guards": Guards(), "diversity": None} | parts
         blend: Blend = msgspec.structs.replace(DEFAULT, name="ruled", **fields)
-        trial = replace(state, others={"ruled": (blend, 1)})
         candidates = [Candidate(one, float(-place)) for place, one in enumerate(ids)]
-        asked = RerankRequest(candidates, query=query, blend="ruled", explain=True, history=history)
-        return rerank(asked, trial)
+        asked = RerankRequest(candidates, query=query, explain=True, history=history)
+        return rank(asked, state, blend, 1)
 
     return run
 

@@ -22,9 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent, HistorySettings
-from reranker.histories import Appended, Shopper, open_histories
-from reranker.history_files import HistoryBusy, HistoryDamaged, HistoryFailure
-from reranker.history_store import SqliteHistories
+from reranker.histories import Appended, HistoryBusy, HistoryDamaged, HistoryFailure, Shopper
+from reranker.history_store import SqliteHistories, open_histories
 from reranker.pseudonym_keys import PseudonymKeys
 
 Store = SqliteHistories
@@ -90,14 +89,14 @@ def test_a_session_is_merged_when_its_user_is_known(store: Store) -> None:
     assert list(store.users()) == kept(store, "u")
 
 
-def test_merge_by_hand_and_the_first_user_stays(store: Store) -> None:
+def test_the_first_user_of_a_session_stays(store: Store) -> None:
     store.append([view(1, "a", session="s")])
-    assert store.merge("s", "u") == 1
-    assert store.merge("s", "u") == store.merge("s", "v") == 0
-    store.append([view(0, "b", user="v", session="s"), view(2, "c", user="w", session="r")])
-    assert items(store.recent("u")) == ["a"]
-    assert store.merge("r", "u") == 0  # it is w's, whose history nobody else gets
-    assert items(store.recent(session="r")) == ["c"]
+    assert store.append([view(2, "b", user="u", session="s")]).merged == 1
+    assert store.append([view(3, "c", user="v", session="s")]).merged == 0
+    assert items(store.recent("u")) == ["a", "b"]
+    assert items(store.recent("v")) == ["c"]
+    assert store.append([view(0, "d", user="w", session="s")]).merged == 1  # and was there before
+    assert items(store.recent("w")) == ["d", "a"]
 
 
 def test_export_and_stream_carry_whose_events_they_are(store: Store) -> None:
@@ -137,11 +136,11 @@ def test_setting_days(tmp_path: Path) -> None:
     brief.append([view(now, user="u")])  # a write deletes what is old of its shopper
     assert items(list(plain.export("u"))) == ["new", "1"]
     brief.append([view(now, session="s"), view(now, user="w", session="t")])
-    assert brief.merge("s", "u") == 1
+    assert brief.append([view(now, user="u", session="s")]).merged == 1
     assert brief.forget_old() == 1
     assert set(plain.users()) == set(kept(plain, "u", "w"))
     plain.append([view(now, session="s"), view(now, session="t")])  # still theirs
-    assert (len(brief.recent("u")), len(brief.recent("w"))) == (4, 2)
+    assert (len(brief.recent("u")), len(brief.recent("w"))) == (5, 2)
     for store in (plain, brief):
         store.close()
 
@@ -149,9 +148,9 @@ def test_setting_days(tmp_path: Path) -> None:
 def test_forget_takes_the_sessions_along_and_a_session_only_itself(store: Store) -> None:
     store.append([view(1, session="s"), view(2, user="u", session="s"), view(3, user="v")])
     store.append([view(4, session="t"), view(5, session="r")])
-    store.merge("t", "v")
+    assert store.append([view(6, user="v", session="t")]).merged == 1
     assert store.forget(session="t").events == 1
-    assert len(store.recent("v")) == 1
+    assert len(store.recent("v")) == 2
     gone = store.forget("u")
     assert (gone.events, gone.sessions) == (2, 1)
     assert store.recent("u") == store.recent(session="s") == []
@@ -222,7 +221,7 @@ def test_any_arrival_in_any_pieces_gives_the_same_histories(
 
 
 class HistoryMachine(RuleBasedStateMachine):
-    """append, merge, forget and export in any order, against dictionaries."""
+    """append, forget and export in any order, against dictionaries."""
 
     folder: Path
     users = st.sampled_from(["u", "v"])
@@ -255,11 +254,6 @@ class HistoryMachine(RuleBasedStateMachine):
     @rule(user=users, session=sessions)
     def login(self, user: str, session: str) -> None:
         self.send(user, session)
-
-    @rule(user=users, session=sessions)
-    def merge(self, user: str, session: str) -> None:
-        self.owner.setdefault(session, user)
-        self.store.merge(session, user)
 
     @rule()
     def again(self) -> None:
@@ -364,7 +358,7 @@ from pathlib import Path
 from indexes.progress import silent
 from indexes.workspace import Workspace
 from reranker.event_import import Importer
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 
 workspace = Workspace(Path(sys.argv[1]))
 Importer(workspace, Path(sys.argv[2]), silent).run(open_histories(workspace))

@@ -22,7 +22,7 @@ from indexes.workspace import Workspace
 from reranker.evaluate_command import evaluate_command
 from reranker.evaluation import Evaluation, evaluate
 from reranker.events import HistoryEvent
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.judged_requests import judged_request
 from reranker.leaks import Leak
 from reranker.pseudonym_keys import PseudonymKeys

@@ -11,7 +11,7 @@ from test_swaps import _swap_blend, _swap_model
 
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent, HistorySettings
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.model_versions import model_store
 from reranker.state import RankingSettings
 from service.app import create_app, served

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from indexes.lazily import lazily
 from indexes.workspace import Workspace
 from reranker.breakers import Breaker, Breakers, Unavailable
+from reranker.budget import RequestBudget, spending
 from reranker.columns import Column, Missing
 from reranker.events import HistoryEvent
 from reranker.guarded_encoders import GuardedEncoder
-from reranker.progress import Progress, ranking
 from reranker.scenes import Scene
 from reranker.signals import SIGNALS, Signal
 from reranker.state import RankingSettings
@@ -412,7 +412,7 @@ def test_equal_texts_are_encoded_once_and_late_vectors_are_kept() -> None:
     guarded = GuardedEncoder(Counted(), 4, breakers.of("encoder"))
 
     def ask(budget: float, found: list[Any]) -> None:
-        with ranking(Progress(time.perf_counter() + budget, breakers)):
+        with spending(RequestBudget(time.perf_counter() + budget, breakers)):
             try:
                 found.append(guarded.encode_queries(["red"]))
             except Unavailable as unavailable:
@@ -441,7 +441,7 @@ def test_an_encoder_that_is_no_longer_served_goes_away() -> None:
 
     breakers = Breakers()
     guarded = GuardedEncoder(Fine(), 4, breakers.of("encoder"))
-    with ranking(Progress(time.perf_counter() + 30, breakers)):
+    with spending(RequestBudget(time.perf_counter() + 30, breakers)):
         guarded.encode_queries(["red"])
     gone = weakref.ref(guarded)
     del guarded

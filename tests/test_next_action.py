@@ -17,7 +17,7 @@ from reranker.action_head import ActionCard, fit_head, load_head, save_head
 from reranker.action_labels import action_cases, lacking
 from reranker.action_metrics import brier, calibration_error, pr_auc, roc_auc
 from reranker.events import TYPES, HistoryEvent
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.sequences import sequences_of
 from service.app import create_app
 from service.cli import run

@@ -20,7 +20,7 @@ from reranker.columns import Column, Missing
 from reranker.evaluation import evaluate
 from reranker.events import HistoryEvent
 from reranker.gates import Gate
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.judged_requests import judged_request
 from reranker.leaks import Leak
 from reranker.pasts import Past

@@ -19,10 +19,9 @@ from indexes.workspace import Workspace
 from reranker.event_commands import events_commands, forget_command
 from reranker.events import HistoryEvent, HistorySettings
 from reranker.expiry import expire
-from reranker.histories import open_histories
-from reranker.history_files import HistoryFailure
+from reranker.histories import HistoryFailure
 from reranker.history_names import names_row
-from reranker.history_store import SqliteHistories
+from reranker.history_store import SqliteHistories, open_histories
 from reranker.pseudonym_commands import pseudonyms_commands
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import Pseudonyms
@@ -108,7 +107,7 @@ MIGRATE = """
 import sys
 from pathlib import Path
 from indexes.workspace import Workspace
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 open_histories(Workspace(Path(sys.argv[1])))
 """
 

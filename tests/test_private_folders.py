@@ -12,7 +12,7 @@ import pytest
 
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.private_folders import close_to_others, open_to_others
 from service.app import create_app, ranking_log
 from service.cli import run

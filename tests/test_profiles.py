@@ -23,8 +23,8 @@ from reranker.events import HistoryEvent
 from reranker.personal import Personal
 from reranker.profiles import Profile, Profiles
 from reranker.ranking import rerank
+from reranker.recently_used import RowMemo
 from reranker.requests import Candidate, RerankRequest
-from reranker.row_memo import RowMemo
 from reranker.scenes import Scene
 from reranker.signals import compute
 from reranker.state import ServedState

@@ -23,7 +23,7 @@ from indexes.names import normalised
 from indexes.workspace import Workspace
 from reranker.event_commands import events_commands, export_command, forget_command
 from reranker.events import HistoryEvent
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import SIZE, Pseudonyms
 from reranker.ranking import BlendName, Ranked, Ranking

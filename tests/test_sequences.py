@@ -10,7 +10,8 @@ from indexes.bad_lines import BadLine
 from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.events import TYPES, EventSettings, HistoryEvent
-from reranker.histories import Shopper, open_histories
+from reranker.histories import Shopper
+from reranker.history_store import open_histories
 from reranker.sequence_batches import (
     TrainingWindows,
     batch_of,

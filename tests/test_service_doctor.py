@@ -12,7 +12,7 @@ from indexes.workspace import Workspace
 from reranker.blend_store import BlendStore
 from reranker.blends import DEFAULT
 from reranker.events import HistoryEvent
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from service import doctor_machine
 from service.cli import run
 

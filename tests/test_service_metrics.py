@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from test_service_serve import BODY, serving
 
 from indexes.workspace import Workspace
-from reranker.cache_counts import CacheCounts
 from reranker.drift import Drift, baseline_of, features_of, stability
 from reranker.ranking import BlendName, Ranked, Ranking
+from reranker.recently_used import CacheCounts
 from reranker.stages import STAGES, Stages
 from service.app import create_app, metrics_of
 from service.metrics import Metrics

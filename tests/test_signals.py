@@ -13,13 +13,13 @@ import pytest
 from indexes.progress import silent
 from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
-from reranker.columns import Column, Missing
+from reranker.budget import RequestBudget
+from reranker.columns import Column, Missing, checked
 from reranker.errors import BadRequest
-from reranker.progress import Progress
 from reranker.ranking import rerank
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.scenes import Scene, now_of
-from reranker.signals import SIGNALS, Signal, checked, compute
+from reranker.signals import SIGNALS, Signal, compute
 from reranker.state import ServedState, load_state
 
 DAY = 86400.0
@@ -157,7 +157,7 @@ def test_now_is_the_requests_time_then_its_newest_event_then_the_clock() -> None
 
 
 def test_a_late_signal_is_left_out_but_never_the_engine(scene: Callable[..., Scene]) -> None:
-    columns = compute(scene("shoes"), ["engine", "semantic", "match"], Progress(0.0))
+    columns = compute(scene("shoes"), ["engine", "semantic", "match"], RequestBudget(0.0))
     assert isinstance(columns["engine"], Column)
     assert columns["semantic"] == columns["match"] == Missing("deadline")
 

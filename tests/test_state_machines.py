@@ -17,7 +17,7 @@ from reranker.blend_files import parse, written
 from reranker.blend_store import BlendStore
 from reranker.blends import DEFAULT, Blend
 from reranker.errors import Conflict, UnknownBlend
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 
 FEW: dict[str, Any] = {
     "deadline": None,

@@ -42,6 +42,18 @@ def test_the_core_and_the_offline_side_know_nothing_of_http() -> None:
             assert not names & {"flask", "werkzeug", "gunicorn", "http"}, path
 
 
+def test_a_budget_knows_nothing_of_what_is_ranked() -> None:
+    names = {name for name in imported(ROOT / "reranker/budget.py") if name.split(".")[0] in OURS}
+    assert names == {"reranker.breakers", "reranker.errors"}
+
+
+def test_the_interface_of_histories_knows_no_store() -> None:
+    names = {
+        name for name in imported(ROOT / "reranker/histories.py") if name.split(".")[0] in OURS
+    }
+    assert names == {"indexes.errors", "reranker.events", "reranker.pseudonyms"}
+
+
 @pytest.mark.promise(26)
 def test_nothing_is_unpickled_and_no_remote_code_runs() -> None:
     for path in SOURCES:

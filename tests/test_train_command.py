@@ -15,7 +15,7 @@ from indexes.workspace import Workspace
 from reranker.blend_store import BlendStore
 from reranker.blends import PERSONAL, WITHOUT_ENCODER
 from reranker.events import HistoryEvent
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.model_store import load_model
 from reranker.model_versions import ModelMismatch, check_fits, model_store
 from reranker.state import RankingSettings

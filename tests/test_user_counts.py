@@ -6,7 +6,7 @@ import numpy as np
 
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.sequences import Sequences, sequences_of
 from reranker.shop_habits import shop_habits

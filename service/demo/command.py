@@ -15,7 +15,7 @@ from indexes.progress import silent
 from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
 from reranker.event_import import Importer
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.state import ServedState, load_state
 from service.serve import ServeSettings, serve
 

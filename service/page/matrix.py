@@ -8,7 +8,7 @@ import msgspec
 
 from indexes.item_index import ItemIndex
 from reranker.explanations import Explanation
-from reranker.ranking import Ranked, Ranking, rerank
+from reranker.ranking import Ranked, Ranking, rank
 from reranker.requests import RerankRequest
 from reranker.signals import SIGNALS
 from reranker.state import ServedState
@@ -22,9 +22,10 @@ def matrix(request: RerankRequest, state: ServedState) -> dict[str, Any]:
     is the order in which the service adds them up.
     """
     began = time.perf_counter()
-    ranking = rerank(msgspec.structs.replace(request, explain=True, top_n=None), state)
-    took = (time.perf_counter() - began) * 1000
     blend, number = state.blend(request.blend)
+    whole = msgspec.structs.replace(request, explain=True, top_n=None)
+    ranking = rank(whole, state, blend, number)
+    took = (time.perf_counter() - began) * 1000
     names = _names(ranking)
     return {
         "request": msgspec.to_builtins(request),

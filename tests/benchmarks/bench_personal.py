@@ -28,7 +28,7 @@ from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
 from reranker.event_import import Importer
 from reranker.events import HistoryEvent
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 from reranker.ranking import rerank
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.state import ServedState, load_state

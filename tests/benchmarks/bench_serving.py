@@ -37,7 +37,7 @@ from indexes.item_index import ItemIndex
 from indexes.versions import VersionStore
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent
-from reranker.histories import open_histories
+from reranker.history_store import open_histories
 
 CONNECTIONS = 8
 ROUNDS = 3

@@ -26,11 +26,13 @@ from threadpoolctl import threadpool_limits
 
 from indexes.workspace import Workspace
 from reranker.blends import wanted
+from reranker.columns import checked
 from reranker.contributions import scored
-from reranker.ranking import gate_of, rerank, results_of
+from reranker.partial import results_of
+from reranker.ranking import gate_of, rerank
 from reranker.requests import Candidate, RerankRequest
 from reranker.scenes import Scene
-from reranker.signals import SIGNALS, Columns, checked
+from reranker.signals import SIGNALS, Columns
 from reranker.state import ServedState, load_state
 from service.limits import LimitSettings
 from service.rerank_api import answer_of

@@ -1,19 +1,13 @@
-"""progress.py: a request that is being ranked -> what is done so far, for whoever cannot wait."""
+"""budget.py: a request's deadline and breakers -> what may still be asked, and for how long."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from reranker.breakers import Breaker, Breakers, Unavailable
 from reranker.errors import BadRequest
-
-if TYPE_CHECKING:  # the signals are computed with a Progress at hand
-    from reranker.blends import Blend
-    from reranker.scenes import Scene
-    from reranker.segments import Segment
-    from reranker.signals import Columns
 
 T = TypeVar("T")
 _RESERVE: Final = 0.01  # of the time left, seconds that no dependency may use up ...
@@ -24,8 +18,8 @@ class Left(Exception):
     """Nobody waits for this ranking any more."""
 
 
-class Progress:
-    """One request on its way. The thread that ranks writes, the one that waits reads.
+class RequestBudget:
+    """What one request on its way may still spend. One thread works, another may wait for it.
 
     deadline: on `time.perf_counter`. Without breakers (evaluation, tuning) nothing is left out for
     having failed before.
@@ -33,34 +27,10 @@ class Progress:
 
     def __init__(self, deadline: float | None = None, breakers: Breakers | None = None) -> None:
         self.deadline, self.breakers = deadline, breakers
-        self.columns: Columns = {}
-        self.wanted: list[str] = []
-        self.blend: Blend | None = None
-        self.version = 0
-        self.scene: Scene | None = None
-        self.segment: Segment | None = None
-        self.gate: float | None = None
-        self.weighed = False  # whether the gate is known
         self._gone: dict[str, str] = {}  # dependencies that failed this request, and why
         self._inside: list[tuple[str, Breaker]] = []
         self._lock = threading.Lock()
         self._left: list[tuple[str, Breaker]] | None = None
-
-    def begun(
-        self,
-        blend: "Blend",
-        version: int,
-        scene: "Scene",
-        segment: "Segment | None",
-        names: list[str],
-    ) -> None:
-        """What is going to be computed."""
-        self.wanted = names  # first: whoever sees a blend may count on them
-        self.blend, self.version, self.scene, self.segment = blend, version, scene, segment
-
-    def weigh(self, gate: float | None) -> None:
-        """How much the personal signals count."""
-        self.gate, self.weighed = gate, True
 
     def call(self, name: str, work: Callable[[], T]) -> T:
         """Do what may fail or hang; Unavailable when it is not tried.
@@ -69,7 +39,7 @@ class Progress:
         """
         self._enter(name)
         try:
-            found = work()
+            done = work()
         except Unavailable as unavailable:
             self._gone[name] = unavailable.reason
             self._returned(None if unavailable.counted else False)
@@ -82,7 +52,7 @@ class Progress:
             self._returned(False)
             raise
         self._returned(True)
-        return found
+        return done
 
     def _enter(self, name: str) -> None:
         self.go_on()
@@ -135,23 +105,23 @@ class Progress:
 
 
 class _Here(threading.local):
-    progress: Progress | None = None
+    budget: RequestBudget | None = None
 
 
 _here = _Here()
 
 
 @contextmanager
-def ranking(progress: Progress) -> Iterator[None]:
-    """Make this the progress that `current` gives in this thread."""
-    before = _here.progress
-    _here.progress = progress
+def spending(budget: RequestBudget) -> Iterator[None]:
+    """Make this the budget that `current` gives in this thread."""
+    before = _here.budget
+    _here.budget = budget
     try:
         yield
     finally:
-        _here.progress = before
+        _here.budget = before
 
 
-def current() -> Progress | None:
-    """The progress of the request that this thread ranks; None where there is no hurry."""
-    return _here.progress
+def current() -> RequestBudget | None:
+    """The budget of the request that this thread works for; None where there is no hurry."""
+    return _here.budget
