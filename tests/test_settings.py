@@ -58,7 +58,7 @@ PROVED_BY = {
     "times.earliest": "test_times: test_the_range_is_a_setting",
     "times.future_minutes": "test_times: test_the_range_is_a_setting",
     "events.bot_events_per_minute": "test_events: test_bots_are_reported_or_dropped",
-    "events.drop_null_ids": "test_events: test_ids_that_name_nobody_are_warned_of_or_dropped",
+    "events.drop_null_ids": "test_import_warnings: test_ids_that_name_nobody",
     "events.drop_bots": "test_events: test_bots_are_reported_or_dropped",
     "events.max_bad_share": "test_events: test_bad_lines_are_counted_and_too_many_leave_everything",
     "events.request_events": "test_events_api: test_setting_request_events",
