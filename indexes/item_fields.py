@@ -123,20 +123,20 @@ class FieldChooser:
             self._plans.clear()
         sources = self.sources(names)
         changed = tuple(pair for pair in sources.items() if pair[1] != (pair[0],))
-        used = {name for _, columns in changed for name in columns} - self._kept
+        used = {columns[0] for _, columns in changed} - self._kept
         extra = tuple(name for name in names if name not in used and name not in self.names)
         return Plan(changed, extra)
 
     def sources(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """The columns that can fill each field, the one that is asked first before the others."""
-        by_fold: dict[str, str] = {}
+        by_fold: dict[str, list[str]] = {}
         for name in names:
-            by_fold.setdefault(folded_name(name), name)
+            by_fold.setdefault(folded_name(name), []).append(name)
         found = {}
         for field, others in self.names.items():
-            said = [by_fold[fold] for fold in self._said.get(field, ()) if fold in by_fold]
+            said = [name for fold in self._said.get(field, ()) for name in by_fold.get(fold, ())]
             own = [field] if field in names else []
-            rest = [by_fold[fold] for fold in (field, *others) if fold in by_fold]
+            rest = [name for fold in (field, *others) for name in by_fold.get(fold, ())]
             rest = [name for name in rest if name not in self.names]
             columns = tuple(dict.fromkeys((*said, *own, *rest)))
             if columns:
@@ -158,7 +158,7 @@ class FieldChooser:
         self._count()
         names = [name for name in self.columns if name]
         sources = self.sources(names)
-        used = {name for columns in sources.values() for name in columns}
+        used = {columns[0] for columns in sources.values()}
         renamed = {field: columns[0] for field, columns in sources.items() if columns[0] != field}
         not_read = [name for name in names if name not in used]
         return {"from": renamed, "not_read": not_read, "columns": dict(self.columns)}

@@ -26,6 +26,7 @@ MAX_TEXT: Final = 1_000_000
 MAX_DEPTH: Final = 32  # of objects and arrays in one value
 _CATEGORIES: Final = 65_536  # texts of categories whose paths are remembered
 _SHORT: Final = 1000  # characters of such a text
+_TEXTS: Final = ("name", "src", "url", "value", "large", "href", "link", "thumb")  # in an object
 _SIMPLE: Final = frozenset({str, float, bool, type(None)})
 _EXPECTED: Final = {
     "price": f"a price from 0 to {MAX_PRICE:.0e} is expected",
@@ -140,6 +141,8 @@ class ItemReader:
         """A text without HTML; a number as it is written; nothing for what stands for nothing."""
         if value is None:
             return ""
+        if type(value) is list and field == "image":
+            value = value[0] if value else ""
         text = value.strip() if type(value) is str else _odd_text(value)
         if text is None:
             self._bad(field, f"{field} is {shown(value)}; a text is expected")
@@ -214,6 +217,8 @@ class ItemReader:
         """Epoch seconds; a time without a zone is taken as UTC."""
         if value is None or (type(value) is not float and is_nothing(value)):
             return None
+        if isinstance(value, dict) and len(value) == 1:
+            value = value.get("$date", value)  # MongoDB's
         try:
             seconds = _usual_time(value) if type(value) is str else None
             if seconds is not None and self.times.since <= seconds <= self.times.until:
@@ -251,6 +256,8 @@ def _id(value: Any) -> str:
 
 
 def _title(value: Any) -> str:
+    if isinstance(value, list) and len(value) == 1:  # Solr's
+        value = value[0]
     title = value.strip() if type(value) is str else word_of(value)
     if title is None:
         raise BadValue(f"title is {shown(value)}; a text is expected")
@@ -268,7 +275,7 @@ def _odd_text(value: Any) -> str | None:
     if value == {}:
         return ""
     if isinstance(value, dict):
-        value = next((value[name] for name in ("name", "src", "url", "value") if name in value), "")
+        value = next((value[name] for name in _TEXTS if name in value), "")
         return word_of(value) or None
     if isinstance(value, list):
         words = [_odd_text(part) if isinstance(part, dict) else word_of(part) for part in value]

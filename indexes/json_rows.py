@@ -150,20 +150,18 @@ def _whole_values(
 
 def _whole_text(path: Path, lines: Lines) -> str:
     """All the lines in one text; line numbers stay, those that were left out are empty."""
-    parts: list[bytes] = []
-    size = 0
+    whole, read = bytearray(), 0
     for number, line in lines:
-        parts.extend([b"\n"] * (number - 1 - len(parts)))
-        parts.append(line)
-        size += len(line)
-        if size > MAX_WHOLE_BYTES:
+        whole += b"\n" * (number - 1 - read) + line
+        read = number
+        if len(whole) > MAX_WHOLE_BYTES:
             raise Failure(
                 f"{path} holds JSON over several lines, which has to be read whole, and more than "
                 f"{MAX_WHOLE_BYTES // 2**20} MiB of it.",
                 hint="Convert it to one object a line: `jq -c '.[]'` for an array, "
                 "`jq -c .` for objects.",
             )
-    return b"".join(parts).decode(errors="replace")
+    return whole.decode(errors="replace")
 
 
 def _skip(text: str, at: int) -> int:

@@ -37,7 +37,10 @@ _NUMBER: Final = re.compile(r"[.,]?[0-9](?:[0-9.,'’ ]*[0-9])?")
 _PLAIN: Final = re.compile(r"\+?[0-9]+(?:\.(?:[0-9]{1,2}|[0-9]{4,}))?(?:[eE][+-]?[0-9]+)?")
 _DASHES: Final = re.compile(r"[.,]\s?(?:-{1,2}|–|—)")  # 12.-
 _SIGN_INSIDE: Final = re.compile(r"([0-9]+)[€$£]([0-9]{2})")
-_AMOUNTS: Final = ("amount", "value", "price")
+_AMOUNTS: Final = (
+    *("amount", "value", "price"),
+    *("$numberDecimal", "$numberDouble", "$numberInt", "$numberLong"),  # MongoDB's
+)
 _CURRENCIES: Final = ("currency", "currency_code", "currencyCode", "unit")
 
 

@@ -121,7 +121,7 @@ BAD_LINES: list[tuple[bytes, str]] = [
     (b'{"id": "\\ud800", "title": "x"}', "not valid JSON: unexpected end of escaped utf-16"),
     (b'{"id": "1"}', "title is missing"),
     (b'{"id": "1", "title": " \\t"}', "title is blank"),
-    (b'{"id": "1", "title": ["x"]}', "title is ['x']; a text is expected"),
+    (b'{"id": "1", "title": ["x", "y"]}', "title is ['x', 'y']; a text is expected"),
     (
         b'{"id": "1", "title": "%s"}' % (b"x" * 1_000_000),
         "title has 1000000 characters, at most 10",

@@ -57,6 +57,30 @@ def test_what_is_not_read_is_kept_and_named() -> None:
     assert (report["from"], report["not_read"]) == ({"title": "name"}, ["seo_keywords"])
 
 
+def test_a_column_that_only_stands_in_is_kept() -> None:
+    reader = ItemReader()
+    found = reader.read(1, {"id": "1", "title": "A", "price": 5, "sale_price": 4})
+    assert (found.price, found.extra) == (5, {"sale_price": 4})
+    assert reader.chooser.report()["not_read"] == ["sale_price"]
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "expected"),
+    [
+        ({"_id": {"$oid": "5f"}, "id": None}, "id", "5f"),
+        ({"price": {"$numberDecimal": "5.5"}}, "price", 5.5),
+        ({"updated": {"$date": "2026-01-01T00:00:00Z"}}, "updated", 1767225600.0),
+        ({"title": ["A"]}, "title", "A"),
+        ({"images": [{"src": "https://x/1"}, {"src": "https://x/2"}]}, "image", "https://x/1"),
+        ({"description": ["a", "b"]}, "description", "a b"),
+        ({"brand": {"id": 1, "name": "Acme"}}, "brand", "Acme"),
+    ],
+)
+def test_values_as_databases_wrap_them(values: dict[str, Any], field: str, expected: Any) -> None:
+    found = item({"id": "1", "title": "x"} | values, strict=True)
+    assert getattr(found, field) == expected
+
+
 def test_an_empty_column_leaves_room_for_the_next() -> None:
     assert item({"id": "1", "title": "", "name": "A"}).title == "A"
     assert item({"id": "1", "title": "A", "price": None, "sale_price": "5"}).price == 5
