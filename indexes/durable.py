@@ -28,26 +28,23 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
-def make_folder(path: Path) -> None:
-    """The folder with its parents, each on the disk before it is used.
-
-    What is made here is for its owner alone, whatever the umask; what is there stays as it is.
-    """
+def make_folder(path: Path, mode: int = 0o777) -> None:
+    """The folder with its parents, each on the disk before it is used. mode: less the umask."""
     if not path.is_dir():
         make_folder(path.parent)
-        path.mkdir(OWN_FOLDER, exist_ok=True)
+        path.mkdir(mode, exist_ok=True)
         sync(path.parent)
 
 
 def make_own_folder(path: Path) -> None:
-    """A folder for what only its owner may read; one of before is closed to others."""
-    make_folder(path)
+    """A folder for what only its owner may read, whatever the umask; one of before is closed."""
+    make_folder(path, OWN_FOLDER)
     status = path.stat()
     if stat.S_IMODE(status.st_mode) & 0o077 and status.st_uid == os.geteuid():
         path.chmod(stat.S_IMODE(status.st_mode) & ~0o077)
 
 
-def write_synced(path: Path, content: bytes, mode: int = OWN_FILE) -> None:
+def write_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
     """A new file with this content, on the disk; its folder is not synced yet."""
     with path.open("xb") as file:
         file.write(content)
@@ -56,7 +53,7 @@ def write_synced(path: Path, content: bytes, mode: int = OWN_FILE) -> None:
         os.fsync(file.fileno())
 
 
-def replace_synced(path: Path, content: bytes, mode: int = OWN_FILE) -> None:
+def replace_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Swap a file's content in one step: a reader sees the old or the new, never half."""
     aside = path.with_name(f"{path.name}.{os.getpid()}")
     aside.unlink(missing_ok=True)
@@ -74,7 +71,7 @@ def replace_synced(path: Path, content: bytes, mode: int = OWN_FILE) -> None:
 def append_synced(path: Path, line: bytes) -> None:
     """One more line at the end of a file, on the disk; so is the name of a file that is new."""
     new = not path.exists()
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, OWN_FILE)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
         os.write(fd, line)
         os.fsync(fd)

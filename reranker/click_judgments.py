@@ -68,4 +68,4 @@ def write_judgments(path: Path, judgments: list[ClickJudgment], with_counts: boo
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(ClickJudgment._fields[:columns])
     writer.writerows(judgment[:columns] for judgment in judgments)
-    replace_synced(path, text.getvalue().encode(), 0o644)
+    replace_synced(path, text.getvalue().encode())

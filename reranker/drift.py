@@ -145,7 +145,7 @@ class Drift:
         if path is not None:
             try:
                 durable.make_own_folder(path.parent)
-                durable.replace_synced(path, msgspec.json.encode(made))
+                durable.replace_synced(path, msgspec.json.encode(made), durable.OWN_FILE)
             except OSError as error:  # a read-only home: this process' own baseline then
                 log.warning("the baseline of scores is not kept: %s", os.strerror(error.errno or 0))
         return made

@@ -55,10 +55,12 @@ def test_folders_and_files_are_closed_whatever_the_umask(own_home: Path, careles
 
 
 def test_a_new_home_is_closed(tmp_path: Path, careless: None) -> None:
-    store = open_histories(Workspace(tmp_path / "new" / "home"))
+    home = tmp_path / "new" / "home"
+    store = open_histories(Workspace(home))
     store.append([HistoryEvent(type="view", item="1", time=1e9, user="u")])
     store.close()
-    for path in (tmp_path / "new").rglob("*"):
+    assert {path.name for path in home.iterdir()} == {"events", "pseudonyms"}
+    for path in home.rglob("*"):
         assert not mode(path) & 0o077, path
 
 
