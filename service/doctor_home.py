@@ -57,6 +57,9 @@ def model(workspace: Workspace) -> Finding:
         return Finding("model", "warn", f"{version.id}, and no index", "Run `reranker rebuild`.")
     check_fits(version, ItemIndex(index))
     check_whole(version)
+    if version.about.get("reason"):
+        do = f"behaviour is left out: {version.about['reason']}. Then run `reranker train`."
+        return Finding("model", "warn", f"{version.id} has no encoder", do)
     return Finding("model", "ok", f"{version.id} fits the index")
 
 

@@ -341,5 +341,5 @@ def test_the_whole_service_keeps_events_and_describes_it(own_home: Path) -> None
     described = document["components"]["schemas"]["SentEvent"]
     assert set(described["properties"]) == FIELDS
     assert set(document["paths"]["/events"]["post"]["responses"]) == {
-        *("200", "400", "401", "403", "413", "421", "422", "429", "500", "503")
+        *("200", "400", "401", "403", "413", "415", "421", "422", "429", "500", "503")
     }

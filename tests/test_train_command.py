@@ -20,6 +20,7 @@ from reranker.model_store import load_model
 from reranker.model_versions import ModelMismatch, check_fits, model_store
 from reranker.state import RankingSettings
 from reranker.training import Training
+from service import doctor_home
 from service.app import create_app
 from service.cli import run
 from service.settings import load_workspace
@@ -204,6 +205,8 @@ def test_setting_min_validation_shoppers(home: Path, capsys: pytest.CaptureFixtu
     asked = {"history": [{"type": "view", "item": "3", "time": 1.7e9}]}
     answer = create_app(Workspace(home)).test_client().post("/next-action", json=asked).get_json()
     assert answer["degraded"] == [{"signal": "next_action", "reason": "no_encoder"}]
+    finding = doctor_home.model(workspace_of(home))
+    assert finding.state == "warn" and "21 are needed" in finding.do
     assert run(["--home", str(home), "train"]) == 0
     assert "published without an encoder" in capsys.readouterr().out
 
