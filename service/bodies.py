@@ -6,14 +6,15 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from service.answers import Malformed
 
 
-def read_body(most: int) -> bytes:
+def read_body(most: int, *, keep: bool = False) -> bytes:
     """The body; 413 when it is longer than `most`, announced (then it is not read) or chunked.
+    keep: for whoever reads the request again.
 
     The application's MAX_CONTENT_LENGTH has to be most + 1: of a chunked body that is too long
     Werkzeug hands out the beginning as if it were all.
     """
     try:
-        body = request.get_data(cache=False)
+        body = request.get_data(cache=keep)
     except HTTPException:
         raise
     except Exception as error:  # broken chunks, or a sender who hung up: the server's own errors
