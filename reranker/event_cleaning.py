@@ -8,12 +8,11 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 from indexes.errors import Failure
 from indexes.names import MAX_NAME, BadName, is_null_word, read_name
-from indexes.quoting import shown
+from indexes.quoting import nearest_or_all, shown
 from indexes.times import BadTime, TimeReader, TimeSettings
 from reranker.events import SEARCH, TAKEN_BACK, EventSettings, HistoryEvent
 
@@ -148,10 +147,9 @@ class Cleaner:
     def _unknown_keys(self, row: Mapping[str, Any]) -> None:
         unknown = [str(key) for key in row if key not in FIELDS]
         if self._strict:
-            nearest = get_close_matches(unknown[0], sorted(FIELDS), n=1, cutoff=0.0)[0]
+            near = nearest_or_all(unknown[0], sorted(FIELDS))
             raise BadEvent(
-                unknown[0][:MAX_NAME],
-                f"{shown(unknown[0])} is no field of an event; the nearest is {nearest!r}",
+                unknown[0][:MAX_NAME], f"{shown(unknown[0])} is no field of an event{near}"
             )
         if len(self.ignored) < 100:
             self.ignored.update(unknown)

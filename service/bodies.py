@@ -12,13 +12,14 @@ from service.answers import Malformed
 _GZIP: Final = ("gzip", "x-gzip")
 
 
-def read_body(most: int) -> bytes:
+def read_body(most: int, *, keep: bool = False) -> bytes:
     """The body, unpacked where it is gzipped, without a byte order mark.
 
-    413 when it is longer than `most`, packed or unpacked; 415 for another Content-Encoding.
+    413 when it is longer than `most`, packed or unpacked; 415 for another Content-Encoding. keep:
+    for whoever reads the request again.
     """
     packed = _is_packed()
-    body = _received(most)
+    body = _received(most, keep)
     if packed:
         try:
             body = unpacked(body, most)
@@ -41,14 +42,14 @@ def _is_packed() -> bool:
     return True
 
 
-def _received(most: int) -> bytes:
+def _received(most: int, keep: bool) -> bytes:
     """The bytes as they came; 413 for more than `most`, announced (then not read) or chunked.
 
     The application's MAX_CONTENT_LENGTH has to be most + 1: of a chunked body that is too long
     Werkzeug hands out the beginning as if it were all.
     """
     try:
-        body = request.get_data(cache=False)
+        body = request.get_data(cache=keep)
     except HTTPException:
         raise
     except Exception as error:  # broken chunks, or a sender who hung up: the server's own errors

@@ -163,3 +163,7 @@ def _failed(code: str, message: str, field: str | None, args: Sequence[str]) -> 
         error: dict[str, Any] = {"code": code, "message": message, "field": field}
         click.echo(msgspec.json.encode({"error": error}).decode())
     return 1
+
+
+if __name__ == "__main__":
+    main()

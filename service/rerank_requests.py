@@ -12,6 +12,7 @@ from reranker.events import EventSettings
 from reranker.ranking import Degraded
 from reranker.requests import Candidate, Event, RerankRequest, Time
 from service.answers import Malformed
+from service.json_counts import refuse_long_lists
 from service.limits import MAX_DEPTH, MAX_NAME, LimitSettings
 from service.sent_histories import cleaned_history
 from service.sent_ids import as_candidates, as_text, in_one_form, name_of
@@ -66,6 +67,8 @@ class RequestReader:
         wrong type, so deep or huge nonsense costs no more than reading up to it, twice.
         """
         sent: UsualRequest | SentRequest
+        limits = self._limits
+        refuse_long_lists(body, {"candidates": limits.candidates, "history": limits.history})
         try:
             sent = _usual.decode(body)
             candidates = sent.candidates
@@ -88,6 +91,7 @@ class RequestReader:
 
     def read_shopper(self, body: bytes) -> RerankRequest:
         """The shopper of POST /next-action, as a search without candidates: checked alike."""
+        refuse_long_lists(body, {"history": self._limits.history})
         sent = decoded(_shopper, body)
         request = RerankRequest(
             [], user=name_of("user", sent.user), session=name_of("session", sent.session)
@@ -118,26 +122,29 @@ class RequestReader:
         if len(query) > limits.query_chars:
             query = query[: limits.query_chars]
             cut = (Degraded("semantic", "query_truncated"), *cut)
+        events, left_out = self._history(history)
         return Asked(
             msgspec.structs.replace(
                 request,
                 candidates=candidates,
                 query=query,
-                history=self._history(history),
+                history=events,
                 time=self._seconds(time),
             ),
             sent_ids,
-            cut,
+            (*cut, *left_out),
         )
 
-    def _history(self, sent: list[PastEvent] | list[Event] | None) -> list[Event] | None:
+    def _history(
+        self, sent: list[PastEvent] | list[Event] | None
+    ) -> tuple[list[Event] | None, tuple[Degraded, ...]]:
+        """The events, and what of them could not be used or was cut."""
         if sent is None:
-            return None
-        history = cleaned_history(sent, self._events, self._times)
-        for place, event in enumerate(history):
-            field = f"history[{place}].query"
-            _at_most(len(event.query or ""), self._limits.query_chars, field, "characters")
-        return history
+            return None, ()
+        cleaned = cleaned_history(sent, self._events, self._times, self._limits.query_chars)
+        counts = {"unknown_type": cleaned.unknown_types, "query_truncated": cleaned.cut}
+        degraded = [Degraded("history", reason, count) for reason, count in counts.items() if count]
+        return cleaned.events, tuple(degraded)
 
     def _seconds(self, time: Time | None) -> float | None:
         if time is None or time == "":

@@ -162,6 +162,15 @@ def test_long_texts_are_cut_and_named_and_the_search_is_answered(shop: FlaskClie
     assert results(shop, short) == answer["results"]
 
 
+def test_events_of_no_known_type_cost_themselves(shop: FlaskClient) -> None:
+    known = [{"type": "view", "item": "3", "time": "2026-11-01T10:00:00Z"}]
+    odd = [{"type": "wishlist", "item": "4"}, {"type": "Wave"}]
+    body = {"query": "shoes", "candidates": [{"id": "3"}, {"id": "4"}]}
+    answer = shop.post("/rerank", json=body | {"history": odd + known}).get_json()
+    assert {"signal": "history", "reason": "unknown_type", "count": 2} in answer["degraded"]
+    assert answer["results"] == results(shop, body | {"history": known})
+
+
 def raw() -> list[dict[str, Any]]:
     """One history as sources really write it."""
     return [

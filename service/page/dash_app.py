@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from dash.exceptions import DependencyException
 from flask import Flask, request
-from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import NotFound, UnsupportedMediaType
 
+from service.bodies import read_body
 from service.page.blends_tab import blends_callbacks
 from service.page.callback_values import CheckedDash, check_call
 from service.page.compare_tab import compare_callbacks
@@ -73,10 +74,9 @@ def _guard(server: Flask, app: CheckedDash, page: Page) -> None:
     def check() -> None:
         if request.path != CALL:
             return
-        body = request.get_data()
-        if len(body) > page.limits.body_bytes:
-            raise RequestEntityTooLarge
-        check_call(body, app.callback_map)
+        if not request.is_json:
+            raise UnsupportedMediaType
+        check_call(read_body(page.limits.body_bytes, keep=True), app.callback_map)
 
     @server.errorhandler(DependencyException)
     def no_file(_error: Exception) -> Any:
