@@ -12,7 +12,10 @@ from indexes.errors import Failure
 from indexes.unpacking import BadPacking, TooLarge, lines, unpacked, unpacked_pieces
 from service.page.request_sets import RequestSets
 
-packed_zeros = gzip.compress(bytes(200_000_000), 9)
+
+@pytest.fixture(scope="module")
+def packed_zeros() -> bytes:
+    return gzip.compress(bytes(200_000_000), 1)
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=4))
@@ -29,7 +32,7 @@ def test_the_limit_is_exact(size: int) -> None:
             unpacked(packed, size - 1)
 
 
-def test_a_bomb_is_given_up_before_it_goes_off() -> None:
+def test_a_bomb_is_given_up_before_it_goes_off(packed_zeros: bytes) -> None:
     tracemalloc.start()
     with pytest.raises(TooLarge):
         unpacked(packed_zeros, 1_000_000)
@@ -39,7 +42,9 @@ def test_a_bomb_is_given_up_before_it_goes_off() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"plain", gzip.compress(b"x" * 999)[:-3], gzip.compress(b"x") + b"more"]
+    "data",
+    [b"", b"plain", gzip.compress(b"x" * 999)[:-3], gzip.compress(b"x") + b"more"],
+    ids=["empty", "plain", "torn", "more"],
 )
 def test_what_is_no_whole_gzip_is_named(data: bytes) -> None:
     with pytest.raises(BadPacking):
@@ -61,12 +66,12 @@ def test_lines_are_those_of_the_whole(data: bytes) -> None:
     assert found == (expected if expected[-1] else expected[:-1])
 
 
-def test_a_line_without_an_end_is_given_up() -> None:
+def test_a_line_without_an_end_is_given_up(packed_zeros: bytes) -> None:
     with pytest.raises(TooLarge, match="line is longer than 1,000,000 bytes"):
         list(lines(unpacked_pieces(packed_zeros, 10**9), 1_000_000))
 
 
-def test_an_uploaded_bomb_costs_a_line_of_memory(tmp_path: Path) -> None:
+def test_an_uploaded_bomb_costs_a_line_of_memory(tmp_path: Path, packed_zeros: bytes) -> None:
     tracemalloc.start()
     with pytest.raises(Failure, match=r"bomb.jsonl.gz: A line is longer than 8,388,608 bytes"):
         RequestSets(tmp_path).save("bomb.jsonl.gz", packed_zeros)
