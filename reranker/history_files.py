@@ -10,13 +10,12 @@ from typing import Final, Protocol, TypeVar
 
 from indexes.durable import OWN_FILE, make_own_folder
 from reranker.histories import HistoryBusy, HistoryDamaged, HistoryFailure
-from reranker.history_names import names_row, rekey_all, rename_all
+from reranker.history_names import names_row, rekey_all
 from reranker.pseudonyms import Pseudonyms
 
 FILE: Final = "history.db"
 _SCHEMA: Final = 3
-PLAIN: Final = 1  # the form with plain names, of an earlier release
-_OF_IDS: Final = 2  # of an earlier release, too: one event of each id, whoever's it is
+_OF_IDS: Final = 2  # of an earlier release: one event of each id, whoever's it is
 _PAUSE: Final = 0.002
 _CREATE: Final = """
 CREATE TABLE shoppers (  -- a user, or a session
@@ -199,7 +198,7 @@ def _prepare(db: sqlite3.Connection, path: Path, keys: Keys) -> None:
     db.execute("PRAGMA secure_delete = ON")
     db.execute("PRAGMA cache_size = -65536")
     db.execute("PRAGMA journal_size_limit = 67108864")
-    if _version(db) in (0, PLAIN, _OF_IDS):
+    if _version(db) in (0, _OF_IDS):
         with transaction(db):
             _make(db, keys)
     _check_version(_version(db), path)
@@ -223,14 +222,11 @@ def _make(db: sqlite3.Connection, keys: Keys) -> None:
     if version == 0:
         for statement in _CREATE.split(";\n"):
             db.execute(statement)
-    if version in (0, PLAIN):
         names = keys.open()
         db.execute(CREATE_NAMES)
         entry = names.generation, names.fingerprint
         db.execute("INSERT INTO names (generation, fingerprint) VALUES (?, ?)", entry)
-        if version == PLAIN:
-            rename_all(db, names, since=0)
-    if version in (PLAIN, _OF_IDS):
+    if version == _OF_IDS:
         db.execute("DROP INDEX events_by_key")
         row = names_row(db)
         rekey_all(db, keys.of(row.generation, row.fingerprint))
@@ -244,8 +240,6 @@ def unfinished(path: Path, generation: int) -> str:
         return ""
     with closing(_connect(path, "rw")) as db:
         version = patiently(lambda: _version(db), 0.5)
-        if version == PLAIN:
-            return "names"
         if version == _OF_IDS:
             return "keys"
         if version != _SCHEMA:
@@ -256,26 +250,14 @@ def unfinished(path: Path, generation: int) -> str:
         return "erasure" if row.to_erase else ""
 
 
-def holds_pseudonyms(path: Path) -> bool:
-    """Whether there are histories here that were written with some keys."""
-    if not path.exists():
-        return False
-    try:
-        with closing(_connect(path, "rw")) as db:
-            return patiently(lambda: _version(db), 0.5) not in (0, PLAIN)
-    except sqlite3.Error:  # damaged, or held by another process: nothing is known for sure
-        return True
-
-
 def _version(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _check_version(version: int, path: Path) -> None:
-    if version in (PLAIN, _OF_IDS):
-        wrote = "plain names" if version == PLAIN else "one event of each id"
+    if version == _OF_IDS:
         raise HistoryFailure(
-            f"{path} holds {wrote}, as an earlier release wrote them.",
+            f"{path} holds one event of each id, as an earlier release wrote them.",
             hint="Run `reranker pseudonyms status`: it brings the file into today's form.",
         )
     if version != _SCHEMA:

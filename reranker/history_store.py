@@ -282,7 +282,7 @@ class SqliteHistories:
             return decoded(packed(db.execute(query, (shopper, since)).fetchall()), self.path)
 
     def mend(self) -> None:
-        """See Histories: plain names of an earlier release are replaced, too."""
+        """See Histories: a form of an earlier release is brought into today's, too."""
         with failing(self.path):
             names = self.keys.read()
             left = unfinished(self.path, names.generation if names else 0)
@@ -292,13 +292,11 @@ class SqliteHistories:
                 left = unfinished(self.path, names.generation if names else 0)
         if left == "rotation" and names is not None:
             self.rename(names)
-        if left not in ("names", "erasure"):
+        if left != "erasure":
             return
         with self._write_lock:
             with failing(self.path):
                 self._writer.connection()
-            if left == "names":
-                log.warning("%s: the names in it are replaced by pseudonyms", self.path)
             self._erase()
 
     def rename(self, names: Pseudonyms) -> int:

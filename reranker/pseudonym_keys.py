@@ -13,11 +13,9 @@ from typing import Final
 
 from indexes.durable import OWN_FILE, crash_point, make_own_folder, sync
 from indexes.locks import waiting
-from reranker import history_files, ranking_rewrites
 from reranker.histories import HistoryFailure
+from reranker.keyed_files import written_with_keys
 from reranker.pseudonyms import MOST_KEYS, Pseudonyms
-from reranker.ranking_files import FOLDER as RANKINGS
-from reranker.ranking_rewrites import adopted, old_key
 
 FOLDER: Final = "pseudonyms"
 KEYS_FILE: Final = "keys"
@@ -49,10 +47,7 @@ class PseudonymKeys:
         try:
             status = os.stat(self.path)
         except FileNotFoundError:
-            if not old_key(self.home).exists():
-                return None
-            self._change(list)  # adopts it
-            status = os.stat(self.path)
+            return None
         stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
         if self._read is None or self._read[0] != stamp:
             self._read = stamp, Pseudonyms(*read_keys(self.path))
@@ -67,7 +62,7 @@ class PseudonymKeys:
 
     def lost(self) -> KeysFailure | None:
         """What to say where there is no key any more; None where none is needed yet."""
-        what = "" if self.path.exists() or old_key(self.home).exists() else self._written()
+        what = "" if self.path.exists() else written_with_keys(self.home)
         if not what:
             return None
         return KeysFailure(
@@ -75,15 +70,6 @@ class PseudonymKeys:
             "be recognised there, and nothing more is written beside it.",
             hint=f"Restore {self.path} from a backup. Without one, delete {what}: it is lost.",
         )
-
-    def _written(self) -> str:
-        """What names shoppers by keys in this home; "" for nothing."""
-        places = [folder / history_files.FILE for folder in (self.home / "events", self.home)]
-        found = [f"{path}" for path in places if history_files.holds_pseudonyms(path)]
-        rankings = self.home / RANKINGS
-        if ranking_rewrites.holds_pseudonyms(rankings):
-            found.append(f"{rankings}")
-        return " and ".join(found)
 
     def open(self) -> Pseudonyms:
         """The same; the first key is made where nothing needs an earlier one. The first process
@@ -121,11 +107,10 @@ class PseudonymKeys:
         with waiting(self.folder / LOCK):
             for left in self.folder.glob(f".{KEYS_FILE}.*"):  # by who was killed
                 left.unlink()
-            keys = read_keys(self.path) if self.path.exists() else adopted(self.home)
+            keys = read_keys(self.path) if self.path.exists() else []
             changed = change(keys)
             if changed and not (self.path.exists() and changed == keys):
                 write_keys(self.path, changed)
-            old_key(self.home).unlink(missing_ok=True)
 
 
 def read_keys(path: Path) -> list[bytes]:

@@ -8,13 +8,9 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from indexes.errors import Failure
 from reranker.pseudonyms import Pseudonyms, generation_of
-from reranker.ranking_days import day_lines, days_there, overwrite, rewrite
-from reranker.ranking_files import FOLDER
+from reranker.ranking_days import days_there, overwrite
 
-_OLD_KEY: Final = "key"
-_OLD_NAME: Final = re.compile(rb'("(?:user|session)":")([0-9a-f]{32}")')
 _NAME: Final = re.compile(rb'("(?:user|session)"\s*:\s*")(~[0-9a-f]{34})(?=")')
 _TORN: Final = re.compile(rb'"(?:user|session)"\s*:\s*"~(?![0-9a-f]{34}")')
 _KEY_DIGITS: Final = 64
@@ -58,41 +54,3 @@ def _rename(path: Path, names: Pseudonyms) -> Renamed:
 
     overwrite(path, newer, count)
     return Renamed(changed, torn)
-
-
-def holds_pseudonyms(folder: Path) -> bool:
-    """Whether a ranking was written with some keys; the first one says so."""
-    return any(
-        _NAME.search(line.content) for _, path in days_there(folder) for line in day_lines(path)
-    )
-
-
-def old_key(home: Path) -> Path:
-    """Where an earlier release kept the key of the rankings."""
-    return home / FOLDER / _OLD_KEY
-
-
-def adopted(home: Path) -> list[bytes]:
-    """The earlier key as the first one, with the names it made in today's form; [] without."""
-    path = old_key(home)
-    try:
-        digits = path.read_text("ascii").strip()
-        key = bytes.fromhex(digits)
-    except FileNotFoundError:
-        return []
-    except ValueError:
-        digits, key = "", b""
-    if len(digits) != _KEY_DIGITS:
-        raise Failure(
-            f"{path} is damaged: {_KEY_DIGITS} hex digits are expected.",
-            hint="Restore it from a backup; or delete it with the .jsonl files beside it, which "
-            "nobody can be recognised in without it.",
-        )
-    for _, day in days_there(path.parent):
-        rewrite(day, _in_todays_form)
-    return [key]
-
-
-def _in_todays_form(line: bytes) -> bytes | None:
-    now = _OLD_NAME.sub(rb"\1~01\2", line)
-    return None if now == line else now

@@ -5,8 +5,6 @@ import json
 import logging
 import os
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,6 @@ from reranker.history_names import names_row
 from reranker.history_store import SqliteHistories, open_histories
 from reranker.pseudonym_commands import pseudonyms_commands
 from reranker.pseudonym_keys import PseudonymKeys
-from reranker.pseudonyms import Pseudonyms
 from reranker.ranking_files import RankingLogSettings
 from service.app import create_app, ranking_log, retention
 from service.logs import LogSettings, stderr_handler
@@ -47,30 +44,6 @@ def run(command: Any, home: Path, *args: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def plain_file(home: Path, events: list[HistoryEvent]) -> Path:
-    """history.db as an earlier release wrote it: plain names, and keys that are not keyed."""
-    store = open_histories(Workspace(home))
-    store.append(events)
-    store.close()
-    db = sqlite3.connect(home / "events" / "history.db")
-    names = Pseudonyms(bytes.fromhex((home / "pseudonyms" / "keys").read_text()))
-    raw = {names.user(one.user): one.user for one in events if one.user}
-    raw |= {names.session(one.session): one.session for one in events if one.session}
-    for number, name in db.execute("SELECT id, name FROM shoppers").fetchall():
-        db.execute("UPDATE shoppers SET name = ? WHERE id = ?", (raw[name], number))
-    for key, payload in db.execute("SELECT key, payload FROM events").fetchall():
-        event = msgspec.msgpack.decode(payload, type=HistoryEvent)
-        session = raw.get(event.session or "")
-        encoded = msgspec.msgpack.encode(msgspec.structs.replace(event, session=session))
-        db.execute("UPDATE events SET payload = ? WHERE key = ?", (encoded, key))
-    db.execute("DROP TABLE names")
-    db.execute("PRAGMA user_version = 1")
-    db.commit()
-    db.close()
-    (home / "pseudonyms" / "keys").unlink()
-    return home / "events" / "history.db"
-
-
 @pytest.mark.promise(29)
 def test_names_are_nowhere_on_the_disk(tmp_path: Path) -> None:
     store = open_histories(Workspace(tmp_path))
@@ -86,59 +59,6 @@ def test_names_are_nowhere_on_the_disk(tmp_path: Path) -> None:
     assert len(store.recent(kept)) == 20  # a pseudonym is a name, too
     assert [one.user for one in store.export(USER)] == [USER] * 20
     store.close()
-
-
-def test_plain_names_of_an_earlier_release_are_replaced(tmp_path: Path) -> None:
-    events = [view(n, user=USER, session=SESSION, id=f"e{n}") for n in range(50)]
-    events += [view(n, session=SESSION + "-2") for n in range(50)]
-    path = plain_file(tmp_path, events)
-    assert USER.encode() in path.read_bytes()
-    with pytest.raises(HistoryFailure, match="plain names"):
-        SqliteHistories(tmp_path / "events", HistorySettings()).recent(USER)
-    store = open_histories(Workspace(tmp_path))
-    assert USER.encode() not in whole(tmp_path) and SESSION.encode() not in whole(tmp_path)
-    assert len(store.recent(USER)) == len(store.recent(session=SESSION + "-2")) == 50
-    store.append([view(99, session=SESSION)])
-    assert len(store.recent(USER, n=99)) == 51
-    store.close()
-
-
-MIGRATE = """
-import sys
-from pathlib import Path
-from indexes.workspace import Workspace
-from reranker.history_store import open_histories
-open_histories(Workspace(Path(sys.argv[1])))
-"""
-
-
-def test_a_migration_that_is_killed_is_done_by_the_next(tmp_path: Path) -> None:
-    plain_file(tmp_path, [view(n, user=f"{USER}-{n % 50}", session=SESSION) for n in range(8000)])
-    for delay in (0.25, 0.4, 0.5, 0.6):
-        with subprocess.Popen([sys.executable, "-c", MIGRATE, str(tmp_path)]) as process:
-            time.sleep(delay)
-            process.kill()
-    store = open_histories(Workspace(tmp_path))
-    assert len(list(store.users())) == 50
-    assert sum(len(events) for _, events in store.stream()) == 8000
-    store.close()
-    assert USER.encode() not in whole(tmp_path) and SESSION.encode() not in whole(tmp_path)
-
-
-def test_the_key_of_the_rankings_becomes_the_first(tmp_path: Path) -> None:
-    folder = tmp_path / "rankings"
-    folder.mkdir()
-    secret = b"k" * 32
-    (folder / "key").write_text(secret.hex())
-    names = Pseudonyms(secret)
-    old = names.user(USER)[3:]
-    line = {"id": "a", "time": 1.0, "items": ["1"], "user": old, "query": old}
-    (folder / "2026-11-01.jsonl").write_bytes(msgspec.json.encode(line) + b"\n")
-    found = PseudonymKeys(tmp_path).open()
-    assert found.user(USER) == names.user(USER)
-    assert not (folder / "key").exists()
-    row = json.loads((folder / "2026-11-01.jsonl").read_text())
-    assert (row["user"], row["query"]) == (names.user(USER), old)
 
 
 def test_after_a_rotation_everybody_is_still_there_and_the_old_key_links_nothing(
