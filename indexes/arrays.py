@@ -7,7 +7,12 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+Values = npt.NDArray[np.float64]
+
 Rows = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 T = TypeVar("T", bound=np.generic)
 _FEW = 12
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from indexes.arrays import Vectors
 from indexes.bert_parts import BertParts, bert_parts
-from indexes.encoder_batches import Tokens, Vectors, least_cosine
-from indexes.encoder_models import max_tokens
+from indexes.encoder_batches import Tokens, least_cosine, max_tokens
 from indexes.errors import Failure
 from indexes.packed_bert import Int8Linear, PackedBert, watched_inputs
 

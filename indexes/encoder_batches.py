@@ -13,9 +13,12 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from indexes.arrays import Vectors
 from indexes.kept_memory import kept_memory
 
-Vectors = npt.NDArray[np.float32]
+_CHARACTERS_A_TOKEN: Final = 64  # texts are cut to this many characters a token
+_TOKENS: Final = 512  # what a model reads if it does not say
+
 Positions = npt.NDArray[np.int64]
 Tokens = Sequence[Sequence[int]]
 
@@ -140,3 +143,13 @@ def _by_length(lengths: Positions, batch_tokens: int) -> Iterator[Positions]:
         size = max(1, batch_tokens // max(1, int(lengths[order[start]])))
         yield order[start : start + size]
         start += size
+
+
+def readable(text: str, max_tokens: int) -> str:
+    """The text as a tokenizer takes it: no lone surrogates, no more than the model can read."""
+    return text[: max_tokens * _CHARACTERS_A_TOKEN].encode("utf-8", "replace").decode("utf-8")
+
+
+def max_tokens(modules: Any) -> int:
+    """How many tokens of a text the model reads."""
+    return int(modules.max_seq_length or _TOKENS)

@@ -8,24 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from indexes.encoder_batches import Forward, Positions, Vectors, encode_stream
+from indexes.arrays import Vectors
+from indexes.encoder_batches import Forward, Positions, encode_stream, max_tokens, readable
 from indexes.errors import Failure
 from indexes.model_folders import model_digest, model_folder
 from indexes.unknown_tokens import known_share, says_something
 
 _FORMAT: Final = "1"  # raise it when this code makes other vectors of the same model
-_CHARACTERS_A_TOKEN: Final = 64  # texts are cut to this many characters a token
-_TOKENS: Final = 512  # what a model reads if it does not say
-
-
-def readable(text: str, max_tokens: int) -> str:
-    """The text as a tokenizer takes it: no lone surrogates, no more than the model can read."""
-    return text[: max_tokens * _CHARACTERS_A_TOKEN].encode("utf-8", "replace").decode("utf-8")
-
-
-def max_tokens(modules: Any) -> int:
-    """How many tokens of a text the model reads."""
-    return int(modules.max_seq_length or _TOKENS)
 
 
 class Model:

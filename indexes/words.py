@@ -72,3 +72,8 @@ def word_hash(word: str) -> int:
 def word_hashes(found: list[str] | set[str]) -> WordHashes:
     """Distinct words -> sorted distinct hashes."""
     return np.array(sorted({word_hash(word) for word in found}), dtype=np.uint32)
+
+
+def folded(query: str) -> str:
+    """A query as people mean it: without case, width and surplus spaces."""
+    return " ".join(unicodedata.normalize("NFKC", query).casefold().split())

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from reranker.action_labels import ACTIONS
+from reranker.model_card import ACTIONS
 
 Numbers = npt.NDArray[np.float32]
 Tensors = dict[str, Numbers]

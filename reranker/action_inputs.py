@@ -6,10 +6,11 @@ The newest `length` events are read, as in serving.
 import numpy as np
 import numpy.typing as npt
 
+from indexes.arrays import Ints
 from reranker.action_features import action_features
 from reranker.sequence_batches import Cases
 from reranker.sequence_models import Items, SequenceModel
-from reranker.sequences import Ints, Sequences
+from reranker.sequences import Sequences
 from reranker.user_vectors import user_vectors
 
 Numbers = npt.NDArray[np.float32]

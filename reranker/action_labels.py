@@ -2,16 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from indexes.arrays import Floats, Ints
+from reranker.action_head import ActionCard, fit_head, save_head
 from reranker.events import TYPES
-from reranker.sequences import Floats, Ints, Sequences
+from reranker.model_card import ACTIONS
+from reranker.next_action import HIDDEN
+from reranker.sequences import Sequences
 
-LEAVE: Final = "leave"
-ACTIONS: Final = ("purchase", "cart", LEAVE)
+_MOST: Final = 20_000  # cases that the head of a published model learns from
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,3 +79,27 @@ def action_cases(sequences: Sequences, gap_minutes: float) -> ActionCases:
         open_visits=int((~closed).sum()),
         same_moment=int((closed & ~settled).sum()),
     )
+
+
+def fit_next_action(
+    model: Any, items: Any, sequences: Sequences, session_minutes: float, length: int, folder: Path
+) -> bool:
+    """Learn the head of a model that is about to be published; False where there is too little."""
+    from reranker.action_inputs import model_inputs, plain_inputs
+
+    cases = action_cases(sequences, session_minutes)
+    happened = [bool(one.any() and not one.all()) for one in cases.labels.T]
+    if len(cases.positions) < 100 or not any(happened):
+        return False
+    rng = np.random.default_rng(1)
+    some = np.sort(rng.permutation(len(cases.positions))[:_MOST])
+    positions = cases.positions[some]
+    plain = plain_inputs(sequences, positions, length, session_minutes)
+    inputs = model_inputs(plain, model, items, sequences, positions, length)
+    head = fit_head(inputs, cases.labels[some], cases.shoppers[some], HIDDEN)
+    possible = [name for name, there in zip(ACTIONS, happened, strict=True) if there]
+    types = list(sequences.weights)
+    save_head(
+        head, ActionCard(possible=possible, types=types, session_minutes=session_minutes), folder
+    )
+    return True

@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from indexes.arrays import Floats
+
 Truth = npt.NDArray[np.bool_]
 
 

@@ -11,14 +11,14 @@ from typing import Any, Final, TypeVar
 import msgspec
 import numpy as np
 
+from indexes.arrays import Ints, Values
 from reranker.blends import Blend, Kind, SignalWeight
-from reranker.columns import Values
 from reranker.curve_tuning import curves_of
 from reranker.judged_columns import JudgedColumns
 from reranker.linear_tuning import fit_weights, weights_of, with_weights
 from reranker.metrics import Measures
 from reranker.tree_tuning import grown, trees_of
-from reranker.tuning_inputs import Ints, Rows, learned_rows, linear_rows
+from reranker.tuning_inputs import Rows, learned_rows, linear_rows
 from reranker.tuning_splits import inner_folds
 
 KINDS: Final[tuple[Kind, ...]] = ("linear", "curves", "trees")

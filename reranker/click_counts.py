@@ -6,13 +6,11 @@ A click is any of the counted actions; an item that was clicked twice after one 
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from reranker.intervals import Floats
-from reranker.judgments import folded
+from indexes.arrays import Floats, Ints
+from indexes.words import folded
 from reranker.ranking_joins import JoinedRanking
 
-Ints = NDArray[np.int64]
 MAX_POSITIONS = 200
 
 Clicked = Callable[[JoinedRanking, str], bool]

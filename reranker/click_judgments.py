@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from indexes.arrays import Floats
 from indexes.durable import replace_synced
 from reranker.click_counts import MAX_POSITIONS, ClickCounts, sums
 from reranker.click_models import Examination
-from reranker.intervals import Floats
 
 SCALE = 3.0
 MIN_IMPRESSIONS = 10

@@ -12,9 +12,9 @@ from typing import Final, Literal
 
 import numpy as np
 
+from indexes.arrays import Floats, Ints
 from indexes.errors import Failure
-from reranker.click_counts import Ints, sums
-from reranker.intervals import Floats
+from reranker.click_counts import sums
 
 Shape = Literal["monotone", "power", "free"]
 Method = Literal["balance", "em"]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Values = npt.NDArray[np.float64]
+from indexes.arrays import Values
+
 Mask = npt.NDArray[np.bool_]
 Parts = dict[str, Values]
 

@@ -1,18 +1,12 @@
 """comparisons.py: differences, query by query -> wins, effect size, Holm's p, who moved most."""
 
-import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
 
 import msgspec
 import numpy as np
 
-from reranker.intervals import Floats
-from reranker.query_results import QueryResult
-
-SHOWN: Final = 10  # most hurt and most helped queries that are kept
-_EQUAL: Final = 1e-9  # values that differ by rounding only are a tie
+from indexes.arrays import Floats
+from reranker.query_results import _EQUAL
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -28,37 +22,6 @@ class Comparison(msgspec.Struct, frozen=True):
     losses: int
     effect: float | None
     p_holm: float | None
-
-
-class Moved(msgspec.Struct, frozen=True):
-    """One query's metric under the baseline (before) and under the blend (after)."""
-
-    id: str
-    query: str
-    before: float
-    after: float
-    delta: float
-
-
-@dataclass
-class Extremes:
-    """The queries that one order hurts and helps most against another, by one metric."""
-
-    metric: str
-    order: str
-    baseline: str
-    hurt: list[Moved] = field(default_factory=list)
-    helped: list[Moved] = field(default_factory=list)
-
-    def add(self, result: QueryResult) -> None:
-        """Look at one query; of equal ones the first in the file stays."""
-        before = result.metrics[self.baseline][self.metric]
-        after = result.metrics[self.order][self.metric]
-        one = Moved(result.id, result.query, before, after, after - before)
-        if one.delta < -_EQUAL:
-            self.hurt = heapq.nsmallest(SHOWN, [*self.hurt, one], key=lambda moved: moved.delta)
-        elif one.delta > _EQUAL:
-            self.helped = heapq.nlargest(SHOWN, [*self.helped, one], key=lambda moved: moved.delta)
 
 
 def comparisons(differences: Floats, p_holm: Sequence[float | None]) -> list[Comparison]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from indexes.arrays import Values
 from reranker.blends import Blend
-from reranker.columns import Column, Missing, Values
+from reranker.columns import Column, Missing
 from reranker.curves import curve_values
 from reranker.normalising import minmax_rows, normalised
 from reranker.signals import SIGNALS, Columns

@@ -18,9 +18,9 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from reranker.click_counts import Ints
+from indexes.arrays import Floats, Ints
 from reranker.click_models import Examination
-from reranker.intervals import SEED, Floats
+from reranker.intervals import SEED
 
 CLIP: Final = 10.0
 RESAMPLES: Final = 2000

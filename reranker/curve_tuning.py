@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from reranker.columns import Values
+from indexes.arrays import Values
 from reranker.curves import Curve
 from reranker.signal_inputs import SCALED
 from reranker.tuning_inputs import Rows

@@ -11,7 +11,8 @@ from itertools import pairwise
 import msgspec
 import numpy as np
 
-from reranker.columns import Column, Values
+from indexes.arrays import Values
+from reranker.columns import Column
 from reranker.errors import BadBlend
 from reranker.normalising import Normalise
 from reranker.signal_inputs import input_of, known_inputs

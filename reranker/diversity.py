@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from reranker.columns import Mask, Values
+from indexes.arrays import Values
+from reranker.columns import Mask
 
 Order = npt.NDArray[np.int64]
 

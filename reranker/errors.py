@@ -27,3 +27,21 @@ class Conflict(Failure):
     """Somebody else changed the same thing meanwhile; nothing was overwritten."""
 
     code: ClassVar[str] = "conflict"
+
+
+class HistoryFailure(Failure):
+    """The histories cannot be read or written now."""
+
+    code = "history_unavailable"
+
+
+class HistoryBusy(HistoryFailure):
+    """Another process held the histories for too long."""
+
+    code = "history_busy"
+
+
+class HistoryDamaged(HistoryFailure):
+    """What is kept cannot be read, or not whole."""
+
+    code = "history_damaged"

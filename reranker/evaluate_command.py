@@ -20,8 +20,9 @@ from reranker.evaluate_inputs import (
     explained,
     usable_requests,
 )
-from reranker.evaluation import Evaluation, EvaluationSettings, by_blend, evaluate
+from reranker.evaluation import Evaluation, by_blend, evaluate
 from reranker.evaluation_report import report
+from reranker.evaluation_settings import EvaluationSettings
 from reranker.fail_if import Failed, fail_if, failed
 from reranker.judgments import Judgments
 from reranker.metrics import DEFAULT_METRICS, measures

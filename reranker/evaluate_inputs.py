@@ -17,7 +17,7 @@ from indexes.errors import Failure
 from indexes.item_index import ItemIndex
 from indexes.times import TimeSettings
 from indexes.workspace import Workspace
-from reranker.events import EventSettings
+from reranker.event_settings import EventSettings
 from reranker.judged_requests import JudgedRequestReader, read_requests
 from reranker.judgments import Judgments, read_judgments
 from reranker.requests import JudgedRequest

@@ -6,41 +6,24 @@ Every request takes the main path, `rerank`: nothing is computed here that servi
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 
 from indexes.errors import Failure
-from indexes.workspace import Settings
-from reranker.comparisons import Comparison, Moved
+from reranker.comparisons import Comparison
+from reranker.evaluation_settings import EvaluationSettings
 from reranker.fitted_requests import FittedOn
-from reranker.intervals import RESAMPLES, SEED, Difference
+from reranker.intervals import Difference
 from reranker.leaks import Leaks
 from reranker.metrics import Measures, measures
 from reranker.proofs import Proof, Proofs, SegmentResult
-from reranker.query_results import ENGINE, QueryResult, Ranker, query_results, rank_with
+from reranker.query_results import ENGINE, Moved, QueryResult, Ranker, query_results, rank_with
 from reranker.request_segments import Facts
 from reranker.requests import JudgedRequest
 from reranker.state import NamedBlend, ServedState
 from reranker.strangers import Strangers, Watched, unpersonalised
 from reranker.tally import Coverage, DegradedCount, Tally
-
-
-class EvaluationSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How requests are evaluated."""
-
-    max_bad_share: Annotated[
-        float,
-        msgspec.Meta(ge=0, le=1, description="Share of bad lines above which a file is refused."),
-    ] = 0.01
-    resamples: Annotated[
-        int,
-        msgspec.Meta(ge=100, description="Resamples behind each interval and each p-value."),
-    ] = RESAMPLES
-    seed: Annotated[
-        int, msgspec.Meta(ge=0, description="Seed of the resamples: equal seeds, equal numbers.")
-    ] = SEED
-
 
 DEFAULTS: Final = EvaluationSettings()
 

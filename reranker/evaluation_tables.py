@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from reranker.comparisons import Moved
 from reranker.evaluation import Evaluation, by_blend
 from reranker.intervals import Difference
 from reranker.proofs import SegmentResult
+from reranker.query_results import Moved
 
 Rows = list[list[str]]
 

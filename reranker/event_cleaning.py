@@ -14,7 +14,8 @@ from indexes.errors import Failure
 from indexes.names import MAX_NAME, BadName, is_null_word, read_name
 from indexes.quoting import nearest_or_all, shown
 from indexes.times import BadTime, TimeReader, TimeSettings
-from reranker.events import SEARCH, TAKEN_BACK, EventSettings, HistoryEvent
+from reranker.event_settings import EventSettings
+from reranker.events import SEARCH, TAKEN_BACK, HistoryEvent
 
 MAX_QUERY: Final = 2000
 MAX_AMOUNT: Final = 1e12

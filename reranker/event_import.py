@@ -20,8 +20,9 @@ from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.event_cleaning import BadEvent, Cleaner, NobodysEvent, NoConsent
 from reranker.event_formats import format_hint, named_columns
+from reranker.event_settings import EventSettings
 from reranker.event_spool import EventSpool
-from reranker.events import EventSettings, HistoryEvent
+from reranker.events import HistoryEvent
 from reranker.histories import Appended, Histories
 from reranker.known_items import mismatch, not_in_index, published_ids
 from reranker.null_ids import NullIds, written_as_floats

@@ -11,7 +11,8 @@ from collections import OrderedDict
 from typing import Final
 
 from reranker.event_keys import event_key
-from reranker.events import EventSettings, HistoryEvent
+from reranker.event_settings import EventSettings
+from reranker.events import HistoryEvent
 
 BASKETS: Final = frozenset({"purchase", "cancel", "uncart"})  # many lines, one action
 MINUTE: Final = 60.0

@@ -11,9 +11,10 @@ import msgspec
 from indexes.durable import make_own_folder
 from indexes.locks import release, try_lock
 from indexes.workspace import Workspace
-from reranker.events import HistorySettings
+from reranker.event_settings import HistorySettings
 from reranker.histories import Histories
-from reranker.ranking_files import RankingLogSettings, delete_old, rankings_folder
+from reranker.ranking_files import delete_old, rankings_folder
+from reranker.ranking_log_settings import RankingLogSettings
 from reranker.shadow_files import shadows_folder
 
 _LOCK: Final = "expiry.lock"

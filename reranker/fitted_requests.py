@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import xxhash
 
-from reranker.judgments import folded
+from indexes.words import folded
 from reranker.pseudonyms import Pseudonyms
 from reranker.requests import JudgedRequest
 from reranker.state import NamedBlend, ServedState

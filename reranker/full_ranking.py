@@ -6,8 +6,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from indexes.arrays import Ints
+from reranker.model_card import NONE
 from reranker.sequence_batches import Cases, flat_places
-from reranker.sequences import NONE, Ints, Sequences
+from reranker.sequences import Sequences
 
 Scores = npt.NDArray[np.float32]
 _CELLS: Final = 1 << 24  # scores held in memory at a time

@@ -8,11 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
+from indexes.arrays import Rows, Values
 from indexes.item_index import ItemIndex
-from reranker.columns import Values
 from reranker.habits_card import ARRAYS, HABITS_CARD, HabitsCard
-
-Rows = npt.NDArray[np.int64]
 
 
 class Habits:

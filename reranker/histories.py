@@ -5,27 +5,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from indexes.errors import Failure
 from reranker.events import HistoryEvent
 from reranker.pseudonyms import Pseudonyms
-
-
-class HistoryFailure(Failure):
-    """The histories cannot be read or written now."""
-
-    code = "history_unavailable"
-
-
-class HistoryBusy(HistoryFailure):
-    """Another process held the histories for too long."""
-
-    code = "history_busy"
-
-
-class HistoryDamaged(HistoryFailure):
-    """What is kept cannot be read, or not whole."""
-
-    code = "history_damaged"
 
 
 class Appended(msgspec.Struct, kw_only=True):

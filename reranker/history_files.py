@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from indexes.durable import OWN_FILE, make_own_folder
-from reranker.histories import HistoryBusy, HistoryDamaged, HistoryFailure
+from reranker.errors import HistoryBusy, HistoryDamaged, HistoryFailure
 from reranker.history_names import names_row, rekey_all
 from reranker.pseudonyms import Pseudonyms
 

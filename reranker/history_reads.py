@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from reranker.errors import HistoryDamaged
 from reranker.events import HistoryEvent
-from reranker.histories import HistoryDamaged
 
 SHOPPER: Final = "(SELECT coalesce(owner, id) FROM shoppers WHERE is_user = ? AND name = ?)"
 _NEWEST: Final = (

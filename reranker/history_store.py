@@ -16,9 +16,11 @@ from typing import Final, TypeVar
 import msgspec
 
 from indexes.workspace import Workspace
+from reranker.errors import HistoryFailure
 from reranker.event_keys import event_key
-from reranker.events import HistoryEvent, HistorySettings
-from reranker.histories import Appended, Forgotten, Histories, HistoryFailure, Shopper
+from reranker.event_settings import HistorySettings
+from reranker.events import HistoryEvent
+from reranker.histories import Appended, Forgotten, Histories, Shopper
 from reranker.history_files import (
     FILE,
     Opened,

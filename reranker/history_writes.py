@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from reranker.events import HistoryEvent, HistorySettings
+from reranker.event_settings import HistorySettings
+from reranker.events import HistoryEvent
 from reranker.histories import Appended, Forgotten
 from reranker.history_names import mark_to_erase, rename_all
 from reranker.kept_keys import kept_ids, kept_keys

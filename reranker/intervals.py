@@ -10,9 +10,8 @@ from statistics import NormalDist
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from indexes.arrays import Floats
 
 RESAMPLES = 10_000
 SEED = 20_261_123

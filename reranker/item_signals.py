@@ -4,10 +4,10 @@ from typing import Final
 
 import numpy as np
 
-from indexes.arrays import Rows
+from indexes.arrays import Rows, Values
 from indexes.item_columns import UNKNOWN
 from indexes.words import fold
-from reranker.columns import Column, Mask, Missing, Parts, Values, indexed_only, over_all
+from reranker.columns import Column, Mask, Missing, Parts, indexed_only, over_all
 from reranker.scenes import Scene
 
 WORDS_SHARE: Final = 0.75

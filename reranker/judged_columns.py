@@ -9,12 +9,13 @@ from typing import Final
 
 import numpy as np
 
+from indexes.arrays import Values
+from indexes.words import folded
 from reranker.blends import Blend
-from reranker.columns import Column, Missing, Values
+from reranker.columns import Column, Missing
 from reranker.contributions import scored
 from reranker.gates import gate_features
 from reranker.judged_requests import rerank_request
-from reranker.judgments import folded
 from reranker.metrics import grades_of, has_ideal
 from reranker.partial import context_of
 from reranker.requests import JudgedRequest

@@ -20,7 +20,7 @@ from indexes.quoting import shown
 from indexes.row_files import file_kind, read_rows
 from indexes.times import BadTime, TimeSettings
 from reranker.event_cleaning import BadEvent, Cleaner, NoConsent
-from reranker.events import EventSettings
+from reranker.event_settings import EventSettings
 from reranker.metrics import MAX_GRADE
 from reranker.requests import Candidate, Event, JudgedRequest, RerankRequest
 from reranker.times import Timing, read_time, seconds_of

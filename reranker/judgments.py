@@ -5,7 +5,6 @@ its text, TREC qrels name it by the request's id.
 """
 
 import math
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,6 +15,7 @@ from indexes.bad_lines import BadLine, OnBad
 from indexes.byte_lines import is_packed
 from indexes.errors import Failure
 from indexes.names import BadName, read_name
+from indexes.words import folded
 from reranker.judged_requests import check_grade
 from reranker.judgment_rows import (
     Row,
@@ -125,11 +125,6 @@ def _format(path: Path) -> _Format:
     if kind == ".json":
         return _WORKBENCH
     return _LTR if names_queries(path) else _TREC
-
-
-def folded(query: str) -> str:
-    """A query as people mean it: without case, width and surplus spaces."""
-    return " ".join(unicodedata.normalize("NFKC", query).casefold().split())
 
 
 def _query(request: JudgedRequest) -> str:

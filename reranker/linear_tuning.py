@@ -9,13 +9,11 @@ from typing import Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from indexes.arrays import Values
 from reranker.blends import Blend, SignalWeight
-from reranker.columns import Values
 from reranker.tuning_inputs import Rows, shares_of_gain
 
-Floats = npt.NDArray[np.float64]
 _LARGEST: Final = 60.0
 _MOST: Final = 1000.0  # that a blend may say
 _NOTHING: Final = 1e-4  # of all weights: less than that is none

@@ -15,7 +15,8 @@ from indexes.durable import make_own_folder
 from indexes.progress import bars
 from indexes.workspace import Workspace
 from reranker.event_import import Importer
-from reranker.events import TAKEN_BACK, HistoryEvent, HistorySettings
+from reranker.event_settings import HistorySettings
+from reranker.events import TAKEN_BACK, HistoryEvent
 from reranker.histories import Histories, Shopper
 from reranker.history_store import SqliteHistories, open_histories
 from reranker.pseudonym_keys import PseudonymKeys

@@ -11,11 +11,10 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from indexes.arrays import Floats
 from indexes.errors import Failure
-
-Floats = NDArray[np.float64]
 
 DEFAULT_METRICS = ("ndcg@10", "mrr", "precision@10", "recall@10", "hit@10", "map")
 

@@ -4,6 +4,11 @@ from typing import Any, Final
 
 import msgspec
 
+NONE: Final = -1
+
+LEAVE: Final = "leave"
+ACTIONS: Final = ("purchase", "cart", LEAVE)
+
 WEIGHTS: Final = "model.safetensors"
 CARD: Final = "model.json"
 TEXT_SCALE: Final = 0.16  # brings texts, of length 1, to the size that id vectors begin with

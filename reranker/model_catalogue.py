@@ -3,15 +3,14 @@
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from indexes.arrays import Ints, Vectors
 from indexes.item_index import ItemIndex
 from indexes.query_encoder import load_query_encoder
-from reranker.sequences import Ints, Sequences
+from reranker.sequences import Sequences
 from reranker.training_data import Catalogue
 from reranker.whitening import Whitening
 
-Vectors = npt.NDArray[np.float32]
 _QUERIES: Final = 64  # encoded at a time
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 
+from indexes.arrays import Vectors
 from indexes.item_index import ItemIndex
 from indexes.versions import Version, VersionStore
 from indexes.workspace import Workspace
@@ -26,8 +26,6 @@ from reranker.training import Trained
 from reranker.training_data import Catalogue, TrainingData, items_of
 from reranker.user_vectors import item_vectors, user_vectors
 from reranker.whitening import Whitening
-
-Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import msgspec
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from reranker.events import EventSettings
+from reranker.event_settings import EventSettings
 from reranker.train_settings import ENCODERS, TrainSettings
 
 _TRAINED_SHARE: Final = 0.8  # of all events
@@ -68,7 +68,8 @@ def evaluate_actions(
 
     from reranker.action_head import fit_head
     from reranker.action_inputs import model_inputs, plain_inputs
-    from reranker.action_labels import ACTIONS, action_cases
+    from reranker.action_labels import action_cases
+    from reranker.model_card import ACTIONS
     from reranker.next_action import HIDDEN
     from reranker.next_item_command import read_sequences
     from reranker.train_command import epoch_bars, epoch_log
@@ -133,7 +134,8 @@ def _check_actions(sequences: Any) -> None:
     """Failure where neither purchases nor carts are among the events: nothing is to be foreseen."""
     import numpy as np
 
-    from reranker.action_labels import ACTIONS, LEAVE, lacking
+    from reranker.action_labels import lacking
+    from reranker.model_card import ACTIONS, LEAVE
 
     names = list(sequences.weights)
     seen = {names[number] for number in np.unique(sequences.types).tolist()}

@@ -7,12 +7,14 @@ from typing import Any, Final, Literal
 import msgspec
 import numpy as np
 
+from indexes.arrays import Floats, Ints
 from indexes.errors import Failure
 from reranker.full_ranking import TOP, blocks, ndcg_at_10, ranks
-from reranker.intervals import Floats, bootstrap_interval
+from reranker.intervals import bootstrap_interval
+from reranker.model_card import NONE
 from reranker.next_item_baselines import Score
 from reranker.sequence_batches import Cases, cases_at
-from reranker.sequences import NONE, Ints, Sequences
+from reranker.sequences import Sequences
 from reranker.training_data import TrainingData
 
 Split = Literal["leave-one-out", "time"]

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from indexes.arrays import Floats, Ints
 from reranker.full_ranking import Scores
+from reranker.model_card import NONE
 from reranker.sequence_batches import Cases, flat_places
-from reranker.sequences import NONE, Floats, Ints, Sequences
+from reranker.sequences import Sequences
 from reranker.training_data import Catalogue
 
 Score = Callable[[Cases], Scores]

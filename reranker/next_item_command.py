@@ -155,7 +155,7 @@ def read_sequences(workspace: Workspace, source: Path | None, ids_only: bool) ->
 
 def _of_file(workspace: Workspace, source: Path) -> Any:
     from indexes.times import TimeSettings
-    from reranker.events import EventSettings
+    from reranker.event_settings import EventSettings
     from reranker.sequences import file_events, sequences_of
 
     settings = workspace.section(EventSettings)

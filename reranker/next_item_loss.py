@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from indexes.arrays import Ints
 from reranker.sequence_batches import Batch
 from reranker.sequence_models import Items, SequenceModel
-from reranker.sequences import Ints
 from reranker.softmax_loss import softmax_loss
 
 _POPULAR = 0.75  # how far the frequent are drawn more often

@@ -6,7 +6,8 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from reranker.columns import Column, Values
+from indexes.arrays import Values
+from reranker.columns import Column
 
 Normalise = Literal["minmax", "zscore", "rank", "none"]
 

@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from indexes.arrays import Values
 from reranker.blends import Blend
-from reranker.columns import Missing, Values
+from reranker.columns import Missing
 from reranker.contributions import scored
 from reranker.diversity import diversified
 from reranker.explanations import Explanation, explain

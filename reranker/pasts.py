@@ -10,12 +10,12 @@ from typing import Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from indexes.arrays import Rows, Values
 from indexes.item_index import ItemIndex
 from reranker.breakers import Unavailable
 from reranker.budget import Left
-from reranker.columns import Missing, Values
+from reranker.columns import Missing
 from reranker.events import HistoryEvent
 from reranker.personal import Personal
 from reranker.profiles import Profile
@@ -24,7 +24,6 @@ from reranker.times import seconds_of
 
 log = logging.getLogger("reranker")
 
-Rows = npt.NDArray[np.int64]
 NOT_ASKED: Final = Missing("not_asked", degraded=False)
 
 

@@ -7,18 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from indexes.arrays import Rows
+from indexes.arrays import Rows, Values
 from indexes.item_columns import ItemColumns
-from reranker.columns import (
-    Column,
-    Missing,
-    Parts,
-    Values,
-    complete,
-    everything,
-    indexed_only,
-    over_all,
-)
+from reranker.columns import Column, Missing, Parts, complete, everything, indexed_only, over_all
 from reranker.item_signals import HALF_LIFE_DAYS
 from reranker.profiles import Profile
 from reranker.scenes import Scene

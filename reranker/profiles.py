@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from indexes.arrays import Rows, Values, Vectors
 from indexes.item_index import ItemIndex
 from indexes.lazily import lazily
-from reranker.columns import Values
 from reranker.events import SEARCH, TYPES, HistoryEvent
 from reranker.habits import MetWith
 from reranker.learned import Learned
@@ -20,8 +20,6 @@ from reranker.query_vectors import QueryVectors
 from reranker.recently_used import CacheCounts, RecentlyUsed
 from reranker.served_model import Prefix
 
-Rows = npt.NDArray[np.int64]
-Vectors = npt.NDArray[np.float32]
 Keys = npt.NDArray[np.unsignedinteger[Any]]
 RECENT: Final = 20  # items of a history that candidates are held against
 DECAY: Final = 0.9  # each earlier item counts this much of the one after it

@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from reranker.comparisons import Comparison, Extremes, Moved, comparisons, holm
+from reranker.comparisons import Comparison, comparisons, holm
 from reranker.intervals import Difference, paired_differences
-from reranker.query_results import QueryResult
+from reranker.query_results import Extremes, Moved, QueryResult
 from reranker.request_segments import Mask, RequestSegments
 from reranker.tally import Tally
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from indexes.durable import OWN_FILE, crash_point, make_own_folder, sync
 from indexes.locks import waiting
-from reranker.histories import HistoryFailure
+from reranker.errors import HistoryFailure
 from reranker.keyed_files import written_with_keys
 from reranker.pseudonyms import MOST_KEYS, Pseudonyms
 

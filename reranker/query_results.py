@@ -1,19 +1,24 @@
 """query_results.py: one judged request -> the metrics of the engine's order and of each blend's."""
 
+import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 import numpy as np
 
+from indexes.arrays import Floats
 from reranker.blends import Blend
-from reranker.intervals import Floats
 from reranker.judged_requests import rerank_request
 from reranker.metrics import Measures, grades_of, has_ideal
 from reranker.ranking import Degraded, Ranking, rank
 from reranker.request_segments import RequestFacts
 from reranker.requests import JudgedRequest, RerankRequest
 from reranker.state import ServedState
+
+SHOWN: Final = 10  # most hurt and most helped queries that are kept
+_EQUAL: Final = 1e-9  # values that differ by rounding only are a tie
 
 ENGINE: Final = "engine"
 TOP: Final = 10  # coverage is also counted among the ranks that people look at
@@ -106,3 +111,34 @@ def _left_out(judged: JudgedRequest) -> QueryResult:
     return QueryResult(
         judged.id, judged.query, user, len(judged.candidates), 0, {}, {}, {}, 0, True
     )
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """One query's metric under the baseline (before) and under the blend (after)."""
+
+    id: str
+    query: str
+    before: float
+    after: float
+    delta: float
+
+
+@dataclass
+class Extremes:
+    """The queries that one order hurts and helps most against another, by one metric."""
+
+    metric: str
+    order: str
+    baseline: str
+    hurt: list[Moved] = field(default_factory=list)
+    helped: list[Moved] = field(default_factory=list)
+
+    def add(self, result: QueryResult) -> None:
+        """Look at one query; of equal ones the first in the file stays."""
+        before = result.metrics[self.baseline][self.metric]
+        after = result.metrics[self.order][self.metric]
+        one = Moved(result.id, result.query, before, after, after - before)
+        if one.delta < -_EQUAL:
+            self.hurt = heapq.nsmallest(SHOWN, [*self.hurt, one], key=lambda moved: moved.delta)
+        elif one.delta > _EQUAL:
+            self.helped = heapq.nlargest(SHOWN, [*self.helped, one], key=lambda moved: moved.delta)

@@ -4,37 +4,14 @@ import os
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import msgspec
-
-from indexes.workspace import Settings, Workspace
+from indexes.workspace import Workspace
 from reranker.ranking_days import days_there
+from reranker.ranking_log_settings import RankingLogSettings
 
 FOLDER: Final = "rankings"
 _MEGABYTE: Final = 1_000_000
-
-
-class RankingLogSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The log of rankings, from which judged requests and estimates are made."""
-
-    log: Annotated[
-        bool,
-        msgspec.Meta(
-            description="Log every ranking, under pseudonyms, in the home's rankings folder."
-        ),
-    ] = True
-    days: Annotated[
-        int, msgspec.Meta(ge=1, description="Days after which logged rankings are deleted.")
-    ] = 30
-    megabytes: Annotated[
-        int,
-        msgspec.Meta(
-            ge=1,
-            description="Most megabytes of logged rankings: the oldest days make room; what one "
-            "day has beyond it is not logged.",
-        ),
-    ] = 2000
 
 
 def rankings_folder(workspace: Workspace) -> Path:

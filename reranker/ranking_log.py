@@ -22,7 +22,8 @@ from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import Pseudonyms
 from reranker.ranking import Ranking
 from reranker.ranking_days import append_lines, day_file
-from reranker.ranking_files import RankingLogSettings, make_room
+from reranker.ranking_files import make_room
+from reranker.ranking_log_settings import RankingLogSettings
 from reranker.rankings import LoggedRanking
 from reranker.requests import RerankRequest
 

@@ -13,12 +13,12 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from indexes.arrays import Rows, Vectors
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 KEPT_SECONDS: Final = 900.0
 
-Vectors = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 Lengths = npt.NDArray[np.float32]
 
 

@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from indexes.words import words
+from indexes.words import folded, words
 from reranker.columns import Missing
-from reranker.judgments import folded
 from reranker.pasts import shopper_events
 from reranker.requests import JudgedRequest, RerankRequest
 from reranker.scenes import now_of

@@ -15,7 +15,7 @@ from indexes.progress import bars
 from indexes.times import TimeReader, TimeSettings
 from indexes.workspace import Workspace
 from reranker.evaluate_inputs import show_bad
-from reranker.evaluation import EvaluationSettings
+from reranker.evaluation_settings import EvaluationSettings
 from reranker.logged_events import LoggedEvents, histories_of
 from reranker.metrics import MAX_GRADE
 from reranker.pseudonym_keys import PseudonymKeys

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from indexes.arrays import Rows
+from indexes.arrays import Rows, Vectors
 from indexes.item_index import ItemIndex
 from indexes.lazily import lazily
 from reranker.breakers import Unavailable
@@ -23,7 +23,6 @@ from reranker.times import seconds_of
 from reranker.whitening import row_by_row
 
 Mask = npt.NDArray[np.bool_]
-Vectors = npt.NDArray[np.float32]
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
 
 

@@ -7,7 +7,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 
-from reranker.sequences import NONE, Floats, Ints, Sequences
+from indexes.arrays import Floats, Ints
+from reranker.model_card import NONE
+from reranker.sequences import Sequences
 from reranker.time_buckets import bucket
 
 _WITHIN: Final = 32  # batches of which the histories are sorted by length together

@@ -7,12 +7,11 @@ A new item has no id part, and is compared by its text from its first minute.
 
 from typing import Final, Protocol, cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
 
+from indexes.arrays import Vectors
 from indexes.errors import Failure
 from reranker.attention import Layout, TransformerEncoder
 from reranker.dropout import dropout
@@ -23,7 +22,6 @@ from reranker.time_buckets import BUCKETS
 from reranker.train_settings import TrainSettings
 
 _START: Final = 0.02  # standard deviation of what is learned, at the beginning
-Vectors = npt.NDArray[np.float32]
 
 
 class Encoder(Protocol):

@@ -4,22 +4,21 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from indexes.arrays import Floats, Ints
 from indexes.bad_lines import BadLine
 from indexes.row_files import read_rows
 from indexes.times import TimeSettings
 from reranker.event_cleaning import BadEvent, Cleaner, NoConsent
-from reranker.events import EventSettings, HistoryEvent
+from reranker.event_settings import EventSettings
+from reranker.events import HistoryEvent
 from reranker.histories import Histories
+from reranker.model_card import NONE
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Named = tuple[str, HistoryEvent]  # who, what
-NONE: Final = -1
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
+from indexes.arrays import Rows, Vectors
 from indexes.item_index import ItemIndex
 from indexes.versions import Version
 from reranker.events import HistoryEvent
@@ -26,8 +27,6 @@ from reranker.time_buckets import bucket, bucket_of
 from reranker.train_settings import TrainSettings
 from reranker.whitening import Whitening, lengths, row_by_row
 
-Vectors = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 _QUERIES: Final = 10_000  # of which a length is kept, ...
 _LONGEST: Final = 200  # ... when they are no longer: they could fill the memory
 

@@ -16,7 +16,8 @@ from indexes import durable
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.ranking_days import append_lines, day_file, day_lines, days_there
-from reranker.ranking_files import RankingLogSettings, make_room
+from reranker.ranking_files import make_room
+from reranker.ranking_log_settings import RankingLogSettings
 
 MOST_SHADOWS: Final = 4
 _FILE: Final = "shadow.json"

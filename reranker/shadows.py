@@ -19,7 +19,7 @@ import msgspec
 from indexes.errors import Failure
 from reranker.agreement import Agreement, agreement
 from reranker.ranking import Ranking, rank
-from reranker.ranking_files import RankingLogSettings
+from reranker.ranking_log_settings import RankingLogSettings
 from reranker.requests import RerankRequest
 from reranker.shadow_files import (
     ShadowChoice,

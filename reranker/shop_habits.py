@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from indexes.arrays import Floats, Ints
 from reranker.habits_card import ARRAYS, HABITS_CARD, HabitsCard
-from reranker.sequences import NONE, Floats, Ints, Sequences
+from reranker.model_card import NONE
+from reranker.sequences import Sequences
 from reranker.train_settings import TrainSettings
 from reranker.user_counts import met_by
 

@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from reranker.columns import Column, Mask, Values, complete
+from indexes.arrays import Values
+from reranker.columns import Column, Mask, complete
 from reranker.normalising import LARGEST, Normalise, normalised
 
 SCALED: Final = "scaled"

@@ -4,15 +4,13 @@ import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from indexes.errors import Failure
 from indexes.item_index import ItemIndex
 from indexes.query_encoder import load_query_encoder
 from indexes.versions import VersionStore
-from indexes.workspace import Settings, Workspace
+from indexes.workspace import Workspace
 from reranker.blend_store import BlendStore
 from reranker.blends import Blend
 from reranker.breakers import ENCODER, Breakers
@@ -33,56 +31,10 @@ from reranker.personal import Learned, Personal
 from reranker.profiles import Profiles
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.query_vectors import QueryVectors
+from reranker.ranking_settings import RankingSettings
 from reranker.served_model import ServedModel
 
 log = logging.getLogger("reranker")
-
-
-class RankingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How requests are answered."""
-
-    user_cache: Annotated[
-        int,
-        msgspec.Meta(
-            ge=1,
-            description="Shoppers of whose histories is kept what the signals read of them, until "
-            "an event is added or 15 minutes pass without a request (0.16 MB each).",
-        ),
-    ] = 1000
-    query_cache: Annotated[
-        int, msgspec.Meta(ge=1, description="Query vectors kept in memory (1.6 kB each).")
-    ] = 10_000
-    text_limit: Annotated[
-        int,
-        msgspec.Meta(
-            ge=0,
-            description="Candidates that the index lacks and whose own text is encoded, at most, "
-            "in one request; each new text costs milliseconds.",
-        ),
-    ] = 100
-    encoder_threads: Annotated[
-        int, msgspec.Meta(ge=1, description="Threads that encode one query.")
-    ] = 1
-    budget_ms: Annotated[
-        float,
-        msgspec.Meta(
-            gt=0,
-            le=3_600_000,
-            description="Milliseconds from a request's arrival in which POST /rerank answers with "
-            "what is done by then, where the request has no budget_ms of its own.",
-        ),
-    ] = 100.0
-    breaker_failures: Annotated[
-        int,
-        msgspec.Meta(
-            ge=1,
-            description="Failures or timeouts in a row after which the stored histories, the query "
-            "encoder or a signal is left out without being tried.",
-        ),
-    ] = 5
-    breaker_seconds: Annotated[
-        float, msgspec.Meta(gt=0, description="Seconds until one request tries it again.")
-    ] = 5.0
 
 
 class NoIndex(Failure):

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
+from indexes.arrays import Floats
 from indexes.errors import Failure
-from reranker.intervals import RESAMPLES, SEED, Difference, Floats, paired_differences
-from reranker.judgments import folded
+from indexes.words import folded
+from reranker.intervals import RESAMPLES, SEED, Difference, paired_differences
 from reranker.query_results import TOP, QueryResult
 from reranker.ranking import Degraded
 

@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from reranker.columns import Column, Missing, Values, complete, indexed_only
+from indexes.arrays import Values
+from reranker.columns import Column, Missing, complete, indexed_only
 from reranker.engine_signal import engine
 from reranker.normalising import normalised
 from reranker.scenes import Scene

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from reranker.sequences import Floats, Ints
+from indexes.arrays import Floats, Ints
 
 BUCKETS: Final = 34  # 0: no time to compare with; 1 + log2(1 + seconds), up to 272 years
 

@@ -84,13 +84,13 @@ def train(
     workspace: Workspace, settings: TrainSettings, on_line: Callable[[str], object]
 ) -> dict[str, Any]:
     """Train and publish; what came of it."""
+    from reranker.action_labels import fit_next_action
     from reranker.blend_store import BlendStore, publish_personal
     from reranker.checkpoints import Checkpoint
-    from reranker.events import EventSettings
+    from reranker.event_settings import EventSettings
     from reranker.model_catalogue import index_catalogue
     from reranker.model_store import publish_model
     from reranker.model_versions import model_store
-    from reranker.next_action import fit_next_action
     from reranker.pseudonym_keys import PseudonymKeys
     from reranker.shop_habits import shop_habits
     from reranker.trained_shoppers import save_trained_shoppers
@@ -220,7 +220,7 @@ def imported_sequences(workspace: Workspace, sessions: dict[str, str] | None = N
 
     sessions: filled with those that became a user's, and whose.
     """
-    from reranker.events import event_weights
+    from reranker.event_settings import event_weights
     from reranker.history_store import open_histories
     from reranker.sequences import kept_events, noting_sessions, sequences_of
 

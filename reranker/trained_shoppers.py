@@ -18,17 +18,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from indexes.arrays import Floats, Ints
 from indexes.errors import Failure
+from reranker.model_card import NONE
 from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import Pseudonyms
-from reranker.sequences import NONE, Sequences
 
 TRAINED_SHOPPERS: Final = "shoppers.safetensors"
 _BYTES: Final = 16  # of a pseudonym
@@ -40,8 +41,23 @@ _END: Final = np.uint64(2**64 - 1)  # behind the last hash
 Hashes = npt.NDArray[np.uint64]
 
 
+class ShoppersEvents(Protocol):
+    """Sequences, as far as they are read here: events of shopper n are items[at[n]:at[n + 1]]."""
+
+    @property
+    def at(self) -> Ints: ...
+    @property
+    def times(self) -> Floats: ...
+    @property
+    def items(self) -> Ints: ...
+    @property
+    def shoppers(self) -> Sequence[str]: ...
+    @property
+    def item_ids(self) -> Sequence[str]: ...
+
+
 def save_trained_shoppers(
-    sequences: Sequences,
+    sequences: ShoppersEvents,
     folder: Path,
     names: Pseudonyms,
     item_ids: Sequence[str] | None = None,
@@ -185,7 +201,7 @@ def _item_hash(own: bytes, item: str) -> int:
 
 
 def _item_hashes(
-    sequences: Sequences, shoppers: list[int], own: Sequence[bytes], item_ids: Sequence[str]
+    sequences: ShoppersEvents, shoppers: list[int], own: Sequence[bytes], item_ids: Sequence[str]
 ) -> Iterator[int]:
     """Each shopper's different items, hashed."""
     for place, one in zip(shoppers, own, strict=True):

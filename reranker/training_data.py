@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from indexes.arrays import Ints, Vectors
 from indexes.errors import Failure
+from reranker.model_card import NONE
 from reranker.sequence_batches import Cases, TrainingWindows, cases_at, flat_places
 from reranker.sequence_models import Items, SequenceModel
-from reranker.sequences import NONE, Ints, Sequences
+from reranker.sequences import Sequences
 from reranker.train_settings import TrainSettings
 from reranker.user_counts import met_by
-
-Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

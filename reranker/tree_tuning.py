@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from reranker.columns import Values
+from indexes.arrays import Values
 from reranker.trees import Trees
 from reranker.tuning_inputs import Rows
 

@@ -16,8 +16,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from indexes.arrays import Values
 from indexes.errors import Failure
-from reranker.columns import Column, Missing, Values
+from reranker.columns import Column, Missing
 from reranker.errors import BadBlend
 from reranker.normalising import Normalise
 from reranker.signal_inputs import input_of

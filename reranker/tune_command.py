@@ -18,7 +18,7 @@ from reranker.evaluate_inputs import (
     explained,
     usable_requests,
 )
-from reranker.evaluation import EvaluationSettings
+from reranker.evaluation_settings import EvaluationSettings
 from reranker.metrics import DEFAULT_METRICS, measures
 from reranker.requests import JudgedRequest
 from reranker.state import ServedState, load_state

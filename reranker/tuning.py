@@ -13,12 +13,13 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from indexes.arrays import Ints, Values
 from indexes.errors import Failure
 from indexes.progress import Progress, silent
 from reranker.blend_fitting import KINDS, Fitted, Fitter
 from reranker.blends import Blend, Kind, SignalWeight
-from reranker.columns import Values
-from reranker.evaluation import DEFAULTS, EvaluationSettings
+from reranker.evaluation import DEFAULTS
+from reranker.evaluation_settings import EvaluationSettings
 from reranker.fitted_requests import was_fitted_on
 from reranker.intervals import Difference
 from reranker.judged_columns import JudgedColumns, judged_columns
@@ -30,7 +31,7 @@ from reranker.requests import JudgedRequest
 from reranker.signals import SIGNALS
 from reranker.state import NamedBlend, ServedState
 from reranker.tally import Coverage, Tally
-from reranker.tuning_inputs import Ints, signals_seen, start_of
+from reranker.tuning_inputs import signals_seen, start_of
 from reranker.tuning_splits import Fold, Split, outer_folds
 
 PUBLISHED: Final = "published"

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from indexes.arrays import Floats, Ints, Values
 from reranker.blends import DEFAULT, PERSONAL, Blend, SignalWeight
-from reranker.columns import Column, Values
+from reranker.columns import Column
 from reranker.judged_columns import JudgedColumns
 from reranker.metrics import gains
 from reranker.normalising import normalised
@@ -16,8 +16,6 @@ from reranker.signal_inputs import input_names
 from reranker.signals import SIGNALS
 from reranker.trees import CONTEXT, tree_inputs
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 _BUILT_IN: Final = DEFAULT.signals | PERSONAL.signals
 
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from indexes.arrays import Ints
 from indexes.errors import Failure
 from reranker.judged_columns import JudgedColumns
 from reranker.times import seconds_of
 
-Ints = npt.NDArray[np.int64]
 Split = Literal["auto", "unit", "time"]
 FEWEST: Final = 20  # units below which nothing can be held out
 _FOLDS: Final = ((400, 5), (1500, 3))  # up to so many units: so many folds

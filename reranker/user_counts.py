@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reranker.sequences import Ints
+from indexes.arrays import Ints
 
 
 def met_by(things: Ints, shoppers: Ints, least: int) -> Ints:

@@ -1,15 +1,14 @@
 """user_vectors.py: cases and a model -> user vectors, item vectors and ranks of what came."""
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from indexes.arrays import Ints, Vectors
 from reranker.full_ranking import blocks, ranks
 from reranker.sequence_batches import Cases, case_batches
 from reranker.sequence_models import Items, SequenceModel, numbers
-from reranker.sequences import Ints, Sequences
+from reranker.sequences import Sequences
 
-Vectors = npt.NDArray[np.float32]
 _BATCH = 256
 _ROWS = 1 << 16
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-Vectors = npt.NDArray[np.float32]
+from indexes.arrays import Vectors
+
 _SAMPLE: Final = 200_000
 _FLOOR: Final = 1e-3  # directions with less than this share of the largest spread are only noise
 

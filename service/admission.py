@@ -7,42 +7,15 @@ whoever would wait too long hears so at once.
 import threading
 import time
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Final
 
-import msgspec
-
-from indexes.workspace import Settings
+from service.admission_settings import AdmissionSettings
 
 CANDIDATE_BYTES: Final = 32  # of a body, of one candidate with its score
 _OVERHEAD: Final = 100  # candidates that take as long as a request takes without any
 _BURST_SECONDS: Final = 0.25  # since nothing was inside
 _WINDOW: Final = 0.05  # busy seconds after which the speed is worked out anew
 _NEWEST: Final = 0.3  # how much the newest speed counts beside those before
-
-
-class AdmissionSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many requests may wait in each process before POST /rerank answers 503."""
-
-    wait_ms: Annotated[
-        float,
-        msgspec.Meta(
-            gt=0,
-            description="Longest wait for a turn; a request that would wait longer, at the speed "
-            "of the last ones, is answered with 503 and Retry-After.",
-        ),
-    ] = 40.0
-    requests: Annotated[
-        int,
-        msgspec.Meta(
-            ge=1,
-            description="Requests that are let in when they come at once, whatever it takes (half "
-            "of them when they go on and on), ...",
-        ),
-    ] = 16
-    candidates: Annotated[
-        int,
-        msgspec.Meta(ge=1, description="... as long as they have no more candidates in all."),
-    ] = 16_000
 
 
 class Admission:

@@ -6,11 +6,13 @@ from flask import Flask, Response, g, request
 
 from indexes.times import TimeSettings
 from indexes.workspace import Workspace
-from reranker.events import EventSettings
+from reranker.event_settings import EventSettings
 from reranker.known_items import not_in_index
-from reranker.ranking_files import RankingLogSettings, rankings_folder
+from reranker.ranking_files import rankings_folder
 from reranker.ranking_log import RankingLog
+from reranker.ranking_log_settings import RankingLogSettings
 from reranker.shadows import Shadows
+from service.addresses import is_loopback
 from service.answers import register_errors
 from service.events_api import events_routes
 from service.health import health_routes
@@ -18,7 +20,7 @@ from service.hosts import Hosts, register_hosts
 from service.key_guard import Guard, register_guard
 from service.key_ring import KeyRing
 from service.limits import LimitSettings
-from service.logs import LogSettings
+from service.log_settings import LogSettings
 from service.metrics import Metrics, run_folder
 from service.next_action_api import next_action_routes
 from service.openapi import openapi_routes
@@ -31,7 +33,7 @@ from service.rerank_api import rerank_routes
 from service.rerank_requests import RequestReader
 from service.retention import Retention
 from service.security_headers import register_security_headers
-from service.serve import ServeSettings, is_loopback
+from service.serve_settings import ServeSettings
 from service.sessions import Sessions
 
 

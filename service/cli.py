@@ -16,8 +16,8 @@ from indexes.errors import Failure
 from indexes.workspace import Workspace
 from service.arguments import in_order
 from service.menu import Entry, Menu
+from service.settings import SETTINGS_FAILURE
 
-SETTINGS_FAILURE: Final = "service.settings_failure"
 _INTERRUPTED: Final = 130
 
 
@@ -32,7 +32,7 @@ class Commands(Menu):
             "indexes.commands:rebuild_command", "Begin", "Build the index from a catalogue."
         ),
         "serve": Entry(
-            "service.serve:serve_command", "Begin", "Answer POST /rerank until stopped."
+            "service.serve_command:serve_command", "Begin", "Answer POST /rerank until stopped."
         ),
         "events": Entry(
             "reranker.event_commands:events_commands", "Begin", "Import what shoppers did."

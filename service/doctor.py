@@ -24,8 +24,8 @@ from indexes.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.judged_requests import read_requests
 from service import doctor_home, doctor_machine, doctor_private
-from service.cli import SETTINGS_FAILURE
 from service.doctor_findings import Finding
+from service.settings import SETTINGS_FAILURE
 
 QUERY_MS: Final = 2.5
 _TOKENS: Final = 1_000_000

@@ -22,7 +22,7 @@ from reranker.history_reads import decoded, packed
 from reranker.known_items import mismatch, not_in_index, published_ids
 from reranker.model_versions import check_fits, check_whole, model_store
 from service.doctor_findings import Finding
-from service.serve import ServeSettings
+from service.serve_settings import ServeSettings
 
 _SECRETS: Final = ("keys", "pseudonyms")
 _OTHERS: Final = 0o077

@@ -8,7 +8,7 @@ from typing import Final
 
 from indexes.workspace import Workspace
 from service.doctor_findings import Finding
-from service.serve import ServeSettings
+from service.serve_settings import ServeSettings
 
 CPUINFO: Final = Path("/proc/cpuinfo")
 MEMINFO: Final = Path("/proc/meminfo")

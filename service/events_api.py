@@ -13,11 +13,12 @@ import msgspec
 from flask import Blueprint, Response
 
 from indexes.times import TimeSettings
-from reranker.errors import BadRequest
+from reranker.errors import BadRequest, HistoryFailure
 from reranker.event_cleaning import BadEvent, Cleaner
 from reranker.event_rates import EventRates
-from reranker.events import EventSettings, HistoryEvent
-from reranker.histories import Histories, HistoryFailure
+from reranker.event_settings import EventSettings
+from reranker.events import HistoryEvent
+from reranker.histories import Histories
 from service.answers import Malformed, error_answer, json_answer
 from service.bodies import read_body
 from service.json_counts import has_more

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from indexes.names import MAX_NAME
 from reranker.event_cleaning import MAX_AMOUNT, MAX_QUERY
-from reranker.events import SEARCH, EventSettings
+from reranker.event_settings import EventSettings
+from reranker.events import SEARCH
 
 Schema = dict[str, Any]
 _PRINTED: Final = r"^[^\u0000-\u001f\u007f-\u009f]*$"

@@ -22,9 +22,11 @@ from threadpoolctl import threadpool_limits
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.state import ServedState
-from service.logs import LogSettings
+from service.addresses import url_of
+from service.banner import Banner
+from service.log_settings import LogSettings
 from service.master import Master
-from service.serve import Banner, ServeSettings, url_of
+from service.serve_settings import ServeSettings
 from service.worker import Worker
 
 log = logging.getLogger("reranker")

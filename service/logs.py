@@ -15,20 +15,17 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
 from indexes.errors import Failure
-from indexes.workspace import Settings
+from service.log_settings import LogSettings
 
 if TYPE_CHECKING:
     from reranker.ranking import Ranking
     from reranker.requests import RerankRequest
-
-Format = Literal["auto", "text", "json"]
-Level = Literal["debug", "info", "warning", "error"]
 
 MOST: Final = 4000  # bytes of a line; a pipe takes 4,096 in one piece
 _MESSAGE: Final = 1000  # characters
@@ -41,34 +38,6 @@ _CONTROLS: Final = {
     code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))
 } | {0x2028: "\\u2028", 0x2029: "\\u2029", 9: " "}
 _BREAKS: Final = _CONTROLS | {10: "\\n", 13: "\\r"}
-
-
-class LogSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the running service writes to stderr."""
-
-    format: Annotated[
-        Format,
-        msgspec.Meta(
-            description="auto: text at a terminal, else JSON. With json no banner is printed; "
-            "its facts are a line of the log."
-        ),
-    ] = "auto"
-    level: Annotated[Level, msgspec.Meta(description="The least that is logged.")] = "info"
-    access: Annotated[bool, msgspec.Meta(description="A line for every request.")] = False
-    queries: Annotated[
-        bool,
-        msgspec.Meta(
-            description="Show the query in the lines of a request. It is what a shopper typed: "
-            "personal data may be in it."
-        ),
-    ] = False
-    exception_texts: Annotated[
-        bool,
-        msgspec.Meta(
-            description="Show the text of every exception in a request, not its type and place "
-            "alone. It may hold what a shopper sent."
-        ),
-    ] = False
 
 
 class RequestFacts:

@@ -7,11 +7,12 @@ from functools import partial
 import msgspec
 from flask import Blueprint, Response
 
-from reranker.action_labels import ACTIONS, LEAVE, lacking
+from reranker.action_labels import lacking
 from reranker.breakers import Unavailable
 from reranker.budget import Left
 from reranker.columns import Missing
 from reranker.events import HistoryEvent
+from reranker.model_card import ACTIONS, LEAVE
 from reranker.next_action import NextAction
 from reranker.pasts import shopper_events
 from reranker.query_vectors import QueryVectors

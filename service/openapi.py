@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response
 
-from reranker.events import EventSettings
+from reranker.event_settings import EventSettings
 from reranker.gates import Weight
 from reranker.ranking import BlendName
 from reranker.signals import SIGNALS

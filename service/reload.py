@@ -3,20 +3,21 @@
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 import numpy as np
 
 from indexes.errors import Failure
-from indexes.workspace import Settings, Workspace
+from indexes.workspace import Workspace
 from reranker.blend_store import BlendStore
 from reranker.breakers import Breakers
 from reranker.history_store import open_histories
 from reranker.ranking import Ranking, rerank
+from reranker.ranking_settings import RankingSettings
 from reranker.requests import Candidate, RerankRequest
-from reranker.state import RankingSettings, ServedState, load_state, published
+from reranker.state import ServedState, load_state, published
 from reranker.timely import Timely
+from service.reload_settings import ReloadSettings
 
 if TYPE_CHECKING:  # settings.py imports this before the workers' metrics folder is known
     from service.metrics import Metrics
@@ -26,15 +27,6 @@ log = logging.getLogger("reranker")
 _CANARIES: Final = 3
 _RETRY_SECONDS: Final = 30.0
 _CANARY_SECONDS: Final = 1.0
-
-
-class ReloadSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How newly published versions reach a running service."""
-
-    seconds: Annotated[
-        float,
-        msgspec.Meta(gt=0, description="Seconds between looks for a newly published version."),
-    ] = 1.0
 
 
 class NotReady(Failure):

@@ -10,7 +10,8 @@ from flask import Flask, Response, request
 
 from reranker.ranking import Ranking
 from reranker.requests import RerankRequest
-from service.logs import LogSettings, RequestFacts, answering
+from service.log_settings import LogSettings
+from service.logs import RequestFacts, answering
 
 log = logging.getLogger("reranker")
 

@@ -8,7 +8,7 @@ import msgspec
 from indexes.times import BadTime, TimeReader, TimeSettings
 from indexes.workspace import Workspace
 from reranker.errors import BadRequest
-from reranker.events import EventSettings
+from reranker.event_settings import EventSettings
 from reranker.ranking import Degraded
 from reranker.requests import Candidate, Event, RerankRequest, Time
 from service.answers import Malformed

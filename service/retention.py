@@ -7,7 +7,7 @@ from typing import Final
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from reranker.events import HistorySettings
+from reranker.event_settings import HistorySettings
 from reranker.expiry import Expired, expire_when_due
 from reranker.histories import Histories
 from service.metrics import Metrics

@@ -8,7 +8,7 @@ import msgspec
 from indexes.times import TimeSettings
 from reranker.errors import BadRequest
 from reranker.event_cleaning import BadEvent, Cleaner, NoConsent
-from reranker.events import EventSettings
+from reranker.event_settings import EventSettings
 from reranker.requests import Event
 
 

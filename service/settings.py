@@ -9,24 +9,26 @@ from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
-from indexes.encoders import EncoderSettings
+from indexes.encoder_settings import EncoderSettings
 from indexes.errors import Failure
 from indexes.item_index import IndexSettings
 from indexes.quoting import nearest, nearest_or_all
-from indexes.rebuild import RebuildSettings
+from indexes.rebuild_settings import RebuildSettings
 from indexes.times import TimeSettings
 from indexes.workspace import Settings, Workspace
-from reranker.evaluation import EvaluationSettings
-from reranker.events import EventSettings, HistorySettings
-from reranker.ranking_files import RankingLogSettings
-from reranker.state import RankingSettings
+from reranker.evaluation_settings import EvaluationSettings
+from reranker.event_settings import EventSettings, HistorySettings
+from reranker.ranking_log_settings import RankingLogSettings
+from reranker.ranking_settings import RankingSettings
 from reranker.train_settings import TrainSettings
-from service.admission import AdmissionSettings
+from service.admission_settings import AdmissionSettings
 from service.limits import LimitSettings
-from service.logs import LogSettings
-from service.reload import ReloadSettings
-from service.serve import ServeSettings
+from service.log_settings import LogSettings
+from service.reload_settings import ReloadSettings
+from service.serve_settings import ServeSettings
 from service.setting_types import allowed
+
+SETTINGS_FAILURE: Final = "service.settings_failure"
 
 SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "encoder": EncoderSettings,

@@ -20,7 +20,8 @@ from typing import Any, Final
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
-from service.admission import Admission, AdmissionSettings, candidates_in
+from service.admission import Admission, candidates_in
+from service.admission_settings import AdmissionSettings
 from service.arrivals import arrived, noted_caller
 from service.connections import END_SECONDS, Connection
 from service.draining import draining

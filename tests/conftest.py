@@ -17,7 +17,7 @@ from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
 from reranker.events import HistoryEvent
 from reranker.history_store import open_histories
-from reranker.state import RankingSettings
+from reranker.ranking_settings import RankingSettings
 from service.app import create_app
 
 THINGS = {

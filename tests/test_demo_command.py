@@ -16,10 +16,11 @@ from reranker.ranking import rerank
 from reranker.requests import RerankRequest
 from reranker.state import ServedState, load_state
 from service.cli import run
-from service.demo.data import FILES, ITEMS, ORACLE, REQUESTS
+from service.demo.data import FILES
 from service.demo.measure import Measured, best_possible, measure
 from service.demo.oracle import read_oracle
 from service.demo.showcase import banner, before_and_after
+from service.page.request_sets import ITEMS, ORACLE, REQUESTS
 
 
 class Demo(NamedTuple):

@@ -20,17 +20,7 @@ from indexes.errors import Failure
 from reranker.judged_requests import read_requests
 from reranker.metrics import grades_of, ndcg
 from service.demo.clicks import PAGE, TYPES, examined
-from service.demo.data import (
-    EVENTS,
-    FILES,
-    ITEMS,
-    ORACLE,
-    REQUESTS,
-    SMALL,
-    Made,
-    Size,
-    write_shop,
-)
+from service.demo.data import FILES, SMALL, Made, Size, write_shop
 from service.demo.items import KINDS
 from service.demo.oracle import (
     SEGMENTS,
@@ -41,6 +31,7 @@ from service.demo.oracle import (
     share_of_possible_gain,
 )
 from service.demo.vocabulary import DEPARTMENTS
+from service.page.request_sets import EVENTS, ITEMS, ORACLE, REQUESTS
 
 TINY = Size(per_kind=4, users=120, visitors=20, requests=10)
 Row = dict[str, Any]

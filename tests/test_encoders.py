@@ -17,7 +17,8 @@ from sentence_transformers import SentenceTransformer
 from tiny_models import CHINESE, INSTRUCTION, WORDS, tiny_bert, tiny_llm
 
 from indexes.encoder_arithmetic import LEAST_COSINE, PackedForward
-from indexes.encoders import EncoderSettings, TextEncoder, load_encoder, unknown_warning
+from indexes.encoder_settings import EncoderSettings
+from indexes.encoders import TextEncoder, load_encoder, unknown_warning
 from indexes.errors import Failure
 from indexes.model_folders import checked_weights, model_folder
 

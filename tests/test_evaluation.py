@@ -18,8 +18,9 @@ from reranker.blend_store import BlendStore
 from reranker.blends import Blend, SignalWeight
 from reranker.errors import UnknownBlend
 from reranker.evaluate_command import evaluate_command
-from reranker.evaluation import Evaluation, EvaluationSettings, evaluate
+from reranker.evaluation import Evaluation, evaluate
 from reranker.evaluation_report import report, verdict
+from reranker.evaluation_settings import EvaluationSettings
 from reranker.evaluation_tables import drawn
 from reranker.intervals import Difference
 from reranker.judged_requests import judged_request, rerank_request

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from indexes.workspace import Workspace
 from reranker.event_keys import event_key, of_same_id
-from reranker.events import HistoryEvent, HistorySettings
+from reranker.event_settings import HistorySettings
+from reranker.events import HistoryEvent
 from reranker.histories import Histories
 from reranker.history_store import SqliteHistories, open_histories
 from reranker.pseudonym_keys import PseudonymKeys

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reranker.event_rates import EventRates
+from reranker.event_settings import EventSettings
 from reranker.event_spool import EventSpool
-from reranker.events import EventSettings, HistoryEvent
+from reranker.events import HistoryEvent
 from reranker.pseudonyms import Pseudonyms
 
 FIVE = EventSettings(bot_events_per_minute=5)

@@ -25,13 +25,8 @@ from indexes.workspace import Workspace
 from reranker.event_cleaning import BadEvent, Cleaner, fold_query
 from reranker.event_commands import events_commands, export_command, forget_command
 from reranker.event_import import Importer, ImportSummary
-from reranker.events import (
-    EventSettings,
-    HistoryEvent,
-    HistorySettings,
-    as_sent,
-    event_weights,
-)
+from reranker.event_settings import EventSettings, HistorySettings, event_weights
+from reranker.events import HistoryEvent, as_sent
 from reranker.histories import visits
 from reranker.history_store import open_histories
 from reranker.pseudonym_keys import PseudonymKeys

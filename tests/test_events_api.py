@@ -21,7 +21,7 @@ from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.event_cleaning import FIELDS
 from reranker.event_import import Importer
-from reranker.events import EventSettings, HistorySettings
+from reranker.event_settings import EventSettings, HistorySettings
 from reranker.histories import Histories
 from reranker.history_store import open_histories
 from reranker.pseudonym_keys import PseudonymKeys

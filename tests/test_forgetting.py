@@ -30,7 +30,8 @@ from reranker.events import HistoryEvent
 from reranker.history_store import open_histories
 from reranker.pseudonym_keys import KeysFailure, PseudonymKeys
 from reranker.ranking_days import append_lines, day_file
-from reranker.ranking_files import RankingLogSettings, delete_old, make_room
+from reranker.ranking_files import delete_old, make_room
+from reranker.ranking_log_settings import RankingLogSettings
 from reranker.rotation import rotate
 from reranker.text_search import NameSearch
 

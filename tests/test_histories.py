@@ -21,8 +21,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from indexes.workspace import Workspace
-from reranker.events import HistoryEvent, HistorySettings
-from reranker.histories import Appended, HistoryBusy, HistoryDamaged, HistoryFailure, Shopper
+from reranker.errors import HistoryBusy, HistoryDamaged, HistoryFailure
+from reranker.event_settings import HistorySettings
+from reranker.events import HistoryEvent
+from reranker.histories import Appended, Shopper
 from reranker.history_store import SqliteHistories, open_histories
 from reranker.pseudonym_keys import PseudonymKeys
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.workspace import Workspace
+from service.addresses import is_loopback
 from service.app import create_app
 from service.hosts import Hosts
 from service.security_headers import HEADERS
-from service.serve import ServeSettings, is_loopback
+from service.serve_settings import ServeSettings
 
 OURS = ("localhost", "LOCALHOST:8000", "127.0.0.1", "127.9.9.9:80", "[::1]:8000", "shop.localhost")
 FOREIGN = (

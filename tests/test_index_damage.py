@@ -14,7 +14,7 @@ import pytest
 from conftest import small_shop, write_items
 from tiny_models import tiny_bert
 
-from indexes.encoders import EncoderSettings
+from indexes.encoder_settings import EncoderSettings
 from indexes.item_index import ItemIndex
 from indexes.manifests import MANIFEST
 from indexes.progress import silent

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from conftest import copy_home, small_shop, write_items
 
-from indexes.encoders import EncoderSettings, load_encoder
+from indexes.encoder_settings import EncoderSettings
+from indexes.encoders import load_encoder
 from indexes.errors import Failure
 
 ROOT = Path(__file__).parent.parent

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from indexes.bad_lines import BadLine
 from indexes.errors import Failure
+from indexes.words import folded
 from reranker.judged_requests import judged_request
-from reranker.judgments import Judgments, folded, read_judgments
+from reranker.judgments import Judgments, read_judgments
 
 GOOD: dict[str, Any] = {"id": "q1", "query": "red shoes", "candidates": [{"id": "a"}, {"id": "b"}]}
 

@@ -26,7 +26,7 @@ from service.app import create_app
 from service.cli import run
 from service.key_ring import KeyRing
 from service.keys import BadKey, BadKeyFile, KeyFile, check_name
-from service.serve import ServeSettings
+from service.serve_settings import ServeSettings
 
 BODY = {"candidates": [{"id": "1"}]}
 EVENT = {"user": "u", "type": "view", "item": "1", "time": "2026-11-01T00:00:00Z"}

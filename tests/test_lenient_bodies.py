@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from indexes.names import normalised
 from indexes.workspace import Workspace
 from reranker.ranking_log import RankingLog
+from reranker.ranking_settings import RankingSettings
 from reranker.rankings import ranking_files, read_rankings
 from reranker.requests import Candidate
-from reranker.state import RankingSettings
 from service.app import create_app, ranking_log
 from service.sent_ids import in_one_form
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from reranker.events import HistoryEvent, HistorySettings
+from reranker.event_settings import HistorySettings
+from reranker.events import HistoryEvent
 from reranker.histories import Shopper
 from reranker.history_store import SqliteHistories
 from reranker.judged_requests import judged_request, rerank_request

@@ -10,10 +10,11 @@ from conftest import PATIENT, copy_home
 from test_swaps import _swap_blend, _swap_model
 
 from indexes.workspace import Workspace
-from reranker.events import HistoryEvent, HistorySettings
+from reranker.event_settings import HistorySettings
+from reranker.events import HistoryEvent
 from reranker.history_store import open_histories
 from reranker.model_versions import model_store
-from reranker.state import RankingSettings
+from reranker.ranking_settings import RankingSettings
 from service.app import create_app, served
 
 

@@ -20,7 +20,8 @@ from indexes.versions import VersionStore
 from reranker.blend_store import BlendStore
 from reranker.blends import Blend, SignalWeight
 from reranker.errors import Conflict
-from reranker.events import HistoryEvent, HistorySettings
+from reranker.event_settings import HistorySettings
+from reranker.events import HistoryEvent
 from reranker.history_store import SqliteHistories
 
 HEAVY = pytest.mark.heavy

@@ -23,9 +23,9 @@ from reranker.budget import RequestBudget, spending
 from reranker.columns import Column, Missing
 from reranker.events import HistoryEvent
 from reranker.guarded_encoders import GuardedEncoder
+from reranker.ranking_settings import RankingSettings
 from reranker.scenes import Scene
 from reranker.signals import SIGNALS, Signal
-from reranker.state import RankingSettings
 from service.app import create_app, served
 
 IDS = [item["id"] for item in small_shop()]

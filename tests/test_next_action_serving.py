@@ -18,12 +18,13 @@ from indexes.versions import VersionStore
 from indexes.workspace import Workspace
 from reranker.action_head import ActionCard
 from reranker.action_inputs import model_inputs, plain_inputs
-from reranker.action_labels import ACTIONS, action_cases
+from reranker.action_labels import action_cases, fit_next_action
 from reranker.breakers import Breakers
 from reranker.events import TYPES, HistoryEvent
+from reranker.model_card import ACTIONS
 from reranker.model_store import load_model, publish_model
 from reranker.model_versions import model_store
-from reranker.next_action import NextAction, fit_next_action
+from reranker.next_action import NextAction
 from reranker.personal import Learned, Personal
 from reranker.query_vectors import QueryVectors
 from reranker.sequences import sequences_of

@@ -13,7 +13,7 @@ from test_keys import BODY, EVENT, bearing, everywhere
 from indexes.workspace import Workspace
 from service.app import create_app
 from service.keys import KeyFile
-from service.serve import ServeSettings
+from service.serve_settings import ServeSettings
 from service.settings import BadSetting, load_workspace
 
 FOREIGN: list[dict[str, str]] = [

@@ -12,7 +12,7 @@ from conftest import TRAINED_AT, copy_home, small_shop, write_items
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexes.encoders import EncoderSettings
+from indexes.encoder_settings import EncoderSettings
 from indexes.progress import silent
 from indexes.rebuild import rebuild
 from indexes.workspace import Workspace

@@ -14,17 +14,19 @@ import pytest
 from click.testing import CliRunner
 
 from indexes.workspace import Workspace
+from reranker.errors import HistoryFailure
 from reranker.event_commands import events_commands, forget_command
-from reranker.events import HistoryEvent, HistorySettings
+from reranker.event_settings import HistorySettings
+from reranker.events import HistoryEvent
 from reranker.expiry import expire
-from reranker.histories import HistoryFailure
 from reranker.history_names import names_row
 from reranker.history_store import SqliteHistories, open_histories
 from reranker.pseudonym_commands import pseudonyms_commands
 from reranker.pseudonym_keys import PseudonymKeys
-from reranker.ranking_files import RankingLogSettings
+from reranker.ranking_log_settings import RankingLogSettings
 from service.app import create_app, ranking_log, retention
-from service.logs import LogSettings, stderr_handler
+from service.log_settings import LogSettings
+from service.logs import stderr_handler
 
 USER, SESSION = "marker-user-4711", "marker-session-0815"
 CANDIDATES = [{"id": f"{number}"} for number in range(1, 7)]

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import WORDS, tiny_bert, tiny_llm
 
-from indexes.encoders import EncoderSettings, TextEncoder, load_encoder
+from indexes.encoder_settings import EncoderSettings
+from indexes.encoders import TextEncoder, load_encoder
 from indexes.errors import Failure
 from indexes.query_encoder import QueryEncoder, export_query_encoder, load_query_encoder
 

@@ -28,8 +28,9 @@ from reranker.pseudonym_keys import PseudonymKeys
 from reranker.pseudonyms import SIZE, Pseudonyms
 from reranker.ranking import BlendName, Ranked, Ranking
 from reranker.ranking_days import day_file
-from reranker.ranking_files import RankingLogSettings, rankings_folder
+from reranker.ranking_files import rankings_folder
 from reranker.ranking_log import LOST, WRITTEN, Answered, RankingLog, logged
+from reranker.ranking_log_settings import RankingLogSettings
 from reranker.rankings import LoggedRanking, logged_ranking, ranking_files, read_rankings
 from reranker.requests import Candidate, RerankRequest
 from service.app import create_app, ranking_log

@@ -23,12 +23,13 @@ from tiny_models import tiny_bert
 
 from indexes.catalog_pass import WINDOW_BYTES, TextSpool
 from indexes.commands import index_commands
-from indexes.encoders import EncoderSettings
+from indexes.encoder_settings import EncoderSettings
 from indexes.errors import Failure
 from indexes.item_columns import FORMAT
 from indexes.item_index import IndexSettings, ItemIndex
 from indexes.progress import silent
-from indexes.rebuild import RebuildSettings, Summary, rebuild
+from indexes.rebuild import Summary, rebuild
+from indexes.rebuild_settings import RebuildSettings
 from indexes.vector_cache import VectorCache, text_digest
 from indexes.versions import CRASH_POINTS, LockHeld, VersionStore, exclusive
 from indexes.workspace import Workspace

@@ -11,11 +11,12 @@ from conftest import write_items
 from tiny_models import tiny_bert
 
 from indexes.commands import rebuild_command
-from indexes.encoders import EncoderSettings
+from indexes.encoder_settings import EncoderSettings
 from indexes.errors import Failure
 from indexes.item_index import ItemIndex
 from indexes.progress import silent
-from indexes.rebuild import RebuildSettings, Summary, rebuild
+from indexes.rebuild import Summary, rebuild
+from indexes.rebuild_settings import RebuildSettings
 from indexes.versions import VersionStore
 from indexes.workspace import Workspace
 from service.doctor import examine

@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 from indexes.bad_lines import BadLine
 from indexes.times import TimeSettings
 from indexes.workspace import Workspace
-from reranker.events import TYPES, EventSettings, HistoryEvent
+from reranker.event_settings import EventSettings
+from reranker.events import TYPES, HistoryEvent
 from reranker.histories import Shopper
 from reranker.history_store import open_histories
+from reranker.model_card import NONE
 from reranker.sequence_batches import (
     TrainingWindows,
     batch_of,
     case_batches,
     cases_at,
 )
-from reranker.sequences import NONE, Sequences, file_events, kept_events, sequences_of
+from reranker.sequences import Sequences, file_events, kept_events, sequences_of
 from reranker.time_buckets import BUCKETS, bucket
 
 Row = tuple[str, str, str | None, float]

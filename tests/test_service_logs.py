@@ -23,7 +23,8 @@ from indexes.workspace import Workspace
 from reranker.blend_store import BlendStore
 from reranker.blends import DEFAULT
 from service.app import create_app
-from service.logs import MOST, JsonLines, LogSettings, TextLines, answering, writes_json
+from service.log_settings import LogSettings
+from service.logs import MOST, JsonLines, TextLines, answering, writes_json
 from service.request_ids import trace_id
 
 log = logging.getLogger("reranker")

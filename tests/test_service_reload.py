@@ -13,7 +13,7 @@ from indexes.workspace import Workspace
 from reranker.blend_store import BlendStore
 from reranker.blends import Blend, SignalWeight
 from service.app import create_app, served
-from service.reload import ReloadSettings
+from service.reload_settings import ReloadSettings
 
 BODY = {"query": "coffee", "candidates": [{"id": "1"}, {"id": "12"}, {"id": "10"}]}
 

@@ -25,8 +25,10 @@ from indexes.rebuild import rebuild
 from indexes.versions import VersionStore
 from indexes.workspace import Workspace
 from reranker.rankings import ranking_files, read_rankings
+from service.addresses import listen
+from service.banner import default_banner
 from service.gunicorn_server import Server
-from service.serve import ServeSettings, default_banner, listen
+from service.serve_settings import ServeSettings
 
 PROGRAM = Path(sys.executable).parent / "reranker"
 BODY = {"query": "coffee maker", "candidates": [{"id": f"{number}"} for number in range(30)]}

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from indexes.encoders import EncoderSettings
+from indexes.encoder_settings import EncoderSettings
 from indexes.workspace import Workspace
-from reranker.state import RankingSettings
+from reranker.ranking_settings import RankingSettings
 from service import setting_types
 from service.cli import run
 from service.limits import LimitSettings
-from service.serve import ServeSettings
+from service.serve_settings import ServeSettings
 from service.settings import SECTIONS, BadSetting, known_settings, load_workspace, with_options
 from service.settings_command import settings_page
 

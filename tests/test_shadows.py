@@ -15,7 +15,7 @@ from reranker.agreement import Agreement, agreement
 from reranker.blend_store import BlendStore
 from reranker.blends import DEFAULT
 from reranker.ranking import rerank
-from reranker.ranking_files import RankingLogSettings
+from reranker.ranking_log_settings import RankingLogSettings
 from reranker.requests import Candidate, RerankRequest
 from reranker.shadow_files import ShadowChoice, choose_shadows, read_shadows, shadow_choice
 from reranker.shadow_report import summaries

@@ -18,7 +18,7 @@ from reranker.events import HistoryEvent
 from reranker.history_store import open_histories
 from reranker.model_store import load_model
 from reranker.model_versions import ModelMismatch, check_fits, model_store
-from reranker.state import RankingSettings
+from reranker.ranking_settings import RankingSettings
 from reranker.training import Training
 from service import doctor_home
 from service.app import create_app

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tiny_models import tiny_bert
 
-from indexes.encoders import EncoderSettings, load_encoder
+from indexes.encoder_settings import EncoderSettings
+from indexes.encoders import load_encoder
 from indexes.query_encoder import export_query_encoder, load_query_encoder
 from indexes.quoting import nearest, nearest_or_all
 from indexes.workspace import Workspace

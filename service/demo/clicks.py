@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.demo.items import DAY, END, KINDS, Floats, Ints, Shop
+from indexes.arrays import Floats, Ints
+from service.demo.items import DAY, END, KINDS, Shop
 from service.demo.queries import Queries
 from service.demo.steps import Steps
 from service.demo.tastes import Tastes

@@ -17,7 +17,8 @@ from indexes.workspace import Workspace
 from reranker.event_import import Importer
 from reranker.history_store import open_histories
 from reranker.state import ServedState, load_state
-from service.serve import ServeSettings, serve
+from service.serve import serve
+from service.serve_settings import ServeSettings
 
 if TYPE_CHECKING:
     from service.demo.measure import Measured
@@ -59,9 +60,10 @@ def demo_command(
 
 def _prepare(workspace: Workspace, data: Path, small: bool) -> "Measured":
     """Every step up to serving, each with the seconds it took."""
-    from service.demo.data import EVENTS, FULL, ITEMS, REQUESTS, SMALL, write_shop
+    from service.demo.data import FULL, SMALL, write_shop
     from service.demo.measure import measure
     from service.demo.showcase import before_and_after, summary_table
+    from service.page.request_sets import EVENTS, ITEMS, REQUESTS
 
     with _step("shop") as say:
         made = write_shop(data, SMALL if small else FULL)

@@ -10,11 +10,10 @@ import msgspec
 from service.demo.files import write_lines, write_whole
 from service.demo.judged import hold_out, request_lines, truth_lines, without_future
 from service.demo.logs import make_season
+from service.page.request_sets import EVENTS, ITEMS, ORACLE, REQUESTS
 
 SEED = 20_261_101
 
-ITEMS, EVENTS = "items.jsonl.gz", "events.jsonl.gz"
-REQUESTS, ORACLE = "requests.jsonl.gz", "oracle.jsonl.gz"
 RANKINGS = "rankings.jsonl.gz"
 FILES = (ITEMS, EVENTS, RANKINGS, REQUESTS, ORACLE)
 _STAMP = "made.json"

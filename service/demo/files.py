@@ -2,15 +2,13 @@
 
 import gzip
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from indexes.durable import OWN_FILE, make_folder
-
-T = TypeVar("T")
 
 
 def write_lines(path: Path, lines: Iterable[Any]) -> None:
@@ -32,9 +30,3 @@ def write_whole(path: Path, content: bytes) -> None:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def read_lines(path: Path, kind: type[T]) -> Iterator[T]:
-    decoder = msgspec.json.Decoder(kind)
-    with gzip.open(path, "rb") as file:
-        yield from (decoder.decode(line) for line in file)

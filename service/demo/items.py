@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.arrays import Floats, Ints
 from service.demo.brands import BRANDS
 from service.demo.draw import Draw
 from service.demo.facts import Facts, draw_facts
 from service.demo.styles import STYLES
 from service.demo.vocabulary import DEPARTMENTS, Department, Kind
 from service.demo.writing import description_of, title_of
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 DAY = 86_400
 END = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())  # the shop's last moment

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from indexes.arrays import Floats, Ints
 from service.demo.brands import BRANDS
 from service.demo.clicks import Log
-from service.demo.items import DAY, DEPARTMENT_OF_KIND, END, KINDS, Floats, Ints
+from service.demo.items import DAY, DEPARTMENT_OF_KIND, END, KINDS
 from service.demo.logs import Season
 from service.demo.oracle import SEGMENTS, Truth, segment_of
 from service.demo.styles import STYLES

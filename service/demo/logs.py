@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from indexes.arrays import Ints
 from service.demo.clicks import CART, PAGE, SEARCH, TYPES, Log, make_log
 from service.demo.draw import streams
 from service.demo.engine import Engine
-from service.demo.items import DAY, END, Ints, Shop, make_shop
+from service.demo.items import DAY, END, Shop, make_shop
 from service.demo.queries import Queries, make_queries
 from service.demo.steps import Steps, make_steps
 from service.demo.tastes import Tastes, make_tastes

@@ -9,8 +9,8 @@ from reranker.metrics import grades_of, ndcg
 from reranker.query_results import ENGINE, QueryResult
 from reranker.requests import JudgedRequest
 from reranker.state import ServedState
-from service.demo.data import ORACLE, REQUESTS
 from service.demo.oracle import Share, Truth, gain_report, read_oracle
+from service.page.request_sets import ORACLE, REQUESTS
 
 METRIC = "ndcg@10"
 _TELLING = (METRIC, "precision@10")

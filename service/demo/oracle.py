@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from indexes.errors import Failure
-from service.demo.files import read_lines
+from service.demo.engine import read_lines
 
 SEGMENTS = ("0", "1", "2-4", "5+")
 

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from indexes.arrays import Floats, Ints
 from service.demo.brands import BRANDS
 from service.demo.draw import Draw
 from service.demo.engine import Engine
 from service.demo.facts import Facts
-from service.demo.items import DEPARTMENT_OF_KIND, KINDS, Floats, Ints, Shop
+from service.demo.items import DEPARTMENT_OF_KIND, KINDS, Shop
 from service.demo.vocabulary import Kind
 from service.demo.writing import bare
 

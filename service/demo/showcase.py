@@ -10,11 +10,12 @@ from reranker.judged_requests import rerank_request
 from reranker.ranking import Ranked, rerank
 from reranker.requests import JudgedRequest
 from reranker.state import ServedState
-from service.demo.data import ITEMS
-from service.demo.files import read_lines, write_whole
+from service.demo.engine import read_lines
+from service.demo.files import write_whole
 from service.demo.measure import METRIC, Measured
 from service.demo.oracle import Share, Truth
 from service.demo.training import MINUTES
+from service.page.request_sets import ITEMS
 
 _WIDTH = 98
 _TOP = 5

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.arrays import Floats, Ints
 from service.demo.brands import BRANDS
-from service.demo.items import DAY, DEPARTMENT_OF_KIND, END, KINDS, Floats, Ints
+from service.demo.items import DAY, DEPARTMENT_OF_KIND, END, KINDS
 from service.demo.queries import Queries
 from service.demo.tastes import Tastes
 from service.demo.vocabulary import DEPARTMENTS

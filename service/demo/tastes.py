@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.arrays import Floats, Ints
 from service.demo.brands import BRANDS
-from service.demo.items import DAY, END, START, Floats, Ints, Shop
+from service.demo.items import DAY, END, START, Shop
 from service.demo.styles import STYLES
 from service.demo.vocabulary import DEPARTMENTS
 

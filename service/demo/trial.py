@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.arrays import Floats, Ints
 from reranker.click_counts import sums
 from reranker.counterfactual import LoggedClicks
 from service.demo.clicks import PAGE, attraction, examined
 from service.demo.draw import streams
-from service.demo.items import Floats, Ints
 from service.demo.logs import Season
 
 Order = Literal["engine", "shelf"]

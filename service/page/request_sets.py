@@ -20,8 +20,10 @@ from indexes.unpacking import BadPacking, TooLarge, unpacked_pieces
 from indexes.unpacking import lines as unpacked_lines
 from reranker.judged_requests import JudgedRequestReader
 from reranker.requests import JudgedRequest
-from service.demo.data import REQUESTS
 from service.demo.files import write_whole
+
+ITEMS, EVENTS = "items.jsonl.gz", "events.jsonl.gz"
+REQUESTS, ORACLE = "requests.jsonl.gz", "oracle.jsonl.gz"
 
 FOLDER: Final = "requests"
 DEMO: Final = f"data/{REQUESTS}"

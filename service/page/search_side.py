@@ -6,7 +6,7 @@ import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import html
 
-from reranker.events import event_weights
+from reranker.event_settings import event_weights
 from reranker.signals import SIGNALS, Signal
 from service.page.aria import aria
 from service.page.lists import LIST

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from reranker.requests import Candidate
-from service.demo.data import ITEMS
-from service.demo.files import read_lines
+from service.demo.engine import read_lines
+from service.page.request_sets import ITEMS
 
 if TYPE_CHECKING:
     from service.demo.engine import Engine

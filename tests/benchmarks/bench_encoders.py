@@ -18,11 +18,12 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from indexes.catalog import read_items
-from indexes.encoders import EncoderSettings, TextEncoder, load_encoder
+from indexes.encoder_settings import EncoderSettings
+from indexes.encoders import TextEncoder, load_encoder
 from indexes.item_text import ItemText
 from indexes.model_folders import model_folder
 from indexes.query_encoder import export_query_encoder, load_query_encoder
-from indexes.rebuild import RebuildSettings
+from indexes.rebuild_settings import RebuildSettings
 
 QUERIES = (
     "red running shoes",

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from reranker.events import HistoryEvent, HistorySettings
+from reranker.event_settings import HistorySettings
+from reranker.events import HistoryEvent
 from reranker.history_store import SqliteHistories
 
 

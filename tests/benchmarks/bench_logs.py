@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from indexes.arrays import Floats
 from reranker.click_judgments import attractiveness
 from reranker.click_models import Examination, Method, Shape, fit_clicks
 from reranker.counterfactual import estimate
-from reranker.intervals import Floats
 from reranker.ranking import BlendName, Ranked, Ranking
-from reranker.ranking_files import RankingLogSettings
 from reranker.ranking_log import RankingLog
+from reranker.ranking_log_settings import RankingLogSettings
 from reranker.requests import Candidate, RerankRequest
 from service.demo.clicks import PAGE, examined
 from service.demo.data import FULL, SEED

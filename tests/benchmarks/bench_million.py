@@ -19,7 +19,8 @@ import faiss
 import numpy as np
 
 from indexes.catalog import Item
-from indexes.encoders import EncoderSettings, load_encoder
+from indexes.encoder_settings import EncoderSettings
+from indexes.encoders import load_encoder
 from indexes.item_columns import FORMAT, ColumnsWriter
 from indexes.item_ids import id_hash
 from indexes.item_index import ENCODER_FOLDER, VECTORS_FILE, build_faiss

@@ -52,7 +52,8 @@ def made(folder: Path) -> Path:
     """The small demo shop with a model."""
     from reranker.train_command import train
     from reranker.train_settings import TrainSettings
-    from service.demo.data import EVENTS, ITEMS, SMALL, write_shop
+    from service.demo.data import SMALL, write_shop
+    from service.page.request_sets import EVENTS, ITEMS
 
     write_shop(folder / "data", SMALL)
     workspace = Workspace(folder / "home")

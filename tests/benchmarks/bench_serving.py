@@ -204,8 +204,10 @@ def empty_server() -> None:
     from flask import Flask
 
     from indexes.workspace import Workspace
+    from service.addresses import listen
+    from service.banner import default_banner
     from service.gunicorn_server import Server, run
-    from service.serve import ServeSettings, default_banner, listen
+    from service.serve_settings import ServeSettings
 
     class Empty(Server):
         def load(self) -> Flask:

