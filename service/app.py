@@ -6,35 +6,35 @@ from flask import Flask, Response, g, request
 
 from indexes.times import TimeSettings
 from indexes.workspace import Workspace
-from reranker.event_settings import EventSettings
-from reranker.known_items import not_in_index
-from reranker.ranking_files import rankings_folder
-from reranker.ranking_log import RankingLog
-from reranker.ranking_log_settings import RankingLogSettings
-from reranker.shadows import Shadows
-from service.addresses import is_loopback
-from service.answers import register_errors
-from service.events_api import events_routes
-from service.health import health_routes
-from service.hosts import Hosts, register_hosts
-from service.key_guard import Guard, register_guard
-from service.key_ring import KeyRing
-from service.limits import LimitSettings
-from service.log_settings import LogSettings
-from service.metrics import Metrics, run_folder
-from service.next_action_api import next_action_routes
-from service.openapi import openapi_routes
-from service.origins import Origins, register_origins
+from reranker.events.settings import EventSettings
+from reranker.experiments.shadows import Shadows
+from reranker.feedback.files import rankings_folder
+from reranker.feedback.log import RankingLog
+from reranker.feedback.settings import RankingLogSettings
+from reranker.ingestion.known_items import not_in_index
+from service.access.guard import Guard, register_guard
+from service.access.hosts import Hosts, register_hosts
+from service.access.key_ring import KeyRing
+from service.access.origins import Origins, register_origins
+from service.access.rate_limits import Rates, register_rates
+from service.access.sessions import Sessions
+from service.api.events import events_routes
+from service.api.health import health_routes
+from service.api.next_action import next_action_routes
+from service.api.openapi import openapi_routes
+from service.api.requests import RequestReader
+from service.api.rerank import rerank_routes
+from service.http.addresses import is_loopback
+from service.http.answers import register_errors
+from service.http.limits import LimitSettings
+from service.http.security_headers import register_security_headers
+from service.http.settings import ServeSettings
+from service.live.reload import Served
+from service.live.retention import Retention
+from service.observability.prometheus import Metrics, run_folder
+from service.observability.request_ids import register_request_ids
+from service.observability.settings import LogSettings
 from service.page.page_routes import page_routes
-from service.rate_limits import Rates, register_rates
-from service.reload import Served
-from service.request_ids import register_request_ids
-from service.rerank_api import rerank_routes
-from service.rerank_requests import RequestReader
-from service.retention import Retention
-from service.security_headers import register_security_headers
-from service.serve_settings import ServeSettings
-from service.sessions import Sessions
 
 
 def create_app(workspace: Workspace) -> Flask:

@@ -9,23 +9,23 @@ from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
-from indexes.encoder_settings import EncoderSettings
+from indexes.build.settings import RebuildSettings
+from indexes.encoders.settings import EncoderSettings
 from indexes.errors import Failure
-from indexes.item_index import IndexSettings
+from indexes.items.index import IndexSettings
 from indexes.quoting import nearest, nearest_or_all
-from indexes.rebuild_settings import RebuildSettings
 from indexes.times import TimeSettings
 from indexes.workspace import Settings, Workspace
-from reranker.evaluation_settings import EvaluationSettings
-from reranker.event_settings import EventSettings, HistorySettings
-from reranker.ranking_log_settings import RankingLogSettings
-from reranker.ranking_settings import RankingSettings
-from reranker.train_settings import TrainSettings
-from service.admission_settings import AdmissionSettings
-from service.limits import LimitSettings
-from service.log_settings import LogSettings
-from service.reload_settings import ReloadSettings
-from service.serve_settings import ServeSettings
+from reranker.evaluation.settings import EvaluationSettings
+from reranker.events.settings import EventSettings, HistorySettings
+from reranker.feedback.settings import RankingLogSettings
+from reranker.model.settings import TrainSettings
+from reranker.ranking.settings import RankingSettings
+from service.http.limits import LimitSettings
+from service.http.settings import ServeSettings
+from service.live.settings import ReloadSettings
+from service.observability.settings import LogSettings
+from service.server.settings import AdmissionSettings
 from service.setting_types import allowed
 
 SETTINGS_FAILURE: Final = "service.settings_failure"

@@ -12,12 +12,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from indexes.build.rebuild import rebuild
 from indexes.progress import silent
-from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
-from reranker.events import HistoryEvent
-from reranker.history_store import open_histories
-from reranker.ranking_settings import RankingSettings
+from reranker.events.events import HistoryEvent
+from reranker.histories.store import open_histories
+from reranker.ranking.settings import RankingSettings
 from service.app import create_app
 
 THINGS = {
@@ -97,8 +97,8 @@ def trained_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def train_shop(shop_home: Path, folder: Path) -> Path:
     """A home in this folder, of the same shop, with their events and a model of them."""
-    from reranker.train_command import train  # torch, which few files need
-    from reranker.train_settings import TrainSettings
+    from reranker.commands.train import train  # torch, which few files need
+    from reranker.model.settings import TrainSettings
 
     workspace = Workspace(copy_home(shop_home, folder / "home"))
     histories = open_histories(workspace)

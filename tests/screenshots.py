@@ -13,7 +13,7 @@ from werkzeug.serving import make_server
 
 from indexes.workspace import Workspace
 from service.app import create_app
-from service.cli import run
+from service.commands.cli import run
 
 DOCS = Path(__file__).parent.parent / "docs"
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run".split()

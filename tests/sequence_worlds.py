@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from reranker.events import TYPES, HistoryEvent
-from reranker.sequence_batches import Batch, Cases, batch_of, cases_at
-from reranker.sequence_models import Items, SequenceModel
-from reranker.sequences import Sequences, sequences_of
-from reranker.train_settings import TrainSettings
-from reranker.training_data import Catalogue, TrainingData, items_of, new_model, training_data
+from reranker.events.events import TYPES, HistoryEvent
+from reranker.model.settings import TrainSettings
+from reranker.training.batches import Batch, Cases, batch_of, cases_at
+from reranker.training.data import Catalogue, TrainingData, items_of, new_model, training_data
+from reranker.training.model import Items, SequenceModel
+from reranker.training.sequences import Sequences, sequences_of
 
 CIRCLE = 12
 DAY = 86_400.0

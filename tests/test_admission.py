@@ -13,8 +13,8 @@ import pytest
 from conftest import copy_home
 from test_service_serve import Running, serving
 
-from service.admission import Admission
-from service.admission_settings import AdmissionSettings
+from service.server.admission import Admission
+from service.server.settings import AdmissionSettings
 
 BODY = {"query": "coffee maker", "candidates": [{"id": f"{number}"} for number in range(60)]}
 

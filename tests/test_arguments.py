@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.arguments import in_order
+from service.commands.arguments import in_order
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from indexes.bad_lines import BadLine, BadLines
 from indexes.errors import Failure
+from indexes.readers.bad_lines import BadLine, BadLines
 
 
 def test_the_commonest_reasons_with_the_first_line_of_each() -> None:

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from test_version_crashes import CRASH_POINTS
 
-from reranker.blend_store import BlendStore
-from reranker.blends import DEFAULT
+from reranker.blends.blend import DEFAULT
+from reranker.blends.store import BlendStore
 
 CHANGE = """
 import sys
 from pathlib import Path
 import msgspec
-from reranker.blend_store import BlendStore
-from reranker.blends import DEFAULT
+from reranker.blends.store import BlendStore
+from reranker.blends.blend import DEFAULT
 store = BlendStore(Path(sys.argv[1]))
 {"import": lambda: store.save(msgspec.structs.replace(DEFAULT, name="new"), publish=True),
  "publish": lambda: store.publish("other"), "rollback": store.rollback}[sys.argv[2]]()

@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 
 from indexes.workspace import Workspace
-from reranker.blend_changes import changes
-from reranker.blend_files import parse, written
-from reranker.blends import DEFAULT, Blend, SignalWeight, checked
-from reranker.columns import Column, whole
-from reranker.contributions import scored
-from reranker.curve_tuning import curves_of
-from reranker.curves import Curve
+from reranker.blends.blend import DEFAULT, Blend, SignalWeight, checked
+from reranker.blends.blend_changes import changes
+from reranker.blends.curves import Curve
+from reranker.blends.files import parse, written
+from reranker.blends.segments import Segment, When
 from reranker.errors import BadBlend
-from reranker.personal import Personal
-from reranker.ranking import Ranking, rank
+from reranker.ranking.ranking import Ranking, rank
+from reranker.ranking.scoring import scored
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
-from reranker.segments import Segment, When
-from reranker.signal_inputs import input_of
-from reranker.state import ServedState, load_state
-from reranker.tree_tuning import grown, trees_of
-from reranker.tuning_inputs import Rows
+from reranker.signals.columns import Column, whole
+from reranker.signals.inputs import input_of
+from reranker.signals.personalization import Personal
+from reranker.tuning.curves import curves_of
+from reranker.tuning.matrices import Rows
+from reranker.tuning.trees import grown, trees_of
 
 INPUTS = ["engine.scaled", "semantic.value", "match.words", "context.query_words"]
 

@@ -8,15 +8,15 @@ import msgspec
 import pytest
 from flask import Flask
 
-from indexes.manifests import Manifest, read_manifest
+from indexes.storage.manifests import Manifest, read_manifest
 from indexes.workspace import Workspace
-from reranker.blend_files import written
-from reranker.blend_store import BlendStore
-from reranker.blends import DEFAULT, Blend, SignalWeight
+from reranker.blends.blend import DEFAULT, Blend, SignalWeight
+from reranker.blends.files import written
+from reranker.blends.store import BlendStore
 from reranker.errors import BadBlend, Conflict, UnknownBlend
-from reranker.state import load_state
+from reranker.ranking.state import load_state
 from service.app import create_app, served
-from service.cli import run
+from service.commands.cli import run
 
 BOLD = Blend(name="bold", signals={"engine": SignalWeight(0.1), "semantic": SignalWeight(3.0)})
 
@@ -215,7 +215,7 @@ def test_a_blend_that_is_not_there_costs_one_look_at_what_is(
         looked.append(folder)
         return read_manifest(folder)
 
-    monkeypatch.setattr("indexes.versions.read_manifest", counted)
+    monkeypatch.setattr("indexes.storage.versions.read_manifest", counted)
     with pytest.raises(UnknownBlend, match=f"'{name}', which does not exist; there is default"):
         state.blend(name)
     assert len(looked) == len(set(looked)) == 1 + len(stored)

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexes.versions import Version, VersionStore
-from reranker.blend_files import parse
-from reranker.blend_store import BlendStore
-from reranker.blends import DEFAULT, Blend, SignalWeight, wanted
-from reranker.columns import Column, Missing, whole
-from reranker.contributions import scored
+from indexes.storage.versions import Version, VersionStore
+from reranker.blends.blend import DEFAULT, Blend, SignalWeight, wanted
+from reranker.blends.files import parse
+from reranker.blends.store import BlendStore
 from reranker.errors import BadBlend, UnknownBlend
-from reranker.explanations import explain
+from reranker.ranking.explanations import explain
+from reranker.ranking.scoring import scored
+from reranker.signals.columns import Column, Missing, whole
 
 BLEND = Blend(
     name="two",

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexes.bad_lines import BadLine
-from indexes.catalog import Item, read_items
 from indexes.errors import Failure
-from indexes.item_words import null_word
+from indexes.items.catalog import Item, read_items
+from indexes.items.values import null_word
 from indexes.names import normalised
+from indexes.readers.bad_lines import BadLine
 
 pa = pytest.importorskip("pyarrow", reason="Parquet needs the extra `parquet`")
 pq = pytest.importorskip("pyarrow.parquet", reason="Parquet needs the extra `parquet`")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes.attributes import read_attributes
-from indexes.categories import read_category
-from indexes.item_columns import category_paths
+from indexes.items.attributes import read_attributes
+from indexes.items.categories import read_category
+from indexes.items.columns import category_paths
 
 
 @pytest.mark.parametrize(

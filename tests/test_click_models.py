@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from reranker.click_counts import ClickCounts, clicked_on
-from reranker.click_judgments import attractiveness, click_judgments
-from reranker.click_models import ClickModel, Examination, falling, fit_clicks
-from reranker.histories import Shopper
-from reranker.ranking_joins import JoinedRanking
-from reranker.rankings import LoggedRanking
-from reranker.requests_commands import requests_commands
-from reranker.requests_report import read_positions
+from reranker.commands.feedback import requests_commands
+from reranker.commands.feedback_report import read_positions
+from reranker.feedback.click_counts import ClickCounts, clicked_on
+from reranker.feedback.click_judgments import attractiveness, click_judgments
+from reranker.feedback.click_models import ClickModel, Examination, falling, fit_clicks
+from reranker.feedback.joins import JoinedRanking
+from reranker.feedback.records import LoggedRanking
+from reranker.histories.histories import Shopper
 
 
 def swapped(first: float, second: float, appeal: tuple[float, float], shown: float) -> Any:
@@ -134,14 +134,14 @@ def test_a_corrected_judgment_is_clicks_per_look() -> None:
 @pytest.fixture(scope="module")
 def season() -> Any:
     pytest.importorskip("tantivy")
-    from service.demo.data import SEED
-    from service.demo.logs import make_season
+    from service.demo.season.data import SEED
+    from service.demo.season.logs import make_season
 
     return make_season(SEED, per_kind=4, users=400, visitors=80)[0]
 
 
 def model_and_counts(season: Any, trial: Any, shape: Any) -> tuple[ClickModel, Any]:
-    from service.demo.trial import trial_counts
+    from tests.trial import trial_counts
 
     counts = trial_counts(season, trial)
     return fit_clicks(counts.pair, counts.position, counts.shown, counts.clicked, shape), counts
@@ -149,8 +149,8 @@ def model_and_counts(season: Any, trial: Any, shape: Any) -> tuple[ClickModel, A
 
 @pytest.mark.parametrize(("shape", "mean_error"), [("monotone", 0.02), ("power", 0.02)])
 def test_the_demos_examination_is_found_again(season: Any, shape: Any, mean_error: float) -> None:
-    from service.demo.clicks import PAGE, examined
-    from service.demo.trial import make_trial
+    from service.demo.season.clicks import PAGE, examined
+    from tests.trial import make_trial
 
     model, _ = model_and_counts(season, make_trial(season, 20_000, 1, "engine"), shape)
     error = np.abs(model.examination.by_position - examined(np.arange(PAGE)))
@@ -159,8 +159,8 @@ def test_the_demos_examination_is_found_again(season: Any, shape: Any, mean_erro
 
 
 def test_corrected_judgments_are_nearer_to_the_truth_than_click_rates(season: Any) -> None:
-    from service.demo.clicks import PAGE
-    from service.demo.trial import make_trial
+    from service.demo.season.clicks import PAGE
+    from tests.trial import make_trial
 
     model, counts = model_and_counts(season, make_trial(season, 20_000, 1, "shelf"), "monotone")
     enough = counts.impressions >= 20
@@ -175,8 +175,8 @@ def test_corrected_judgments_are_nearer_to_the_truth_than_click_rates(season: An
 
 
 def test_the_commands_write_a_curve_and_quepids_csv(season: Any, tmp_path: Path) -> None:
-    from service.demo.files import write_lines
-    from service.demo.trial import make_trial, trial_events, trial_rankings
+    from indexes.storage.files import write_lines
+    from tests.trial import make_trial, trial_events, trial_rankings
 
     trial = make_trial(season, 1500, 1, "engine")
     rankings, events = tmp_path / "rankings.jsonl.gz", tmp_path / "events.jsonl.gz"

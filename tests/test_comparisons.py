@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reranker.comparisons import Comparison, comparisons, effect_size, holm
-from reranker.intervals import randomisation_p
-from reranker.query_results import SHOWN, Extremes, QueryResult
+from reranker.evaluation.results import SHOWN, Extremes, QueryResult
+from reranker.metrics.intervals import randomisation_p
+from reranker.metrics.significance import Comparison, comparisons, effect_size, holm
 
 P = st.one_of(st.none(), st.floats(0, 1))
 

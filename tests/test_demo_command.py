@@ -11,16 +11,16 @@ import msgspec
 import pytest
 
 from indexes.workspace import Workspace
-from reranker.judged_requests import read_requests
-from reranker.ranking import rerank
+from reranker.evaluation.requests import read_requests
+from reranker.ranking.ranking import rerank
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import RerankRequest
-from reranker.state import ServedState, load_state
-from service.cli import run
-from service.demo.data import FILES
+from service.commands.cli import run
 from service.demo.measure import Measured, best_possible, measure
-from service.demo.oracle import read_oracle
+from service.demo.season.data import FILES
+from service.demo.season.oracle import read_oracle
 from service.demo.showcase import banner, before_and_after
-from service.page.request_sets import ITEMS, ORACLE, REQUESTS
+from service.page.parts.request_sets import ITEMS, ORACLE, REQUESTS
 
 
 class Demo(NamedTuple):
@@ -38,7 +38,7 @@ class Demo(NamedTuple):
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     home = tmp_path_factory.mktemp("demo")
-    command = "import sys; from service.cli import run; sys.exit(run(sys.argv[1:]))"
+    command = "import sys; from service.commands.cli import run; sys.exit(run(sys.argv[1:]))"
     done = subprocess.run(
         [sys.executable, "-c", command, "--home", str(home), "demo", "--small", "--no-serve"],
         capture_output=True,

@@ -15,14 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes.catalog import read_items
 from indexes.errors import Failure
-from reranker.judged_requests import read_requests
-from reranker.metrics import grades_of, ndcg
-from service.demo.clicks import PAGE, TYPES, examined
-from service.demo.data import FILES, SMALL, Made, Size, write_shop
-from service.demo.items import KINDS
-from service.demo.oracle import (
+from indexes.items.catalog import read_items
+from reranker.evaluation.requests import read_requests
+from reranker.metrics.ranking import grades_of, ndcg
+from service.demo.season.clicks import PAGE, TYPES, examined
+from service.demo.season.data import FILES, SMALL, Made, Size, write_shop
+from service.demo.season.oracle import (
     SEGMENTS,
     Truth,
     gain_report,
@@ -30,8 +29,9 @@ from service.demo.oracle import (
     segment_of,
     share_of_possible_gain,
 )
-from service.demo.vocabulary import DEPARTMENTS
-from service.page.request_sets import EVENTS, ITEMS, ORACLE, REQUESTS
+from service.demo.shop.items import KINDS
+from service.demo.shop.vocabulary import DEPARTMENTS
+from service.page.parts.request_sets import EVENTS, ITEMS, ORACLE, REQUESTS
 
 TINY = Size(per_kind=4, users=120, visitors=20, requests=10)
 Row = dict[str, Any]
@@ -83,7 +83,7 @@ def truths(full: tuple[Path, Made]) -> dict[str, Truth]:
 
 def test_two_processes_write_the_same_bytes(small: Path, tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path; from service.demo.data import SMALL, write_shop; "
+        "from pathlib import Path; from service.demo.season.data import SMALL, write_shop; "
         f"write_shop(Path({str(tmp_path)!r}), SMALL)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

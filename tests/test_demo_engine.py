@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.demo.draw import streams
-from service.demo.engine import Engine
-from service.demo.items import Shop, make_shop
+from service.demo.shop.draw import streams
+from service.demo.shop.items import Shop, make_shop
+from service.page.parts.engine import Engine
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import click
 import pytest
 import yaml
 
-from service.cli import cli
+from service.commands.cli import cli
 from service.settings import known_settings
 
 ROOT = Path(__file__).parent.parent
@@ -107,7 +107,8 @@ def test_what_serving_imports_is_what_an_install_without_extras_brings() -> None
     """A serving image has no extra but tune; LightGBM is asked for only by a blend of trees."""
     code = (
         "import sys, json; from importlib.metadata import packages_distributions as names; "
-        "import service.gunicorn_server, service.app, service.doctor, reranker.shadow_command; "
+        "import service.server.gunicorn, service.app; "
+        "import service.commands.doctor, reranker.commands.shadows; "
         "tops = {name.split('.')[0] for name in sys.modules}; "
         "known = names(); print(json.dumps([known[top] for top in tops if top in known]))"
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import Commands
+from service.commands.cli import Commands
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 from tiny_models import CHINESE, INSTRUCTION, WORDS, tiny_bert, tiny_llm
 
-from indexes.encoder_arithmetic import LEAST_COSINE, PackedForward
-from indexes.encoder_settings import EncoderSettings
-from indexes.encoders import TextEncoder, load_encoder, unknown_warning
+from indexes.encoders.arithmetic import LEAST_COSINE, PackedForward
+from indexes.encoders.model_folders import checked_weights, model_folder
+from indexes.encoders.settings import EncoderSettings
+from indexes.encoders.text_encoder import TextEncoder, load_encoder, unknown_warning
 from indexes.errors import Failure
-from indexes.model_folders import checked_weights, model_folder
 
 MINILM = model_folder("minilm")
 
@@ -252,7 +252,7 @@ def test_arithmetic_that_bends_the_vectors_is_not_used(
         return np.eye(len(tokens), 64, dtype=np.float32)
 
     monkeypatch.setattr(PackedForward, "vectors", bent)
-    monkeypatch.setattr("indexes.encoder_arithmetic._integers_are_fast", lambda: True)
+    monkeypatch.setattr("indexes.encoders.arithmetic._integers_are_fast", lambda: True)
     with caplog.at_level(logging.WARNING):
         encoder = load_encoder(EncoderSettings(model=str(bert)))
     assert encoder.model.arithmetic in ("bfloat16", "float32")

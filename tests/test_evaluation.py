@@ -10,25 +10,25 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from indexes.build.rebuild import rebuild
 from indexes.errors import Failure
 from indexes.progress import silent
-from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
-from reranker.blend_store import BlendStore
-from reranker.blends import Blend, SignalWeight
+from reranker.blends.blend import Blend, SignalWeight
+from reranker.blends.store import BlendStore
+from reranker.commands.evaluate import evaluate_command
 from reranker.errors import UnknownBlend
-from reranker.evaluate_command import evaluate_command
-from reranker.evaluation import Evaluation, evaluate
-from reranker.evaluation_report import report, verdict
-from reranker.evaluation_settings import EvaluationSettings
-from reranker.evaluation_tables import drawn
-from reranker.intervals import Difference
-from reranker.judged_requests import judged_request, rerank_request
-from reranker.metrics import DEFAULT_METRICS, measures, ndcg
-from reranker.query_results import QueryResult, query_results
-from reranker.ranking import BlendName, Degraded, Ranked, Ranking, rerank
+from reranker.evaluation.evaluate import Evaluation, evaluate
+from reranker.evaluation.report import report, verdict
+from reranker.evaluation.requests import judged_request, rerank_request
+from reranker.evaluation.results import QueryResult, query_results
+from reranker.evaluation.settings import EvaluationSettings
+from reranker.evaluation.tables import drawn
+from reranker.metrics.intervals import Difference
+from reranker.metrics.ranking import DEFAULT_METRICS, measures, ndcg
+from reranker.ranking.ranking import BlendName, Degraded, Ranked, Ranking, rerank
+from reranker.ranking.state import NamedBlend, ServedState, load_state
 from reranker.requests import JudgedRequest, RerankRequest
-from reranker.state import NamedBlend, ServedState, load_state
 
 TITLES = {
     "shoe": "Red running shoes",

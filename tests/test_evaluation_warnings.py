@@ -10,7 +10,7 @@ from conftest import small_shop
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from reranker.evaluate_command import evaluate_command
+from reranker.commands.evaluate import evaluate_command
 
 IDS = [item["id"] for item in small_shop()][:5]
 

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes.workspace import Workspace
-from reranker.event_keys import event_key, of_same_id
-from reranker.event_settings import HistorySettings
-from reranker.events import HistoryEvent
-from reranker.histories import Histories
-from reranker.history_store import SqliteHistories, open_histories
-from reranker.pseudonym_keys import PseudonymKeys
-from reranker.pseudonyms import Pseudonyms
-from reranker.rotation import rotate
+from reranker.events.events import HistoryEvent
+from reranker.events.identity import event_key, of_same_id
+from reranker.events.settings import HistorySettings
+from reranker.histories.histories import Histories
+from reranker.histories.store import SqliteHistories, open_histories
+from reranker.privacy.rotation import rotate
+from reranker.pseudonyms.keys import PseudonymKeys
+from reranker.pseudonyms.pseudonyms import Pseudonyms
 
 T = 1_700_000_000.0
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reranker.event_rates import EventRates
-from reranker.event_settings import EventSettings
-from reranker.event_spool import EventSpool
-from reranker.events import HistoryEvent
-from reranker.pseudonyms import Pseudonyms
+from reranker.events.bots import EventRates
+from reranker.events.events import HistoryEvent
+from reranker.events.settings import EventSettings
+from reranker.ingestion.spool import EventSpool
+from reranker.pseudonyms.pseudonyms import Pseudonyms
 
 FIVE = EventSettings(bot_events_per_minute=5)
 DROPPING = EventSettings(bot_events_per_minute=5, drop_bots=True)

@@ -22,14 +22,14 @@ from indexes.errors import Failure
 from indexes.progress import silent
 from indexes.times import TimeSettings
 from indexes.workspace import Workspace
-from reranker.event_cleaning import BadEvent, Cleaner, fold_query
-from reranker.event_commands import events_commands, export_command, forget_command
-from reranker.event_import import Importer, ImportSummary
-from reranker.event_settings import EventSettings, HistorySettings, event_weights
-from reranker.events import HistoryEvent, as_sent
-from reranker.histories import visits
-from reranker.history_store import open_histories
-from reranker.pseudonym_keys import PseudonymKeys
+from reranker.commands.events import events_commands, export_command, forget_command
+from reranker.events.cleaning import BadEvent, Cleaner, fold_query
+from reranker.events.events import HistoryEvent, as_sent
+from reranker.events.settings import EventSettings, HistorySettings, event_weights
+from reranker.histories.histories import visits
+from reranker.histories.store import open_histories
+from reranker.ingestion.importer import Importer, ImportSummary
+from reranker.pseudonyms.keys import PseudonymKeys
 
 NOW = 1_790_000_000.0
 T = 1_700_000_000

@@ -19,17 +19,17 @@ from werkzeug.test import TestResponse
 from indexes.progress import silent
 from indexes.times import TimeSettings
 from indexes.workspace import Workspace
-from reranker.event_cleaning import FIELDS
-from reranker.event_import import Importer
-from reranker.event_settings import EventSettings, HistorySettings
-from reranker.histories import Histories
-from reranker.history_store import open_histories
-from reranker.pseudonym_keys import PseudonymKeys
-from service.answers import register_errors
+from reranker.events.cleaning import FIELDS
+from reranker.events.settings import EventSettings, HistorySettings
+from reranker.histories.histories import Histories
+from reranker.histories.store import open_histories
+from reranker.ingestion.importer import Importer
+from reranker.pseudonyms.keys import PseudonymKeys
+from service.api.events import events_routes
 from service.app import create_app
-from service.events_api import events_routes
-from service.limits import LimitSettings
-from service.metrics import Metrics
+from service.http.answers import register_errors
+from service.http.limits import LimitSettings
+from service.observability.prometheus import Metrics
 
 VIEW: dict[str, Any] = {"user": "u1", "type": "view", "item": "17", "time": 1_700_000_000}
 

@@ -3,8 +3,8 @@
 import pytest
 
 from indexes.errors import Failure
-from reranker.fail_if import Failed, fail_if, failed
-from reranker.intervals import Difference
+from reranker.evaluation.conditions import Failed, fail_if, failed
+from reranker.metrics.intervals import Difference
 
 METRICS = ("ndcg@10", "mrr")
 WORSE = Difference(-0.01, -0.02, -0.004, 0.01)

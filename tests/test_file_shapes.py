@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexes import json_rows
-from indexes.bad_lines import BadLine
-from indexes.catalog import read_items
 from indexes.errors import Failure
-from indexes.file_forms import FileForm
-from indexes.items import Item
-from indexes.row_files import read_rows
+from indexes.items.catalog import read_items
+from indexes.items.records import Item
+from indexes.readers import json_rows
+from indexes.readers.bad_lines import BadLine
+from indexes.readers.file_forms import FileForm
+from indexes.readers.rows import read_rows
 
 TITLES = ["Fußball schwarz", "Kaffeemühle", "Türgriff", "Plain"]
 

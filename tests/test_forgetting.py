@@ -24,16 +24,16 @@ from hypothesis import strategies as st
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from reranker.erasure import search_home
-from reranker.event_commands import export_command, forget_command
-from reranker.events import HistoryEvent
-from reranker.history_store import open_histories
-from reranker.pseudonym_keys import KeysFailure, PseudonymKeys
-from reranker.ranking_days import append_lines, day_file
-from reranker.ranking_files import delete_old, make_room
-from reranker.ranking_log_settings import RankingLogSettings
-from reranker.rotation import rotate
-from reranker.text_search import NameSearch
+from reranker.commands.events import export_command, forget_command
+from reranker.events.events import HistoryEvent
+from reranker.feedback.days import append_lines, day_file
+from reranker.feedback.files import delete_old, make_room
+from reranker.feedback.settings import RankingLogSettings
+from reranker.histories.store import open_histories
+from reranker.privacy.erasure import search_home
+from reranker.privacy.rotation import rotate
+from reranker.pseudonyms.keys import KeysFailure, PseudonymKeys
+from reranker.pseudonyms.text_search import NameSearch
 
 NAME = "jürgen/müller 77"
 
@@ -337,8 +337,8 @@ def for_another_account(code: str, folder: Path) -> "subprocess.CompletedProcess
 import contextlib, io, os, shutil, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
-from reranker.erasure import search_home
-from service.cli import run
+from reranker.privacy.erasure import search_home
+from service.commands.cli import run
 # Everything is imported before the account changes, which may not read the program.
 shutil.copytree(sys.argv[1], sys.argv[1] + "-first")
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.workspace import Workspace
-from reranker.blends import DEFAULT, Blend, SignalWeight
-from reranker.diversity import Diversity, diversified
-from reranker.guard_rails import Guards, Placed, guarded, within_limits
-from reranker.ranking import Ranking, rank
+from reranker.blends.blend import DEFAULT, Blend, SignalWeight
+from reranker.blends.diversity import Diversity, diversified
+from reranker.blends.guard_rails import Guards, Placed, guarded, within_limits
+from reranker.ranking.ranking import Ranking, rank
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
-from reranker.scenes import Scene
-from reranker.state import ServedState, load_state
+from reranker.signals.context import Scene
 
 Ranks = Callable[..., Ranking]
 

@@ -22,11 +22,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from indexes.workspace import Workspace
 from reranker.errors import HistoryBusy, HistoryDamaged, HistoryFailure
-from reranker.event_settings import HistorySettings
-from reranker.events import HistoryEvent
-from reranker.histories import Appended, Shopper
-from reranker.history_store import SqliteHistories, open_histories
-from reranker.pseudonym_keys import PseudonymKeys
+from reranker.events.events import HistoryEvent
+from reranker.events.settings import HistorySettings
+from reranker.histories.histories import Appended, Shopper
+from reranker.histories.store import SqliteHistories, open_histories
+from reranker.pseudonyms.keys import PseudonymKeys
 
 Store = SqliteHistories
 
@@ -307,8 +307,8 @@ def test_any_sequence_of_calls(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from reranker.events import HistoryEvent, HistorySettings
-from reranker.history_store import SqliteHistories
+from reranker.events.events import HistoryEvent, HistorySettings
+from reranker.histories.store import SqliteHistories
 
 store = SqliteHistories(Path(sys.argv[1]), HistorySettings(events_per_user=10**6))
 batch, number = int(sys.argv[3]), int(sys.argv[2])
@@ -359,8 +359,8 @@ import sys
 from pathlib import Path
 from indexes.progress import silent
 from indexes.workspace import Workspace
-from reranker.event_import import Importer
-from reranker.history_store import open_histories
+from reranker.ingestion.importer import Importer
+from reranker.histories.store import open_histories
 
 workspace = Workspace(Path(sys.argv[1]))
 Importer(workspace, Path(sys.argv[2]), silent).run(open_histories(workspace))

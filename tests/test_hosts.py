@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.workspace import Workspace
-from service.addresses import is_loopback
+from service.access.hosts import Hosts
 from service.app import create_app
-from service.hosts import Hosts
-from service.security_headers import HEADERS
-from service.serve_settings import ServeSettings
+from service.http.addresses import is_loopback
+from service.http.security_headers import HEADERS
+from service.http.settings import ServeSettings
 
 OURS = ("localhost", "LOCALHOST:8000", "127.0.0.1", "127.9.9.9:80", "[::1]:8000", "shop.localhost")
 FOREIGN = (

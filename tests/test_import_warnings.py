@@ -7,7 +7,7 @@ import pytest
 from test_events import VIEW, T, imported, kept, write
 
 from indexes.errors import Failure
-from reranker.event_settings import EventSettings
+from reranker.events.settings import EventSettings
 
 
 def test_ids_that_name_nobody(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import RequestRedirect
 
-from service.incoming import MOST_FIELDS, Incoming, parser
-from service.lanes import Lane, lane_of
+from service.server.incoming import MOST_FIELDS, Incoming, parser
+from service.server.lanes import Lane, lane_of
 
 CLIENT = ("127.0.0.1", 40_000)
 PARSE = parser(Config(), CLIENT)

@@ -14,16 +14,16 @@ import pytest
 from conftest import small_shop, write_items
 from tiny_models import tiny_bert
 
-from indexes.encoder_settings import EncoderSettings
-from indexes.item_index import ItemIndex
-from indexes.manifests import MANIFEST
+from indexes.build.rebuild import rebuild
+from indexes.encoders.settings import EncoderSettings
+from indexes.items.index import ItemIndex
 from indexes.progress import silent
-from indexes.rebuild import rebuild
-from indexes.versions import Damaged, VersionStore
+from indexes.storage.manifests import MANIFEST
+from indexes.storage.versions import Damaged, VersionStore
 from indexes.workspace import Workspace
-from reranker.ranking import rerank
+from reranker.ranking.ranking import rerank
+from reranker.ranking.state import load_state
 from reranker.requests import Candidate, RerankRequest
-from reranker.state import load_state
 
 HEAVY = pytest.mark.heavy
 

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from reranker.intervals import Difference, bootstrap_interval, paired_differences, randomisation_p
+from reranker.metrics.intervals import (
+    Difference,
+    bootstrap_interval,
+    paired_differences,
+    randomisation_p,
+)
 
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]

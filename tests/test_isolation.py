@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from conftest import copy_home, small_shop, write_items
 
-from indexes.encoder_settings import EncoderSettings
-from indexes.encoders import load_encoder
+from indexes.encoders.settings import EncoderSettings
+from indexes.encoders.text_encoder import load_encoder
 from indexes.errors import Failure
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +42,7 @@ try:
 except OSError as error:
     print("loopback:", error, file=sys.stderr)
 env = {**os.environ, "PYTHONPATH": sys.argv[3] + os.pathsep + os.environ["PYTHONPATH"]}
-program = [sys.executable, "-c", "from service.cli import main; main()", "--home", home]
+program = [sys.executable, "-c", "from service.commands.cli import main; main()", "--home", home]
 service = subprocess.Popen([*program, "serve", "--port", "0"], env=env, stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, text=True)
 try:
@@ -217,7 +217,7 @@ class Bomb:
 
 COMMANDS = """
 import json, sys
-from service.cli import run
+from service.commands.cli import run
 print(json.dumps([run(args) for args in json.loads(sys.argv[1])]))
 """
 
@@ -306,7 +306,7 @@ def test_the_bomb_is_one(tmp_path: Path) -> None:
 def test_libraries_report_nothing() -> None:
     """The hub library asks for a version and counts uses unless it is told not to."""
     code = (
-        "import indexes.encoder_models, os\n"
+        "import indexes.encoders.models, os\n"
         "assert os.environ['HF_HUB_DISABLE_TELEMETRY'] == '1'\n"
         "from huggingface_hub import constants\nassert constants.HF_HUB_DISABLE_TELEMETRY\n"
     )

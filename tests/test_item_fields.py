@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes.bad_lines import BadLine
-from indexes.catalog import read_items
 from indexes.errors import Failure
-from indexes.item_fields import USUAL_NAMES, FieldChooser
-from indexes.items import BadValue, Item, ItemReader
+from indexes.items.catalog import read_items
+from indexes.items.fields import USUAL_NAMES, FieldChooser
+from indexes.items.records import BadValue, Item, ItemReader
+from indexes.readers.bad_lines import BadLine
 
 
 def item(row: dict[str, Any], **options: Any) -> Item:

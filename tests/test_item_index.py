@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexes import arrays
-from indexes.arrays import Ragged, Runs, save_ragged
-from indexes.catalog import Item
 from indexes.errors import Failure
-from indexes.item_columns import ColumnsWriter, ItemColumns, title_key
-from indexes.item_ids import ItemIds, id_hash
-from indexes.item_index import build_faiss, vector_reader
-from indexes.words import word_hashes
+from indexes.items.catalog import Item
+from indexes.items.columns import ColumnsWriter, ItemColumns, title_key
+from indexes.items.ids import ItemIds, id_hash
+from indexes.items.index import build_faiss, vector_reader
+from indexes.items.words import word_hashes
+from indexes.storage import arrays
+from indexes.storage.arrays import Ragged, Runs, save_ragged
 
 IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 

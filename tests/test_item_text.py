@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.errors import Failure
-from indexes.item_text import DEFAULT_TEMPLATE, ItemText
-from indexes.items import Item
+from indexes.items.records import Item
+from indexes.items.text import DEFAULT_TEMPLATE, ItemText
 
 MUG = Item(
     id="p1",

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reranker.errors import BadRequest
-from service import json_counts
-from service.answers import Malformed
-from service.events_api import split_events
-from service.json_counts import has_more, refuse_long_lists
+from service.api.events import split_events
+from service.http import json_counts
+from service.http.answers import Malformed
+from service.http.json_counts import has_more, refuse_long_lists
 
 TEXT = st.text(alphabet='a",[]{}\\\n:é ', max_size=6)
 VALUES = st.recursive(

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexes.bad_lines import BadLine, BadLines
 from indexes.errors import Failure
-from reranker.judged_requests import (
+from indexes.readers.bad_lines import BadLine, BadLines
+from reranker.evaluation.requests import (
     JudgedRequestReader,
     judged_request,
     read_requests,

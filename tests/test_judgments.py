@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes.bad_lines import BadLine
 from indexes.errors import Failure
-from indexes.words import folded
-from reranker.judged_requests import judged_request
-from reranker.judgments import Judgments, read_judgments
+from indexes.items.words import folded
+from indexes.readers.bad_lines import BadLine
+from reranker.evaluation.judgments import Judgments, read_judgments
+from reranker.evaluation.requests import judged_request
 
 GOOD: dict[str, Any] = {"id": "q1", "query": "red shoes", "candidates": [{"id": "a"}, {"id": "b"}]}
 

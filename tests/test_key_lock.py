@@ -14,10 +14,10 @@ from test_service_serve import Running, refused, serving
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from service import key_ring
+from service.access import key_ring
+from service.access.key_ring import KeyRing
+from service.access.keys import BadKey, KeyFile
 from service.app import create_app
-from service.key_ring import KeyRing
-from service.keys import BadKey, KeyFile
 
 __all__ = ["reranker"]  # a fixture
 
@@ -186,7 +186,7 @@ def test_a_folder_of_keys_that_cannot_be_written_locks_as_well(
     def refuse(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("indexes.durable.write_synced", refuse)
+    monkeypatch.setattr("indexes.storage.durable.write_synced", refuse)
     ring = KeyRing(tmp_path, tmp_path / "none")
     assert ring.configured and ring.owner(key) is not None
 

@@ -21,12 +21,12 @@ from werkzeug.test import TestResponse
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from service import key_ring
+from service.access import key_ring
+from service.access.key_ring import KeyRing
+from service.access.keys import BadKey, BadKeyFile, KeyFile, check_name
 from service.app import create_app
-from service.cli import run
-from service.key_ring import KeyRing
-from service.keys import BadKey, BadKeyFile, KeyFile, check_name
-from service.serve_settings import ServeSettings
+from service.commands.cli import run
+from service.http.settings import ServeSettings
 
 BODY = {"candidates": [{"id": "1"}]}
 EVENT = {"user": "u", "type": "view", "item": "1", "time": "2026-11-01T00:00:00Z"}
@@ -248,7 +248,7 @@ def test_the_year_and_the_summer_time_change_nothing(tmp_path: Path) -> None:
     file.rotate("search", overlap=600)
     for zone in ("Pacific/Kiritimati", "America/Los_Angeles", "Europe/Berlin"):
         code = (
-            "import sys; from pathlib import Path; from service.key_ring import KeyRing\n"
+            "import sys; from pathlib import Path; from service.access.key_ring import KeyRing\n"
             "sys.exit(KeyRing(Path(sys.argv[1])).owner(sys.argv[2]) is None)"
         )
         command = [sys.executable, "-c", code, str(tmp_path), old]
@@ -273,7 +273,7 @@ CRASH_POINTS = ("aside_written", "aside_renamed")
 CHANGE = """
 import sys
 from pathlib import Path
-from service.keys import KeyFile
+from service.access.keys import KeyFile
 file = KeyFile(Path(sys.argv[1]))
 {"create": lambda: file.create("new", ("rerank",)), "rotate": lambda: file.rotate("old", 0.0),
  "revoke": lambda: file.revoke("old")}[sys.argv[2]]()

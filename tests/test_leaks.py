@@ -19,24 +19,24 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from indexes.workspace import Workspace
-from reranker.evaluate_command import evaluate_command
-from reranker.evaluation import Evaluation, evaluate
-from reranker.events import HistoryEvent
-from reranker.history_store import open_histories
-from reranker.judged_requests import judged_request
-from reranker.leaks import Leak
-from reranker.pseudonym_keys import PseudonymKeys
-from reranker.requests_commands import requests_commands
-from reranker.sequences import sequences_of
-from reranker.state import ServedState, load_state
-from reranker.train_command import train
-from reranker.train_settings import TrainSettings
-from reranker.trained_shoppers import (
+from reranker.commands.evaluate import evaluate_command
+from reranker.commands.feedback import requests_commands
+from reranker.commands.train import train
+from reranker.commands.tune import tune_command
+from reranker.evaluation.evaluate import Evaluation, evaluate
+from reranker.evaluation.leakage import Leak
+from reranker.evaluation.requests import judged_request
+from reranker.events.events import HistoryEvent
+from reranker.histories.store import open_histories
+from reranker.model.settings import TrainSettings
+from reranker.model.training_users import (
     TRAINED_SHOPPERS,
     TrainedShoppers,
     save_trained_shoppers,
 )
-from reranker.tune_command import tune_command
+from reranker.pseudonyms.keys import PseudonymKeys
+from reranker.ranking.state import ServedState, load_state
+from reranker.training.sequences import sequences_of
 
 IDS = [item["id"] for item in small_shop()][:20]
 HOUR = 3600.0

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from indexes.names import normalised
 from indexes.workspace import Workspace
-from reranker.ranking_log import RankingLog
-from reranker.ranking_settings import RankingSettings
-from reranker.rankings import ranking_files, read_rankings
+from reranker.feedback.log import RankingLog
+from reranker.feedback.records import ranking_files, read_rankings
+from reranker.ranking.settings import RankingSettings
 from reranker.requests import Candidate
+from service.api.sent_ids import in_one_form
 from service.app import create_app, ranking_log
-from service.sent_ids import in_one_form
 
 NOW = time.time()
 THREE: list[dict[str, Any]] = [{"id": "1"}, {"id": "2"}, {"id": "3"}]

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from indexes.errors import Failure
-from indexes.locks import LockHeld, exclusive, release, try_lock, waiting
+from indexes.storage.locks import LockHeld, exclusive, release, try_lock, waiting
 
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from indexes.locks import exclusive
+from indexes.storage.locks import exclusive
 with exclusive(Path(sys.argv[1]), "testing the lock"):
     print("held", flush=True)
     if sys.argv[2] == "fork" and os.fork() == 0:
@@ -29,7 +29,7 @@ with exclusive(Path(sys.argv[1]), "testing the lock"):
 RACE = """
 import sys
 from pathlib import Path
-from indexes.locks import LockHeld, exclusive
+from indexes.storage.locks import LockHeld, exclusive
 print("ready", flush=True)
 sys.stdin.readline()
 try:

@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from reranker.event_settings import HistorySettings
-from reranker.events import HistoryEvent
-from reranker.histories import Shopper
-from reranker.history_store import SqliteHistories
-from reranker.judged_requests import judged_request, rerank_request
-from reranker.logged_events import LoggedEvents
-from reranker.logged_requests import request_row
-from reranker.pseudonym_keys import PseudonymKeys, write_keys
-from reranker.pseudonyms import Pseudonyms
-from reranker.ranking_joins import GRADES, JoinedRanking, JoinRules, RankingJoin
-from reranker.rankings import LoggedRanking
-from reranker.requests_commands import requests_commands
+from reranker.commands.feedback import requests_commands
+from reranker.evaluation.requests import judged_request, rerank_request
+from reranker.events.events import HistoryEvent
+from reranker.events.settings import HistorySettings
+from reranker.feedback.followed import LoggedEvents
+from reranker.feedback.joins import GRADES, JoinedRanking, JoinRules, RankingJoin
+from reranker.feedback.records import LoggedRanking
+from reranker.feedback.requests import request_row
+from reranker.histories.histories import Shopper
+from reranker.histories.store import SqliteHistories
+from reranker.pseudonyms.keys import PseudonymKeys, write_keys
+from reranker.pseudonyms.pseudonyms import Pseudonyms
 
 NAMES = Pseudonyms(b"k" * 32)
 T = 1_790_000_000.0

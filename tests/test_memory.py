@@ -10,11 +10,11 @@ from conftest import PATIENT, copy_home
 from test_swaps import _swap_blend, _swap_model
 
 from indexes.workspace import Workspace
-from reranker.event_settings import HistorySettings
-from reranker.events import HistoryEvent
-from reranker.history_store import open_histories
-from reranker.model_versions import model_store
-from reranker.ranking_settings import RankingSettings
+from reranker.events.events import HistoryEvent
+from reranker.events.settings import HistorySettings
+from reranker.histories.store import open_histories
+from reranker.model.versions import model_store
+from reranker.ranking.settings import RankingSettings
 from service.app import create_app, served
 
 

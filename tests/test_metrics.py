@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ir_measures import AP, RR, P, Qrel, R, ScoredDoc, Success, nDCG
 
 from indexes.errors import Failure
-from reranker import metrics
-from reranker.metrics import DEFAULT_METRICS, MAX_GRADE, measures
+from reranker.metrics.ranking import DEFAULT_METRICS, MAX_GRADE, measures
+from reranker.metrics.ranking import ranking as metrics
 
 GRADES = st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0, 3.0]), min_size=1, max_size=30)
 

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from version_helpers import assert_whole, publish, text_of
 
 from indexes.errors import Failure
-from indexes.locks import LockHeld
-from indexes.versions import VersionStore
-from reranker.blend_store import BlendStore
-from reranker.blends import Blend, SignalWeight
+from indexes.storage.locks import LockHeld
+from indexes.storage.versions import VersionStore
+from reranker.blends.blend import Blend, SignalWeight
+from reranker.blends.store import BlendStore
 from reranker.errors import Conflict
-from reranker.event_settings import HistorySettings
-from reranker.events import HistoryEvent
-from reranker.history_store import SqliteHistories
+from reranker.events.events import HistoryEvent
+from reranker.events.settings import HistorySettings
+from reranker.histories.store import SqliteHistories
 
 HEAVY = pytest.mark.heavy
 Said = Callable[[str, object], None]

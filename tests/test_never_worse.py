@@ -16,16 +16,16 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexes.lazily import lazily
+from indexes.cached import lazily
 from indexes.workspace import Workspace
-from reranker.breakers import Breaker, Breakers, Unavailable
-from reranker.budget import RequestBudget, spending
-from reranker.columns import Column, Missing
-from reranker.events import HistoryEvent
-from reranker.guarded_encoders import GuardedEncoder
-from reranker.ranking_settings import RankingSettings
-from reranker.scenes import Scene
-from reranker.signals import SIGNALS, Signal
+from reranker.events.events import HistoryEvent
+from reranker.ranking.settings import RankingSettings
+from reranker.runtime.breakers import Breaker, Breakers, Unavailable
+from reranker.runtime.budget import RequestBudget, spending
+from reranker.runtime.guarded_encoder import GuardedEncoder
+from reranker.signals.columns import Column, Missing
+from reranker.signals.context import Scene
+from reranker.signals.registry import SIGNALS, Signal
 from service.app import create_app, served
 
 IDS = [item["id"] for item in small_shop()]

@@ -9,18 +9,18 @@ from conftest import small_shop, write_items
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indexes.build.rebuild import rebuild
 from indexes.progress import silent
-from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
-from reranker.action_features import action_features
-from reranker.action_head import ActionCard, fit_head, load_head, save_head
-from reranker.action_labels import action_cases, lacking
-from reranker.action_metrics import brier, calibration_error, pr_auc, roc_auc
-from reranker.events import TYPES, HistoryEvent
-from reranker.history_store import open_histories
-from reranker.sequences import sequences_of
+from reranker.events.events import TYPES, HistoryEvent
+from reranker.histories.store import open_histories
+from reranker.metrics.classification import brier, calibration_error, pr_auc, roc_auc
+from reranker.model.action_features import action_features
+from reranker.model.action_head import ActionCard, fit_head, load_head, save_head
+from reranker.training.actions import action_cases, lacking
+from reranker.training.sequences import sequences_of
 from service.app import create_app
-from service.cli import run
+from service.commands.cli import run
 
 MINUTE = 60.0
 

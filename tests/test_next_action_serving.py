@@ -12,28 +12,28 @@ from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexes.item_index import ItemIndex
-from indexes.query_encoder import load_query_encoder
-from indexes.versions import VersionStore
+from indexes.encoders.query_encoder import load_query_encoder
+from indexes.items.index import ItemIndex
+from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
-from reranker.action_head import ActionCard
-from reranker.action_inputs import model_inputs, plain_inputs
-from reranker.action_labels import action_cases, fit_next_action
-from reranker.breakers import Breakers
-from reranker.events import TYPES, HistoryEvent
-from reranker.model_card import ACTIONS
-from reranker.model_store import load_model, publish_model
-from reranker.model_versions import model_store
-from reranker.next_action import NextAction
-from reranker.personal import Learned, Personal
-from reranker.query_vectors import QueryVectors
-from reranker.sequences import sequences_of
-from reranker.served_model import ServedModel
-from reranker.timely import Timely
-from reranker.train_settings import TrainSettings
-from service.limits import LimitSettings
-from service.next_action_api import next_action_routes
-from service.rerank_requests import RequestReader
+from reranker.events.events import TYPES, HistoryEvent
+from reranker.model.action_head import ActionCard
+from reranker.model.card import ACTIONS
+from reranker.model.next_action import NextAction
+from reranker.model.served_model import ServedModel
+from reranker.model.settings import TrainSettings
+from reranker.model.versions import model_store
+from reranker.ranking.deadlines import Timely
+from reranker.runtime.breakers import Breakers
+from reranker.runtime.query_vectors import QueryVectors
+from reranker.signals.personalization import Learned, Personal
+from reranker.training.action_inputs import model_inputs, plain_inputs
+from reranker.training.actions import action_cases, fit_next_action
+from reranker.training.publish import load_model, publish_model
+from reranker.training.sequences import sequences_of
+from service.api.next_action import next_action_routes
+from service.api.requests import RequestReader
+from service.http.limits import LimitSettings
 
 LENGTH = 8
 MINUTES = 30.0
@@ -86,9 +86,9 @@ def both(shop_home: Path, tmp_path_factory: Any) -> Iterator[tuple[Any, ServedMo
     """A model with random weights, read by torch and by numpy."""
     import torch
 
-    from reranker.model_catalogue import index_catalogue
-    from reranker.training import Trained
-    from reranker.training_data import new_model, training_data
+    from reranker.training.data import new_model, training_data
+    from reranker.training.loop import Trained
+    from reranker.training.model_catalogue import index_catalogue
 
     chosen = TrainSettings(length=LENGTH)
     index = ItemIndex(VersionStore(shop_home / "index").current())  # type: ignore[arg-type]
@@ -138,7 +138,7 @@ def test_serving_reads_what_training_read(
     """At every event of a history, cut to the newest as serving does."""
     import torch
 
-    from reranker.model_catalogue import encoded_queries
+    from reranker.training.model_catalogue import encoded_queries
 
     by_torch, served, queries = both
     time, events = 1.7e9, []

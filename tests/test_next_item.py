@@ -10,14 +10,14 @@ import pytest
 from sequence_worlds import CIRCLE, DAY, circle, circle_events, tiny_settings
 
 from indexes.errors import Failure
-from reranker.events import TYPES, HistoryEvent
-from reranker.full_ranking import ndcg_at_10, ranks
-from reranker.next_item import baseline_ranks, report, split_parts, values
-from reranker.next_item_baselines import TrainingPart, baselines, ease, last_item, together
-from reranker.sequence_batches import Cases
-from reranker.sequences import Sequences, sequences_of
-from reranker.training_data import Catalogue, training_data
-from service.cli import run
+from reranker.events.events import TYPES, HistoryEvent
+from reranker.model_selection.baselines import TrainingPart, baselines, ease, last_item, together
+from reranker.model_selection.next_item import baseline_ranks, report, split_parts, values
+from reranker.training.batches import Cases
+from reranker.training.data import Catalogue, training_data
+from reranker.training.full_ranking import ndcg_at_10, ranks
+from reranker.training.sequences import Sequences, sequences_of
+from service.commands.cli import run
 
 SETTINGS = """[train]
 width = 16

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reranker.columns import Column
-from reranker.normalising import Normalise, normalised
+from reranker.signals.columns import Column
+from reranker.signals.normalization import Normalise, normalised
 
 NAN = float("nan")
 

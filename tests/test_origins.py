@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from test_keys import BODY, EVENT, bearing, everywhere
 
 from indexes.workspace import Workspace
+from service.access.keys import KeyFile
 from service.app import create_app
-from service.keys import KeyFile
-from service.serve_settings import ServeSettings
+from service.http.settings import ServeSettings
 from service.settings import BadSetting, load_workspace
 
 FOREIGN: list[dict[str, str]] = [
@@ -149,7 +149,7 @@ def test_an_origin_that_cannot_be_meant_is_refused(tmp_path: Path, origin: str) 
 def test_no_origin_is_taken_for_the_service_that_is_none(origin: str) -> None:
     from flask import Flask
 
-    from service.origins import foreign
+    from service.access.origins import foreign
 
     with Flask("any").test_request_context("/", base_url="http://localhost"):
         if not foreign(None, origin):

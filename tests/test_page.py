@@ -13,13 +13,13 @@ from flask.testing import FlaskClient
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from reranker.signals import SIGNALS
+from reranker.signals.registry import SIGNALS
 from service.app import create_app
+from service.live.jobs import AT_ONCE, Jobs
+from service.observability.figures import percentile
 from service.page import page_routes
-from service.page.blend_rows import Blends
-from service.page.jobs import AT_ONCE, Jobs
-from service.page.request_sets import RequestSets
-from service.page.service_figures import percentile
+from service.page.parts.request_sets import RequestSets
+from service.page.tabs.blend_rows import Blends
 
 LINE = '{"id": "a", "query": "lamp", "candidates": [{"id": "1"}], "ratings": {"1": 1}}\n'
 CALLBACK = "/_dash-update-component"
@@ -127,7 +127,7 @@ def test_ids_of_a_set_are_read_in_their_one_form(tmp_path: Path) -> None:
 
 
 def test_results_show_refusals_and_warnings() -> None:
-    from service.page.job_views import warnings_of
+    from service.page.parts.job_views import warnings_of
 
     shown = str(warnings_of({"leaks_by": {"missing": 2}, "warnings": ["odd"]}))
     assert "2 requests refused: they have no time" in shown and "odd" in shown

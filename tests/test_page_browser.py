@@ -14,14 +14,14 @@ from conftest import copy_home, small_shop, write_items
 from playwright.sync_api import Page, sync_playwright
 from werkzeug.serving import make_server
 
+from indexes.build.rebuild import rebuild
 from indexes.progress import silent
-from indexes.rebuild import rebuild
+from indexes.storage.files import write_lines
 from indexes.workspace import Workspace
-from reranker.blend_store import BlendStore
-from reranker.blends import DEFAULT, SignalWeight
+from reranker.blends.blend import DEFAULT, SignalWeight
+from reranker.blends.store import BlendStore
+from service.access.keys import KeyFile
 from service.app import create_app
-from service.demo.files import write_lines
-from service.keys import KeyFile
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (

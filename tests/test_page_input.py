@@ -15,7 +15,7 @@ from test_page import wait_for
 
 from indexes.workspace import Workspace
 from service.app import create_app
-from service.page.jobs import Jobs
+from service.live.jobs import Jobs
 
 CALLBACK = "/_dash-update-component"
 NUL = "ndcg@10\0"

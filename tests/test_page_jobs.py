@@ -14,8 +14,8 @@ from test_page_input import CALLBACK, NUL, call
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from service.app import create_app
-from service.page import jobs as jobs_module
-from service.page.jobs import BadJob, Jobs
+from service.live import jobs as jobs_module
+from service.live.jobs import BadJob, Jobs
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_command_that_cannot_be_started_is_a_job_that_failed(own_home: Path) -
     (folder / "ended.json").unlink()
     about = json.loads((folder / "job.json").read_text())
     (folder / "job.json").write_text(json.dumps(about | {"command": ["evaluate", NUL]}))
-    code = "from service.page.job_runner import main; main()"
+    code = "from service.live.job_runner import main; main()"
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
     assert jobs.job(job_id).state == "failed" and "cannot be started" in jobs.job(job_id).error
 

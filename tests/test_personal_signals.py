@@ -12,23 +12,23 @@ from conftest import TRAINED_AT, copy_home, small_shop, write_items
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexes.encoder_settings import EncoderSettings
+from indexes.build.rebuild import rebuild
+from indexes.encoders.settings import EncoderSettings
 from indexes.progress import silent
-from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
-from reranker.columns import Column, Missing
-from reranker.evaluation import evaluate
-from reranker.events import HistoryEvent
-from reranker.gates import Gate
-from reranker.history_store import open_histories
-from reranker.judged_requests import judged_request
-from reranker.leaks import Leak
-from reranker.pasts import Past
-from reranker.ranking import rerank
+from reranker.blends.gate import Gate
+from reranker.evaluation.evaluate import evaluate
+from reranker.evaluation.leakage import Leak
+from reranker.evaluation.requests import judged_request
+from reranker.events.events import HistoryEvent
+from reranker.histories.store import open_histories
+from reranker.ranking.ranking import rerank
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
-from reranker.scenes import Scene
-from reranker.signals import SIGNALS, compute
-from reranker.state import ServedState, load_state
+from reranker.signals.columns import Column, Missing
+from reranker.signals.context import Scene
+from reranker.signals.registry import SIGNALS, compute
+from reranker.signals.user_history import Past
 
 PERSONAL = [name for name, signal in SIGNALS.items() if signal.personal]
 DAY = 86_400.0

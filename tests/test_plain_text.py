@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes.item_text import ItemText
-from indexes.items import Item, ItemReader
-from indexes.plain_text import plain
+from indexes.items.plain_text import plain
+from indexes.items.records import Item, ItemReader
+from indexes.items.text import ItemText
 
 
 @pytest.mark.parametrize(

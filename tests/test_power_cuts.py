@@ -9,10 +9,10 @@ import pytest
 from power_cuts import Disk, cuts
 from version_helpers import assert_whole, publish, text_of
 
-from indexes import durable
-from indexes.versions import Damaged, Version, VersionStore
-from reranker.blend_store import BlendStore
-from reranker.blends import Blend, SignalWeight
+from indexes.storage import durable
+from indexes.storage.versions import Damaged, Version, VersionStore
+from reranker.blends.blend import Blend, SignalWeight
+from reranker.blends.store import BlendStore
 
 pytestmark = pytest.mark.promise(7)
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes.availability import read_available
-from indexes.prices import MAX_PRICE, PriceReader
+from indexes.items.availability import read_available
+from indexes.items.prices import MAX_PRICE, PriceReader
 
 
 @pytest.mark.parametrize(

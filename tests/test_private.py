@@ -14,19 +14,19 @@ import pytest
 from click.testing import CliRunner
 
 from indexes.workspace import Workspace
+from reranker.commands.events import events_commands, forget_command
+from reranker.commands.pseudonym_commands import pseudonyms_commands
 from reranker.errors import HistoryFailure
-from reranker.event_commands import events_commands, forget_command
-from reranker.event_settings import HistorySettings
-from reranker.events import HistoryEvent
-from reranker.expiry import expire
-from reranker.history_names import names_row
-from reranker.history_store import SqliteHistories, open_histories
-from reranker.pseudonym_commands import pseudonyms_commands
-from reranker.pseudonym_keys import PseudonymKeys
-from reranker.ranking_log_settings import RankingLogSettings
+from reranker.events.events import HistoryEvent
+from reranker.events.settings import HistorySettings
+from reranker.feedback.settings import RankingLogSettings
+from reranker.histories.names import names_row
+from reranker.histories.store import SqliteHistories, open_histories
+from reranker.privacy.retention import expire
+from reranker.pseudonyms.keys import PseudonymKeys
 from service.app import create_app, ranking_log, retention
-from service.log_settings import LogSettings
-from service.logs import stderr_handler
+from service.observability.logs import stderr_handler
+from service.observability.settings import LogSettings
 
 USER, SESSION = "marker-user-4711", "marker-session-0815"
 CANDIDATES = [{"id": f"{number}"} for number in range(1, 7)]

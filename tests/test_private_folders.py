@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from indexes.workspace import Workspace
-from reranker.events import HistoryEvent
-from reranker.history_store import open_histories
-from reranker.private_folders import close_to_others, open_to_others
+from reranker.events.events import HistoryEvent
+from reranker.histories.store import open_histories
+from reranker.privacy.folders import close_to_others, open_to_others
 from service.app import create_app, ranking_log
-from service.cli import run
-from service.page.jobs import Jobs
-from service.page.request_sets import RequestSets
+from service.commands.cli import run
+from service.live.jobs import Jobs
+from service.page.parts.request_sets import RequestSets
 
 CANDIDATES = [{"id": f"{number}"} for number in range(1, 7)]
 REQUEST = json.dumps({"query": "tea", "user": "u-4711", "candidates": CANDIDATES}).encode()

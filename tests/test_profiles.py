@@ -15,19 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_personal_signals import home, state  # noqa: F401  # fixtures
 
-from indexes.lazily import lazily
-from reranker.blends import PERSONAL, Blend, SignalWeight
-from reranker.columns import Column
-from reranker.contributions import scored
-from reranker.events import HistoryEvent
-from reranker.personal import Personal
-from reranker.profiles import Profile, Profiles
-from reranker.ranking import rerank
-from reranker.recently_used import RowMemo
+from indexes.cached import lazily
+from reranker.blends.blend import PERSONAL, Blend, SignalWeight
+from reranker.events.events import HistoryEvent
+from reranker.ranking.ranking import rerank
+from reranker.ranking.scoring import scored
+from reranker.ranking.state import ServedState
 from reranker.requests import Candidate, RerankRequest
-from reranker.scenes import Scene
-from reranker.signals import compute
-from reranker.state import ServedState
+from reranker.runtime.caches import RowMemo
+from reranker.signals.columns import Column
+from reranker.signals.context import Scene
+from reranker.signals.personalization import Personal
+from reranker.signals.registry import compute
+from reranker.signals.user_profiles import Profile, Profiles
 
 NOW = 1_790_000_000.0
 IDS = [str(number) for number in range(1, 13)]

@@ -23,13 +23,13 @@ from hypothesis import strategies as st
 
 from indexes.names import normalised
 from indexes.workspace import Workspace
-from reranker.columns import Column, Missing
-from reranker.query_vectors import QueryVectors
-from reranker.ranking import rerank
+from reranker.ranking.ranking import rerank
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
-from reranker.scenes import Scene
-from reranker.signals import SIGNALS, Signal
-from reranker.state import ServedState, load_state
+from reranker.runtime.query_vectors import QueryVectors
+from reranker.signals.columns import Column, Missing
+from reranker.signals.context import Scene
+from reranker.signals.registry import SIGNALS, Signal
 
 KNOWN = [str(number) for number in range(60)]
 PERSONAL = [name for name, signal in SIGNALS.items() if signal.personal]
@@ -152,9 +152,9 @@ from pathlib import Path
 import msgspec
 from threadpoolctl import threadpool_limits
 from indexes.workspace import Workspace
-from reranker.ranking import rerank
+from reranker.ranking.ranking import rerank
 from reranker.requests import Candidate, Event, RerankRequest
-from reranker.state import RankingSettings, load_state
+from reranker.ranking.state import RankingSettings, load_state
 home, requests, threads = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 settings = {RankingSettings: RankingSettings(encoder_threads=threads)}
 state = load_state(Workspace(home, settings))

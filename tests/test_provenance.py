@@ -9,16 +9,15 @@ import pytest
 from click.testing import CliRunner, Result
 from safetensors.numpy import save_file
 
+from indexes.build.rebuild import rebuild
 from indexes.errors import Failure
 from indexes.progress import silent
-from indexes.rebuild import rebuild
-from indexes.versions import VersionStore
+from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
-from reranker.blend_store import BlendStore
-from reranker.blends import Blend, SignalWeight
-from reranker.evaluate_command import evaluate_command
-from reranker.model_versions import model_store
-from reranker.provenance import (
+from reranker.blends.blend import Blend, SignalWeight
+from reranker.blends.store import BlendStore
+from reranker.commands.evaluate import evaluate_command
+from reranker.evaluation.provenance import (
     Hashes,
     VersionHash,
     blend_hash,
@@ -27,6 +26,7 @@ from reranker.provenance import (
     sources_hash,
     stale,
 )
+from reranker.model.versions import model_store
 
 TITLES = {"shoe": "Red running shoes", "boot": "Leather hiking boots", "tent": "A tent for two"}
 REQUEST = {

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import WORDS, tiny_bert, tiny_llm
 
-from indexes.encoder_settings import EncoderSettings
-from indexes.encoders import TextEncoder, load_encoder
+from indexes.encoders.query_encoder import QueryEncoder, export_query_encoder, load_query_encoder
+from indexes.encoders.settings import EncoderSettings
+from indexes.encoders.text_encoder import TextEncoder, load_encoder
 from indexes.errors import Failure
-from indexes.query_encoder import QueryEncoder, export_query_encoder, load_query_encoder
 
 TEXTS = ["red running shoes", "tea kettle", "", "ÄÖÜ ß 100%", "usb c " * 200, "\ud800 x", "z" * 400]
 
@@ -75,7 +75,7 @@ def test_nothing_to_encode_and_a_huge_text(encoder: QueryEncoder) -> None:
 
 def test_a_serving_process_needs_no_torch(folder: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from indexes.query_encoder import *; "
+        "import sys; from pathlib import Path; from indexes.encoders.query_encoder import *; "
         f"vectors = load_query_encoder(Path({str(folder)!r}), 1).encode_queries(['red shoes']); "
         "assert vectors.shape == (1, 384); "
         "heavy = {'torch', 'transformers', 'onnx', 'sentence_transformers'}; "
@@ -121,7 +121,7 @@ def test_an_llm_is_exported_with_its_instruction(
 def test_a_model_that_cannot_be_exported_is_served_with_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexes.onnx_export._same", lambda *_args: False)
+    monkeypatch.setattr("indexes.encoders.onnx_export._same", lambda *_args: False)
     whole, slow = exported(tiny_bert(tmp_path), tmp_path)
     assert not (tmp_path / "query.onnx").exists()
     assert isinstance(slow, TextEncoder)

@@ -5,7 +5,7 @@ from zlib import crc32
 
 import numpy as np
 
-from reranker.query_vectors import QueryVectors, Vector
+from reranker.runtime.query_vectors import QueryVectors, Vector
 
 
 class Counting:

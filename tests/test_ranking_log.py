@@ -21,17 +21,17 @@ from hypothesis import strategies as st
 from indexes.errors import Failure
 from indexes.names import normalised
 from indexes.workspace import Workspace
-from reranker.event_commands import events_commands, export_command, forget_command
-from reranker.events import HistoryEvent
-from reranker.history_store import open_histories
-from reranker.pseudonym_keys import PseudonymKeys
-from reranker.pseudonyms import SIZE, Pseudonyms
-from reranker.ranking import BlendName, Ranked, Ranking
-from reranker.ranking_days import day_file
-from reranker.ranking_files import rankings_folder
-from reranker.ranking_log import LOST, WRITTEN, Answered, RankingLog, logged
-from reranker.ranking_log_settings import RankingLogSettings
-from reranker.rankings import LoggedRanking, logged_ranking, ranking_files, read_rankings
+from reranker.commands.events import events_commands, export_command, forget_command
+from reranker.events.events import HistoryEvent
+from reranker.feedback.days import day_file
+from reranker.feedback.files import rankings_folder
+from reranker.feedback.log import LOST, WRITTEN, Answered, RankingLog, logged
+from reranker.feedback.records import LoggedRanking, logged_ranking, ranking_files, read_rankings
+from reranker.feedback.settings import RankingLogSettings
+from reranker.histories.store import open_histories
+from reranker.pseudonyms.keys import PseudonymKeys
+from reranker.pseudonyms.pseudonyms import SIZE, Pseudonyms
+from reranker.ranking.ranking import BlendName, Ranked, Ranking
 from reranker.requests import Candidate, RerankRequest
 from service.app import create_app, ranking_log
 

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from test_keys import BODY, bearing
 
 from indexes.workspace import Workspace
+from service.access.keys import KeyFile
+from service.access.rate_limits import BURST_SECONDS, Rates
 from service.app import create_app
-from service.keys import KeyFile
-from service.limits import LimitSettings
-from service.rate_limits import BURST_SECONDS, Rates
+from service.http.limits import LimitSettings
 
 CHILD = """
 import sys, time
 from pathlib import Path
-from service.rate_limits import Rates
+from service.access.rate_limits import Rates
 rates, until, taken = Rates(Path(sys.argv[1])), time.monotonic() + 1.0, 0
 while time.monotonic() < until:
     taken += rates.wait("search", 50.0) == 0.0

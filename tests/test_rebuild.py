@@ -21,17 +21,17 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 from tiny_models import tiny_bert
 
-from indexes.catalog_pass import WINDOW_BYTES, TextSpool
-from indexes.commands import index_commands
-from indexes.encoder_settings import EncoderSettings
+from indexes.build.catalogue_pass import WINDOW_BYTES, TextSpool
+from indexes.build.commands import index_commands
+from indexes.build.rebuild import Summary, rebuild
+from indexes.build.settings import RebuildSettings
+from indexes.build.vector_cache import VectorCache, text_digest
+from indexes.encoders.settings import EncoderSettings
 from indexes.errors import Failure
-from indexes.item_columns import FORMAT
-from indexes.item_index import IndexSettings, ItemIndex
+from indexes.items.columns import FORMAT
+from indexes.items.index import IndexSettings, ItemIndex
 from indexes.progress import silent
-from indexes.rebuild import Summary, rebuild
-from indexes.rebuild_settings import RebuildSettings
-from indexes.vector_cache import VectorCache, text_digest
-from indexes.versions import CRASH_POINTS, LockHeld, VersionStore, exclusive
+from indexes.storage.versions import CRASH_POINTS, LockHeld, VersionStore, exclusive
 from indexes.workspace import Workspace
 
 HEAVY = pytest.mark.heavy
@@ -282,9 +282,9 @@ def test_a_damaged_served_version_is_replaced(tmp_path: Path, run: Callable[...,
 _SLOW = """
 import sys, time
 from pathlib import Path
-from indexes.encoders import EncoderSettings, TextEncoder
+from indexes.encoders.text_encoder import EncoderSettings, TextEncoder
 from indexes.progress import silent
-from indexes.rebuild import rebuild
+from indexes.build.rebuild import rebuild
 from indexes.workspace import Workspace
 whole = TextEncoder.encode_batches
 def slowly(self, texts):
@@ -511,7 +511,7 @@ def test_many_at_once_publish_one_consistent_index(
 
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["sentence_transformers", "indexes.rebuild"])  # imported once
+FORKS.set_forkserver_preload(["sentence_transformers", "indexes.build.rebuild"])  # imported once
 
 
 def rebuilding(home: Path, path: Path, model: EncoderSettings, crash_at: str = "") -> Any:

@@ -10,16 +10,16 @@ from click.testing import CliRunner
 from conftest import write_items
 from tiny_models import tiny_bert
 
-from indexes.commands import rebuild_command
-from indexes.encoder_settings import EncoderSettings
+from indexes.build.commands import rebuild_command
+from indexes.build.rebuild import Summary, rebuild
+from indexes.build.settings import RebuildSettings
+from indexes.encoders.settings import EncoderSettings
 from indexes.errors import Failure
-from indexes.item_index import ItemIndex
+from indexes.items.index import ItemIndex
 from indexes.progress import silent
-from indexes.rebuild import Summary, rebuild
-from indexes.rebuild_settings import RebuildSettings
-from indexes.versions import VersionStore
+from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
-from service.doctor import examine
+from service.commands.doctor import examine
 
 
 @pytest.fixture(scope="module")

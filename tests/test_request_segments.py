@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reranker.intervals import paired_differences
-from reranker.proofs import Proof, Proofs
-from reranker.query_results import QueryResult
-from reranker.request_segments import RequestFacts, RequestSegments
-from reranker.tally import Tally
+from reranker.evaluation.aggregate import Tally
+from reranker.evaluation.breakdown import Proof, Proofs
+from reranker.evaluation.results import QueryResult
+from reranker.evaluation.slices import RequestFacts, RequestSegments
+from reranker.metrics.intervals import paired_differences
 
 QUERIES = ("", "tv", "red shoes", "big red shoes", "big red running shoes", "Red  Shoes")
 

@@ -13,16 +13,16 @@ from sequence_worlds import (
 from torch import nn
 
 from indexes.errors import Failure
-from reranker.attention import Layout
-from reranker.full_ranking import TOP
-from reranker.next_item_loss import Denominator, Sampler, next_item_loss
-from reranker.sequence_batches import Batch
-from reranker.sequence_models import SequenceModel, numbers
-from reranker.train_settings import ENCODERS
-from reranker.training import Training
-from reranker.training_data import new_model
-from reranker.user_vectors import model_ranks
-from reranker.whitening import Whitening
+from reranker.model.settings import ENCODERS
+from reranker.model.whitening import Whitening
+from reranker.training.attention import Layout
+from reranker.training.batches import Batch
+from reranker.training.data import new_model
+from reranker.training.full_ranking import TOP
+from reranker.training.inference import model_ranks
+from reranker.training.loop import Training
+from reranker.training.losses import Denominator, Sampler, next_item_loss
+from reranker.training.model import SequenceModel, numbers
 
 each_encoder = pytest.mark.parametrize("encoder", ENCODERS)
 

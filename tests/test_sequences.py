@@ -6,22 +6,22 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes.bad_lines import BadLine
+from indexes.readers.bad_lines import BadLine
 from indexes.times import TimeSettings
 from indexes.workspace import Workspace
-from reranker.event_settings import EventSettings
-from reranker.events import TYPES, HistoryEvent
-from reranker.histories import Shopper
-from reranker.history_store import open_histories
-from reranker.model_card import NONE
-from reranker.sequence_batches import (
+from reranker.events.events import TYPES, HistoryEvent
+from reranker.events.settings import EventSettings
+from reranker.histories.histories import Shopper
+from reranker.histories.store import open_histories
+from reranker.model.card import NONE
+from reranker.model.time_buckets import BUCKETS, bucket
+from reranker.training.batches import (
     TrainingWindows,
     batch_of,
     case_batches,
     cases_at,
 )
-from reranker.sequences import Sequences, file_events, kept_events, sequences_of
-from reranker.time_buckets import BUCKETS, bucket
+from reranker.training.sequences import Sequences, file_events, kept_events, sequences_of
 
 Row = tuple[str, str, str | None, float]
 

@@ -8,16 +8,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from indexes.item_index import ItemIndex
-from indexes.query_encoder import load_query_encoder
-from indexes.versions import VersionStore
+from indexes.encoders.query_encoder import load_query_encoder
+from indexes.items.index import ItemIndex
+from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
-from reranker.events import TYPES, HistoryEvent
-from reranker.model_store import load_model, publish_model
-from reranker.model_versions import model_store
-from reranker.query_vectors import QueryVectors
-from reranker.served_model import ServedModel
-from reranker.train_settings import ENCODERS, TrainSettings
+from reranker.events.events import TYPES, HistoryEvent
+from reranker.model.served_model import ServedModel
+from reranker.model.settings import ENCODERS, TrainSettings
+from reranker.model.versions import model_store
+from reranker.runtime.query_vectors import QueryVectors
+from reranker.training.publish import load_model, publish_model
 
 
 @pytest.fixture(scope="module", params=[*ENCODERS, "transformer of two heads"])
@@ -25,10 +25,10 @@ def both(request: Any, shop_home: Path, tmp_path_factory: Any) -> Iterator[tuple
     """A model with random weights, read by torch and by numpy."""
     import torch
 
-    from reranker.model_catalogue import index_catalogue
-    from reranker.sequences import sequences_of
-    from reranker.training import Trained
-    from reranker.training_data import new_model, training_data
+    from reranker.training.data import new_model, training_data
+    from reranker.training.loop import Trained
+    from reranker.training.model_catalogue import index_catalogue
+    from reranker.training.sequences import sequences_of
 
     kind = request.param.split()[0]
     settings = TrainSettings(encoder=kind, heads=2 if "two" in request.param else 1, length=20)

@@ -9,13 +9,13 @@ from pathlib import Path
 import click
 import pytest
 
-from service import cli
-from service.cli import Commands, run
+from service.commands import cli
+from service.commands.cli import Commands, run
 
 
 def test_help_lists_every_command_in_order_without_importing_them() -> None:
     code = (
-        "import sys\nfrom service.cli import run\nstatus = run(['--help'])\n"
+        "import sys\nfrom service.commands.cli import run\nstatus = run(['--help'])\n"
         "heavy = {'torch', 'numpy', 'flask', 'faiss', 'onnxruntime'} & set(sys.modules)\n"
         "sys.exit(status or bool(heavy) and f'imported {heavy}')"
     )

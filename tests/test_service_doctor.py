@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from test_service_serve import serving
 
-from indexes.versions import VersionStore
+from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
-from reranker.blend_store import BlendStore
-from reranker.blends import DEFAULT
-from reranker.events import HistoryEvent
-from reranker.history_store import open_histories
-from service import doctor_machine
-from service.cli import run
+from reranker.blends.blend import DEFAULT
+from reranker.blends.store import BlendStore
+from reranker.events.events import HistoryEvent
+from reranker.histories.store import open_histories
+from service.commands import doctor_machine
+from service.commands.cli import run
 
 
 def states(home: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, str]]]:

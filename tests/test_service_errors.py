@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from indexes.workspace import Workspace
 from service.app import create_app
-from service.limits import LimitSettings
+from service.http.limits import LimitSettings
 
 ONE = '{"candidates": [{"id": "1"}]'  # open: more keys can follow
 VIEW = '{"type": "view"}'

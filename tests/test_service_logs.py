@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from test_service_serve import command, environment, serving
 
 from indexes.workspace import Workspace
-from reranker.blend_store import BlendStore
-from reranker.blends import DEFAULT
+from reranker.blends.blend import DEFAULT
+from reranker.blends.store import BlendStore
 from service.app import create_app
-from service.log_settings import LogSettings
-from service.logs import MOST, JsonLines, TextLines, answering, writes_json
-from service.request_ids import trace_id
+from service.observability.logs import MOST, JsonLines, TextLines, answering, writes_json
+from service.observability.request_ids import trace_id
+from service.observability.settings import LogSettings
 
 log = logging.getLogger("reranker")
 BODY = {
@@ -102,7 +102,7 @@ def broken(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(asked: Any, _state: Any, *_more: Any) -> None:
         raise KeyError(f"{asked.user} looked for {asked.query}\n" + "level=" + "fatal")
 
-    monkeypatch.setattr("reranker.timely.rerank", fail)
+    monkeypatch.setattr("reranker.ranking.deadlines.rerank", fail)
 
 
 @pytest.mark.promise(29)

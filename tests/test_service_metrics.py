@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from test_service_serve import BODY, serving
 
 from indexes.workspace import Workspace
-from reranker.drift import Drift, baseline_of, features_of, stability
-from reranker.ranking import BlendName, Ranked, Ranking
-from reranker.recently_used import CacheCounts
-from reranker.stages import STAGES, Stages
+from reranker.experiments.drift import Drift, baseline_of, features_of, stability
+from reranker.ranking.ranking import BlendName, Ranked, Ranking
+from reranker.runtime.caches import CacheCounts
+from reranker.runtime.stages import STAGES, Stages
 from service.app import create_app, metrics_of
-from service.metrics import Metrics
-from service.tallies import BulkHistogram, CacheDeltas, Tallies
+from service.observability.prometheus import Metrics
+from service.observability.tallies import BulkHistogram, CacheDeltas, Tallies
 
 ROOT = Path(__file__).parent.parent
 BOUNDS = (0.1, 1.0, 5.0)

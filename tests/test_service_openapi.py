@@ -16,9 +16,9 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 from indexes.workspace import Workspace
-from reranker.signals import SIGNALS
+from reranker.signals.registry import SIGNALS
+from service.access.keys import KeyFile
 from service.app import create_app
-from service.keys import KeyFile
 
 # A schema cannot say "ids differ", "a blend that exists" or "31 June": those are 422, too.
 POSITIVE_CHECK = {"positive_data_acceptance": {"expected-statuses": ["2xx", "422"]}}

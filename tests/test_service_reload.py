@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from indexes.versions import Version, VersionStore
+from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
-from reranker.blend_store import BlendStore
-from reranker.blends import Blend, SignalWeight
+from reranker.blends.blend import Blend, SignalWeight
+from reranker.blends.store import BlendStore
 from service.app import create_app, served
-from service.reload_settings import ReloadSettings
+from service.live.settings import ReloadSettings
 
 BODY = {"query": "coffee", "candidates": [{"id": "1"}, {"id": "12"}, {"id": "10"}]}
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from indexes.names import normalised
-from reranker.signals import SIGNALS
-from reranker.state import ServedState
+from reranker.ranking.state import ServedState
+from reranker.signals.registry import SIGNALS
 from service.app import served
 
 KNOWN = [str(number) for number in range(60)]
@@ -91,7 +91,7 @@ def test_when_the_core_breaks_the_engines_order_is_answered(
     def fail(*_anything: Any) -> None:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr("reranker.timely.rerank", fail)
+    monkeypatch.setattr("reranker.ranking.deadlines.rerank", fail)
     sent = [{"id": "5"}, {"id": "0"}, {"id": "9"}]
     answer = client.post(
         "/rerank", json={"query": "shoes", "candidates": sent, "explain": True, "top_n": 2}

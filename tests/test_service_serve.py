@@ -20,15 +20,15 @@ import pytest
 from conftest import small_shop, write_items
 from test_service_reload import publish_again
 
+from indexes.build.rebuild import rebuild
 from indexes.progress import silent
-from indexes.rebuild import rebuild
-from indexes.versions import VersionStore
+from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
-from reranker.rankings import ranking_files, read_rankings
-from service.addresses import listen
-from service.banner import default_banner
-from service.gunicorn_server import Server
-from service.serve_settings import ServeSettings
+from reranker.feedback.records import ranking_files, read_rankings
+from service.http.addresses import listen
+from service.http.settings import ServeSettings
+from service.server.banner import default_banner
+from service.server.gunicorn import Server
 
 PROGRAM = Path(sys.executable).parent / "reranker"
 BODY = {"query": "coffee maker", "candidates": [{"id": f"{number}"} for number in range(30)]}
@@ -113,8 +113,8 @@ def service(shop_home: Path) -> Iterator[Running]:
 
 def test_the_banner_says_where_what_and_that_there_are_no_keys(service: Running) -> None:
     for part in ("60 items", "0001-", "default v1", "keys", "curl http://127.0.0.1"):
-        assert part in service.banner
-    sent = re.search(r"-d '(.*)'", service.banner)
+        assert part in service.server.banner
+    sent = re.search(r"-d '(.*)'", service.server.banner)
     assert sent
     assert service.ask("/rerank", json.loads(sent[1]))[0] == 200  # the curl works as it stands
 

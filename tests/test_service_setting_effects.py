@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from conftest import small_shop, write_items
 
-from indexes.encoder_settings import EncoderSettings
-from indexes.encoders import TextEncoder, load_encoder
+from indexes.build.rebuild import rebuild
+from indexes.build.settings import RebuildSettings
+from indexes.encoders.settings import EncoderSettings
+from indexes.encoders.text_encoder import TextEncoder, load_encoder
 from indexes.errors import Failure
 from indexes.progress import silent
-from indexes.rebuild import rebuild
-from indexes.rebuild_settings import RebuildSettings
-from indexes.versions import VersionStore
+from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
-from reranker.events import HistoryEvent
-from reranker.ranking import rerank
-from reranker.ranking_settings import RankingSettings
+from reranker.events.events import HistoryEvent
+from reranker.ranking.ranking import rerank
+from reranker.ranking.settings import RankingSettings
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, RerankRequest
-from reranker.state import ServedState, load_state
 
 TEXTS = [f"{colour} shoe number {number}" for number in range(3) for colour in ("red", "dark blue")]
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from indexes.encoder_settings import EncoderSettings
+from indexes.encoders.settings import EncoderSettings
 from indexes.workspace import Workspace
-from reranker.ranking_settings import RankingSettings
+from reranker.ranking.settings import RankingSettings
 from service import setting_types
-from service.cli import run
-from service.limits import LimitSettings
-from service.serve_settings import ServeSettings
+from service.commands.cli import run
+from service.commands.settings import settings_page
+from service.http.limits import LimitSettings
+from service.http.settings import ServeSettings
 from service.settings import SECTIONS, BadSetting, known_settings, load_workspace, with_options
-from service.settings_command import settings_page
 
 ROOT = Path(__file__).parent.parent
 

@@ -11,18 +11,23 @@ import pytest
 from flask import Flask
 
 from indexes.workspace import Workspace
-from reranker.agreement import Agreement, agreement
-from reranker.blend_store import BlendStore
-from reranker.blends import DEFAULT
-from reranker.ranking import rerank
-from reranker.ranking_log_settings import RankingLogSettings
+from reranker.blends.blend import DEFAULT
+from reranker.blends.store import BlendStore
+from reranker.experiments.shadow_files import (
+    ShadowChoice,
+    choose_shadows,
+    read_shadows,
+    shadow_choice,
+)
+from reranker.experiments.shadow_report import summaries
+from reranker.experiments.shadows import COMPUTED, DROPPED, FAILED, WAITING, Shadows
+from reranker.feedback.settings import RankingLogSettings
+from reranker.metrics.rank_correlation import Agreement, agreement
+from reranker.ranking.ranking import rerank
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, RerankRequest
-from reranker.shadow_files import ShadowChoice, choose_shadows, read_shadows, shadow_choice
-from reranker.shadow_report import summaries
-from reranker.shadows import COMPUTED, DROPPED, FAILED, WAITING, Shadows
-from reranker.state import ServedState, load_state
 from service.app import create_app
-from service.cli import run
+from service.commands.cli import run
 
 CANDIDATES = [{"id": f"{number}"} for number in range(30)]
 BODY = {"query": "red running shoes", "candidates": CANDIDATES, "top_n": 12}

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.workspace import Workspace
+from service.access.ended_sessions import EndedSessions
+from service.access.key_ring import KeyRing
+from service.access.keys import KeyFile
+from service.access.sessions import COOKIE, SECONDS, Sessions
 from service.app import create_app
-from service.ended_sessions import EndedSessions
-from service.key_ring import KeyRing
-from service.keys import KeyFile
-from service.metrics import Metrics
-from service.sessions import COOKIE, SECONDS, Sessions
+from service.observability.prometheus import Metrics
 
 HTML = {"Accept": "text/html,*/*"}
 OWN = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
@@ -154,7 +154,7 @@ def test_signing_out_and_programs(browser: FlaskClient, locked: Any) -> None:
 def test_a_session_ends_with_its_key(
     shop_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.key_ring.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("service.access.key_ring.LOOK_SECONDS", 0.0)
     home = copy_home(shop_home, tmp_path / "home")
     file = KeyFile(home)
     key = file.create("ann", ("tune",))[0]
@@ -229,7 +229,7 @@ def test_sign_out_says_when_others_cannot_be_told(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("indexes.durable.replace_synced", full)
+    monkeypatch.setattr("indexes.storage.durable.replace_synced", full)
     browser = app.test_client()
     sign_in(browser, key)
     said = browser.post("/sign-out", headers=OWN)
@@ -240,7 +240,7 @@ def test_sign_out_says_when_others_cannot_be_told(
 def test_sessions_that_ended_are_remembered_up_to_a_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.ended_sessions.MOST", 20)
+    monkeypatch.setattr("service.access.ended_sessions.MOST", 20)
     here, there = EndedSessions(tmp_path), EndedSessions(tmp_path)
     now = time.monotonic()
     here.add("old", now - 1)

@@ -10,17 +10,17 @@ import msgspec
 import numpy as np
 import pytest
 
+from indexes.build.rebuild import rebuild
 from indexes.progress import silent
-from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
-from reranker.budget import RequestBudget
-from reranker.columns import Column, Missing, checked
 from reranker.errors import BadRequest
-from reranker.ranking import rerank
+from reranker.ranking.ranking import rerank
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
-from reranker.scenes import Scene, now_of
-from reranker.signals import SIGNALS, Signal, compute
-from reranker.state import ServedState, load_state
+from reranker.runtime.budget import RequestBudget
+from reranker.signals.columns import Column, Missing, checked
+from reranker.signals.context import Scene, now_of
+from reranker.signals.registry import SIGNALS, Signal, compute
 
 DAY = 86400.0
 NOW = 1_750_000_000.0
@@ -171,7 +171,7 @@ def test_a_signal_that_fails_is_left_out_and_named(
         raise OSError("the disk is gone")
 
     broken = {**SIGNALS, "semantic": Signal("semantic", fail, "")}
-    monkeypatch.setattr("reranker.signals.SIGNALS", broken)
+    monkeypatch.setattr("reranker.signals.registry.SIGNALS", broken)
     columns = compute(scene("shoes"), ["engine", "semantic", "match"])
     assert columns["semantic"] == Missing("internal_error")
     assert isinstance(columns["engine"], Column) and isinstance(columns["match"], Column)

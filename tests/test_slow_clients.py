@@ -15,8 +15,8 @@ import pytest
 from gunicorn.config import Config
 from test_service_serve import BODY, Running, serving, workers
 
-from service.incoming import Incoming, parser
-from service.lanes import Lane, lane_of
+from service.server.incoming import Incoming, parser
+from service.server.lanes import Lane, lane_of
 
 SECONDS = 2
 

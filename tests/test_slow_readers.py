@@ -15,7 +15,7 @@ import pytest
 from test_service_serve import BODY, Running, serving, workers
 from test_slow_clients import HEALTH, connected, everything, whole
 
-from service.keys import KeyFile
+from service.access.keys import KeyFile
 
 # About 7 MB of answer, more than twice what the kernel keeps for a client that does not read.
 LARGE = {

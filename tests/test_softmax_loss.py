@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-import reranker.softmax_loss as fused
-from reranker.dropout import dropout
-from reranker.softmax_loss import softmax_loss
+import reranker.training.softmax_loss as fused
+from reranker.training.dropout import dropout
+from reranker.training.softmax_loss import softmax_loss
 
 
 @given(st.integers(1, 40), st.integers(1, 30), st.integers(0, 1000), st.integers(1, 50))

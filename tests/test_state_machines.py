@@ -13,11 +13,11 @@ from test_events_api import small_app
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from reranker.blend_files import parse, written
-from reranker.blend_store import BlendStore
-from reranker.blends import DEFAULT, Blend
+from reranker.blends.blend import DEFAULT, Blend
+from reranker.blends.files import parse, written
+from reranker.blends.store import BlendStore
 from reranker.errors import Conflict, UnknownBlend
-from reranker.history_store import open_histories
+from reranker.histories.store import open_histories
 
 FEW: dict[str, Any] = {
     "deadline": None,

@@ -43,15 +43,19 @@ def test_the_core_and_the_offline_side_know_nothing_of_http() -> None:
 
 
 def test_a_budget_knows_nothing_of_what_is_ranked() -> None:
-    names = {name for name in imported(ROOT / "reranker/budget.py") if name.split(".")[0] in OURS}
-    assert names == {"reranker.breakers", "reranker.errors"}
+    names = {
+        name for name in imported(ROOT / "reranker/runtime/budget.py") if name.split(".")[0] in OURS
+    }
+    assert names == {"reranker.runtime.breakers", "reranker.errors"}
 
 
 def test_the_interface_of_histories_knows_no_store() -> None:
     names = {
-        name for name in imported(ROOT / "reranker/histories.py") if name.split(".")[0] in OURS
+        name
+        for name in imported(ROOT / "reranker/histories/histories.py")
+        if name.split(".")[0] in OURS
     }
-    assert names == {"indexes.errors", "reranker.events", "reranker.pseudonyms"}
+    assert names == {"indexes.errors", "reranker.events.events", "reranker.pseudonyms.pseudonyms"}
 
 
 @pytest.mark.promise(26)
@@ -73,7 +77,7 @@ def test_every_module_says_what_leaves_it() -> None:
 
 @pytest.mark.parametrize("name", ["torch", "transformers", "sentence_transformers", "pyarrow"])
 def test_serving_starts_without_the_offline_libraries(name: str) -> None:
-    modules = "service.app, service.serve, reranker.ranking, sys"
+    modules = "service.app, service.server.serve, reranker.ranking.ranking, sys"
     code = f"import {modules}; assert {name!r} not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd="/")
 

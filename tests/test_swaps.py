@@ -13,15 +13,15 @@ import pytest
 from conftest import copy_home, small_shop, write_items
 from test_service_serve import Running, serving
 
+from indexes.build.rebuild import rebuild
 from indexes.progress import silent
-from indexes.rebuild import rebuild
-from indexes.versions import VersionStore
+from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
-from reranker.blend_store import BlendStore
-from reranker.model_versions import model_store
-from reranker.ranking import rerank
+from reranker.blends.store import BlendStore
+from reranker.model.versions import model_store
+from reranker.ranking.ranking import rerank
+from reranker.ranking.state import load_state
 from reranker.requests import Candidate, RerankRequest
-from reranker.state import load_state
 
 NOW = time.time()
 BODY: dict[str, Any] = {

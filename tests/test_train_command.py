@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from conftest import PATIENT, copy_home
 
-from indexes.item_index import ItemIndex
-from indexes.versions import Version, VersionStore
+from indexes.items.index import ItemIndex
+from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
-from reranker.blend_store import BlendStore
-from reranker.blends import PERSONAL, WITHOUT_ENCODER
-from reranker.events import HistoryEvent
-from reranker.history_store import open_histories
-from reranker.model_store import load_model
-from reranker.model_versions import ModelMismatch, check_fits, model_store
-from reranker.ranking_settings import RankingSettings
-from reranker.training import Training
-from service import doctor_home
+from reranker.blends.blend import PERSONAL, WITHOUT_ENCODER
+from reranker.blends.store import BlendStore
+from reranker.events.events import HistoryEvent
+from reranker.histories.store import open_histories
+from reranker.model.versions import ModelMismatch, check_fits, model_store
+from reranker.ranking.settings import RankingSettings
+from reranker.training.loop import Training
+from reranker.training.publish import load_model
 from service.app import create_app
-from service.cli import run
+from service.commands import doctor_home
+from service.commands.cli import run
 from service.settings import load_workspace
 
 SETTINGS = """[train]
@@ -109,7 +109,7 @@ def test_a_loaded_model_gives_what_the_trained_one_gave(
     whole_run = Training.run
     monkeypatch.setattr(Training, "run", lambda self: (kept.append(self), whole_run(self))[1])
     assert run(["--home", str(home), "train", "--encoder", "gru"]) == 0
-    from reranker.user_vectors import item_vectors
+    from reranker.training.inference import item_vectors
 
     found = load_model(workspace_of(home), index_of(home))
     assert found is not None and found.settings.encoder == "gru"

@@ -11,13 +11,13 @@ import torch
 from sequence_worlds import CIRCLE, leave_one_out, tiny_settings
 
 from indexes.errors import Failure
-from reranker.checkpoints import FILE
-from reranker.events import TYPES, HistoryEvent
-from reranker.precision import processor_has_bfloat16
-from reranker.sequences import sequences_of
-from reranker.train_settings import ENCODERS, TrainSettings
-from reranker.training import Epoch, Trained, Training, training_key
-from reranker.training_data import Catalogue, training_data
+from reranker.events.events import TYPES, HistoryEvent
+from reranker.model.settings import ENCODERS, TrainSettings
+from reranker.training.checkpoints import FILE
+from reranker.training.data import Catalogue, training_data
+from reranker.training.loop import Epoch, Trained, Training, training_key
+from reranker.training.precision import processor_has_bfloat16
+from reranker.training.sequences import sequences_of
 
 
 def run(settings: TrainSettings, **options: Any) -> tuple[Trained, list[Epoch]]:

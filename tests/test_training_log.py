@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from reranker.training import Epoch
-from reranker.training_log import HOW_TO_GET, tensorboard_log
+from reranker.training.epoch_logs import HOW_TO_GET, tensorboard_log
+from reranker.training.loop import Epoch
 
 
 def epoch(number: int) -> Epoch:

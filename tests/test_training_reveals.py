@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from reranker.events import HistoryEvent
-from reranker.habits_card import ARRAYS
-from reranker.sequences import Sequences, sequences_of
-from reranker.shop_habits import HALF_LIFE_DAYS, ShopHabits, rounded, shop_habits
-from reranker.train_settings import TrainSettings
+from reranker.events.events import HistoryEvent
+from reranker.model.habits_card import ARRAYS
+from reranker.model.settings import TrainSettings
+from reranker.training.item_statistics import HALF_LIFE_DAYS, ShopHabits, rounded, shop_habits
+from reranker.training.sequences import Sequences, sequences_of
 
 DAY = 86_400.0
 NEWEST = 1.76e9

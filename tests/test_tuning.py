@@ -12,20 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.workspace import Workspace
-from reranker.blend_store import BlendStore
-from reranker.blends import DEFAULT, SignalWeight
-from reranker.judged_columns import JudgedColumns, judged_columns
-from reranker.linear_tuning import fit_weights, with_weights
-from reranker.list_changes import change_points
-from reranker.metrics import measures
-from reranker.query_results import rank_with
+from reranker.blends.blend import DEFAULT, SignalWeight
+from reranker.blends.store import BlendStore
+from reranker.evaluation.results import rank_with
+from reranker.metrics.ranking import measures
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, JudgedRequest
-from reranker.signals import SIGNALS
-from reranker.state import ServedState, load_state
-from reranker.tuning import TuneOptions, Tuning, tune
-from reranker.tuning_inputs import Rows, linear_rows, signals_seen, start_of
-from reranker.tuning_splits import inner_folds, outer_folds
-from service.cli import run
+from reranker.signals.registry import SIGNALS
+from reranker.tuning.columns import JudgedColumns, judged_columns
+from reranker.tuning.linear import fit_weights, with_weights
+from reranker.tuning.matrices import Rows, linear_rows, signals_seen, start_of
+from reranker.tuning.pareto import change_points
+from reranker.tuning.splits import inner_folds, outer_folds
+from reranker.tuning.tune import TuneOptions, Tuning, tune
+from service.commands.cli import run
 from tests.conftest import THINGS
 
 NAMES = list(THINGS)
@@ -75,7 +75,7 @@ def test_columns_rank_as_the_main_path_does(
 
 
 def _asked(judged: JudgedRequest) -> Any:
-    from reranker.judged_requests import rerank_request
+    from reranker.evaluation.requests import rerank_request
 
     return rerank_request(judged)
 

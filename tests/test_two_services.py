@@ -15,21 +15,21 @@ from test_keys import BODY, bearing
 from test_service_serve import serving
 
 from indexes.workspace import Workspace
-from service import key_ring
+from service.access import key_ring
+from service.access.key_ring import KeyRing
+from service.access.keys import KeyFile
+from service.access.rate_limits import Rates
+from service.access.sessions import SECONDS, Sessions
 from service.app import create_app
-from service.key_ring import KeyRing
-from service.keys import KeyFile
-from service.page.jobs import BadJob, Jobs
-from service.rate_limits import Rates
-from service.sessions import SECONDS, Sessions
+from service.live.jobs import BadJob, Jobs
 
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from indexes.workspace import Workspace
-from service.key_ring import KeyRing
-from service.keys import BadKeyFile, KeyFile
-from service.page.jobs import BadJob, Jobs
+from service.access.key_ring import KeyRing
+from service.access.keys import BadKeyFile, KeyFile
+from service.live.jobs import BadJob, Jobs
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 home = Path(sys.argv[1])
 """

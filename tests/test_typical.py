@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from indexes.workspace import Workspace
-from reranker.columns import Column, Missing
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, RerankRequest
-from reranker.scenes import Scene
-from reranker.state import ServedState, load_state
-from reranker.text_signals import typical
+from reranker.signals.columns import Column, Missing
+from reranker.signals.context import Scene
+from reranker.signals.text import typical
 
 IDS = ["55", *[str(number) for number in range(10)]]  # board games; shoes and jackets
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from tiny_models import tiny_bert
 
-from indexes.encoder_settings import EncoderSettings
-from indexes.encoders import load_encoder
-from indexes.query_encoder import export_query_encoder, load_query_encoder
+from indexes.encoders.query_encoder import export_query_encoder, load_query_encoder
+from indexes.encoders.settings import EncoderSettings
+from indexes.encoders.text_encoder import load_encoder
 from indexes.quoting import nearest, nearest_or_all
 from indexes.workspace import Workspace
-from reranker.blends import DEFAULT
-from reranker.columns import Missing
-from reranker.judged_columns import judged_columns
-from reranker.ranking import rerank
+from reranker.blends.blend import DEFAULT
+from reranker.ranking.ranking import rerank
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, JudgedRequest, RerankRequest
-from reranker.state import ServedState, load_state
-from reranker.tuning_inputs import linear_rows
+from reranker.signals.columns import Missing
+from reranker.tuning.columns import judged_columns
+from reranker.tuning.matrices import linear_rows
 
 IDS = [f"{number}" for number in range(20)]
 SEMANTIC = ("semantic", "typical")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.errors import Failure
-from indexes.unpacking import BadPacking, TooLarge, lines, unpacked, unpacked_pieces
-from service.page.request_sets import RequestSets
+from indexes.readers.unpacking import BadPacking, TooLarge, lines, unpacked, unpacked_pieces
+from service.page.parts.request_sets import RequestSets
 
 
 @pytest.fixture(scope="module")

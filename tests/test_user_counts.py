@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 
 from indexes.workspace import Workspace
-from reranker.events import HistoryEvent
-from reranker.history_store import open_histories
-from reranker.pseudonym_keys import PseudonymKeys
-from reranker.sequences import Sequences, sequences_of
-from reranker.shop_habits import shop_habits
-from reranker.train_command import imported_sequences
-from reranker.train_settings import TrainSettings
-from reranker.trained_shoppers import TrainedShoppers, save_trained_shoppers
-from reranker.training_data import Catalogue, new_model, training_data
-from reranker.user_counts import met_by
+from reranker.commands.train import imported_sequences
+from reranker.events.events import HistoryEvent
+from reranker.histories.store import open_histories
+from reranker.model.settings import TrainSettings
+from reranker.model.training_users import TrainedShoppers, save_trained_shoppers
+from reranker.pseudonyms.keys import PseudonymKeys
+from reranker.training.data import Catalogue, new_model, training_data
+from reranker.training.item_statistics import shop_habits
+from reranker.training.sequences import Sequences, sequences_of
+from reranker.training.user_counts import met_by
 
 
 def world() -> Sequences:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexes.vector_cache import DIGEST, Digests, VectorCache, text_digest
+from indexes.build.vector_cache import DIGEST, Digests, VectorCache, text_digest
 
 
 def digests(*texts: str) -> Digests:

@@ -17,13 +17,13 @@ import pytest
 from version_helpers import FILES, assert_whole, fill, publish, text_of
 
 from indexes.errors import Failure
-from indexes.versions import CRASH_POINTS, VersionStore
+from indexes.storage.versions import CRASH_POINTS, VersionStore
 
 PUBLISH = """
 import sys
 from itertools import count
 from pathlib import Path
-from indexes.versions import VersionStore, exclusive
+from indexes.storage.versions import VersionStore, exclusive
 from version_helpers import publish
 root, text, times, lock = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
 store = VersionStore(root)
@@ -156,7 +156,8 @@ def test_what_the_dead_staged_is_cleared(tmp_path: Path) -> None:
 def test_a_forked_child_does_not_tidy_up_for_its_parent(tmp_path: Path) -> None:
     store = VersionStore(tmp_path / "index")
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom indexes.versions import VersionStore\n"
+        "import os, sys\nfrom pathlib import Path\n"
+        "from indexes.storage.versions import VersionStore\n"
         "store = VersionStore(Path(sys.argv[1]))\n"
         "with store.stage() as staged:\n"
         "    (staged / 'x').write_text('x')\n"

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from version_helpers import FILES, assert_whole, fill, publish, text_of
 
 from indexes.errors import Failure
-from indexes.manifests import MANIFEST
-from indexes.versions import Damaged, VersionStore
+from indexes.storage.manifests import MANIFEST
+from indexes.storage.versions import Damaged, VersionStore
 
 
 @pytest.fixture

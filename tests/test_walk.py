@@ -18,7 +18,7 @@ def home(trained_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_warm_request_passes_no_file_that_the_first_did_not(home: Path) -> None:
     first, second = walks(home)
     assert set(second.files) <= set(first.files)
-    assert "reranker/ranking.py" in second.files and "service/rerank_api.py" in second.files
+    assert "reranker/ranking/ranking.py" in second.files and "service/api/rerank.py" in second.files
     assert len(set(second.files)) == len(second.files)
 
 

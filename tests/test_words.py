@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes.words import fold, model_numbers, stem, word_hashes, words
+from indexes.items.words import fold, model_numbers, stem, word_hashes, words
 
 
 def test_titles_and_queries_meet() -> None:

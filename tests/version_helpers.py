@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from indexes.versions import Version, VersionStore
+from indexes.storage.versions import Version, VersionStore
 
 FILES = ("items.bin", "encoder/query.onnx", "encoder/tokenizer.json")
 

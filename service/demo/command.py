@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from indexes.build.rebuild import rebuild
 from indexes.errors import Failure
 from indexes.progress import silent
-from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
-from reranker.event_import import Importer
-from reranker.history_store import open_histories
-from reranker.state import ServedState, load_state
-from service.serve import serve
-from service.serve_settings import ServeSettings
+from reranker.histories.store import open_histories
+from reranker.ingestion.importer import Importer
+from reranker.ranking.state import ServedState, load_state
+from service.http.settings import ServeSettings
+from service.server.serve import serve
 
 if TYPE_CHECKING:
     from service.demo.measure import Measured
@@ -60,10 +60,10 @@ def demo_command(
 
 def _prepare(workspace: Workspace, data: Path, small: bool) -> "Measured":
     """Every step up to serving, each with the seconds it took."""
-    from service.demo.data import FULL, SMALL, write_shop
     from service.demo.measure import measure
+    from service.demo.season.data import FULL, SMALL, write_shop
     from service.demo.showcase import before_and_after, summary_table
-    from service.page.request_sets import EVENTS, ITEMS, REQUESTS
+    from service.page.parts.request_sets import EVENTS, ITEMS, REQUESTS
 
     with _step("shop") as say:
         made = write_shop(data, SMALL if small else FULL)

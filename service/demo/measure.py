@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from reranker.evaluation import Evaluation, evaluate
-from reranker.judged_requests import read_requests
-from reranker.metrics import grades_of, ndcg
-from reranker.query_results import ENGINE, QueryResult
+from reranker.evaluation.evaluate import Evaluation, evaluate
+from reranker.evaluation.requests import read_requests
+from reranker.evaluation.results import ENGINE, QueryResult
+from reranker.metrics.ranking import grades_of, ndcg
+from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest
-from reranker.state import ServedState
-from service.demo.oracle import Share, Truth, gain_report, read_oracle
-from service.page.request_sets import ORACLE, REQUESTS
+from service.demo.season.oracle import Share, Truth, gain_report, read_oracle
+from service.page.parts.request_sets import ORACLE, REQUESTS
 
 METRIC = "ndcg@10"
 _TELLING = (METRIC, "precision@10")

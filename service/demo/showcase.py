@@ -5,17 +5,17 @@ from pathlib import Path
 
 import msgspec
 
-from reranker.evaluation_report import verdict
-from reranker.judged_requests import rerank_request
-from reranker.ranking import Ranked, rerank
+from indexes.storage.files import write_whole
+from reranker.evaluation.report import verdict
+from reranker.evaluation.requests import rerank_request
+from reranker.ranking.ranking import Ranked, rerank
+from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest
-from reranker.state import ServedState
-from service.demo.engine import read_lines
-from service.demo.files import write_whole
 from service.demo.measure import METRIC, Measured
-from service.demo.oracle import Share, Truth
+from service.demo.season.oracle import Share, Truth
 from service.demo.training import MINUTES
-from service.page.request_sets import ITEMS
+from service.page.parts.engine import read_lines
+from service.page.parts.request_sets import ITEMS
 
 _WIDTH = 98
 _TOP = 5

@@ -15,7 +15,7 @@ from indexes.workspace import Workspace
 
 MINUTES: Final = 3
 LOG: Final = "demo-train.log"
-_PROGRAM: Final = "from service.cli import main; main()"
+_PROGRAM: Final = "from service.commands.cli import main; main()"
 
 
 @contextmanager

@@ -11,14 +11,14 @@ from dash.exceptions import DependencyException
 from flask import Flask, request
 from werkzeug.exceptions import NotFound, UnsupportedMediaType
 
-from service.bodies import read_body
-from service.page.blends_tab import blends_callbacks
-from service.page.callback_values import CheckedDash, check_call
-from service.page.compare_tab import compare_callbacks
+from service.http.bodies import read_body
 from service.page.layout import layout
-from service.page.page import Page
-from service.page.search_callbacks import search_callbacks
-from service.page.system_tab import system_callbacks
+from service.page.parts.callback_values import CheckedDash, check_call
+from service.page.parts.context import Page
+from service.page.tabs.blends_tab import blends_callbacks
+from service.page.tabs.compare_tab import compare_callbacks
+from service.page.tabs.search_callbacks import search_callbacks
+from service.page.tabs.system_tab import system_callbacks
 from service.page.url_state import url_callbacks
 
 CALL: Final = "/_dash-update-component"

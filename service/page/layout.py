@@ -6,14 +6,14 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 from flask import request
 
-from service.page.aria import aria
-from service.page.blends_tab import blends_tab
-from service.page.compare_tab import compare_tab
-from service.page.page import Page
-from service.page.search_tab import search_tab
-from service.page.sign_in import CALLER
-from service.page.system_tab import system_tab
-from service.reload import blend_label
+from service.access.sign_in import CALLER
+from service.live.reload import blend_label
+from service.page.parts.aria import aria
+from service.page.parts.context import Page
+from service.page.tabs.blends_tab import blends_tab
+from service.page.tabs.compare_tab import compare_tab
+from service.page.tabs.search_tab import search_tab
+from service.page.tabs.system_tab import system_tab
 
 TABS: Final = ("search", "compare", "blends", "system")
 _THEME: Final = {

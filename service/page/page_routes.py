@@ -15,11 +15,9 @@ from werkzeug.exceptions import NotFound
 from werkzeug.test import run_wsgi_app
 
 from indexes.workspace import Workspace
-from service.answers import error_answer, json_answer
-from service.key_guard import PAGE_SCOPE, Guard
-from service.limits import LimitSettings
-from service.metrics import Metrics
-from service.page.sign_in import (
+from service.access.guard import PAGE_SCOPE, Guard
+from service.access.sessions import COOKIE
+from service.access.sign_in import (
     CALLER,
     presented_key,
     sign_in_page,
@@ -27,8 +25,10 @@ from service.page.sign_in import (
     signed_out,
     to_the_page,
 )
-from service.reload import Served
-from service.sessions import COOKIE
+from service.http.answers import error_answer, json_answer
+from service.http.limits import LimitSettings
+from service.live.reload import Served
+from service.observability.prometheus import Metrics
 
 log = logging.getLogger("reranker")
 
@@ -122,7 +122,7 @@ class _Lazy:
         with self._lock:
             if self._made is None:
                 from service.page.dash_app import page_application
-                from service.page.page import Page
+                from service.page.parts.context import Page
 
                 self._made = page_application(Page(*self._parts))
             return self._made

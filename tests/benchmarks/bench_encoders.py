@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from indexes.catalog import read_items
-from indexes.encoder_settings import EncoderSettings
-from indexes.encoders import TextEncoder, load_encoder
-from indexes.item_text import ItemText
-from indexes.model_folders import model_folder
-from indexes.query_encoder import export_query_encoder, load_query_encoder
-from indexes.rebuild_settings import RebuildSettings
+from indexes.build.settings import RebuildSettings
+from indexes.encoders.model_folders import model_folder
+from indexes.encoders.query_encoder import export_query_encoder, load_query_encoder
+from indexes.encoders.settings import EncoderSettings
+from indexes.encoders.text_encoder import TextEncoder, load_encoder
+from indexes.items.catalog import read_items
+from indexes.items.text import ItemText
 
 QUERIES = (
     "red running shoes",

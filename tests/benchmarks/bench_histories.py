@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from reranker.event_settings import HistorySettings
-from reranker.events import HistoryEvent
-from reranker.history_store import SqliteHistories
+from reranker.events.events import HistoryEvent
+from reranker.events.settings import HistorySettings
+from reranker.histories.store import SqliteHistories
 
 
 def spent(work: Callable[[], object], times: int) -> str:

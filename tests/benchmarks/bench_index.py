@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from indexes.item_index import build_faiss, vector_reader
+from indexes.items.index import build_faiss, vector_reader
 
 DIMENSIONS = 384
 

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_logs.py [--searches 100000]
 
-The demo shop's searches are shown in orders of their own (service/demo/trial.py), where the true
+The demo shop's searches are shown in orders of their own (tests/trial.py), where the true
 examination, (position + 1)^-0.7, and the true chance of every click are known.
 """
 
@@ -15,18 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-from indexes.arrays import Floats
-from reranker.click_judgments import attractiveness
-from reranker.click_models import Examination, Method, Shape, fit_clicks
-from reranker.counterfactual import estimate
-from reranker.ranking import BlendName, Ranked, Ranking
-from reranker.ranking_log import RankingLog
-from reranker.ranking_log_settings import RankingLogSettings
+from indexes.storage.arrays import Floats
+from reranker.feedback.click_judgments import attractiveness
+from reranker.feedback.click_models import Examination, Method, Shape, fit_clicks
+from reranker.feedback.log import RankingLog
+from reranker.feedback.off_policy import estimate
+from reranker.feedback.settings import RankingLogSettings
+from reranker.ranking.ranking import BlendName, Ranked, Ranking
 from reranker.requests import Candidate, RerankRequest
-from service.demo.clicks import PAGE, examined
-from service.demo.data import FULL, SEED
-from service.demo.logs import Season, make_season
-from service.demo.trial import (
+from service.demo.season.clicks import PAGE, examined
+from service.demo.season.data import FULL, SEED
+from service.demo.season.logs import Season, make_season
+from tests.trial import (
     ORDERS,
     Trial,
     TrialCounts,

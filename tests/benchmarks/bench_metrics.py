@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp())  # as with workers
 
-from reranker.ranking import BlendName, Degraded, Ranked, Ranking
+from reranker.ranking.ranking import BlendName, Degraded, Ranked, Ranking
 from reranker.requests import Candidate, RerankRequest
-from reranker.stages import STAGES, Stages
-from service.metrics import Metrics
+from reranker.runtime.stages import STAGES, Stages
+from service.observability.prometheus import Metrics
 
 TIMES = 3000
 MISSING = ("behaviour", "repeat", "together", "near", "taste")

@@ -18,14 +18,14 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from indexes.catalog import Item
-from indexes.encoder_settings import EncoderSettings
-from indexes.encoders import load_encoder
-from indexes.item_columns import FORMAT, ColumnsWriter
-from indexes.item_ids import id_hash
-from indexes.item_index import ENCODER_FOLDER, VECTORS_FILE, build_faiss
-from indexes.query_encoder import export_query_encoder
-from indexes.versions import VersionStore
+from indexes.encoders.query_encoder import export_query_encoder
+from indexes.encoders.settings import EncoderSettings
+from indexes.encoders.text_encoder import load_encoder
+from indexes.items.catalog import Item
+from indexes.items.columns import FORMAT, ColumnsWriter
+from indexes.items.ids import id_hash
+from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, build_faiss
+from indexes.storage.versions import VersionStore
 
 _WORKER = """
 import json, sys, time
@@ -33,9 +33,9 @@ from pathlib import Path
 import numpy as np
 import service.app
 from indexes.workspace import Workspace
-from reranker.ranking import rerank
+from reranker.ranking.ranking import rerank
 from reranker.requests import Candidate, RerankRequest
-from reranker.state import load_state
+from reranker.ranking.state import load_state
 from threadpoolctl import threadpool_limits
 
 threadpool_limits(1, "blas")  # as in a worker

@@ -206,7 +206,7 @@ def main() -> None:
         home = given.home or made(Path(folder))
         shop = shop_of(home)
         os.sched_setaffinity(0, {cores[-1]})
-        program = [sys.executable, "-c", "from service.cli import main; main()"]
+        program = [sys.executable, "-c", "from service.commands.cli import main; main()"]
         command = [*program, "--home", str(home), "serve", "--port", "0", "--workers", "1"]
         os.environ["RERANKER_SERVE_DRAIN_SECONDS"] = "0"
         with started(command, {cores[0]}) as server:

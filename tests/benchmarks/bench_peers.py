@@ -25,12 +25,12 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from threadpoolctl import threadpool_limits
 from transformers import BertConfig, BertForSequenceClassification
 
-from indexes.item_text import ItemText
-from indexes.model_folders import model_folder
+from indexes.encoders.model_folders import model_folder
+from indexes.items.text import ItemText
 from indexes.workspace import Workspace
-from reranker.ranking import rerank
+from reranker.ranking.ranking import rerank
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, RerankRequest
-from reranker.state import ServedState, load_state
 
 CANDIDATES = 100
 QUERIES = ("red", "light", "warm", "small", "gift for", "cheap", "new", "best")

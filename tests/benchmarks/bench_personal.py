@@ -23,15 +23,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
+from indexes.build.rebuild import rebuild
 from indexes.progress import silent
-from indexes.rebuild import rebuild
 from indexes.workspace import Workspace
-from reranker.event_import import Importer
-from reranker.events import HistoryEvent
-from reranker.history_store import open_histories
-from reranker.ranking import rerank
+from reranker.events.events import HistoryEvent
+from reranker.histories.store import open_histories
+from reranker.ingestion.importer import Importer
+from reranker.ranking.ranking import rerank
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
-from reranker.state import ServedState, load_state
 
 NOW = 1_790_000_000.0
 
@@ -50,10 +50,10 @@ def main() -> None:
 
 def made(folder: Path) -> Path:
     """The small demo shop with a model."""
-    from reranker.train_command import train
-    from reranker.train_settings import TrainSettings
-    from service.demo.data import SMALL, write_shop
-    from service.page.request_sets import EVENTS, ITEMS
+    from reranker.commands.train import train
+    from reranker.model.settings import TrainSettings
+    from service.demo.season.data import SMALL, write_shop
+    from service.page.parts.request_sets import EVENTS, ITEMS
 
     write_shop(folder / "data", SMALL)
     workspace = Workspace(folder / "home")
@@ -97,7 +97,7 @@ def user_vectors(state: ServedState, workspace: Workspace) -> None:
     """Ours beside torch, on the same weights."""
     import torch
 
-    from reranker.model_store import load_model
+    from reranker.training.publish import load_model
 
     torch.set_num_threads(1)
     by_torch, model = load_model(workspace, state.index), state.model
@@ -134,7 +134,7 @@ def rankings(state: ServedState) -> None:
 
 def event_to_answer(home: Path, state: ServedState) -> None:
     """POST /events, then POST /rerank of the same user: the whole way to a changed answer."""
-    program = "from service.cli import main; main()"
+    program = "from service.commands.cli import main; main()"
     command = [sys.executable, "-c", program, "--home", str(home.resolve())]
     process = subprocess.Popen(
         [*command, "serve", "--port", "0"],

@@ -33,11 +33,11 @@ import msgspec
 import numpy as np
 from bench_personal import made
 
-from indexes.item_index import ItemIndex
-from indexes.versions import VersionStore
+from indexes.items.index import ItemIndex
+from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
-from reranker.events import HistoryEvent
-from reranker.history_store import open_histories
+from reranker.events.events import HistoryEvent
+from reranker.histories.store import open_histories
 
 CONNECTIONS = 8
 ROUNDS = 3
@@ -204,10 +204,10 @@ def empty_server() -> None:
     from flask import Flask
 
     from indexes.workspace import Workspace
-    from service.addresses import listen
-    from service.banner import default_banner
-    from service.gunicorn_server import Server, run
-    from service.serve_settings import ServeSettings
+    from service.http.addresses import listen
+    from service.http.settings import ServeSettings
+    from service.server.banner import default_banner
+    from service.server.gunicorn import Server, run
 
     class Empty(Server):
         def load(self) -> Flask:

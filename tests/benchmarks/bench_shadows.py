@@ -13,7 +13,7 @@ from pathlib import Path
 from flask.testing import FlaskClient
 
 from indexes.workspace import Workspace
-from reranker.shadow_files import ShadowChoice, choose_shadows
+from reranker.experiments.shadow_files import ShadowChoice, choose_shadows
 from service.app import create_app
 
 PAUSE = 0.005

@@ -25,18 +25,18 @@ from bench_serving import Shop, queries, shop_of
 from threadpoolctl import threadpool_limits
 
 from indexes.workspace import Workspace
-from reranker.blends import wanted
-from reranker.columns import checked
-from reranker.contributions import scored
-from reranker.partial import results_of
-from reranker.ranking import gate_of, rerank
+from reranker.blends.blend import wanted
+from reranker.ranking.partial import results_of
+from reranker.ranking.ranking import gate_of, rerank
+from reranker.ranking.scoring import scored
+from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, RerankRequest
-from reranker.scenes import Scene
-from reranker.signals import SIGNALS, Columns
-from reranker.state import ServedState, load_state
-from service.limits import LimitSettings
-from service.rerank_api import answer_of
-from service.rerank_requests import RequestReader
+from reranker.signals.columns import checked
+from reranker.signals.context import Scene
+from reranker.signals.registry import SIGNALS, Columns
+from service.api.requests import RequestReader
+from service.api.rerank import answer_of
+from service.http.limits import LimitSettings
 
 _ROUNDS = 600
 

@@ -84,7 +84,7 @@ class Walker:
 def walks(home: Path) -> tuple[Walk, Walk]:
     """The first personal request to a service on this trained home, and the second one like it."""
     from indexes.workspace import Workspace
-    from reranker.ranking_settings import RankingSettings
+    from reranker.ranking.settings import RankingSettings
     from service.app import create_app
 
     walker = Walker()

@@ -1,0 +1,238 @@
+"""catalogue_pass.py: one reading of the catalogue -> columns, and the texts still to be encoded.
+
+Everything is checked here, in seconds, before the hours of encoding begin. Memory holds tens of
+bytes an item: records and texts go straight to files.
+"""
+
+from array import array
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import xxhash
+
+from indexes.build.template_fills import TemplateFills
+from indexes.build.vector_cache import DIGEST, Digests, VectorCache, text_digest
+from indexes.errors import Failure
+from indexes.items.catalog import read_items
+from indexes.items.columns import ColumnsWriter
+from indexes.items.ids import Hashes, id_hash
+from indexes.items.records import Item, ItemReader
+from indexes.items.text import ItemText
+from indexes.progress import Progress
+from indexes.readers.bad_lines import BadLine, BadLines
+from indexes.readers.file_forms import FileForm
+
+WINDOW: Final = 8192  # texts in memory at once, to be looked up or encoded together,
+WINDOW_BYTES: Final = 16 * 1024 * 1024  # or fewer where they are long: one may have megabytes
+_SAMPLE_CHARS: Final = 2000  # of each text that the tokenizer is tried on
+_SHOWN: Final = 1000  # bad lines kept in memory; the file holds them all
+
+
+class Rejected(BadLines):
+    """Lines that could not be used: all of them in the file at `path`, a thousand at hand."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, shown=_SHOWN)
+        self._file = path.open("wb")
+
+    def add(self, bad: BadLine) -> None:
+        """Note one line."""
+        super().add(bad)
+        self._file.write(msgspec.json.encode({"line": bad.line, "reason": bad.reason}) + b"\n")
+
+    def close(self) -> None:
+        """Finish the file; an empty one is removed."""
+        self._file.close()
+        if not self.count:
+            self.path.unlink(missing_ok=True)
+
+
+class TextSpool:
+    """Texts on disk that have no vector yet, each once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("w+b")
+        self._digests = bytearray()
+        self._lengths = array("Q")
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    @property
+    def digests(self) -> Digests:
+        """What stands for each text (n,)."""
+        return np.frombuffer(bytes(self._digests), dtype=DIGEST)
+
+    def add(self, digest: bytes, text: str) -> None:
+        """Append one text."""
+        encoded = text.encode("utf-8", "surrogatepass")
+        self._file.write(encoded)
+        self._digests += digest
+        self._lengths.append(len(encoded))
+
+    def windows(self) -> Iterator[tuple[int, list[str]]]:
+        """All texts in order, as many at a time as memory takes; before each, how many came."""
+        self._file.seek(0)
+        texts: list[str] = []
+        size = 0
+        for place, length in enumerate(self._lengths):
+            if len(texts) == WINDOW or (texts and size + length > WINDOW_BYTES):
+                yield place - len(texts), texts
+                texts, size = [], 0
+            texts.append(self._file.read(length).decode("utf-8", "surrogatepass"))
+            size += length
+        if texts:
+            yield len(self) - len(texts), texts
+
+    def close(self) -> None:
+        """Remove the texts; the vectors are what stays."""
+        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # a full disk: what could not be written is not needed any more
+            self._file.close()
+
+
+@dataclass
+class Catalogue:
+    """What one reading found."""
+
+    texts: Digests  # (items,) the text of each row
+    fresh: int  # items whose text has no vector yet
+    id_hashes: Hashes  # (items,)
+    filled: dict[str, int]  # how many items have a price, a brand, ...
+    content: str  # digest of all records in order: equal means nothing changed
+    sample: list[str]  # some texts, evenly spread, to look at the tokenizer's unknown share
+
+    def most_alike(self) -> tuple[int, list[int]]:
+        """How many items have the commonest text, and the rows of the first three of them."""
+        texts, rows, counts = np.unique(self.texts, return_inverse=True, return_counts=True)
+        if not len(texts):
+            return 0, []
+        commonest = int(counts.argmax())
+        return int(counts[commonest]), np.flatnonzero(rows == commonest)[:3].tolist()
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass
+class Source:
+    """The file to be read, and what is found out about it on the way."""
+
+    path: Path
+    reader: ItemReader
+    form: FileForm
+    notes: list[str]
+
+
+class _Pass:
+    """The state of one reading."""
+
+    def __init__(self, staged: Path, cache: VectorCache, spool: TextSpool) -> None:
+        self.columns = ColumnsWriter(staged)
+        self._cache, self._spool = cache, spool
+        self._seen: set[int] = set()
+        self._spooled: set[bytes] = set()
+        self._content = xxhash.xxh3_128()
+        self._digests = bytearray()
+        self._window: list[tuple[bytes, str]] = []
+        self._window_chars = 0
+        self.fresh = 0
+        self.sample: list[str] = []
+        self._step = 1
+
+    def add(self, item: Item, text: str) -> bool:
+        """Take one item; False when its id came before."""
+        hashed = id_hash(item.id)
+        if hashed in self._seen:
+            return False
+        self._seen.add(hashed)
+        self._content.update(self.columns.add(item, hashed))
+        digest = text_digest(text)
+        self._content.update(digest)
+        self._digests += digest
+        self._window.append((digest, text))
+        self._window_chars += len(text)
+        if len(self._window) == WINDOW or self._window_chars > WINDOW_BYTES:
+            self.flush()
+        self._keep_sample(text)
+        return True
+
+    def _keep_sample(self, text: str) -> None:
+        """Every text at first, then every 2nd, 4th, ...: at most 2,000 over the whole catalogue."""
+        if (len(self._seen) - 1) % self._step == 0:
+            self.sample.append(text[:_SAMPLE_CHARS])
+        if len(self.sample) >= 2000:
+            self.sample, self._step = self.sample[::2], self._step * 2
+
+    def flush(self) -> None:
+        """Spool the texts of this window that have no vector."""
+        digests = np.array([digest for digest, _ in self._window], dtype=DIGEST)
+        known = self._cache.known(digests)
+        for (digest, text), have in zip(self._window, known.tolist(), strict=True):
+            if have:
+                continue
+            self.fresh += 1
+            if digest not in self._spooled:
+                self._spooled.add(digest)
+                self._spool.add(digest, text)
+        self._window.clear()
+        self._window_chars = 0
+
+    def finish(self) -> Catalogue:
+        self.flush()
+        return Catalogue(
+            texts=np.frombuffer(bytes(self._digests), dtype=DIGEST),
+            fresh=self.fresh,
+            id_hashes=np.asarray(self.columns.id_hashes, dtype=np.uint64),
+            filled=self.columns.finish(),
+            content=self._content.hexdigest(),
+            sample=self.sample,
+        )
+
+
+def read_catalogue(
+    source: Source,
+    template: ItemText,
+    staged: Path,
+    cache: VectorCache,
+    spool: TextSpool,
+    rejected: Rejected,
+    progress: Progress,
+) -> Catalogue:
+    """Read every line once: columns into `staged`, new texts into `spool`, bad lines noted."""
+    reading = _Pass(staged, cache, spool)
+    fills = TemplateFills(template)
+    try:
+        with progress("reading", None) as advance:
+            for line, item in read_items(source.path, rejected.add, source.reader, source.form):
+                if not reading.add(item, template.render(item)):
+                    rejected.add(BadLine(line, f"id {item.id!r} came before; the first one stays"))
+                elif fills.counts:
+                    fills.add(item)
+                advance(1)
+        if not reading.columns.id_hashes:
+            raise _nothing_usable(source, rejected)
+        source.notes.extend(fills.check(list(source.reader.chooser.report()["columns"])))
+        return reading.finish()
+    finally:
+        reading.columns.close()
+
+
+def _nothing_usable(source: Source, rejected: Rejected) -> Failure:
+    """Why not one line is an item: the commonest reasons, and what there is instead."""
+    columns = ", ".join(map(repr, list(source.reader.chooser.report()["columns"])[:12]))
+    why = f": {rejected.reasons()}" if rejected.count else ""
+    has = f" It has the columns {columns}." if columns else ""
+    where = f" All of them are in {rejected.path}." if rejected.count else ""
+    return Failure(
+        f"{source.path} holds no item that can be used ({rejected.count:,} lines were rejected)"
+        f"{why}.{has}",
+        hint=f"Every line needs an `id` and a `title`; `rebuild.columns` names other columns for "
+        f"them.{where}",
+    )

@@ -1,0 +1,169 @@
+"""commands.py: `reranker rebuild` and `reranker index ...` on the command line."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from indexes.build.rebuild import Summary, rebuild
+from indexes.encoders.text_encoder import unknown_warning
+from indexes.errors import Failure
+from indexes.storage.versions import Version, VersionStore
+from indexes.workspace import Workspace
+
+_LINES_SHOWN = 20
+
+
+@click.command("rebuild")
+@click.option(
+    "--items",
+    "source",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The catalogue: .jsonl, .json, .csv, .tsv or .parquet, gzipped or not.",
+)
+@click.option("--force", is_flag=True, help="Publish even when a guard would refuse.")
+@click.option("--strict", is_flag=True, help="Reject a line for any value that cannot be read.")
+@click.option("--encoding", help="The file's encoding, where it is not found out: windows-1252.")
+@click.option("--json", "as_json", is_flag=True, help="End with the summary as one JSON object.")
+@click.pass_obj
+def rebuild_command(
+    workspace: Workspace,
+    source: Path,
+    force: bool,
+    strict: bool,
+    encoding: str | None,
+    as_json: bool,
+) -> None:
+    """Build the index from a catalogue and publish it.
+
+    Full the first time; afterwards only changed texts are encoded. An interrupted rebuild resumes.
+    The served version stays until the new one is complete, checked and on the disk.
+    """
+    summary = rebuild(workspace, source, force=force, strict=strict, encoding=encoding)
+    _show_rejected(summary, workspace)
+    for note in summary.notes:
+        click.echo(note, err=True)
+    if warning := unknown_warning(round(summary.unknown_tokens * 10**6), 10**6):
+        click.echo(f"warning: {warning}", err=True)
+    if as_json:
+        click.echo(msgspec.json.encode(summary).decode())
+    else:
+        click.echo(_table(summary))
+
+
+def _show_rejected(summary: Summary, workspace: Workspace) -> None:
+    for bad in summary.bad[:_LINES_SHOWN]:
+        click.echo(f"line {bad['line']}: {bad['reason']}", err=True)
+    if summary.skipped > _LINES_SHOWN:
+        path = workspace.index_root / "rejected.jsonl"
+        click.echo(f"... {summary.skipped - _LINES_SHOWN} more in {path}", err=True)
+
+
+def _table(summary: Summary) -> str:
+    state = "published" if summary.changed else "unchanged, nothing to publish"
+    per_second = f" ({summary.encoded / summary.seconds:,.0f} items/s)" if summary.encoded else ""
+    return "\n".join(
+        (
+            f"index {summary.version} {state}",
+            f"  read     {summary.read:>10,}",
+            f"  encoded  {summary.encoded:>10,}{per_second}",
+            f"  reused   {summary.reused:>10,}",
+            f"  removed  {summary.removed:>10,}",
+            f"  skipped  {summary.skipped:>10,}",
+            f"  items    {summary.items:>10,}",
+            f"  seconds  {summary.seconds:>10,.1f}",
+        )
+    )
+
+
+@click.group("index")
+def index_commands() -> None:
+    """List, verify or roll back the versions of the index."""
+
+
+@index_commands.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
+@click.pass_obj
+def list_command(workspace: Workspace, as_json: bool) -> None:
+    """Show the versions there are; * marks the served one."""
+    store = VersionStore(workspace.index_root)
+    current = store.current()
+    rows = [_row(version, current) for version in store.versions()]
+    if as_json:
+        click.echo(msgspec.json.encode({"versions": rows}).decode())
+        return
+    if not rows:
+        click.echo("No version yet. Run `reranker rebuild --items FILE`.")
+    for row in rows:
+        mark = "*" if row["current"] else " "
+        if "items" in row:
+            what = f"{row['items']:>12,} items  {row['faiss']:<10} {row['model']}"
+        else:
+            what = "damaged: its manifest cannot be read"
+        click.echo(f"{mark} {row['version']}  {what}")
+
+
+def _row(version: Version, current: Version | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "version": version.id,
+        "current": current is not None and current.id == version.id,
+    }
+    if version.manifest:
+        about = version.manifest.about
+        row |= {
+            "created": version.manifest.created,
+            "items": about["items"],
+            "faiss": about["factory"],
+            "model": about["model"],
+            "fingerprint": about["fingerprint"],
+            "template": about["template"],
+        }
+    return row
+
+
+@index_commands.command("verify")
+@click.argument("version_id", required=False)
+@click.option("--all", "every", is_flag=True, help="Every version, not only the served one.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
+@click.pass_obj
+def verify_command(workspace: Workspace, version_id: str | None, every: bool, as_json: bool) -> int:
+    """Hash every file of a version again and compare with its manifest; exit 1 on damage."""
+    store = VersionStore(workspace.index_root)
+    found = {version.id: store.verify(version) for version in _chosen(store, version_id, every)}
+    for name, problems in found.items():
+        click.echo(f"{name}  {'damaged' if problems else 'sound'}", err=as_json)
+        for problem in problems:
+            click.echo(f"  {problem}", err=True)
+    damaged = [name for name, problems in found.items() if problems]
+    if as_json:
+        click.echo(msgspec.json.encode({"versions": found, "sound": not damaged}).decode())
+        return int(bool(damaged))  # the findings stay the last line
+    if damaged:
+        raise Failure(
+            f"Damaged: {', '.join(damaged)}.",
+            hint="Run `reranker index rollback` to serve the one before, or `reranker rebuild`.",
+        )
+    return 0
+
+
+def _chosen(store: VersionStore, version_id: str | None, every: bool) -> list[Version]:
+    if every:
+        return store.versions()
+    version = store.get(version_id) if version_id else store.current()
+    if version is None:
+        raise Failure("No index is published.", hint="Run `reranker rebuild --items FILE`.")
+    return [version]
+
+
+@index_commands.command("rollback")
+@click.option("--to", "version_id", help="A version from `reranker index list`.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
+@click.pass_obj
+def rollback_command(workspace: Workspace, version_id: str | None, as_json: bool) -> None:
+    """Serve the version before the current one (or --to ID) again, after verifying it."""
+    version = VersionStore(workspace.index_root).rollback(version_id)
+    click.echo(f"index {version.id} is served now", err=as_json)
+    if as_json:
+        click.echo(msgspec.json.encode({"version": version.id}).decode())

@@ -1,0 +1,311 @@
+"""rebuild.py: catalogue file -> item texts -> item vectors -> a published version of the index."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from indexes.build.catalogue_pass import Catalogue, Rejected, Source, TextSpool, read_catalogue
+from indexes.build.notes import many_alike, source_notes
+from indexes.build.settings import RebuildSettings
+from indexes.build.vector_cache import VectorCache, text_digest
+from indexes.build.vectors import encode_missing, write_vectors
+from indexes.encoders.query_encoder import export_query_encoder
+from indexes.encoders.settings import EncoderSettings
+from indexes.encoders.text_encoder import TextEncoder, load_encoder
+from indexes.errors import Failure
+from indexes.items.columns import FORMAT
+from indexes.items.ids import ItemIds
+from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, IndexSettings, parsed_factory
+from indexes.items.records import ItemReader, Unreadable
+from indexes.items.text import ItemText
+from indexes.progress import Progress, bars
+from indexes.readers.file_forms import FileForm
+from indexes.storage import durable
+from indexes.storage.versions import Damaged, Version, VersionStore, exclusive
+from indexes.times import TimeSettings
+from indexes.workspace import Workspace
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rebuild did. read = encoded + reused + skipped; `bad`: at most a thousand lines."""
+
+    version: str
+    read: int
+    encoded: int
+    reused: int
+    removed: int
+    skipped: int
+    seconds: float
+    items: int
+    changed: bool
+    notes: list[str]
+    bad: list[dict[str, Any]]
+    unknown_tokens: float
+    fields: dict[str, Unreadable]  # of which values could not be read and are absent
+    columns: dict[str, Any]  # {"from": {"title": "name"}, "not_read": [...]}
+
+
+@dataclass(frozen=True)
+class RebuildOptions:
+    """What is said for one rebuild alone.
+
+    force: publish even when a guard would refuse. strict: a value that cannot be read costs its
+    line. encoding: of the file, where it is not found out.
+    """
+
+    force: bool = False
+    strict: bool = False
+    encoding: str | None = None
+
+
+class _Job:
+    """One rebuild: the settings and files that its steps share."""
+
+    def __init__(
+        self, workspace: Workspace, source: Path, options: RebuildOptions, progress: Progress
+    ) -> None:
+        self.root = workspace.index_root
+        self.settings = workspace.section(RebuildSettings)
+        self.factory = workspace.section(IndexSettings).factory
+        self.encoder_settings = workspace.section(EncoderSettings)
+        self.force, self.progress = options.force, progress
+        self.template = ItemText(self.settings.template)
+        reader = ItemReader(
+            strict=options.strict,
+            times=workspace.section(TimeSettings),
+            columns=self.settings.columns,
+            kept=self.template.columns,
+        )
+        self.notes: list[str] = []
+        self.source = Source(source, reader, FileForm(options.encoding), self.notes)
+        self.store = VersionStore(self.root)
+        self.items_before = 0
+        self.old = self._served()
+        self.rejected = Rejected(self.root / "rejected.jsonl")
+        for orphan in (self.root / "work").glob("*.texts"):  # a killed rebuild's; we hold the lock
+            orphan.unlink()
+
+    def _served(self) -> Version | None:
+        """The served version if it is sound; a damaged one is about to be replaced."""
+        try:
+            old = self.store.current()
+        except Damaged:
+            return None
+        # The guard against a sudden loss needs no more than the manifest.
+        self.items_before = int(old.about.get("items", 0)) if old else 0
+        return None if old is None or self.store.verify(old) else old
+
+    def run(self) -> tuple[Version, Catalogue, bool, int]:
+        """The published version, what was read, whether anything changed, and items removed."""
+        encoder = load_encoder(self.encoder_settings)
+        parsed_factory(self.factory, encoder.dimensions)  # a typing error shows before the encoding
+        with (
+            self.store.stage() as staged,
+            VectorCache(self._cache_path(encoder)) as cache,
+        ):
+            self._say_what_changed(encoder)
+            spool = TextSpool(self.root / "work" / f"{staged.name}.texts")
+            try:
+                catalogue = self._read(staged, cache, spool)
+                alike = self._note_alike(staged, catalogue)
+                same = self._unchanged(catalogue, encoder)
+                if same is not None:
+                    return same, replace(catalogue, fresh=0), False, 0
+                removed = self._guard_removed(catalogue)
+                encode_missing(spool, encoder, cache, self.progress)
+            finally:
+                spool.close()
+            self._write_vectors(staged, catalogue, cache)
+            export_query_encoder(encoder, _made(staged / ENCODER_FOLDER))
+            version = self.store.publish(staged, self._about(catalogue, encoder, alike))
+            self._tidy(cache, catalogue)
+        return version, catalogue, True, removed
+
+    def _cache_path(self, encoder: TextEncoder) -> Path:
+        """One file an encoder and template: change either, and all vectors are made anew."""
+        key = text_digest(f"{encoder.fingerprint}\n{self.settings.template}").hex()[:16]
+        return self.root / "vectors" / f"{key}.bin"
+
+    def _tidy(self, cache: VectorCache, catalogue: Catalogue) -> None:
+        """Let go of old versions and of vectors that no current setting asks for.
+
+        The new version is served by now: what goes wrong here is noted, and no failed rebuild.
+        """
+        try:
+            self.store.prune(self.settings.keep)
+            for path in cache.path.parent.glob("*.bin"):
+                if path != cache.path:
+                    path.unlink()
+            cache.compact(catalogue.texts)
+        except (OSError, Failure) as error:
+            self.notes.append(f"Published, but what is not needed any more stays: {error}")
+
+    def _say_what_changed(self, encoder: TextEncoder) -> None:
+        old = self.old.about if self.old else {}
+        if not old:
+            return
+        if old.get("fingerprint") != encoder.fingerprint:
+            self.notes.append(
+                f"The encoder changed ({old.get('model')} -> {self.encoder_settings.model}): "
+                "every item is encoded again."
+            )
+        elif old.get("template") != self.settings.template:
+            self.notes.append("The template changed: every item is encoded again.")
+
+    def _read(self, staged: Path, cache: VectorCache, spool: TextSpool) -> Catalogue:
+        rejected = self.rejected
+        try:
+            catalogue = read_catalogue(
+                self.source, self.template, staged, cache, spool, rejected, self.progress
+            )
+        finally:
+            rejected.close()
+        share = rejected.count / (rejected.count + len(catalogue))
+        if share > self.settings.max_bad_share:
+            raise Failure(
+                f"{rejected.count} of {rejected.count + len(catalogue)} lines of "
+                f"{self.source.path} cannot be used ({share:.1%}; rebuild.max_bad_share allows "
+                f"{self.settings.max_bad_share:.1%}): {rejected.reasons()}. Nothing was published.",
+                field="rebuild.max_bad_share",
+                hint=f"All of them are in {rejected.path}. Mend them, or raise the setting.",
+            )
+        self.notes.extend(source_notes(self.source))
+        return catalogue
+
+    def _note_alike(self, staged: Path, catalogue: Catalogue) -> int:
+        """How many items have one and the same text; noted where they are many."""
+        alike, rows = catalogue.most_alike()
+        if alike_warning := many_alike(alike, len(catalogue)):
+            names = ", ".join(ItemIds(staged).ids(np.asarray(rows)))
+            self.notes.append(f"warning: {alike_warning} ({names}, ...)")
+        return alike
+
+    def _unchanged(self, catalogue: Catalogue, encoder: TextEncoder) -> Version | None:
+        """The served version when a new one would be the same; never with --force."""
+        old = self.old.about if self.old else {}
+        wanted = self._identity(catalogue, encoder)
+        if self.force or self.old is None or any(old.get(key) != wanted[key] for key in wanted):
+            return None
+        return self.old
+
+    def _guard_removed(self, catalogue: Catalogue) -> int:
+        """How many items of the served version are gone; a Failure when suspiciously many are."""
+        before = self.items_before
+        shrunk = 1 - len(catalogue) / before if before else 0.0
+        if shrunk > self.settings.max_shrink and not self.force:
+            raise Failure(
+                f"The catalogue has {len(catalogue)} items, the served index {before}: "
+                f"{shrunk:.0%} fewer (rebuild.max_shrink allows {self.settings.max_shrink:.0%}). "
+                "Nothing was published.",
+                field="rebuild.max_shrink",
+                hint="If that is meant, run the same command with --force.",
+            )
+        if self.old is None:
+            return 0
+        return int((~np.isin(ItemIds(self.old.folder).hashes, catalogue.id_hashes)).sum())
+
+    def _write_vectors(self, staged: Path, catalogue: Catalogue, cache: VectorCache) -> None:
+        path = staged / VECTORS_FILE
+        zero = write_vectors(path, self.factory, catalogue.texts, cache, self.progress)
+        if not len(zero):
+            return
+        names = ", ".join(ItemIds(staged).ids(zero[:5]))
+        message = f"{len(zero)} items have a NaN or zero vector ({names})"
+        if not self.force:
+            raise Failure(
+                f"{message}. Nothing was published.",
+                hint="Look at their texts, try another encoder.model, or publish with --force: "
+                "they are then ranked without their text.",
+            )
+        self.notes.append(f"{message}: published all the same, ranked without their text.")
+
+    def _identity(self, catalogue: Catalogue, encoder: TextEncoder) -> dict[str, Any]:
+        return {
+            "content": catalogue.content,
+            "fingerprint": encoder.fingerprint,
+            "template": self.settings.template,
+            "factory": self.factory,
+            "format": FORMAT,
+        }
+
+    def _about(self, catalogue: Catalogue, encoder: TextEncoder, alike: int) -> dict[str, Any]:
+        return self._identity(catalogue, encoder) | {
+            "items": len(catalogue),
+            "dimensions": encoder.dimensions,
+            "model": self.encoder_settings.model,
+            "filled": catalogue.filled,
+            "unknown_tokens": _unknown_share(encoder, catalogue),
+            "alike": alike,
+            "source": self.source.path.name,
+        }
+
+
+def rebuild(
+    workspace: Workspace,
+    source: Path,
+    *,
+    force: bool = False,
+    strict: bool = False,
+    encoding: str | None = None,
+    progress: Progress = bars,
+) -> Summary:
+    """Build the index of a catalogue and publish it, if there is anything new in it.
+
+    Raises Failure, with the served version untouched, for an unreadable or too dirty catalogue, a
+    suspicious result without `force`, another rebuild at work, or a disk that does not take it.
+    """
+    started = time.monotonic()
+    try:
+        durable.make_folder(workspace.index_root)
+        with exclusive(workspace.index_root / "lock", f"reranker rebuild --items {source}"):
+            job = _Job(workspace, source, RebuildOptions(force, strict, encoding), progress)
+            try:
+                version, catalogue, changed, removed = job.run()
+            finally:
+                job.rejected.close()
+    except OSError as error:
+        raise Failure(
+            f"The rebuild stopped: {error.strerror or error} ({error.filename or workspace.home}). "
+            "The served version is as it was.",
+            hint="Make room or mend the permissions, then run the same command: it resumes.",
+        ) from error
+    return _summary(job, version, catalogue, changed, removed, time.monotonic() - started)
+
+
+def _summary(
+    job: _Job, version: Version, catalogue: Catalogue, changed: bool, removed: int, seconds: float
+) -> Summary:
+    return Summary(
+        version=version.id,
+        read=len(catalogue) + job.rejected.count,
+        encoded=catalogue.fresh,
+        reused=len(catalogue) - catalogue.fresh,
+        removed=removed,
+        skipped=job.rejected.count,
+        seconds=round(seconds, 3),
+        items=len(catalogue),
+        changed=changed,
+        notes=job.notes,
+        bad=[{"line": bad.line, "reason": bad.reason} for bad in job.rejected.first],
+        unknown_tokens=float(version.about.get("unknown_tokens", 0.0)),
+        fields=job.source.reader.fields,
+        columns=_named(job.source.reader.chooser.report()),
+    )
+
+
+def _named(report: dict[str, Any]) -> dict[str, Any]:
+    return {name: report[name] for name in ("from", "not_read")}
+
+
+def _unknown_share(encoder: TextEncoder, catalogue: Catalogue) -> float:
+    unknown, tokens = encoder.unknown_shares(catalogue.sample)
+    return round(unknown / max(tokens, 1), 6)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

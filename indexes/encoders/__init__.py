@@ -1,0 +1,1 @@
+"""Texts (later: images) -> unit vectors, offline and while serving."""

@@ -1,0 +1,1 @@
+"""An item: its record, text, words, id, columns, and the index that serves them."""

@@ -1,0 +1,171 @@
+"""columns.py: items -> the columns that signals read, a row an item.
+
+Words are stored as hashes, so that a request compares integers instead of parsing titles.
+"""
+
+from array import array
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from indexes.items.categories import split_paths
+from indexes.items.ids import id_hash, save_ids
+from indexes.items.records import Item
+from indexes.items.words import model_numbers, word_hash, words
+from indexes.storage import arrays
+from indexes.storage.arrays import Ragged, Rows, Runs
+
+# Of what a version holds; raised when the same items would be written otherwise.
+FORMAT: Final = 3
+_BRANDS: Final = 65_536  # whose words are remembered
+UNKNOWN: Final = -1  # `available` of an item whose catalogue does not say
+_CODE_NAMES: Final = {"mpn", "model", "model_number", "part_number", "gtin", "ean", "upc", "isbn"}
+
+
+def title_key(text: str) -> int:
+    """Equal for two texts of the same words in the same order."""
+    return id_hash(" ".join(words(text)))
+
+
+def category_paths(category: str) -> set[str]:
+    """Every level of "A > B > C" with those above it, folded: a, a > b, a > b > c.
+
+    Of several paths, "A > B | D > E", the levels of each.
+    """
+    found = set()
+    for path in split_paths(category):
+        levels = [" ".join(words(level)) for level in path.split(">")]
+        levels = [level for level in levels if level]
+        found |= {" > ".join(levels[: depth + 1]) for depth in range(len(levels))}
+    return found
+
+
+def _codes(item: Item) -> set[str]:
+    """Model numbers by which a person would name exactly this item."""
+    codes = model_numbers(item.title) | model_numbers(item.id)
+    for name, value in item.attributes.items():
+        if name.lower() in _CODE_NAMES and isinstance(value, str | int):
+            codes |= model_numbers(str(value))
+    return codes
+
+
+class _RaggedWriter:
+    """Word hashes of each row, gathered while the catalogue streams by."""
+
+    def __init__(self) -> None:
+        self.values, self.lengths = array("I"), array("I")
+
+    def add(self, found: set[str]) -> None:
+        hashes = sorted({word_hash(word) for word in found})
+        self.values.extend(hashes)
+        self.lengths.append(len(hashes))
+
+    def save(self, folder: Path, name: str) -> None:
+        arrays.save_ragged(folder, name, self.values, self.lengths, np.uint32)
+
+
+class ColumnsWriter:
+    """Streams items into the files of `folder`; memory grows by tens of bytes an item."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._records = (folder / "records.bin").open("wb")
+        self._ids = (folder / "ids.bin").open("wb")
+        self._record_lengths, self._id_lengths = array("Q"), array("Q")
+        self.id_hashes, self._title_keys = array("Q"), array("Q")
+        self._price, self._updated, self._available = array("f"), array("d"), array("b")
+        self._title_words, self._brand_words = _RaggedWriter(), _RaggedWriter()
+        self._codes, self._categories = _RaggedWriter(), _RaggedWriter()
+        self._brand_keys = array("Q")
+        self._encode = msgspec.msgpack.Encoder()
+
+    def add(self, item: Item, hashed_id: int) -> bytes:
+        """Take one item as the next row; its record's bytes come back for the content digest."""
+        record = self._encode.encode(item)
+        self._records.write(record)
+        self._record_lengths.append(len(record))
+        encoded_id = item.id.encode()
+        self._ids.write(encoded_id)
+        self._id_lengths.append(len(encoded_id))
+        self.id_hashes.append(hashed_id)
+        title = words(item.title)
+        self._title_keys.append(id_hash(" ".join(title)))
+        self._title_words.add(set(title))
+        self._brand_words.add(set(words(item.brand)))
+        self._codes.add(_codes(item))
+        self._categories.add(category_paths(item.category))
+        self._brand_keys.append(title_key(item.brand) if item.brand else 0)
+        self._price.append(np.nan if item.price is None else item.price)
+        self._updated.append(np.nan if item.updated is None else item.updated)
+        self._available.append(UNKNOWN if item.available is None else int(item.available))
+        return record
+
+    def close(self) -> None:
+        """Let go of the open files; what was written so far is not yet usable."""
+        self._records.close()
+        self._ids.close()
+
+    def finish(self) -> dict[str, int]:
+        """Write every column; how many items fill each optional one comes back."""
+        self.close()
+        folder = self._folder
+        save_ids(folder, np.asarray(self.id_hashes, dtype=np.uint64))
+        arrays.save(folder / "records.at.npy", arrays.offsets(self._record_lengths))
+        arrays.save(folder / "ids.at.npy", arrays.offsets(self._id_lengths))
+        arrays.save(folder / "title_keys.npy", np.asarray(self._title_keys, dtype=np.uint64))
+        price, updated = np.asarray(self._price), np.asarray(self._updated)
+        available = np.asarray(self._available)
+        arrays.save(folder / "price.npy", price)
+        arrays.save(folder / "updated.npy", updated)
+        arrays.save(folder / "available.npy", available)
+        self._title_words.save(folder, "title_words")
+        self._brand_words.save(folder, "brand_words")
+        self._codes.save(folder, "codes")
+        self._categories.save(folder, "categories")
+        arrays.save(folder / "brand_keys.npy", np.asarray(self._brand_keys, dtype=np.uint64))
+        return {
+            "price": int(np.isfinite(price).sum()),
+            "updated": int(np.isfinite(updated).sum()),
+            "available": int((available != UNKNOWN).sum()),
+            "brand": int((np.asarray(self._brand_words.lengths) > 0).sum()),
+        }
+
+
+class ItemColumns:
+    """The same columns, mapped. Shapes: (items,), or ragged by item."""
+
+    def __init__(self, folder: Path) -> None:
+        self.price: npt.NDArray[np.float32] = arrays.load(folder / "price.npy")
+        self.updated: npt.NDArray[np.float64] = arrays.load(folder / "updated.npy")
+        self.available: npt.NDArray[np.int8] = arrays.load(folder / "available.npy")
+        self.title_keys: npt.NDArray[np.uint64] = arrays.load(folder / "title_keys.npy")
+        self.title_words: Ragged[np.uint32] = Ragged(folder, "title_words")
+        self.brand_words: Ragged[np.uint32] = Ragged(folder, "brand_words")
+        self.codes: Ragged[np.uint32] = Ragged(folder, "codes")
+        self.categories: Ragged[np.uint32] = Ragged(folder, "categories")  # of every level
+        self.brand_keys: npt.NDArray[np.uint64] = arrays.load(folder / "brand_keys.npy")  # 0: none
+        self._brands: dict[int, frozenset[int]] = {}
+        self._records = Runs(folder, "records")
+        self._decode = msgspec.msgpack.Decoder(Item)
+
+    def brands(self, rows: Rows) -> tuple[list[int], dict[int, frozenset[int]]]:
+        """The brand key of each row (n,), and of each brand there the hashes of its words."""
+        keys = self.brand_keys[rows].tolist()
+        found = {}
+        for key in set(keys):
+            hashes = self._brands.get(key)
+            if hashes is None:
+                own, _ = self.brand_words.gather(rows[keys.index(key)][None])
+                hashes = frozenset(own.tolist())
+                if len(self._brands) >= _BRANDS:
+                    self._brands = {}
+                self._brands[key] = hashes
+            found[key] = hashes
+        return keys, found
+
+    def item(self, row: int) -> Item:
+        """The whole item as the catalogue gave it."""
+        return self._decode.decode(self._records.get(row))

@@ -1,0 +1,168 @@
+"""index.py: one published version -> vectors by id, neighbours by vector, columns by row.
+
+Everything is mapped: opening costs milliseconds and no private memory, whatever the catalogue.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Protocol
+
+import faiss
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from indexes.errors import Failure
+from indexes.items.columns import FORMAT, ItemColumns
+from indexes.items.ids import ItemIds
+from indexes.storage.arrays import Rows, Vectors
+from indexes.storage.versions import Version
+from indexes.workspace import Settings
+
+VECTORS_FILE: Final = "vectors.faiss"
+ENCODER_FOLDER: Final = "encoder"
+
+
+class IndexSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The FAISS part of the index."""
+
+    factory: Annotated[
+        str,
+        msgspec.Meta(
+            description="FAISS index factory string. SQbf16 is half of Flat, as fast to look up by "
+            "id, and errs by 2e-6 in cosine; SQ8 is a quarter; IVF and HNSW speed up neighbours."
+        ),
+    ] = "SQbf16"
+
+
+class VectorReader(Protocol):
+    """Vectors (n, d) of rows (n,), each a row of the index."""
+
+    def __call__(self, rows: Rows, /) -> Vectors: ...
+
+
+def build_faiss(factory: str, dimensions: int, sample: Vectors) -> Any:
+    """An empty, trained FAISS index by inner product; vectors are added by its caller."""
+    index = parsed_factory(factory, dimensions)
+    try:
+        if not index.is_trained:
+            index.train(sample)
+        inverted = faiss.try_extract_index_ivf(index)
+        if inverted is not None:  # it finds a vector by row only with a map kept for that
+            inverted.set_direct_map_type(faiss.DirectMap.Array)  # type: ignore[attr-defined]
+    except RuntimeError as error:
+        raise _cannot_build(factory, f"{len(sample)} vectors of {dimensions}", error) from None
+    return index
+
+
+def parsed_factory(factory: str, dimensions: int) -> Any:
+    """The index that a factory string means, empty; Failure, before any vector is made."""
+    try:
+        return faiss.index_factory(dimensions, factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise _cannot_build(factory, f"vectors of {dimensions}", error) from None
+
+
+def _cannot_build(factory: str, vectors: str, error: RuntimeError) -> Failure:
+    reason = str(error).strip().splitlines()[-1]
+    return Failure(
+        f"index.factory: FAISS cannot build {factory!r} for {vectors} dimensions ({reason}).",
+        field="index.factory",
+        hint='Set one such as "SQbf16", "Flat", "SQ8", "IVF256,SQ8" or "HNSW32".',
+    )
+
+
+def _codes(index: Any, dtype: type[np.generic], width: int) -> npt.NDArray[Any]:
+    """The stored codes as a mapped array (items, width); valid while `index` lives."""
+    flat = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)
+    return np.asarray(flat).view(dtype).reshape(index.ntotal, width)
+
+
+def vector_reader(index: Any) -> VectorReader:
+    """The fastest way to read vectors by row that this kind of index has.
+
+    FAISS decodes scalar-quantised codes one number at a time (about 1 us a vector); for float32
+    and bfloat16 a numpy gather of the codes does the same four times faster.
+    """
+    if not index.ntotal:
+        return lambda rows: np.empty((0, index.d), dtype=np.float32)
+    if isinstance(index, faiss.IndexFlat):
+        flat = _codes(index, np.float32, index.d)
+        return lambda rows: np.asarray(flat[rows], dtype=np.float32)
+    if isinstance(index, faiss.IndexScalarQuantizer) and index.sq.qtype == _BF16:
+        upper = _codes(index, np.uint16, index.d)
+        return lambda rows: _from_bf16(upper[rows])  # `take` would copy all: they are not aligned
+    return lambda rows: np.asarray(index.reconstruct_batch(rows), dtype=np.float32)
+
+
+def _from_bf16(upper: npt.NDArray[np.uint16]) -> Vectors:
+    """bfloat16 is the upper half of a float32."""
+    whole = upper.astype(np.uint32)
+    whole <<= np.uint32(16)
+    return whole.view(np.float32)
+
+
+_BF16: Final = faiss.ScalarQuantizer.QT_bf16
+
+
+def _check_format(found: int, version_id: str) -> None:
+    if found != FORMAT:
+        raise Failure(
+            f"Index {version_id} has format {found}, and this release reads format {FORMAT}.",
+            hint="Run `reranker rebuild --items FILE`: kept vectors are not encoded again.",
+        )
+
+
+class ItemIndex:
+    """One version of the index, read-only and shared by every worker through the page cache."""
+
+    def __init__(self, version: Version) -> None:
+        self.version = version.id
+        self.about: dict[str, Any] = dict(version.about)
+        _check_format(self.about.get("format", 1), version.id)
+        self.folder: Path = version.folder
+        self.ids = ItemIds(version.folder)
+        self.columns = ItemColumns(version.folder)
+        path = version.folder / VECTORS_FILE
+        self._faiss = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        self._read = vector_reader(self._faiss)
+        if self._faiss.ntotal != len(self.ids):
+            raise Failure(
+                f"{path} holds {self._faiss.ntotal} vectors for {len(self.ids)} items.",
+                hint="Run `reranker rebuild` again.",
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def dimensions(self) -> int:
+        """Length of an item vector."""
+        return int(self._faiss.d)
+
+    @property
+    def fingerprint(self) -> str:
+        """Which encoder made the item vectors; a query encoder has to match it."""
+        return str(self.about["fingerprint"])
+
+    @property
+    def encoder_folder(self) -> Path:
+        """The files of the query encoder that fits these vectors."""
+        return self.folder / ENCODER_FOLDER
+
+    def rows(self, item_ids: Sequence[str]) -> Rows:
+        """Rows (n,) of these ids; -1 where an id is not in the index."""
+        return self.ids.rows(item_ids)
+
+    def vectors(self, rows: Rows) -> Vectors:
+        """Item vectors (n, d), of length 1, of rows (n,) that are all in the index."""
+        return self._read(rows)
+
+    def neighbours(self, vectors: Vectors, k: int) -> list[list[tuple[str, float]]]:
+        """For each vector (n, d) the k nearest items and their inner products, best first."""
+        scores, rows = self._faiss.search(np.ascontiguousarray(vectors), min(k, len(self)))
+        found = []
+        for row, score in zip(rows, scores, strict=True):
+            kept = row >= 0  # an approximate index may find fewer than k
+            found.append(list(zip(self.ids.ids(row[kept]), score[kept].tolist(), strict=True)))
+        return found

@@ -1,0 +1,1 @@
+"""JSONL, CSV, Parquet (gzipped or not) -> numbered rows, bad lines named."""

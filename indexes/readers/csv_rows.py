@@ -1,0 +1,210 @@
+"""csv_rows.py: a CSV file -> its rows as dicts of non-empty cells, numbered by physical line."""
+
+import csv
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from indexes.errors import Failure
+from indexes.readers.bad_lines import BadLine, OnBad
+from indexes.readers.file_forms import FileForm, Row
+from indexes.readers.lines import MAX_LINE_BYTES, byte_lines
+
+# A quote that is never closed would swallow the file: a row is given up after so many lines.
+MAX_ROW_LINES: Final = 500
+_DELIMITERS: Final = (",", ";", "\t", "|")
+_SEPARATOR: Final = re.compile(
+    r'"?sep=(.)"?[,;\t|]*', re.IGNORECASE
+)  # as Excel writes and reads it
+
+
+class _RowTooLong(Exception):
+    """The quote that opened this row is not closed in MAX_ROW_LINES lines."""
+
+
+class _Lines:
+    """Lines for csv.reader that remembers those of the row at hand, so that they can be re-read."""
+
+    def __init__(self, lines: Iterator[tuple[int, bytes]]) -> None:
+        self._lines = lines
+        self._again: deque[tuple[int, bytes]] = deque()
+        self.taken: list[tuple[int, bytes]] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if len(self.taken) >= MAX_ROW_LINES:
+            raise _RowTooLong
+        numbered = self._again.popleft() if self._again else next(self._lines)
+        self.taken.append(numbered)
+        try:
+            return numbered[1].decode()
+        except UnicodeDecodeError:  # the row's shape can still be read; `broken` reports it
+            return numbered[1].decode(errors="replace")
+
+    def broken(self) -> str | None:
+        """Where in the row at hand a byte is not UTF-8."""
+        for number, line in self.taken:
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                byte = line[error.start]
+                return f"byte {error.start + 1} of line {number} (0x{byte:02x}) is not valid UTF-8"
+        return None
+
+    def reread(self, lines: list[tuple[int, bytes]]) -> None:
+        """Give lines back, to be read next."""
+        self._again.extendleft(reversed(lines))
+
+    def reread_all_but_first(self) -> None:
+        """Give the row's later lines back: they may well be rows of their own."""
+        self.reread(self.taken[1:])
+
+
+def csv_rows(
+    path: Path, file: BinaryIO, required: Sequence[str], on_bad: OnBad, form: FileForm
+) -> Iterator[tuple[int, Row]]:
+    """Rows under the names of the header; columns without a name are left out.
+
+    The separator is `,`, `;`, a tab or `|`: whichever finds the required columns in the header, or
+    what a first line `sep=;` says. Empty cells beyond the header are no cells.
+    """
+    _allow_long_cells()
+    lines = _Lines(byte_lines(path, file, on_bad, form))
+    header, delimiter = _header(path, lines, required, form)
+    if delimiter != ",":
+        form.assume(f"separator {_shown_mark(delimiter)}")
+    width, least = len(header), _named_width(header)
+    for number, cells in _records(lines, delimiter, width, on_bad, form):
+        if len(cells) != width:
+            cells = _fitted(cells, width)
+            if not least <= len(cells) <= width:
+                reason = f"the row has {len(cells)} cells, the header has {width}"
+                on_bad(BadLine(number, reason))
+                continue
+        named = zip(header, cells, strict=False)
+        yield number, {name: cell for name, cell in named if name and cell and not cell.isspace()}
+
+
+def _named_width(header: list[str]) -> int:
+    """How many cells a row needs: columns without a name at the end may be missing."""
+    return max((at for at, name in enumerate(header, 1) if name), default=0)
+
+
+def _fitted(cells: list[str], width: int) -> list[str]:
+    """The cells without empty ones beyond the header."""
+    return cells[:width] if len(cells) > width and not any(map(str.strip, cells[width:])) else cells
+
+
+def _records(
+    lines: _Lines, delimiter: str, width: int, on_bad: OnBad, form: FileForm
+) -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not empty, each with the number of its first line."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        lines.taken = []
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except (_RowTooLong, csv.Error) as error:
+            found = _with_backslashes(lines, delimiter, width)
+            if found is None:
+                on_bad(BadLine(lines.taken[0][0], _why(error)))
+                lines.reread_all_but_first()
+                continue
+            form.assume('quotes inside cells are written \\"')
+            cells = found
+        number = lines.taken[0][0]
+        if any("\ufffd" in cell for cell in cells) and (broken := lines.broken()):
+            on_bad(BadLine(number, broken))
+        elif any(cell.strip() for cell in cells):
+            yield number, cells
+
+
+def _with_backslashes(lines: _Lines, delimiter: str, width: int) -> list[str] | None:
+    """The row at hand, if it is one once \\" is a quote inside a cell."""
+    taken = lines.taken
+    if not any(b'\\"' in line for _, line in taken):
+        return None
+    lines.reread(taken)
+    lines.taken = []
+    try:
+        cells = next(csv.reader(lines, delimiter=delimiter, strict=True, escapechar="\\"))
+    except (StopIteration, _RowTooLong, csv.Error):
+        cells = []
+    cells = _fitted(cells, width)
+    if len(cells) == width:
+        return cells
+    rest = lines.taken if len(lines.taken) > len(taken) else taken
+    lines.reread(rest[len(taken) :])
+    lines.taken = taken
+    return None
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, _RowTooLong) or "unexpected end of data" in str(error):
+        return "a quote opens a cell and is not closed"
+    return f"the row is not valid CSV: {error}"
+
+
+def _header(
+    path: Path, lines: _Lines, required: Sequence[str], form: FileForm
+) -> tuple[list[str], str]:
+    """The column names and the separator between them."""
+    line = next(lines, "")
+    marks: Sequence[str] = _DELIMITERS
+    if said := _SEPARATOR.fullmatch(line.strip("\r\n")):
+        marks = (said[1],)
+        line = next(lines, "")
+    found = {mark: _split(line, mark) for mark in marks}
+    fitting = {
+        mark: names
+        for mark, names in found.items()
+        if not form.missing(required, names) and (len(names) > 1 or len(required) < 2)
+    }
+    if not fitting:
+        raise _no_header(path, line, required, found, form)
+    mark, names = max(fitting.items(), key=lambda pair: len(pair[1]))
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise Failure(f"{path} has two columns named {twice[0]!r}.", hint="Rename one.")
+    return form.renamed(required, names), mark
+
+
+def _no_header(
+    path: Path,
+    line: str,
+    required: Sequence[str],
+    found: dict[str, list[str]],
+    form: FileForm,
+) -> Failure:
+    mark, names = max(found.items(), key=lambda pair: len(pair[1]))
+    missing = ", ".join(map(repr, form.missing(required, names)))
+    named = ", ".join(repr(name[:60]) for name in names[:12] if name) or "nothing"
+    tried = ", ".join(map(_shown_mark, found))
+    return Failure(
+        f"{path} has no column {missing}; its first line names {named} "
+        f"(separators tried: {tried}).",
+        hint="The first line of a CSV file names its columns.",
+    )
+
+
+def _shown_mark(mark: str) -> str:
+    return "tab" if mark == "\t" else repr(mark)
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    """The column names that a first line has with this delimiter."""
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:
+        return []
+
+
+def _allow_long_cells() -> None:
+    """csv refuses cells above 128 kB by a limit of the whole process; only ever raise it."""
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))

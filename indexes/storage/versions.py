@@ -1,0 +1,249 @@
+"""versions.py: a folder of finished files -> a read-only version, served by one atomic switch.
+
+    root/versions/<id>/   read-only files and the manifest that holds their hashes
+    root/current          a symlink to the served version
+    root/work/            what is being made or deleted
+    root/verified/        notes of versions whose hashes all fitted
+    root/served.jsonl     what was served when
+
+Every step is on the disk before the next one relies on it: after a crash at any moment exactly
+the old or exactly the new version is served.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from indexes.errors import Failure
+from indexes.storage import durable
+from indexes.storage.current import VERSIONS, BadLink, ServedLink, is_version_id, number_of
+from indexes.storage.disk_failures import failing
+from indexes.storage.locks import LockHeld, exclusive
+from indexes.storage.manifests import Manifest, differences, read_manifest, settled
+from indexes.storage.publishing import finish_files, move_in
+from indexes.storage.staging import WorkFolder
+from indexes.storage.verified import VerifiedNotes
+
+__all__ = ["CRASH_POINTS", "Damaged", "LockHeld", "Version", "VersionStore", "exclusive"]
+
+# Where RERANKER_CRASH_AT=<name> ends the process, in the order in which publish and prune pass.
+CRASH_POINTS: Final = (
+    "files_synced",
+    "manifest_written",
+    "folders_synced",
+    "folder_moved",
+    "version_synced",
+    "link_made",
+    "link_swapped",
+    "served_noted",
+    "prune_renamed",
+    "prune_removed",
+)
+_UNCHANGED: Final = "What was served before still is."
+
+
+class Damaged(Failure):
+    """A version's files are not what its manifest says; they were not opened."""
+
+    code = "version_damaged"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One published version. manifest: None when it cannot be read; `problem` then says why."""
+
+    id: str
+    folder: Path
+    manifest: Manifest | None
+    problem: str = ""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What its maker wrote about it; empty when the manifest cannot be read."""
+        return dict(self.manifest.about) if self.manifest else {}
+
+
+class VersionStore:
+    """All versions of one thing in one folder: an index, a model, the blends.
+
+    mend: what to do about a damaged version; by default the command named like the folder.
+    """
+
+    def __init__(self, root: Path, mend: str | None = None) -> None:
+        self.root = root
+        self._mend = mend or _default_mend(root.name)
+        self._versions = root / VERSIONS
+        self._link = ServedLink(root)
+        self._work = WorkFolder(root / "work")
+        self._notes = VerifiedNotes(root / "verified")
+
+    # Reading
+
+    def current(self) -> Version | None:
+        """The served version; None before the first one. Damaged for a link that is no use."""
+        try:
+            name = self._link.read()
+        except BadLink as problem:
+            link = self._link.path
+            hint = f"{self._mend} Delete {link} first, if it is no symlink or no version is left."
+            raise Damaged(f"{link} {problem}.", hint=hint) from None
+        return _version(self._versions / name) if name else None
+
+    def versions(self) -> list[Version]:
+        """Every version, oldest first, damaged ones too."""
+        return [_version(self._versions / name) for name in self._ids()]
+
+    def get(self, version_id: str) -> Version:
+        """One version by its id."""
+        known = self._ids()
+        if version_id not in known:
+            there = f"there are {', '.join(known[-10:])}" if known else "there is none yet"
+            raise Failure(f"Version {version_id!r} is not in {self._versions}; {there}.")
+        return _version(self._versions / version_id)
+
+    # Checking
+
+    def verify(self, version: Version) -> list[str]:
+        """Hash everything again: the problems, each naming its file; none when all is sound."""
+        now = _version(version.folder)
+        return differences(now.folder, now.manifest.files) if now.manifest else [now.problem]
+
+    def ensure_verified(self, version: Version) -> None:
+        """Raise Damaged unless every file is sound; files unchanged since are not hashed again."""
+        now = _version(version.folder)
+        if now.manifest is None or not self._notes.vouch_for(now.manifest, now.folder):
+            self._hash_and_note(now)
+
+    def _hash_and_note(self, version: Version) -> None:
+        before, complete = settled(version.folder)
+        problems = self.verify(version)
+        if problems:
+            raise Damaged(
+                f"Version {version.id} in {version.folder} is damaged: {'; '.join(problems)}.",
+                hint=self._mend,
+            )
+        if complete and version.manifest:
+            self._notes.add(version.manifest, before)
+
+    # Making
+
+    @contextmanager
+    def stage(self) -> Iterator[Path]:
+        """A fresh folder to write a version in; gone afterwards, unless it was published."""
+        with failing(f"Nothing can be staged. {_UNCHANGED}", self.root):
+            durable.make_folder(self._versions)
+            staged, fd = self._work.fresh()
+        maker = os.getpid()
+        try:
+            yield staged
+        finally:
+            if os.getpid() == maker:  # a forked child that ends in here must not tidy up
+                self._work.clear(staged, fd)
+
+    def publish(self, staged: Path, about: Mapping[str, Any], *, switch: bool = True) -> Version:
+        """Make a staged folder the newest version, and the served one unless switch is False.
+
+        On a failure nothing is published, and what was served before still is.
+        """
+        with failing(f"Nothing was published. {_UNCHANGED}", self.root):
+            stats, files = finish_files(staged)
+            with self._work.alone():
+                now = datetime.now(UTC)
+                folder = self._versions / f"{self._next_number():04}-{now:%Y%m%dT%H%M%SZ}"
+                try:
+                    move_in(staged, folder, files, about, now)
+                    if switch:
+                        self._switch(folder.name, "published")
+                except BaseException:
+                    self._take_back(folder)
+                    raise
+        version = _version(folder)
+        if version.manifest:
+            self._notes.add(version.manifest, stats)
+        return version
+
+    def _take_back(self, folder: Path) -> None:
+        """Remove a version that was moved in and did not come to be served."""
+        if self._link.named() != folder.name and folder.exists():
+            with suppress(OSError):
+                self._work.take_out(folder)
+
+    # Serving
+
+    def switch_to(self, version_id: str) -> Version:
+        """Serve this version, without looking at its files."""
+        with failing(_UNCHANGED, self.root), self._work.alone():
+            version = self.get(version_id)
+            self._switch(version.id, "switched")
+        return version
+
+    def rollback(self, to: str | None = None) -> Version:
+        """Serve the version that was served before the current one, or `to`, if it is sound."""
+        version = self.get(to or self.before(self._link.named()))
+        problems = self.verify(version)
+        if problems:
+            raise Damaged(
+                f"Version {version.id} is damaged: {'; '.join(problems)}. "
+                "What is served did not change.",
+                hint="Name an older one with --to.",
+            )
+        return self.switch_to(version.id)
+
+    def prune(self, keep: int) -> list[str]:
+        """Delete all but the newest `keep` versions, never the served one; the ids that went."""
+        if keep < 1:
+            raise ValueError(f"keep is {keep}; at least 1, so that no number is given twice")
+        with failing("Old versions could not be deleted.", self.root), self._work.alone():
+            served = self.current()
+            kept = {served.id} if served else set()
+            doomed = [name for name in self._ids()[:-keep] if name not in kept]
+            for name in doomed:
+                self._work.take_out(self._versions / name)
+                self._notes.drop(name)
+        return doomed
+
+    def _switch(self, version_id: str, how: str) -> None:
+        self._link.swap(version_id, how, self._work.free_link_name())
+
+    def before(self, current: str | None) -> str:
+        """The newest version below the current one that has ever been served."""
+        ids, served = self._ids(), self._link.ever_served()
+        older = [name for name in ids if current is None or number_of(name) < number_of(current)]
+        was_served = [name for name in older if name in served or not served]
+        if not was_served:
+            raise Failure(
+                f"No version was served before {current}." if current else "No version is there.",
+                hint=f"There are {', '.join(ids)}; name one with --to." if ids else None,
+            )
+        return was_served[-1]
+
+    # Names
+
+    def _ids(self) -> list[str]:
+        """All versions, oldest first."""
+        try:
+            names = os.listdir(self._versions)
+        except FileNotFoundError:
+            return []
+        found = [name for name in names if is_version_id(name) and (self._versions / name).is_dir()]
+        return sorted(found, key=lambda name: (number_of(name), name))
+
+    def _next_number(self) -> int:
+        return 1 + max(map(number_of, {*self._ids(), *self._link.ever_served()}), default=0)
+
+
+def _default_mend(name: str) -> str:
+    again = ", or build it again with `reranker rebuild`" if name == "index" else ""
+    return f"Run `reranker {name} rollback` to serve the version before{again}."
+
+
+def _version(folder: Path) -> Version:
+    """What is in a version's folder now."""
+    try:
+        return Version(folder.name, folder, read_manifest(folder))
+    except ValueError as error:
+        return Version(folder.name, folder, None, str(error))

@@ -1,0 +1,86 @@
+"""log.py: what was done to blends -> one line each in <home>/blends/log.jsonl."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from indexes.storage import durable
+
+
+class LogEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """diff: against what was published then. published: whether this version is since then."""
+
+    time: str
+    who: str
+    what: str  # store, publish, rollback
+    name: str
+    version: int
+    id: str
+    published: bool = False
+    diff: list[str] = []
+
+
+class BlendLog:
+    """Append only; a line torn by a crash is passed over."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(
+        self,
+        what: str,
+        who: str,
+        name: str,
+        version: int,
+        version_id: str,
+        published: bool,
+        diff: list[str],
+    ) -> None:
+        """Write one line, on the disk when this returns."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        entry = LogEntry(now, who, what, name, version, version_id, published, diff)
+        begin = b"" if self._is_whole() else b"\n"  # so that a torn line takes no other with it
+        durable.append_synced(self._path, begin + msgspec.json.encode(entry) + b"\n")
+
+    def entries(self) -> list[LogEntry]:
+        """Oldest first."""
+        return list(self._entries())
+
+    def published_before(self, current: str | None) -> str | None:
+        """The id to go back to: what was published before, past what was rolled back already."""
+        stack: list[str] = []
+        for entry in self._entries():
+            if entry.what == "rollback":
+                while stack and stack[-1] != entry.id:
+                    stack.pop()
+            elif entry.published and (not stack or stack[-1] != entry.id):
+                stack.append(entry.id)
+        if current not in stack:
+            return None
+        while stack[-1] != current:  # a crash came between a switch and its line
+            stack.pop()
+        return stack[-2] if len(stack) > 1 else None
+
+    def last_published(self) -> str | None:
+        """The id that was published last, as far as the log knows."""
+        ids = [entry.id for entry in self._entries() if entry.published]
+        return ids[-1] if ids else None
+
+    def _is_whole(self) -> bool:
+        try:
+            return self._path.read_bytes()[-1:] in (b"", b"\n")
+        except FileNotFoundError:
+            return True
+
+    def _entries(self) -> Iterator[LogEntry]:
+        try:
+            lines = self._path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                yield msgspec.json.decode(line, type=LogEntry)
+            except msgspec.MsgspecError:
+                continue

@@ -1,0 +1,98 @@
+"""segments.py: rules on a request -> the weights that count for it, in place of the blend's own."""
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from indexes.items.columns import category_paths
+from indexes.items.words import word_hash
+from reranker.blends.gate import Gate, Weight
+from reranker.errors import BadBlend
+from reranker.signals.columns import Missing
+from reranker.signals.context import Scene
+
+_TOP = 10  # candidates that say which department a search is about
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """All of what is given has to hold.
+
+    departments: category paths such as "Audio > Headphones"; one of them holds for at least half
+    of the first 10 candidates. known_user: whether anything counts of what the shopper did.
+    """
+
+    min_query_words: Count | None = None
+    max_query_words: Count | None = None
+    min_history: Count | None = None
+    max_history: Count | None = None
+    known_user: bool | None = None
+    departments: list[str] = []
+
+
+class Segment(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """weights: of the signals that count otherwise here. gate: in place of the blend's."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    when: When
+    weights: dict[str, Weight]
+    gate: Gate | None = None
+
+
+def segment_of(segments: list[Segment], scene: Scene) -> Segment | None:
+    """The first segment whose rule holds."""
+    return next((one for one in segments if _holds(one.when, scene)), None)
+
+
+def check_segments(segments: list[Segment], signals: set[str]) -> None:
+    """BadBlend for a rule that says nothing, a name given twice, or a signal not in the blend."""
+    names = [one.name for one in segments]
+    for place, one in enumerate(segments):
+        where = f"segments[{place}]"
+        if names.index(one.name) != place:
+            raise BadBlend(f"{where}.name is {one.name!r} a second time.", field=f"{where}.name")
+        if one.when == When():
+            raise BadBlend(
+                f"{where}.when is empty; the blend's own weights are the fallback.",
+                field=f"{where}.when",
+            )
+        for name in one.weights:
+            if name not in signals:
+                raise BadBlend(
+                    f"{where}.weights names {name!r}, which the blend does not weigh; "
+                    f"it weighs {', '.join(sorted(signals))}.",
+                    field=f"{where}.weights.{name}",
+                )
+
+
+def _holds(when: When, scene: Scene) -> bool:
+    past = scene.past
+    history = 0 if isinstance(past, Missing) else len(past.events)
+    return (
+        _within(len(scene.query_words), when.min_query_words, when.max_query_words)
+        and _within(history, when.min_history, when.max_history)
+        and when.known_user in (None, history > 0)
+        and (not when.departments or _about(when.departments, scene))
+    )
+
+
+def _within(count: int, least: int | None, most: int | None) -> bool:
+    return (least is None or count >= least) and (most is None or count <= most)
+
+
+def _about(departments: list[str], scene: Scene) -> bool:
+    rows = scene.rows[:_TOP]
+    rows = rows[rows >= 0]
+    levels, owner = scene.index.columns.categories.gather(rows)
+    return any(
+        2 * len(np.unique(owner[levels == np.uint32(_level(name))])) >= len(rows) > 0
+        for name in departments
+    )
+
+
+def _level(department: str) -> int:
+    """The hash that the index keeps of a category path."""
+    return word_hash(max(category_paths(department), key=len, default=""))

@@ -1,0 +1,1 @@
+"""Click only here: one file a command group of the core."""

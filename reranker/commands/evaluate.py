@@ -1,0 +1,208 @@
+"""evaluate.py: `reranker evaluate` on the command line."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from indexes.errors import Failure
+from indexes.progress import bars
+from indexes.readers.bad_lines import BadLines
+from indexes.workspace import Workspace
+from reranker.commands.next_action import next_action_command
+from reranker.commands.next_item import next_item_command
+from reranker.commands.stale_command import stale_command
+from reranker.evaluation.conditions import Failed, fail_if, failed
+from reranker.evaluation.evaluate import Evaluation, by_blend, evaluate
+from reranker.evaluation.inputs import (
+    Checked,
+    checked_judgments,
+    checked_requests,
+    explained,
+    usable_requests,
+)
+from reranker.evaluation.judgments import Judgments
+from reranker.evaluation.provenance import Hashes, hashes_of
+from reranker.evaluation.report import report
+from reranker.evaluation.results import QueryResult
+from reranker.evaluation.settings import EvaluationSettings
+from reranker.metrics.ranking import DEFAULT_METRICS, measures
+from reranker.ranking.state import load_state
+from reranker.requests import JudgedRequest
+
+FILE = click.Path(path_type=Path)
+
+
+@click.group("evaluate", invoke_without_command=True)
+@click.option("--requests", "source", type=FILE, help="Judged requests: .jsonl or .jsonl.gz.")
+@click.option(
+    "--judgments",
+    type=FILE,
+    help="Ratings that replace those of the requests: Quepid's .csv or Search Relevance "
+    "Workbench's .json by query text, or TREC qrels by request id.",
+)
+@click.option(
+    "--blend", "blends", multiple=True, help="A blend, published or not; may be given again."
+)
+@click.option("--compare", help="Compare with this blend instead of the engine.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    help=f"ndcg@K, precision@K, recall@K, hit@K, mrr, map; default {', '.join(DEFAULT_METRICS)}.",
+)
+@click.option("--linear-gain", is_flag=True, help="ndcg gains the grade, not 2^grade - 1.")
+@click.option(
+    "--max-bad-share",
+    type=click.FloatRange(0, 1),
+    help="Share of bad lines that is let pass; default evaluation.max_bad_share (0.01).",
+)
+@click.option("--per-query", type=FILE, help="Write each query's metrics to this .jsonl file.")
+@click.option(
+    "--strangers",
+    is_flag=True,
+    help="Also rank with another shopper's history and with none: what a wrong history costs.",
+)
+@click.option(
+    "--allow-leak",
+    is_flag=True,
+    help="Also requests of shoppers whose later events the model was trained on.",
+)
+@click.option(
+    "--fail-if",
+    "conditions",
+    multiple=True,
+    metavar="EXPR",
+    help='Exit with 1 where this holds of the difference, such as "ndcg@10<-0.005" (the mean) or '
+    '"ndcg@10.high<0" (an end of its interval: .low, .high); may be given again.',
+)
+@click.option(
+    "--save-result",
+    "saved",
+    type=FILE,
+    help="Write the result as JSON; `reranker evaluate stale FILE` says when it no longer holds.",
+)
+@click.option("--json", "as_json", is_flag=True, help="End with the result as one JSON object.")
+@click.pass_context
+def evaluate_command(context: click.Context, /, source: Path | None, **options: Any) -> None:
+    """Compare a blend's order with the engine's on judged requests.
+
+    Without --blend the published blend is evaluated. No index and no blend is changed. The report
+    ends with the queries that gain and lose most, and with kinds of request on their own.
+    """
+    if context.invoked_subcommand is not None:
+        if source is not None:
+            raise click.UsageError("--requests goes with `reranker evaluate` itself.")
+        return
+    if source is None:
+        raise click.UsageError("Missing option '--requests'.")
+    if _evaluate(context.obj, Asked(source, **options)):
+        context.exit(1)
+
+
+evaluate_command.add_command(next_item_command)
+evaluate_command.add_command(next_action_command)
+evaluate_command.add_command(stale_command)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of one evaluation."""
+
+    source: Path
+    judgments: Path | None
+    blends: tuple[str, ...]
+    compare: str | None
+    metrics: tuple[str, ...]
+    linear_gain: bool
+    max_bad_share: float | None
+    per_query: Path | None
+    strangers: bool
+    allow_leak: bool
+    conditions: tuple[str, ...]
+    saved: Path | None
+    as_json: bool
+
+
+def _evaluate(workspace: Workspace, asked: Asked) -> list[Failed]:
+    """Evaluate and report; the conditions of --fail-if that hold."""
+    settings = workspace.section(EvaluationSettings)
+    share = settings.max_bad_share if asked.max_bad_share is None else asked.max_bad_share
+    chosen = measures(asked.metrics or DEFAULT_METRICS, asked.linear_gain)
+    conditions = [fail_if(condition, chosen.names) for condition in asked.conditions]
+    _check_folder(asked.saved)
+    state = load_state(workspace)
+    judged, bad_judgments = checked_judgments(asked.judgments, share)
+    checked = checked_requests(asked.source, share, workspace, state, judged)
+    requests: Iterable[JudgedRequest] = usable_requests(asked.source, workspace)
+    with (
+        explained(checked.warnings),
+        _writer(asked.per_query) as write,
+        bars("evaluate", checked.count, "queries") as done,
+    ):
+        result = evaluate(
+            judged.rated(requests) if judged else requests,
+            state,
+            [state.named(name) for name in asked.blends],
+            compare=state.named(asked.compare) if asked.compare else None,
+            metrics=chosen,
+            linear_gain=asked.linear_gain,
+            settings=settings,
+            on_query=lambda query: (write(query), done(1)),
+            allow_leak=asked.allow_leak,
+            strangers=asked.strangers,
+        )
+    hashes = hashes_of(workspace, state, result.blends, asked.source, asked.judgments)
+    fails = failed(conditions, by_blend(result))
+    result = msgspec.structs.replace(result, warnings=checked.warnings + result.warnings)
+    whole = _json(result, checked, judged, bad_judgments, hashes, fails)
+    if asked.saved:
+        asked.saved.write_bytes(whole + b"\n")
+    if asked.as_json:
+        click.echo(whole)
+    else:
+        matched = judged.requests_matched if judged else None
+        unusable = bad_judgments.count if bad_judgments else 0
+        unrated = judged.unrated if judged else 0
+        click.echo(report(result, checked.bad.count, unusable, matched, unrated))
+    for one in fails:
+        click.echo(f"failed: {one}", err=True)
+    return fails
+
+
+def _check_folder(path: Path | None) -> None:
+    """Failure before hours of work where the result could not be written."""
+    if path is not None and not path.parent.is_dir():
+        raise Failure(f"{path.parent} is no folder.", field="save_result", hint="Make it first.")
+
+
+def _writer(path: Path | None) -> AbstractContextManager[Callable[[QueryResult], object]]:
+    return nullcontext(lambda _result: None) if path is None else _file_writer(path)
+
+
+@contextmanager
+def _file_writer(path: Path) -> Iterator[Callable[[QueryResult], object]]:
+    with path.open("wb") as file:
+        yield lambda result: file.write(msgspec.json.encode(result) + b"\n")
+
+
+def _json(
+    result: Evaluation,
+    checked: Checked,
+    judged: Judgments | None,
+    bad_judgments: BadLines | None,
+    hashes: Hashes,
+    fails: list[Failed],
+) -> bytes:
+    counts: dict[str, Any] = {"bad_lines": {"requests": checked.bad.count}}
+    if bad_judgments is not None:
+        counts["bad_lines"]["judgments"] = bad_judgments.count
+    if judged is not None:
+        unrated = {"unrated_rows": judged.unrated} if judged.unrated else {}
+        counts["judgments"] = {"requests_matched": judged.requests_matched, **unrated}
+    made_from = {"hashes": hashes, "failed": fails}
+    return msgspec.json.encode(msgspec.to_builtins(result) | counts | made_from)

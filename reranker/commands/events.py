@@ -1,0 +1,253 @@
+"""events.py: `reranker events import`, `export` and `forget` on the command line."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import msgspec
+from tqdm import tqdm
+
+from indexes.errors import Failure
+from indexes.names import BadName, normalised, read_name
+from indexes.readers.bad_lines import BadLines
+from indexes.workspace import Workspace
+from reranker.events.events import HistoryEvent, as_sent
+from reranker.feedback.files import rankings_folder
+from reranker.feedback.logged_shopper import LoggedShopper
+from reranker.histories.histories import Histories, Shopper
+from reranker.histories.store import open_histories
+from reranker.ingestion.importer import Importer, ImportSummary
+from reranker.privacy.erasure import Searched
+from reranker.privacy.forget import ForgetProof, forget
+from reranker.privacy.retention import expire
+from reranker.pseudonyms.keys import PseudonymKeys
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
+_SESSION = click.option("--session", is_flag=True, help="The id is an anonymous session's.")
+
+
+@click.group("events")
+def events_commands() -> None:
+    """Import what shoppers did; forget what is old."""
+
+
+@events_commands.command("import")
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--max-bad-share",
+    type=click.FloatRange(0, 1),
+    help="Share of bad lines that is let pass; default events.max_bad_share (0.01).",
+)
+@_JSON
+@click.pass_obj
+def import_command(
+    workspace: Workspace, source: Path, max_bad_share: float | None, as_json: bool
+) -> None:
+    """Add the events of a .jsonl, .csv or .parquet file, gzipped or not.
+
+    A second run of the same file adds nothing; after a crash it adds the rest.
+    """
+    importer = Importer(workspace, source, _bars)
+    with _opened(workspace) as histories:
+        try:
+            summary = importer.run(histories, max_bad_share)
+        finally:
+            _show(importer.bad)
+    for warning in summary.warnings if as_json else ():
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(msgspec.json.encode(summary).decode() if as_json else _table(summary))
+
+
+@events_commands.command("expire")
+@_JSON
+@click.pass_obj
+def expire_command(workspace: Workspace, as_json: bool) -> None:
+    """Delete events older than history.days and logged rankings older than rankings.days.
+
+    On the disk too. A running service does it by itself, once in history.expire_hours.
+    """
+    with _opened(workspace) as histories:
+        done = expire(workspace, histories)
+    said = (
+        f"{done.events:,} events and {done.days_of_rankings:,} days of logged rankings were too "
+        f"old and are deleted, with {done.leftovers:,} leftovers of commands that were killed."
+    )
+    click.echo(msgspec.json.encode(done).decode() if as_json else said)
+
+
+@click.command("export")
+@click.argument("user")
+@_SESSION
+@click.option("--events-only", is_flag=True, help="No rankings: lines that an import reads.")
+@click.pass_obj
+def export_command(workspace: Workspace, user: str, session: bool, events_only: bool) -> None:
+    """Print all that is kept of a user as JSON lines: events, then rankings, oldest first."""
+    found = False
+    sessions = set()
+    who, names = _who(user, session), PseudonymKeys(workspace.home).known()
+    with _opened(workspace) as histories:
+        for kept in histories.kept_as(who):
+            for event in histories.export(*kept):
+                found = True
+                sessions.add(event.session or "")
+                click.echo(msgspec.json.encode(as_sent(_named(event, who))).decode())
+    logged = LoggedShopper(rankings_folder(workspace), names, *who, sessions=sessions - {""})
+    for row in () if events_only else logged.lines():
+        found = True
+        click.echo(msgspec.json.encode(row).decode())
+    if not found:
+        raise _nobody(user, session)
+
+
+@click.command("forget")
+@click.argument("user")
+@_SESSION
+@_JSON
+@click.pass_obj
+def forget_command(workspace: Workspace, user: str, session: bool, as_json: bool) -> None:
+    """Delete a user, the sessions that became theirs, and every trace of both on the disk."""
+    with _opened(workspace) as histories:
+        proof = forget(workspace, histories, _who(user, session))
+    if not proof.known and not proof.searched.found:
+        raise _nobody(user, session, proof.searched.unread)
+    click.echo(msgspec.json.encode(proof).decode() if as_json else _forgotten(proof))
+
+
+def _forgotten(proof: ForgetProof) -> str:
+    counts = (
+        f"{proof.events:,} events, {proof.sessions:,} sessions and {proof.rankings:,} logged "
+        "rankings"
+    )
+    searched = proof.searched
+    lines = [f"{proof.user}: {counts} are deleted."]
+    if proof.searched_as == "values":
+        lines.append(
+            "The id is short: it was looked for as a whole user or session in JSON and tables, its "
+            "pseudonym everywhere."
+        )
+    lines += _where_found(searched)
+    for model in proof.models:
+        if model.learned_from:
+            lines.append(
+                f"Model {model.version} ({model.trained}) learned from these events, among others; "
+                "it holds no id of theirs. `reranker train` makes one without them."
+            )
+    return "\n".join([*lines, f"receipt {proof.receipt}"])
+
+
+def _where_found(searched: Searched) -> list[str]:
+    lines = []
+    for where in searched.found:
+        numbers = ", ".join(map(str, searched.lines.get(where, [])))
+        at = f" (line {numbers})" if numbers else ""
+        lines.append(f"NOT VERIFIED: the same characters are also in {where}{at}.")
+    if searched.found:
+        lines.append(
+            "Files that you put there are not changed: delete those lines, or the files, and run "
+            "`reranker forget` again."
+        )
+    lines += [f"NOT VERIFIED: {where} {why}." for where, why in searched.unread.items()]
+    if not lines:
+        lines.append(f"Searched {searched.files:,} files ({searched.bytes:,} bytes): not found.")
+    return lines
+
+
+def _who(name: str, session: bool) -> Shopper:
+    """Whose id this is; as it is given, for what an earlier release may have kept so."""
+    try:
+        if read_name("session" if session else "user", name) is None:
+            raise BadName("the id is empty")
+    except BadName as error:
+        raise Failure(f"{error}.", hint="Name a user, or with --session a session.") from None
+    return Shopper(None, name) if session else Shopper(name, None)
+
+
+def _named(event: HistoryEvent, who: Shopper) -> HistoryEvent:
+    """An event of a user, with the name that was asked for; of a session, with its own."""
+    user = None if who.user is None else normalised(who.user)
+    session = event.session if who.session is None else normalised(who.session)
+    return msgspec.structs.replace(event, user=user, session=session)
+
+
+def _nobody(name: str, session: bool, unread: Mapping[str, str] | None = None) -> Failure:
+    kind, other = ("session", "without") if session else ("user", "with")
+    not_read = "".join(f" {where} {why}." for where, why in (unread or {}).items())
+    return Failure(
+        f"No event and no ranking of the {kind} {name!r} is kept.{not_read}",
+        hint=f"Is it the id of a {'user' if session else 'session'}? Then try {other} --session.",
+    )
+
+
+@contextmanager
+def _opened(workspace: Workspace) -> Iterator[Histories]:
+    histories = open_histories(workspace)
+    try:
+        yield histories
+    finally:
+        histories.close()
+
+
+@contextmanager
+def _bars(stage: str, total: int | None) -> Iterator[Callable[[int], object]]:
+    with tqdm(desc=f"{stage:<10}", total=total, unit=" events", disable=None) as bar:
+        yield bar.update
+
+
+def _show(bad: BadLines) -> None:
+    for line, reason in bad.first:
+        click.echo(f"{bad.path} line {line}: {reason}", err=True)
+    if bad.count > len(bad.first):
+        click.echo(f"... {bad.count - len(bad.first):,} more bad lines", err=True)
+
+
+def _table(done: ImportSummary) -> str:
+    """Every step with its count; steps that found nothing are left out."""
+    fields = ", ".join(f"{name} {count:,}" for name, count in done.rejected_by_field.items())
+    dropped = "left out" if done.bots_dropped else "kept; events.drop_bots leaves them out"
+    names = ", ".join(f"{bot.shopper} ({bot.events_in_a_minute:,})" for bot in done.fastest[:3])
+    types = ", ".join(f"{name} {count:,}" for name, count in done.types.items())
+    speed = f"{done.read / done.seconds:,.0f} events/s" if done.seconds else ""
+    rows: list[tuple[str, int, str]] = [
+        ("read", done.read, types),
+        ("rejected", done.rejected, fields),
+        ("no consent", done.without_consent, "personalize is false: not kept"),
+        ("null ids", done.null_ids, "such as null: taken for absent (events.drop_null_ids)"),
+        ("out of order", done.out_of_order, "sorted in"),
+        ("ahead of clock", done.ahead_of_clock, "within times.future_minutes"),
+        ("without a zone", done.without_zone, "taken as UTC"),
+        ("duplicates", done.duplicates, "the same shopper, id and content before in this file"),
+        ("conflicts", done.conflicts, _conflict(done)),
+        ("bot-like", done.bots, f"{done.bot_events:,} events, {dropped}: {names}"),
+        ("unknown item", done.unknown_item_events or 0, _unknown(done)),
+        ("already kept", done.already_kept, "from an earlier import or POST /events"),
+        ("too old", done.too_old, "beyond history.events_per_user or history.days"),
+        ("trimmed", done.trimmed, "the oldest of full histories"),
+        ("merged", done.merged, "from sessions to their users"),
+        ("stored", done.stored, ""),
+        ("users", done.users, ""),
+        ("sessions", done.anonymous_sessions, "without a user"),
+        ("visits", done.visits, "split at silences of events.session_minutes"),
+    ]
+    shown = [row for row in rows if row[1] or row[0] in ("read", "rejected", "stored")]
+    lines = [f"  {name:<15}{count:>12,}  {note}".rstrip() for name, count, note in shown]
+    if done.ignored_columns:
+        lines.append(f"  ignored columns: {', '.join(done.ignored_columns)}")
+    lines += [f"  warning: {warning}" for warning in done.warnings]
+    if done.unknown_item_events is None:
+        lines.append("  no index is published: items were not looked up")
+    return "\n".join((*lines, f"  {'seconds':<15}{done.seconds:>12,.1f}  {speed}"))
+
+
+def _conflict(done: ImportSummary) -> str:
+    first = done.first_conflict
+    if first is None:
+        return ""
+    return (
+        f"kept; one id of a shopper on different events, first {first.id!r} of {first.shopper!r} "
+        f"on {first.type} {first.item!r}"
+    )
+
+
+def _unknown(done: ImportSummary) -> str:
+    return f"{done.unknown_items or 0:,} items are not in the published index; kept, and marked"

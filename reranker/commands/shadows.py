@@ -1,0 +1,90 @@
+"""shadows.py: `reranker blends shadow` on the command line."""
+
+import click
+import msgspec
+
+from indexes.errors import Failure
+from indexes.workspace import Workspace
+from reranker.blends.store import BlendStore
+from reranker.commands.feedback_options import Source, joined
+from reranker.experiments.shadow_files import (
+    MOST_SHADOWS,
+    ShadowChoice,
+    choose_shadows,
+    read_shadows,
+    shadow_choice,
+)
+from reranker.experiments.shadow_report import as_rows, shown_summaries, summaries
+from reranker.feedback.click_counts import clicked_on
+from reranker.feedback.joins import GRADES, JoinRules
+
+_WINDOW_SECONDS = 1800.0
+
+
+@click.command("shadow")
+@click.argument("blends", nargs=-1)
+@click.option("--share", type=click.FloatRange(0, 1), help="Of the requests; default 0.1.")
+@click.option("--off", is_flag=True, help="Rank by no shadow any more.")
+@click.option("--report", is_flag=True, help="How the shadows differ from what was served.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
+@click.pass_obj
+def shadow_command(
+    workspace: Workspace,
+    blends: tuple[str, ...],
+    share: float | None,
+    off: bool,
+    report: bool,
+    as_json: bool,
+) -> None:
+    """Let BLENDS rank a share of the requests unseen: computed and logged, never served.
+
+    Without arguments: which do now. A running service takes it up within a second.
+    """
+    if report:
+        _report(workspace, as_json)
+        return
+    if off or blends or share is not None:
+        choose_shadows(workspace.home, _chosen(workspace, blends, share, off))
+    choice = shadow_choice(workspace.home)
+    if as_json:
+        click.echo(msgspec.json.encode(choice).decode())
+    elif choice.blends:
+        click.echo(f"{', '.join(choice.blends)}: {choice.share:.0%} of the requests")
+    else:
+        click.echo("no shadow blends")
+
+
+def _chosen(
+    workspace: Workspace, blends: tuple[str, ...], share: float | None, off: bool
+) -> ShadowChoice:
+    if off:
+        return ShadowChoice()
+    if len(blends) > MOST_SHADOWS:
+        raise click.UsageError(f"At most {MOST_SHADOWS} blends can be shadows.")
+    before = shadow_choice(workspace.home)
+    store = BlendStore(workspace.blends_root)
+    labels = [f"{blend.name}@{number}" for blend, number in map(store.get, blends)]
+    return ShadowChoice(labels or before.blends, before.share if share is None else share)
+
+
+def _report(workspace: Workspace, as_json: bool) -> None:
+    found = summaries(read_shadows(workspace), _clicked(workspace))
+    if as_json:
+        click.echo(msgspec.json.encode({"shadows": as_rows(found)}).decode())
+    else:
+        click.echo(shown_summaries(found))
+
+
+def _clicked(workspace: Workspace) -> dict[str, list[int]]:
+    """By ranking, the places in the engine's list of what was clicked; none without logs."""
+    is_click = clicked_on("click")
+    found: dict[str, list[int]] = {}
+    try:
+        with joined(workspace, Source(None, None, JoinRules(GRADES, _WINDOW_SECONDS), 1.0)) as all_:
+            for one in all_.rankings:
+                if one.ranking.order is not None:
+                    pairs = zip(one.ranking.items, one.ranking.order, strict=True)
+                    found[one.ranking.id] = [at for item, at in pairs if is_click(one, item)]
+    except Failure as failure:
+        click.echo(f"without clicks: {failure.message}", err=True)
+    return found

@@ -1,0 +1,160 @@
+"""tune.py: `reranker tune` on the command line."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from indexes.errors import Failure
+from indexes.progress import bars
+from indexes.workspace import Workspace
+from reranker.blends.blend import NAME, Kind
+from reranker.commands.evaluate import FILE
+from reranker.evaluation.inputs import (
+    checked_judgments,
+    checked_requests,
+    explained,
+    usable_requests,
+)
+from reranker.evaluation.settings import EvaluationSettings
+from reranker.metrics.ranking import DEFAULT_METRICS, measures
+from reranker.ranking.state import ServedState, load_state
+from reranker.requests import JudgedRequest
+
+_KINDS: tuple[Kind, ...] = ("linear", "curves", "trees")
+
+
+@click.command("tune")
+@click.option(
+    "--requests",
+    "sources",
+    type=FILE,
+    multiple=True,
+    required=True,
+    help="Judged requests: .jsonl or .jsonl.gz; may be given again.",
+)
+@click.option("--judgments", type=FILE, help="Ratings that replace those of the requests.")
+@click.option("--save", help="Store the chosen blend under this name, not published.")
+@click.option("--from", "base", help="Begin with this blend; default the published one.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(_KINDS),
+    help="Kinds that compete; may be given again; default all three.",
+)
+@click.option("--without", multiple=True, help="Leave this signal out; may be given again.")
+@click.option("--compare", help="Gain over this blend instead of the engine.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    help=f"The first is what counts; default {', '.join(DEFAULT_METRICS)}.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["auto", "unit", "time"]),
+    default="auto",
+    show_default=True,
+    help="Hold out whole shoppers (else queries), or the latest third; auto: time for a log in "
+    "which shoppers come again.",
+)
+@click.option("--author", default="", help="Who answers for the blend.")
+@click.option("--note", default="", help="Why it was made.")
+@click.option(
+    "--allow-leak",
+    is_flag=True,
+    help="Also requests of shoppers whose later events the model was trained on.",
+)
+@click.option("--max-bad-share", type=click.FloatRange(0, 1), help="Share of bad lines let pass.")
+@click.option("--json", "as_json", is_flag=True, help="End with the result as one JSON object.")
+@click.pass_obj
+def tune_command(workspace: Workspace, /, **options: Any) -> None:
+    """Fit blends of all kinds to judged requests, and prove them on requests held out.
+
+    The kind is chosen on validation queries, the figures are of others. Nothing is published:
+    `reranker blends publish NAME` does that.
+    """
+    _check_installed()
+    _tune(workspace, **options)
+
+
+def _tune(
+    workspace: Workspace,
+    sources: tuple[Path, ...],
+    judgments: Path | None,
+    save: str | None,
+    base: str | None,
+    kinds: tuple[Kind, ...],
+    without: tuple[str, ...],
+    compare: str | None,
+    metrics: tuple[str, ...],
+    split: Any,
+    author: str,
+    note: str,
+    allow_leak: bool,
+    max_bad_share: float | None,
+    as_json: bool,
+) -> None:
+    from reranker.commands.tuned_blends import save_tuned
+    from reranker.tuning.report import report
+    from reranker.tuning.tune import TuneOptions, tune
+
+    settings = workspace.section(EvaluationSettings)
+    share = settings.max_bad_share if max_bad_share is None else max_bad_share
+    if save is not None and not re.fullmatch(NAME, save):
+        raise click.UsageError(f"--save is {save!r}; small letters, digits, - and _ are allowed.")
+    if len(note) > 2000 or len(author) > 200:
+        raise click.UsageError("--note has at most 2,000 characters, --author 200.")
+    state = load_state(workspace)
+    requests, warnings = _requests(sources, judgments, share, workspace, state)
+    start = state.named(base)
+    other = state.named(compare) if compare else None
+    with explained(warnings):
+        tuning, blend = tune(
+            requests,
+            state,
+            TuneOptions(start, kinds or _KINDS, without, other, split, allow_leak),
+            measures(metrics or DEFAULT_METRICS),
+            settings,
+            bars,
+        )
+    tuning = msgspec.structs.replace(tuning, warnings=warnings + tuning.warnings)
+    saved = None
+    if save is not None:
+        saved = save_tuned(state, blend, tuning, requests, save, author, note)
+    if as_json:
+        found = msgspec.to_builtins(tuning) | {"saved": saved}
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        click.echo(report(tuning, saved))
+
+
+def _requests(
+    sources: tuple[Path, ...],
+    judgments: Path | None,
+    share: float,
+    workspace: Workspace,
+    state: ServedState,
+) -> tuple[list[JudgedRequest], list[str]]:
+    """The requests of all files, and what is odd about them."""
+    judged, _ = checked_judgments(judgments, share)
+    found: list[JudgedRequest] = []
+    warnings: list[str] = []
+    for source in sources:
+        warnings += checked_requests(source, share, workspace, state, judged).warnings
+        found.extend(usable_requests(source, workspace))
+    return list(judged.rated(found)) if judged else found, warnings
+
+
+def _check_installed() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("lightgbm", "scipy") if find_spec(name) is None]
+    if missing:
+        raise Failure(
+            f"Tuning needs {' and '.join(missing)}, which this installation lacks.",
+            hint="Run `pip install 'reranker[tune]'`.",
+        )

@@ -1,0 +1,1 @@
+"""Judged requests -> metrics, differences with intervals, slices, provenance."""

@@ -1,0 +1,136 @@
+"""breakdown.py: results of single queries -> what each blend did, beyond the mean difference."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import Final
+
+import msgspec
+
+from reranker.evaluation.aggregate import Tally
+from reranker.evaluation.results import Extremes, Moved, QueryResult
+from reranker.evaluation.slices import Mask, RequestSegments
+from reranker.metrics.intervals import Difference, paired_differences
+from reranker.metrics.significance import Comparison, comparisons, holm
+
+# Segments need no third decimal of their p, and there are a dozen of them.
+_RESAMPLES: Final = 2000
+_ENOUGH: Final = 10  # queries without which a segment is not called the worst
+
+
+class SegmentResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One kind of request on its own. metrics: of the baseline and of the blend.
+
+    worst: the lowest mean difference in the first metric, of all segments of at least 10 queries.
+    """
+
+    kind: str
+    segment: str
+    queries: int
+    metrics: dict[str, dict[str, float]]
+    difference: dict[str, Difference]
+    worst: bool = False
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """One blend against the baseline. hurt, helped: by the first metric, the most changed first."""
+
+    comparison: dict[str, Comparison]
+    hurt: list[Moved]
+    helped: list[Moved]
+    segments: list[SegmentResult]
+
+
+@dataclass
+class Proofs:
+    """Collects what the proofs of several blends against one baseline need."""
+
+    blends: Sequence[str]
+    baseline: str
+    metric: str
+    _extremes: dict[str, Extremes] = field(init=False)
+    _segments: RequestSegments = field(default_factory=RequestSegments)
+
+    def __post_init__(self) -> None:
+        self._extremes = {
+            blend: Extremes(self.metric, blend, self.baseline) for blend in self.blends
+        }
+
+    def add(self, result: QueryResult) -> None:
+        """Look at one request."""
+        self._segments.add(result.query, None if result.left_out else result.facts)
+        if not result.left_out:
+            for extremes in self._extremes.values():
+                extremes.add(result)
+
+    def found(
+        self,
+        tally: Tally,
+        differences: Mapping[str, Mapping[str, Difference]],
+        resamples: int,
+        seed: int,
+    ) -> dict[str, Proof]:
+        """The proof of each blend. differences: by blend and metric."""
+        corrected = _holm_by_metric(differences, tally.metric_names)
+        members = self._segments.members()
+        found = {}
+        for place, (blend, extremes) in enumerate(self._extremes.items()):
+            apart = tally.values(blend) - tally.values(self.baseline)
+            ps = [corrected[metric][place] for metric in tally.metric_names]
+            found[blend] = Proof(
+                comparison=dict(
+                    zip(tally.metric_names, comparisons(apart, ps), strict=True),
+                ),
+                hurt=extremes.hurt,
+                helped=extremes.helped,
+                segments=_segment_results(
+                    members, tally, blend, self.baseline, min(resamples, _RESAMPLES), seed
+                ),
+            )
+        return found
+
+
+def _holm_by_metric(
+    differences: Mapping[str, Mapping[str, Difference]], metrics: Iterable[str]
+) -> dict[str, list[float | None]]:
+    return {metric: holm([one[metric].p for one in differences.values()]) for metric in metrics}
+
+
+def _segment_results(
+    members: Mapping[tuple[str, str], Mask],
+    tally: Tally,
+    blend: str,
+    baseline: str,
+    resamples: int,
+    seed: int,
+) -> list[SegmentResult]:
+    orders = {order: tally.values(order) for order in (baseline, blend)}
+    apart = orders[blend] - orders[baseline]
+    found = []
+    for (kind, name), mask in members.items():
+        clusters = tally.clusters and list(compress(tally.clusters, mask))
+        difference = paired_differences(apart[mask], clusters, resamples, seed)
+        found.append(
+            SegmentResult(
+                kind=kind,
+                segment=name,
+                queries=int(mask.sum()),
+                metrics={
+                    order: _named(tally, values[mask].mean(axis=0).tolist())
+                    for order, values in orders.items()
+                },
+                difference=dict(zip(tally.metric_names, difference, strict=True)),
+            )
+        )
+    return _marked(found, tally.metric_names[0])
+
+
+def _named(tally: Tally, means: list[float]) -> dict[str, float]:
+    return dict(zip(tally.metric_names, means, strict=True))
+
+
+def _marked(segments: list[SegmentResult], metric: str) -> list[SegmentResult]:
+    """The same, with the worst marked."""
+    enough = [one for one in segments if one.queries >= _ENOUGH]
+    worst = min(enough, key=lambda one: one.difference[metric].mean, default=None)
+    return [msgspec.structs.replace(one, worst=True) if one is worst else one for one in segments]

@@ -1,0 +1,168 @@
+"""evaluate.py: judged requests -> how good the engine's order and each blend's order are.
+
+Every request takes the main path, `rerank`: nothing is computed here that serving does not compute.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from indexes.errors import Failure
+from reranker.evaluation.aggregate import Coverage, DegradedCount, Tally
+from reranker.evaluation.breakdown import Proof, Proofs, SegmentResult
+from reranker.evaluation.fitted_requests import FittedOn
+from reranker.evaluation.leakage import Leaks
+from reranker.evaluation.results import ENGINE, Moved, QueryResult, Ranker, query_results, rank_with
+from reranker.evaluation.settings import EvaluationSettings
+from reranker.evaluation.slices import Facts
+from reranker.evaluation.wrong_history import Strangers, Watched, unpersonalised
+from reranker.metrics.intervals import Difference
+from reranker.metrics.ranking import Measures, measures
+from reranker.metrics.significance import Comparison
+from reranker.ranking.state import NamedBlend, ServedState
+from reranker.requests import JudgedRequest
+
+DEFAULTS: Final = EvaluationSettings()
+
+
+class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The result: counts first, then metrics side by side, then the difference.
+
+    leaks: requests that were refused, because the model learned from events of their shopper at or
+    after their time, or their time cannot tell; leaks_by: the same by reason. warnings: what is odd
+    about the requests. fitted_on: how many of the requests a blend was fitted on. gates: how far
+    the gate was open in the mean, with `strangers`.
+    `difference` is the first blend minus `compared_with`, and `comparison`, `hurt`, `helped` and
+    `segments` are of the same two; `differences` and `proofs` have each of several blends.
+    """
+
+    queries: int
+    left_out: int
+    metrics: dict[str, dict[str, float]]
+    difference: dict[str, Difference]
+    comparison: dict[str, Comparison]
+    hurt: list[Moved]
+    helped: list[Moved]
+    segments: list[SegmentResult]
+    compared_with: str
+    blends: dict[str, int]
+    coverage: Coverage
+    degraded: list[DegradedCount]
+    versions: dict[str, str | None]
+    shoppers: int | None  # independent units behind the intervals; None: every query is one
+    later_events: int
+    linear_gain: bool
+    seconds: float
+    differences: dict[str, dict[str, Difference]] = {}
+    proofs: dict[str, Proof] = {}
+    leaks: int = 0
+    leaks_by: dict[str, int] = {}
+    warnings: list[str] = []
+    fitted_on: dict[str, int] = {}
+    gates: dict[str, float] = {}
+
+
+def by_blend(result: Evaluation) -> dict[str, dict[str, Difference]]:
+    """The differences of each blend that was evaluated, also where there is only one."""
+    return result.differences or {next(iter(result.blends)): result.difference}
+
+
+def evaluate(
+    requests: Iterable[JudgedRequest],
+    state: ServedState,
+    blends: Sequence[NamedBlend] = (),
+    *,
+    compare: NamedBlend | None = None,
+    metrics: Measures | None = None,
+    linear_gain: bool = False,
+    settings: EvaluationSettings = DEFAULTS,
+    on_query: Callable[[QueryResult], object] | None = None,
+    allow_leak: bool = False,
+    strangers: bool = False,
+) -> Evaluation:
+    """Rank every request with every blend and compare with the engine, or with blend `compare`.
+
+    blends: by default the published one.
+    on_query: sees the result of each request as it comes.
+    allow_leak: also requests of which the model has seen the future (invariant 7 in DESIGN).
+    strangers: also rank with another shopper's history, and with none.
+    """
+    began = time.perf_counter()
+    asked = {blend.name: blend for blend in blends or (state.named(None),)}
+    names = list(asked)
+    baseline = compare.name if compare else ENGINE
+    ranked = asked | ({compare.name: compare} if compare else {})
+    _check_names(ranked.values())
+    chosen = metrics or measures(linear_gain=linear_gain)
+    rankers: dict[str, Ranker] = {
+        name: partial(rank_with, state, blend, version) for name, blend, version in ranked.values()
+    }
+    watched: dict[str, Watched] = {}
+    if strangers:
+        requests = list(requests)
+        watched = _with_strangers(rankers, Strangers(requests))
+        rankers = {**rankers, **watched}
+    tally = Tally(chosen.names, (ENGINE, *rankers))
+    proofs = Proofs(names, baseline, chosen.names[0])
+    leaks = Leaks(state, [blend for _, blend, _ in ranked.values()], allow_leak)
+    fitted = FittedOn(state, ranked.values())
+    taken = fitted.watched(leaks.without(requests))
+    for result in query_results(taken, rankers, chosen, linear_gain, Facts(state)):
+        tally.add(result)
+        proofs.add(result)
+        if on_query:
+            on_query(result)
+    leaks.check(tally.queries + tally.left_out)
+    tally.check()
+    how = (settings.resamples, settings.seed)
+    found = {name: tally.differences(name, baseline, *how) for name in names}
+    proved = proofs.found(tally, found, *how)
+    first = proved[names[0]]
+    return Evaluation(
+        queries=tally.queries,
+        left_out=tally.left_out,
+        metrics=tally.means(),
+        difference=found[names[0]],
+        comparison=first.comparison,
+        hurt=first.hurt,
+        helped=first.helped,
+        segments=first.segments,
+        compared_with=baseline,
+        blends={name: version for name, _, version in ranked.values()},
+        coverage=tally.coverage(),
+        degraded=tally.degraded_counts(),
+        versions=state.versions,
+        shoppers=tally.shoppers,
+        later_events=tally.later_events,
+        linear_gain=linear_gain,
+        seconds=round(time.perf_counter() - began, 3),
+        differences=found if len(found) > 1 else {},
+        proofs=proved if len(proved) > 1 else {},
+        leaks=leaks.count,
+        leaks_by=leaks.by_reason,
+        warnings=leaks.warnings(),
+        fitted_on=fitted.counts(),
+        gates={name: one.mean for name, one in watched.items()},
+    )
+
+
+def _with_strangers(rankers: dict[str, Ranker], others: Strangers) -> dict[str, Watched]:
+    """Each blend three more times: watched, with a stranger's history, and with none."""
+    found = {}
+    for name, rank in rankers.items():
+        found[name] = Watched(rank)
+        found[f"{name}:stranger"] = Watched(rank, others.swapped)
+        found[f"{name}:unpersonalised"] = Watched(rank, unpersonalised)
+    return found
+
+
+def _check_names(blends: Iterable[NamedBlend]) -> None:
+    if any(blend.name == ENGINE for _, blend, _ in blends):
+        raise Failure(
+            f"A blend called {ENGINE!r} cannot be told from the engine's own order.",
+            field="blend",
+            hint="Publish it under another name.",
+        )

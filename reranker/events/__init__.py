@@ -1,0 +1,3 @@
+"""What shoppers did: events in one form, their cleaning, types, ids that name nobody, bots,
+other formats.
+"""

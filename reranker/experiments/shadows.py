@@ -1,0 +1,174 @@
+"""shadows.py: an answered request -> the orders that other blends would have given it, unseen.
+
+One thread ranks them behind a short queue, and only while this process answers no request: a
+shopper's answer comes first. What waits too long, or finds the queue full, is dropped: under load
+shadows are what is left out first.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from indexes.errors import Failure
+from reranker.experiments.shadow_files import (
+    ShadowChoice,
+    ShadowLine,
+    choice_stamp,
+    shadow_choice,
+    write_shadow,
+)
+from reranker.feedback.settings import RankingLogSettings
+from reranker.metrics.rank_correlation import Agreement, agreement
+from reranker.ranking.ranking import Ranking, rank
+from reranker.ranking.state import ServedState
+from reranker.requests import RerankRequest
+
+log = logging.getLogger("reranker")
+
+WAITING: Final = 16
+PATIENCE: Final = 1.0  # seconds for which a request may wait for an idle moment
+_LOOK_SECONDS: Final = 1.0
+_PAUSE: Final = 0.002
+
+COMPUTED: Final = "computed"
+DROPPED: Final = "dropped"
+FAILED: Final = "failed"
+LOST: Final = "lost"  # computed, and not logged
+
+
+class _Offered(NamedTuple):
+    ranking_id: str
+    time: float
+    asked: RerankRequest
+    ranking: Ranking
+    state: ServedState
+
+
+Count = Callable[[str], object]
+Note = Callable[[str, Agreement], object]
+
+
+class Shadows:
+    """The shadows of one process; its thread begins with the first request that is chosen.
+
+    count: outcome of one shadow ranking. note: how a blend's order agrees with the served one.
+    busy: how many requests this process is answering.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        settings: RankingLogSettings,
+        count: Count,
+        note: Note,
+        busy: Callable[[], int],
+    ) -> None:
+        self._home, self._settings = home, settings
+        self._count, self._note, self._busy = count, note, busy
+        self._queue: deque[_Offered] = deque()
+        self._some = threading.Event()
+        self._begin = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stamp, self._looked = -1, 0.0
+        self._said = False
+        self.choice = ShadowChoice()
+        self.look()
+
+    def look(self) -> None:
+        """Take up the choice where it changed."""
+        self._looked = time.monotonic()
+        stamp = choice_stamp(self._home)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self.choice = shadow_choice(self._home)
+        except (Failure, OSError) as error:
+            log.error("the shadow blends are left out: %s", error)
+            self.choice = ShadowChoice()
+
+    def offer(
+        self, ranking_id: str, asked: RerankRequest, ranking: Ranking, state: ServedState
+    ) -> None:
+        """Perhaps rank this by the shadows, later; never waits and never fails."""
+        if time.monotonic() - self._looked > _LOOK_SECONDS:
+            self.look()
+        choice = self.choice
+        if not choice.blends or not ranking.results or random.random() >= choice.share:
+            return
+        if asked.blend is not None or asked.weights or not asked.personalize:
+            return  # not what shoppers see, or not to be written down
+        if len(self._queue) >= WAITING:
+            self._count(DROPPED)
+            return
+        self._queue.append(_Offered(ranking_id, time.time(), asked, ranking, state))
+        if self._thread is None:
+            self._start()
+        self._some.set()
+
+    def _start(self) -> None:
+        with self._begin:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="shadows", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            self._some.wait()
+            self._some.clear()
+            while self._queue:
+                self._take(self._queue.popleft())
+
+    def _take(self, one: _Offered) -> None:
+        while self._busy():
+            if time.time() - one.time > PATIENCE:
+                self._count(DROPPED)
+                return
+            time.sleep(_PAUSE)
+        self.rank(one)
+
+    def rank(self, one: _Offered) -> None:
+        """Rank one request by every shadow, tell how they agree, and log the orders."""
+        served = [ranked.index for ranked in one.ranking.results]
+        orders = {}
+        for label in self.choice.blends:
+            try:
+                orders[label] = _order(one, label)
+                found = agreement(served, orders[label])
+                if found is not None:
+                    self._note(label, found)
+                self._count(COMPUTED)
+            except Exception:  # whatever a shadow does, it costs its own line and no more
+                self._count(FAILED)
+                if not self._said:
+                    log.exception(
+                        "shadow blend %s failed; more such failures are only counted", label
+                    )
+                self._said = True
+        if orders:
+            self._log(one, served, orders)
+
+    def _log(self, one: _Offered, served: list[int], orders: dict[str, list[int]]) -> None:
+        blend = f"{one.ranking.blend.name}@{one.ranking.blend.version}"
+        count = len(one.asked.candidates)
+        line = ShadowLine(one.ranking_id, round(one.time, 3), blend, count, served, orders)
+        try:
+            write_shadow(self._home, self._settings, line)
+        except (OSError, Failure):
+            self._count(LOST)
+
+
+def _order(one: _Offered, label: str) -> list[int]:
+    """By the same index, model and events as the answer: nothing that came after it is read."""
+    asked = one.asked
+    at = one.time if asked.time is None and asked.history is None else asked.time
+    again = msgspec.structs.replace(asked, time=at, top_n=None, explain=False, budget_ms=None)
+    blend, version = one.state.blend(label)
+    return [ranked.index for ranked in rank(again, one.state, blend, version).results]

@@ -1,0 +1,3 @@
+"""Implicit feedback: logged rankings joined with events; click models, judgments, off-policy
+estimates.
+"""

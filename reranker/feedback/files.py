@@ -1,0 +1,76 @@
+"""files.py: settings and the folder of logged rankings -> how much of it is kept."""
+
+import os
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from indexes.workspace import Workspace
+from reranker.feedback.days import days_there
+from reranker.feedback.settings import RankingLogSettings
+
+FOLDER: Final = "rankings"
+_MEGABYTE: Final = 1_000_000
+
+
+def rankings_folder(workspace: Workspace) -> Path:
+    """Where the service logs rankings."""
+    return workspace.home / FOLDER
+
+
+def make_room(folder: Path, settings: RankingLogSettings, current: Path, more: int) -> bool:
+    """Delete days that are too old, and the oldest when all are too large; False: no room is left.
+
+    current: the file that is about to grow by `more` bytes; it is never deleted.
+    """
+    delete_old(folder, settings)
+    sizes = [(path, _size(path)) for _, path in days_there(folder)]
+    over = sum(size for _, size in sizes) + more - settings.megabytes * _MEGABYTE
+    for path, size in sizes:
+        if over <= 0:
+            break
+        if path != current:
+            path.unlink(missing_ok=True)
+            over -= size
+    return over <= 0
+
+
+def delete_old(folder: Path, settings: RankingLogSettings) -> int:
+    """Delete the days that are older than the settings allow; how many."""
+    today = _day_of(time.time())
+    oldest = today - timedelta(days=settings.days)
+    old = [path for day, path in days_there(folder) if _written(path, day, today) < oldest]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
+
+
+def _written(path: Path, day: date, today: date) -> date:
+    """The day of a file; of one from the future, the day on which that was noticed first.
+
+    A clock that was ahead wrote it. It would be kept for as long as the clock was wrong, and its
+    days more; the time of the file notes when they begin.
+    """
+    if day <= today + timedelta(days=1):
+        return day
+    now = time.time()
+    try:
+        noticed = path.stat().st_mtime
+        if noticed > now:
+            noticed = now
+            os.utime(path, (now, now))
+    except OSError:  # gone, or of another account
+        return today
+    return _day_of(noticed)
+
+
+def _day_of(at: float) -> date:
+    return datetime.fromtimestamp(at, UTC).date()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,1 @@
+"""Events kept by shopper, behind one interface; the embedded store is SQLite."""

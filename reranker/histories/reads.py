@@ -1,0 +1,66 @@
+"""reads.py: a connection and a shopper -> the newest events, decoded in one step."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from reranker.errors import HistoryDamaged
+from reranker.events.events import HistoryEvent
+
+SHOPPER: Final = "(SELECT coalesce(owner, id) FROM shoppers WHERE is_user = ? AND name = ?)"
+_NEWEST: Final = (
+    "FROM events WHERE shopper = {} AND time < ? AND time >= ? ORDER BY time DESC, seq DESC LIMIT ?"
+)
+_RECENT: Final = "SELECT payload " + _NEWEST.format(SHOPPER)
+_RECENT_OF_ID: Final = "SELECT time, seq, payload " + _NEWEST.format("?")
+_decode: Final = msgspec.msgpack.Decoder(list[HistoryEvent]).decode
+
+
+def newest(
+    db: sqlite3.Connection,
+    user: str | None,
+    session: str | None,
+    until: float,
+    since: float,
+    n: int,
+) -> list[Any]:
+    """Rows of one payload each, newest first, at least as late as `since` and before `until`."""
+    if user is not None and session is not None:
+        return _of_both(db, user, session, until, since, n)
+    asked = (user is not None, user if user is not None else session)
+    return db.execute(_RECENT, (*asked, until, since, n)).fetchall()
+
+
+def _of_both(
+    db: sqlite3.Connection, user: str, session: str, until: float, since: float, n: int
+) -> list[Any]:
+    """Newest first: the user's events and those of a session that was not merged yet.
+
+    Whoever asks for both says that they are one person. A session of somebody else is left out.
+    """
+    shopper = "SELECT id FROM shoppers WHERE is_user = ? AND name = ?"
+    ids = db.execute(f"{shopper} UNION ALL {shopper} AND owner IS NULL", (1, user, 0, session))
+    rows: list[Any] = []
+    for (found,) in ids.fetchall():
+        rows += db.execute(_RECENT_OF_ID, (found, until, since, n))
+    rows.sort(key=lambda row: row[:2], reverse=True)
+    return [row[2:] for row in rows[:n]]
+
+
+def packed(payloads: list[Any]) -> bytes:
+    """All rows' payloads as one MessagePack list."""
+    whole = b"".join([payload for (payload,) in payloads])
+    return b"\xdd" + len(payloads).to_bytes(4, "big") + whole
+
+
+def decoded(events: bytes, path: Path) -> list[HistoryEvent]:
+    """What `packed` made, as events; HistoryDamaged when one cannot be read."""
+    try:
+        return _decode(events)
+    except msgspec.DecodeError as error:
+        raise HistoryDamaged(
+            f"{path} is damaged: an event in it cannot be read ({error}).",
+            hint="Move it aside and run `reranker events import` again, or restore a backup.",
+        ) from error

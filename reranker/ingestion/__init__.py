@@ -1,0 +1,1 @@
+"""Events files -> histories, with the count of every step."""

@@ -1,0 +1,1 @@
+"""Pure maths: ranking and classification metrics, rank correlation, intervals, significance."""

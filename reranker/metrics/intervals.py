@@ -1,0 +1,151 @@
+"""intervals.py: paired differences, query by query -> their mean, 95 % interval and p-value.
+
+Several metrics are compared at once: differences are (queries, metrics), results (metrics,).
+`clusters` names the shopper behind each query. One shopper's queries are not independent, so whole
+shoppers are drawn and flipped; without clusters every query stands for itself.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
+from statistics import NormalDist
+
+import msgspec
+import numpy as np
+
+from indexes.storage.arrays import Floats
+
+RESAMPLES = 10_000
+SEED = 20_261_123
+LEVEL = 0.95
+
+_BLOCK = (
+    1 << 18
+)  # draws held in memory at a time: some 8 MB, which fits a cache; any number of queries
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """How far two rankings are apart in one metric. Fewer than two queries give no interval."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    p: float | None
+
+
+def paired_differences(
+    differences: Floats,
+    clusters: Sequence[Hashable] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> list[Difference]:
+    """One Difference per column of `differences`; the same input gives the same answer."""
+    means = differences.mean(axis=0).tolist()
+    units = len(differences) if clusters is None else len(set(clusters))
+    if units < 2:
+        return [Difference(mean, None, None, None) for mean in means]
+    low, high = bootstrap_interval(differences, clusters, resamples, seed)
+    p = randomisation_p(differences, clusters, resamples, seed)
+    columns = zip(means, low.tolist(), high.tolist(), p.tolist(), strict=True)
+    return [Difference(*column) for column in columns]
+
+
+def bootstrap_interval(
+    differences: Floats,
+    clusters: Sequence[Hashable] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+    level: float = LEVEL,
+) -> tuple[Floats, Floats]:
+    """Low and high end of the mean difference, by the paired bootstrap.
+
+    The percentiles are widened for small samples ("expanded percentile interval", Hesterberg
+    2015): plain percentiles use n for n - 1 and a normal for a t, and cover 93 % at 20 queries.
+    """
+    sums, sizes = _per_cluster(differences, clusters)
+    columns = np.column_stack([sums, sizes])
+    rng = np.random.default_rng(seed)
+    means = np.empty((resamples, sums.shape[1]))
+    for start, stop in _blocks(resamples, len(sums)):
+        drawn = _times_drawn(rng, stop - start, len(sums)) @ columns
+        means[start:stop] = drawn[:, :-1] / drawn[:, -1:]
+    tail = _expanded_tail(len(sums), level)
+    low, high = np.quantile(means, [tail, 1.0 - tail], axis=0)
+    return low, high
+
+
+def randomisation_p(
+    differences: Floats,
+    clusters: Sequence[Hashable] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Floats:
+    """Two-sided p-value: how often a fair coin per cluster, swapping the two sides, goes as far.
+
+    Every pattern of swaps is tried when there are no more of them than resamples.
+    """
+    sums, _ = _per_cluster(differences, clusters)
+    count = len(sums)
+    total = sums.sum(axis=0)
+    # Sums that differ only by rounding are equally far.
+    far = np.abs(total) - 1e-12 * np.abs(sums).sum(axis=0)
+    exact = count < 60 and 2**count <= resamples
+    rng = np.random.default_rng(seed + 1)
+    as_far = np.zeros(sums.shape[1])
+    for start, stop in _blocks(2**count if exact else resamples, count):
+        swapped = _patterns(start, stop, count) if exact else _coins(rng, stop - start, count)
+        as_far += np.count_nonzero(np.abs(total - 2.0 * (swapped @ sums)) >= far, axis=0)
+    return as_far / 2**count if exact else (as_far + 1) / (resamples + 1)
+
+
+def _per_cluster(differences: Floats, clusters: Sequence[Hashable] | None) -> tuple[Floats, Floats]:
+    """Sum of the differences (clusters, metrics) and number of queries (clusters,) of each."""
+    if clusters is None:
+        return differences, np.ones(len(differences))
+    numbers: dict[Hashable, int] = {}
+    rows = [numbers.setdefault(cluster, len(numbers)) for cluster in clusters]
+    sums = np.zeros((len(numbers), differences.shape[1]))
+    np.add.at(sums, rows, differences)
+    return sums, np.bincount(rows).astype(np.float64)
+
+
+def _expanded_tail(count: int, level: float) -> float:
+    """The percentile whose normal quantile is as far out as the t interval of this many."""
+    normal = NormalDist()
+    t = _t_quantile((1.0 + level) / 2.0, count - 1)
+    return normal.cdf(-t * (count / (count - 1)) ** 0.5)
+
+
+def _t_quantile(probability: float, freedom: int) -> float:
+    """Student's t from the normal quantile (Abramowitz and Stegun 26.7.5): to 0.1 % from 4 on."""
+    z = NormalDist().inv_cdf(probability)
+    return (
+        z
+        + (z**3 + z) / (4 * freedom)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+    )
+
+
+def _blocks(rows: int, width: int) -> Iterator[tuple[int, int]]:
+    """Row ranges that cover `rows`, each of at most _BLOCK cells (and at least one row)."""
+    step = max(1, _BLOCK // width)
+    for start in range(0, rows, step):
+        yield start, min(rows, start + step)
+
+
+def _times_drawn(rng: np.random.Generator, rows: int, count: int) -> Floats:
+    """How often each of `count` is drawn in `count` draws with replacement, once per row."""
+    drawn = rng.integers(0, count, size=(rows, count), dtype=np.int64)
+    drawn += np.arange(rows)[:, None] * count
+    times = np.bincount(drawn.ravel(), minlength=rows * count)
+    return times.reshape(rows, count).astype(np.float64)
+
+
+def _coins(rng: np.random.Generator, rows: int, count: int) -> Floats:
+    """Zeros and ones (rows, count), equally likely."""
+    bits = np.frombuffer(rng.bytes(-(-rows * count // 8)), dtype=np.uint8)
+    return np.unpackbits(bits, count=rows * count).reshape(rows, count).astype(np.float64)
+
+
+def _patterns(start: int, stop: int, count: int) -> Floats:
+    """The binary digits (stop - start, count) of the numbers from start to stop."""
+    return ((np.arange(start, stop)[:, None] >> np.arange(count)) & 1).astype(np.float64)

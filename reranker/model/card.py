@@ -1,0 +1,26 @@
+"""card.py: the files of a model version, and what the weights are built into."""
+
+from typing import Any, Final
+
+import msgspec
+
+NONE: Final = -1
+
+LEAVE: Final = "leave"
+ACTIONS: Final = ("purchase", "cart", LEAVE)
+
+WEIGHTS: Final = "model.safetensors"
+CARD: Final = "model.json"
+TEXT_SCALE: Final = 0.16  # brings texts, of length 1, to the size that id vectors begin with
+WHITE: Final = "whitening."  # prefix of the whitening's tensors among the weights
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed to build the model again around its weights."""
+
+    format: int = 1
+    settings: dict[str, Any]
+    text_width: int
+    weights: dict[str, float]  # event types with their weights, in the model's order
+    item_ids: list[str]  # seen in training: ids 1, 2, ... of the model
+    encoder: bool = True  # False: too little to learn one from; the weights are the whitening's

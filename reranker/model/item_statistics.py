@@ -1,0 +1,78 @@
+"""item_statistics.py: published habits of shoppers -> what they say for candidates."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file
+
+from indexes.items.index import ItemIndex
+from indexes.storage.arrays import Rows, Values
+from reranker.model.habits_card import ARRAYS, HABITS_CARD, HabitsCard
+
+
+class Habits:
+    """Of one model version, for the rows of one index."""
+
+    def __init__(self, folder: Path, index: ItemIndex) -> None:
+        self.card = msgspec.json.decode((folder / HABITS_CARD).read_bytes(), type=HabitsCard)
+        arrays = load_file(folder / ARRAYS)
+        self._at, self._near = arrays["at"], arrays["numbers"]
+        self._shares, self.counts = arrays["shares"], arrays["counts"]
+        self._popular: tuple[Values, Values] | None = None
+        self._numbers = np.full(len(index) + 1, -1, np.int64)  # the last: of row -1, outside
+        rows = index.rows(self.card.item_ids)
+        there = rows >= 0
+        self._numbers[rows[there]] = np.flatnonzero(there)
+
+    def numbers(self, rows: Rows) -> Rows:
+        """The habits' own number of each row (n,); -1 for an item that nobody met."""
+        return self._numbers[rows]
+
+    def met_with(self, history: Rows, worth: npt.NDArray[Any]) -> "MetWith":
+        """What meeting the history's rows (h,), each counting its worth, says for other items."""
+        numbers = self.numbers(history)
+        met = numbers >= 0
+        starts = self._at[numbers[met]]
+        lengths = self._at[numbers[met] + 1] - starts
+        ends = np.cumsum(lengths)
+        flat = np.repeat(starts - (ends - lengths), lengths) + np.arange(int(lengths.sum()))
+        said = self._shares[flat] * np.repeat(worth[met], lengths)
+        found, place = np.unique(self._near[flat], return_inverse=True)
+        return MetWith(found, np.asarray(np.bincount(place, said, len(found)), np.float64))
+
+    def said(self, met: "MetWith", candidates: Rows) -> Values:
+        """That, for each candidate row (n,)."""
+        if not len(met.numbers):
+            return np.zeros(len(candidates))
+        numbers = self.numbers(candidates)
+        place = np.minimum(np.searchsorted(met.numbers, numbers), len(met.numbers) - 1)
+        return np.where(met.numbers[place] == numbers, met.amounts[place], 0.0)
+
+    def popularity(self, rows: Rows, weights: Values) -> Values:
+        """log(1 + decayed events, each counting its type's weight) of rows (n,)."""
+        if self._popular is None or not np.array_equal(self._popular[0], weights):
+            totals = np.log1p(self.counts.astype(np.float64) @ np.maximum(weights, 0.0))
+            self._popular = weights, np.append(totals, 0.0)  # the last one: met by nobody
+        return self._popular[1][self.numbers(rows)]
+
+    def counts_by_type(self, rows: Rows) -> dict[str, Values]:
+        """Decayed events of rows (n,), by type."""
+        if not len(self.counts):  # nobody met anything that enough others met, too
+            return {}
+        numbers = self.numbers(rows)
+        counts = np.where((numbers >= 0)[:, None], self.counts[numbers], 0.0).astype(np.float64)
+        return {
+            name: counts[:, at]
+            for at, name in enumerate(self.card.types)
+            if self.counts[:, at].any()
+        }
+
+
+class MetWith(NamedTuple):
+    """Items by the habits' own numbers (m,), sorted, and what is said for each (m,)."""
+
+    numbers: npt.NDArray[np.int32]
+    amounts: npt.NDArray[np.float64]

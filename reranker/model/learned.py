@@ -1,0 +1,16 @@
+"""learned.py: what `reranker train` published, as one thing."""
+
+from dataclasses import dataclass
+
+from reranker.model.item_statistics import Habits
+from reranker.model.next_action import NextAction
+from reranker.model.served_model import ServedModel
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """Model, habits and the next action's head of one version, over one index."""
+
+    model: ServedModel
+    habits: Habits
+    next_action: NextAction | None  # None where there were too few visits to learn from

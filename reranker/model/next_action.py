@@ -1,0 +1,45 @@
+"""next_action.py: a shopper's events and the served model -> the chance of what comes next.
+
+Foreseen is what happens after the newest event, within the same visit.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from reranker.events.events import HistoryEvent
+from reranker.model.action_features import action_features
+from reranker.model.action_head import ActionCard, ActionHead, load_head
+from reranker.model.card import ACTIONS
+from reranker.model.served_model import ServedModel
+from reranker.runtime.query_vectors import QueryVectors
+
+HIDDEN: Final = 64
+
+
+class NextAction:
+    """The head of one model version."""
+
+    def __init__(self, model: ServedModel, head: ActionHead, card: ActionCard) -> None:
+        self._model, self._head, self.card = model, head, card
+
+    def __call__(
+        self, events: Sequence[HistoryEvent], query_vectors: QueryVectors
+    ) -> dict[str, float]:
+        """Chances of the actions that training saw; events: oldest first, at least one known."""
+        model = self._model
+        kept = [event for event in events if event.type in model.types][-model.length :]
+        types = np.array([model.types[event.type] for event in kept], np.int64)
+        times = np.array([event.time for event in kept], np.float64)
+        plain = action_features(types, times, len(model.types), self.card.session_minutes)
+        vector = model.user_vector(kept, kept[-1].time, query_vectors)
+        chances = self._head(np.concatenate([vector, plain])[None])[0].tolist()
+        found = dict(zip(ACTIONS, chances, strict=True))
+        return {name: found[name] for name in self.card.possible}
+
+
+def load_next_action(model: ServedModel) -> NextAction | None:
+    """None where the model was trained without a head."""
+    found = load_head(model.folder)
+    return None if found is None else NextAction(model, *found)

@@ -1,0 +1,218 @@
+"""served_model.py: a model version and an index -> user vectors and affinities, without torch.
+
+A version may come without a sequence encoder (`has_encoder`): then it has no user vectors, and what
+is left are the types of events, their weights and the whitening.
+
+Nothing is computed when it is opened but where the known items stand in this index, so a catalogue
+of any size costs four bytes an item. What a request needs is computed from the index's own vectors.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file
+
+from indexes.items.index import ItemIndex
+from indexes.storage.arrays import Rows, Vectors
+from indexes.storage.versions import Version
+from reranker.events.events import HistoryEvent
+from reranker.model.card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
+from reranker.model.numpy_encoders import Begun, numpy_encoder
+from reranker.model.settings import TrainSettings
+from reranker.model.time_buckets import bucket, bucket_of
+from reranker.model.whitening import Whitening, lengths, row_by_row
+from reranker.runtime.caches import RowMemo
+from reranker.runtime.query_vectors import QueryVectors
+
+_QUERIES: Final = 10_000  # of which a length is kept, ...
+_LONGEST: Final = 200  # ... when they are no longer: they could fill the memory
+
+
+class Prefix(NamedTuple):
+    """What the encoder keeps of a history's events before the newest, and when they ended."""
+
+    begun: Begun
+    last: float | None
+
+
+class ServedModel:
+    """One published model over the rows of one index; d = its vectors' length."""
+
+    def __init__(self, version: Version, index: ItemIndex) -> None:
+        self.version, self.folder, self.index = version.id, version.folder, index
+        self.about: dict[str, Any] = dict(version.about)
+        card = msgspec.json.decode((version.folder / CARD).read_bytes(), type=Card)
+        tensors = load_file(version.folder / WEIGHTS)
+        self.settings = settings_of(card)
+        self.types = {name: number for number, name in enumerate(card.weights)}
+        self.weights = card.weights
+        white = {name: tensors.pop(WHITE + name) for name in ("mean", "matrix")}
+        self.whitening = Whitening(**white)
+        self.white_lengths = RowMemo(len(index), self.whitening.lengths)
+        self._query_lengths: dict[str, float] = {}
+        self.has_encoder = card.encoder
+        if card.encoder:
+            self._open_encoder(card, tensors)
+
+    def _open_encoder(self, card: Card, tensors: dict[str, Vectors]) -> None:
+        index = self.index
+        self._encoder = numpy_encoder(self.settings, tensors)
+        self._ids = tensors["item_ids.weight"]
+        self._ids[0] = 0  # of items that training did not see
+        self._centre = self._ids[1:].sum(axis=0) / max(len(self._ids) - 1, 1)
+        self._types, self._gaps = tensors["types.weight"], tensors["gaps.weight"]
+        self._ages = tensors["ages.weight"]
+        adaptor = tensors["adaptor.weight"]  # (width, text width)
+        # Whitening and adaptor are one linear map; the length between them does not matter.
+        self._to_text = np.ascontiguousarray(self.whitening.matrix @ adaptor.T)
+        self._read_text = np.ascontiguousarray(tensors["read_text.weight"].T) * TEXT_SCALE
+        self._foresee = np.ascontiguousarray(tensors["foresee_text.weight"].T)
+        self._foresee_bias = tensors["foresee_text.bias"]
+        self._text_lengths = RowMemo(len(index), self._as_text_lengths)
+        self._numbers = np.zeros(len(index) + 1, np.int32)  # the last: of row -1, outside
+        rows = index.rows(card.item_ids)
+        there = rows >= 0  # an item may have left the index since
+        self._numbers[rows[there]] = 1 + np.flatnonzero(there)
+
+    @property
+    def dimensions(self) -> int:
+        """Length of user and item vectors."""
+        return 2 * int(self._ids.shape[1])
+
+    @property
+    def reads_searches(self) -> bool:
+        """Whether searches were among the events that it learned from."""
+        return bool(self.about.get("searches"))
+
+    @property
+    def length(self) -> int:
+        """Newest events that are read."""
+        return self.settings.length
+
+    def text_part(self, vectors: Vectors) -> Vectors:
+        """Text vectors (n, text width) of items or queries -> text parts (n, width) of length 1."""
+        found = self._as_text(vectors)
+        return np.asarray(found / lengths(found)[:, None])
+
+    def _as_text(self, vectors: Vectors) -> Vectors:
+        return np.asarray((vectors - self.whitening.mean) @ self._to_text)
+
+    def _as_text_lengths(self, vectors: Vectors) -> Vectors:
+        return lengths(row_by_row(vectors - self.whitening.mean, self._to_text))
+
+    def numbers(self, rows: Rows) -> npt.NDArray[np.int32]:
+        """The model's own number of each row (n,); 0 for an item that training did not see."""
+        return self._numbers[rows]
+
+    def item_vectors(self, rows: Rows, vectors: Vectors) -> Vectors:
+        """Item vectors (n, d) of rows (n,), -1 outside the index, with text vectors (n, w)."""
+        numbers = self.numbers(rows)
+        ids = np.where((numbers > 0)[:, None], self._ids[numbers] - self._centre, 0.0)
+        return np.concatenate([self.text_part(vectors), ids], axis=1).astype(np.float32)
+
+    def affinities(self, user_vector: Vectors, rows: Rows, vectors: Vectors) -> Vectors:
+        """User vector (d,) . item vectors (n,) of rows (n,), -1 outside, with text vectors (n, w).
+
+        Equal to `item_vectors(rows, vectors) @ user_vector`. The user vector is taken back to the
+        text vectors' space, once, instead of every item to the user vector's.
+        """
+        width = self._ids.shape[1]
+        towards = self._to_text @ user_vector[:width]
+        # Not `@`: its rounding depends on a row's place.
+        along = np.vecdot(vectors, towards) - self.whitening.mean @ towards
+        numbers = self.numbers(rows)
+        ids = (
+            np.vecdot(self._ids[numbers], user_vector[width:]) - self._centre @ user_vector[width:]
+        )
+        ids[numbers == 0] = 0.0
+        return np.asarray(along / self._text_lengths(rows, vectors) + ids)
+
+    def user_vector(
+        self, events: Sequence[HistoryEvent], now: float, query_vectors: QueryVectors
+    ) -> Vectors:
+        """The vector (d,) after these events, oldest first, at that time; zeros for none."""
+        kept = self.read(events)
+        if not kept:
+            return np.zeros(self.dimensions, np.float32)
+        prefix = self.prefix(kept[:-1], query_vectors)
+        return self.vector(self.state(prefix, kept[-1], query_vectors), now - kept[-1].time)
+
+    def query_length(self, query: str, vector: Vectors) -> float:
+        """How long the vector (w,) of this query is once whitened."""
+        found = self._query_lengths.get(query)
+        if found is None:
+            if len(query) > _LONGEST:
+                return float(self.whitening.lengths(vector[None])[0])
+            if len(self._query_lengths) >= _QUERIES:
+                self._query_lengths = {}
+            found = self._query_lengths[query] = float(self.whitening.lengths(vector[None])[0])
+        return found
+
+    def read(self, events: Sequence[HistoryEvent]) -> list[HistoryEvent]:
+        """Those of the events that the encoder reads: the newest, of types that it knows."""
+        return [event for event in events if event.type in self.types][-self.length :]
+
+    def prefix(self, events: Sequence[HistoryEvent], query_vectors: QueryVectors) -> Prefix:
+        """What is kept of the events before the newest one, at most length - 1."""
+        times = np.array([event.time for event in events], np.float64)
+        gaps = np.append(0, bucket(np.diff(times)))[: len(events)]
+        begun = self._encoder.begin(self._inputs(events, gaps, query_vectors))
+        return Prefix(begun, events[-1].time if events else None)
+
+    def state(self, prefix: Prefix, newest: HistoryEvent, query_vectors: QueryVectors) -> Vectors:
+        """The encoder's state (width,) after the newest event."""
+        gap = self.gap(prefix, newest.time)
+        inputs = self._inputs([newest], np.array([gap]), query_vectors)
+        return self._encoder.end(prefix.begun, inputs[0])
+
+    def gap(self, prefix: Prefix, time: float) -> int:
+        """In which bucket the time since the event before falls."""
+        return 0 if prefix.last is None else bucket_of(time - prefix.last)
+
+    def vector(self, state: Vectors, age: float) -> Vectors:
+        """State (width,) and the seconds since its newest event -> user vector (d,)."""
+        state = state + self._ages[bucket_of(age)]
+        return np.concatenate([state @ self._foresee + self._foresee_bias, state])
+
+    def _inputs(
+        self,
+        events: Sequence[HistoryEvent],
+        gaps: npt.NDArray[np.int64],
+        query_vectors: QueryVectors,
+    ) -> Vectors:
+        """What the encoder reads of each event (n, width)."""
+        rows = self._rows(events)
+        texts, known = self._texts(events, rows, query_vectors)
+        types = np.array([self.types[event.type] for event in events], np.int64)
+        inputs = self._ids[self.numbers(rows)] + self._types[types] + self._gaps[gaps]
+        if known.any():
+            inputs[known] += self.text_part(texts[known]) @ self._read_text
+        return np.asarray(inputs)
+
+    def _rows(self, events: Sequence[HistoryEvent]) -> Rows:
+        rows = np.full(len(events), -1, np.int64)
+        items = [(at, event.item) for at, event in enumerate(events) if event.item is not None]
+        if items:
+            rows[[at for at, _ in items]] = self.index.rows([item for _, item in items])
+        return rows
+
+    def _texts(
+        self, events: Sequence[HistoryEvent], rows: Rows, query_vectors: QueryVectors
+    ) -> tuple[Vectors, npt.NDArray[np.bool_]]:
+        """Text vectors (n, w) of the events' items or searches, and which there are (n,)."""
+        texts = np.zeros((len(events), self.index.dimensions), np.float32)
+        known = rows >= 0
+        texts[known] = self.index.vectors(rows[known])
+        for at, event in enumerate(events):
+            if not known[at] and event.query:
+                texts[at] = query_vectors.query(event.query)
+                known[at] = True
+        return texts, known
+
+
+def settings_of(card: Card) -> TrainSettings:
+    """With which the model was trained."""
+    return msgspec.convert(card.settings, TrainSettings)

@@ -1,0 +1,1 @@
+"""Next item and next action foreseen on held-out events, beside baselines."""

@@ -1,0 +1,1 @@
+"""Forget, keep for a time, rotate keys: over everything that is kept."""

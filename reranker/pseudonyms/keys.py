@@ -1,0 +1,151 @@
+"""keys.py: a home -> its keys, made once, for every process; and one more by rotation.
+
+<home>/pseudonyms/keys   a line of 64 hex digits for each key, oldest first; mode 600
+                  lock   held for the moment in which they are made or changed
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from indexes.storage.durable import OWN_FILE, crash_point, make_own_folder, sync
+from indexes.storage.locks import waiting
+from reranker.errors import HistoryFailure
+from reranker.pseudonyms.keyed_files import written_with_keys
+from reranker.pseudonyms.pseudonyms import MOST_KEYS, Pseudonyms
+
+FOLDER: Final = "pseudonyms"
+KEYS_FILE: Final = "keys"
+LOCK: Final = "lock"
+_KEY_BYTES: Final = 32
+_Stamp = tuple[int, int, int]
+
+
+class KeysFailure(HistoryFailure):
+    """The keys are damaged, or are not those that something was written with."""
+
+    code = "pseudonym_keys"
+
+
+class PseudonymKeys:
+    """The keys of one home. Safe for several threads and processes."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.folder = home, home / FOLDER
+        self._read: tuple[_Stamp, Pseudonyms] | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / KEYS_FILE
+
+    def read(self) -> Pseudonyms | None:
+        """Those of all keys; None where there is none yet. KeysFailure when they are damaged."""
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            return None
+        stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if self._read is None or self._read[0] != stamp:
+            self._read = stamp, Pseudonyms(*read_keys(self.path))
+        return self._read[1]
+
+    def known(self) -> Pseudonyms | None:
+        """The same; KeysFailure where there is none, and something was written with one."""
+        found = self.read()
+        if found is None and (lost := self.lost()):
+            raise lost
+        return found
+
+    def lost(self) -> KeysFailure | None:
+        """What to say where there is no key any more; None where none is needed yet."""
+        what = "" if self.path.exists() else written_with_keys(self.home)
+        if not what:
+            return None
+        return KeysFailure(
+            f"{self.path} is missing, and {what} was written with the keys in it: nobody can "
+            "be recognised there, and nothing more is written beside it.",
+            hint=f"Restore {self.path} from a backup. Without one, delete {what}: it is lost.",
+        )
+
+    def open(self) -> Pseudonyms:
+        """The same; the first key is made where nothing needs an earlier one. The first process
+        wins."""
+        found = self.known()
+        if found is None:
+            self._change(lambda keys: keys or [secrets.token_bytes(_KEY_BYTES)])
+            found = self.read()
+        assert found is not None
+        return found
+
+    def of(self, generation: int, fingerprint: str) -> Pseudonyms:
+        """Those of a generation, if they are what something was written with; else KeysFailure."""
+        found = self._read[1] if self._read else None
+        if found is None or found.generation < generation:
+            found = self.read()
+        made = found.at(generation) if found and found.generation >= generation else None
+        if made is None or made.fingerprint != fingerprint:
+            raise KeysFailure(
+                f"{self.path} {'is missing' if found is None else 'holds other keys'}: what is "
+                "kept was written with keys that are not there.",
+                hint=f"Restore {self.path} from a backup; without it nobody can be recognised.",
+            )
+        return made
+
+    def add(self) -> Pseudonyms:
+        """One more key; everything has to be re-keyed by it, see reranker/privacy/rotation.py."""
+        self._change(_one_more)
+        found = self.read()
+        assert found is not None
+        return found
+
+    def _change(self, change: Callable[[list[bytes]], list[bytes]]) -> None:
+        make_own_folder(self.folder)
+        with waiting(self.folder / LOCK):
+            for left in self.folder.glob(f".{KEYS_FILE}.*"):  # by who was killed
+                left.unlink()
+            keys = read_keys(self.path) if self.path.exists() else []
+            changed = change(keys)
+            if changed and not (self.path.exists() and changed == keys):
+                write_keys(self.path, changed)
+
+
+def read_keys(path: Path) -> list[bytes]:
+    """The keys of a file; KeysFailure when it is damaged."""
+    try:
+        keys = [bytes.fromhex(line) for line in path.read_text("ascii").split()]
+    except ValueError:
+        keys = []
+    if not keys or any(len(key) != _KEY_BYTES for key in keys):
+        raise KeysFailure(
+            f"{path} is damaged: lines of {2 * _KEY_BYTES} hex digits are expected.",
+            hint="Restore it from a backup; without it nobody can be recognised in what is kept.",
+        )
+    return keys
+
+
+def write_keys(path: Path, keys: Sequence[bytes]) -> None:
+    """The whole file in one step: a reader sees the old or the new."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWN_FILE)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write("".join(f"{key.hex()}\n" for key in keys).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        crash_point("keys_written")
+        aside.rename(path)
+    finally:
+        with suppress(FileNotFoundError):
+            aside.unlink()
+    sync(path.parent)
+    crash_point("keys_swapped")
+
+
+def _one_more(keys: list[bytes]) -> list[bytes]:
+    if len(keys) >= MOST_KEYS:
+        raise KeysFailure(f"There are {len(keys)} keys; more than {MOST_KEYS} are not possible.")
+    return [*keys, secrets.token_bytes(_KEY_BYTES)]

@@ -1,0 +1,1 @@
+"""The main path: state -> context -> signals -> scores -> order -> explanation, by the deadline."""

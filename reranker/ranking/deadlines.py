@@ -1,0 +1,225 @@
+"""deadlines.py: a request and its deadline -> a ranking that is on time, of what is done by then.
+
+The signals are computed in a thread that can be left behind; that costs a hand-over (some 20
+microseconds) and nothing else. At the deadline the thread of the request ranks by what is there.
+"""
+
+import contextvars
+import dataclasses
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from reranker.blends.blend import Blend
+from reranker.blends.guard_rails import Guards
+from reranker.errors import BadRequest, UnknownBlend
+from reranker.ranking.explanations import Explanation, SignalExplanation
+from reranker.ranking.partial import (
+    BlendName,
+    Degraded,
+    PartialRanking,
+    Ranked,
+    Ranking,
+    degraded_of,
+    finished,
+)
+from reranker.ranking.ranking import rerank
+from reranker.ranking.state import ServedState
+from reranker.requests import RerankRequest
+from reranker.runtime.breakers import HISTORY, Breakers
+from reranker.runtime.budget import Left, RequestBudget, spending
+from reranker.runtime.stages import Stages
+from reranker.signals.columns import Column, Missing
+from reranker.signals.registry import SIGNALS, Columns
+
+log = logging.getLogger("reranker")
+
+T = TypeVar("T")
+_THREADS: Final = 64  # beyond these, all left behind, the engine's order is answered at once
+
+
+class TooLate(Exception):
+    """Something was not done by its deadline. reason: as `degraded` names it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _Work(Generic[T]):
+    """A piece of work, done in another thread."""
+
+    def __init__(self, work: Callable[[], T], budget: RequestBudget) -> None:
+        self._work, self._budget = work, budget
+        self._context = contextvars.copy_context()  # the log of the thread names the request
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._found: list[T] = []
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            with spending(self._budget):
+                self._found.append(self._context.run(self._work))
+        except Left:
+            pass
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.release()
+
+    def result(self) -> T:
+        """What came of it; TooLate at the deadline, and then it is left behind."""
+        assert self._budget.deadline is not None
+        left = self._budget.deadline - time.perf_counter()
+        if not self._done.acquire(timeout=max(0.0, left)):
+            waited_for = self._budget.leave()
+            raise TooLate("history_slow" if waited_for == HISTORY else "deadline")
+        if self._error is not None:
+            raise self._error
+        return self._found[0]
+
+
+class Timely:
+    """Ranks by a deadline. One for a process; safe between threads."""
+
+    def __init__(self, breakers: Breakers) -> None:
+        self._breakers = breakers
+        self._queue: queue.SimpleQueue[_Work[Any]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = self._threads = 0
+
+    def rerank(
+        self,
+        request: RerankRequest,
+        state: ServedState,
+        deadline: float,
+        stages: Stages | None = None,
+    ) -> Ranking:
+        """Rank as `ranking.rerank` does, but by the deadline (`time.perf_counter`).
+
+        Raises BadRequest and UnknownBlend, nothing else: whatever else goes wrong, at worst the
+        engine's order comes back.
+        """
+        budget = RequestBudget(deadline, self._breakers)
+        begun: list[PartialRanking] = []  # one, as soon as the other thread knows what it ranks by
+        spent = Stages()  # of the other thread, which may go on with it after the deadline
+        try:
+            try:
+                ranking = self._done(
+                    lambda: rerank(request, state, budget, spent, begun.append), budget
+                )
+                if stages is not None:
+                    stages.add(spent)
+                return ranking
+            except TooLate as late:
+                if not begun:
+                    return engine_order(request, state, late.reason)
+                return _by_what_is_there(begun[0], state, late.reason)
+        except (BadRequest, UnknownBlend):
+            raise
+        except Exception:
+            log.exception("re-ranking failed; the engine's order was answered")
+            return engine_order(request, state, "internal_error")
+
+    def run(self, work: Callable[[], T], deadline: float) -> T:
+        """Do what may hang; TooLate when it is not done by the deadline."""
+        return self._done(work, RequestBudget(deadline, self._breakers))
+
+    def _done(self, work: Callable[[], T], budget: RequestBudget) -> T:
+        assert budget.deadline is not None
+        if time.perf_counter() >= budget.deadline:
+            raise TooLate("deadline")
+        if not self._reserve():
+            raise TooLate("overloaded")
+        handed_over = _Work(work, budget)
+        self._queue.put(handed_over)
+        return handed_over.result()
+
+    def _reserve(self) -> bool:
+        """A thread that is free for one piece of work, started when none is."""
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+                return True
+            if self._threads >= _THREADS:
+                return False
+            self._threads += 1
+        try:
+            threading.Thread(target=self._run, name="ranking", daemon=True).start()
+        except RuntimeError:  # the machine gives no more of them
+            with self._lock:
+                self._threads -= 1
+            return False
+        return True
+
+    def _run(self) -> None:
+        while True:
+            self._queue.get().run()
+            with self._lock:
+                self._idle += 1
+
+
+def _by_what_is_there(begun: PartialRanking, state: ServedState, late: str) -> Ranking:
+    """A ranking of the columns that were done. Nothing new is asked: it might hang, too."""
+    blend, guards = begun.blend, begun.blend.guards
+    columns = _columns(begun, late)
+    missing = [*degraded_of(columns), *_rules_left_out(blend)]
+    if blend.trees is not None:  # they were never fitted to what is half done
+        ranking = engine_order(begun.context.request, state, "deadline")
+        name = BlendName(blend.name, begun.version)
+        return msgspec.structs.replace(ranking, blend=name, degraded=missing)
+    placed = msgspec.structs.replace(
+        blend, diversity=None, guards=Guards(pinned=guards.pinned, buried=guards.buried)
+    )
+    there = dataclasses.replace(begun, blend=placed, columns=columns)
+    # The engine's order keeps max_move; working out how much of ours may stay takes too long.
+    by_score = guards.max_move is None
+    return finished(there, state.versions, missing, Stages(), by_score=by_score)
+
+
+def _columns(begun: PartialRanking, late: str) -> Columns:
+    """What is done, and why the rest is not. The history counts only as the gate lets it."""
+    done = dict(begun.columns)
+    columns: Columns = {}
+    for name in begun.wanted:
+        personal = SIGNALS[name].personal
+        column = done.get(name) or Missing(late if personal else "deadline")
+        ungated = personal and not begun.weighed and isinstance(column, Column)
+        columns[name] = Missing("deadline") if ungated else column
+    return columns
+
+
+def _rules_left_out(blend: Blend) -> list[Degraded]:
+    """Diversity and the guard rails that would have to read the index or the history."""
+    guards = blend.guards
+    read = guards.exact_stays or guards.unavailable_last or guards.bought_last
+    late = (("diversity", blend.diversity is not None), ("guards", read))
+    return [Degraded(name, "deadline") for name, there in late if there]
+
+
+def engine_order(request: RerankRequest, state: ServedState, reason: str) -> Ranking:
+    """The candidates as they came; the score is minus the place, so that its order is theirs."""
+    results = [
+        Ranked(
+            candidate.id, index, index + 1, score, _explained(score) if request.explain else None
+        )
+        for index, candidate in enumerate(request.candidates[: request.top_n])
+        for score in (-float(index),)
+    ]
+    return Ranking(
+        results=results,
+        blend=BlendName(state.published.name, state.published_version),
+        versions=state.versions,
+        degraded=[Degraded("all", reason)],
+    )
+
+
+def _explained(score: float) -> Explanation:
+    alone = SignalExplanation(weight=1.0, normalised=score, contribution=score, raw=score)
+    return Explanation({"engine": score}, {"engine": alone}, moved=0)

@@ -1,0 +1,178 @@
+"""partial.py: columns and a blend -> a ranking: the end of the main path, in time or late."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from indexes.storage.arrays import Values
+from reranker.blends.blend import Blend
+from reranker.blends.diversity import diversified
+from reranker.blends.guard_rails import Guards, Moves, guarded, note_moves
+from reranker.blends.segments import Segment
+from reranker.ranking.explanations import Explanation, explain
+from reranker.ranking.scoring import scored
+from reranker.requests import RerankRequest
+from reranker.runtime.stages import Stages
+from reranker.signals.columns import Missing
+from reranker.signals.context import Scene
+from reranker.signals.registry import Columns
+
+_NO_GUARDS: Final = Guards()
+
+
+class Ranked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One candidate in its new place. `index`: place in the request from 0; `rank`: from 1."""
+
+    id: str
+    index: int
+    rank: int
+    score: float
+    explanation: Explanation | None = None
+
+
+class Degraded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A signal that could not say all that it might have, why, and for how many candidates.
+
+    candidates: their places in the request, where these are named.
+    """
+
+    signal: str
+    reason: str
+    count: int | None = None
+    candidates: list[int] | None = None
+
+
+class BlendName(msgspec.Struct, frozen=True):
+    """Which blend ranked."""
+
+    name: str
+    version: int
+
+
+class Ranking(msgspec.Struct, frozen=True):
+    """Exactly the candidates that were sent, best first, with what made the order."""
+
+    results: list[Ranked]
+    blend: BlendName
+    versions: dict[str, str | None]
+    degraded: list[Degraded]
+    gate: float | None = None  # how much personal signals counted; None without any
+
+
+@dataclass(eq=False)
+class PartialRanking:
+    """What is known so far of a ranking. The thread that ranks writes, one that waits reads.
+
+    blend: with the weights that count in the segment. wanted: the signals that are computed.
+    """
+
+    context: Scene
+    blend: Blend
+    version: int
+    segment: Segment | None
+    wanted: list[str]
+    columns: Columns = field(default_factory=dict)
+    gate: float | None = None
+    weighed: bool = False  # whether the gate is known
+
+    def weigh(self, gate: float | None) -> None:
+        """How much the personal signals count."""
+        self.gate, self.weighed = gate, True
+
+
+def finished(
+    partial: PartialRanking,
+    versions: dict[str, str | None],
+    degraded: list[Degraded],
+    stages: Stages,
+    *,
+    by_score: bool = True,
+) -> Ranking:
+    """Score, order, explain: what every ranking ends with.
+
+    by_score: else the candidates stay in the engine's order but for diversity and guard rails.
+    """
+    scene, blend, gate = partial.context, partial.blend, partial.gate
+    request = scene.request
+    with stages("blend"):
+        score, parts = scored(
+            blend,
+            partial.columns,
+            request.weights,
+            len(request.candidates),
+            1.0 if gate is None else gate,
+            # A history that nothing reads is not fetched.
+            context_of(scene) if blend.trees else {},
+            request.explain,
+        )
+        order, moves = _order(blend, scene, score if by_score else np.zeros_like(score))
+    with stages("results"):
+        explained = None
+        if request.explain:
+            segment = partial.segment.name if partial.segment else None
+            explained = explain(parts, order[: request.top_n], gate, segment, moves)
+        results = results_of(request, order, score, explained)
+    return Ranking(
+        results=results,
+        blend=BlendName(blend.name, partial.version),
+        versions=versions,
+        degraded=degraded,
+        gate=gate,
+    )
+
+
+def context_of(scene: Scene) -> dict[str, float]:
+    """What trees may know of a request, the same for all of its candidates."""
+    past = scene.past
+    history = 0 if isinstance(past, Missing) else len(past.events)
+    return {
+        "history": math.log1p(history),
+        "query_words": float(len(scene.query_words)),
+        "candidates": math.log1p(len(scene.ids)),
+    }
+
+
+def degraded_of(columns: Columns) -> list[Degraded]:
+    """What these columns lack, as the answer names it."""
+    found = []
+    for name, column in columns.items():
+        if isinstance(column, Missing):
+            if column.degraded:
+                found.append(Degraded(name, column.reason))
+        else:
+            found.extend(Degraded(name, reason, count) for reason, count in column.lost)
+    return found
+
+
+def _order(blend: Blend, scene: Scene, score: Values) -> tuple[npt.NDArray[np.int64], Moves]:
+    """Candidates by score, equal scores in the engine's order; then diversity and guard rails."""
+    order = np.argsort(-score, kind="stable")
+    moves: Moves = {}
+    if blend.diversity is not None and len(order):
+        spread = diversified(blend.diversity, order, score, *scene.item_vectors)
+        note_moves(moves, "diversity", order, spread)
+        order = spread
+    if blend.guards != _NO_GUARDS and len(order):
+        order, guard_moves = guarded(blend.guards, scene, order)
+        for candidate, found in guard_moves.items():
+            moves.setdefault(candidate, []).extend(found)
+    return order, moves
+
+
+def results_of(
+    request: RerankRequest,
+    order: npt.NDArray[np.int64],
+    score: Values,
+    explained: list[Explanation] | None,
+) -> list[Ranked]:
+    ids = [candidate.id for candidate in request.candidates]
+    kept = order[: request.top_n].tolist()
+    values = score[order].tolist()
+    return [
+        Ranked(ids[index], index, place + 1, values[place], explained[place] if explained else None)
+        for place, index in enumerate(kept)
+    ]

@@ -1,0 +1,136 @@
+"""scoring.py: columns and a blend -> scores, and what each signal adds to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from indexes.storage.arrays import Values
+from reranker.blends.blend import Blend
+from reranker.blends.curves import curve_values
+from reranker.blends.trees import tree_inputs, tree_scores, tree_shares
+from reranker.signals.columns import Column, Missing
+from reranker.signals.normalization import minmax_rows, normalised
+from reranker.signals.registry import SIGNALS, Columns
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One signal's share of the scores of all candidates. Arrays are (n,).
+
+    column: None where the signal said nothing, which trees take for an answer, too.
+    normalised: what the weight is multiplied with: normalised values, the sum of the curves, or the
+    trees' share. curves: what each curve is worth.
+    """
+
+    signal: str
+    column: Column | None
+    normalised: Values
+    weight: float
+    amounts: Values  # weight * normalised
+    curves: dict[str, Values] = field(default_factory=dict)
+
+
+def scored(
+    blend: Blend,
+    columns: Columns,
+    weights: Mapping[str, float],
+    n: int,
+    gate: float = 1.0,
+    context: Mapping[str, float] | None = None,
+    explained: bool = True,
+) -> tuple[Values, list[Contribution]]:
+    """Scores (n,) and what they are made of, in the blend's order.
+
+    gate: what the weights of personal signals are multiplied by; those of signals that trust
+    themselves less, by that. Without `explained`, trees whose weights are all 1 leave the
+    contributions out: they cost forty times the scores.
+    """
+    factors = {
+        name: part.weight
+        * weights.get(name, 1.0)
+        * (gate if name in SIGNALS and SIGNALS[name].personal else 1.0)
+        * trust_of(columns.get(name))
+        for name, part in blend.signals.items()
+    }
+    if blend.kind == "linear" and not explained and n:
+        return weighed(blend, columns, factors, n), []
+    if blend.trees is None or not n:
+        parts = contributions(blend, columns, factors)
+        return added_up(parts, n), parts
+    inputs = tree_inputs(
+        blend.trees.inputs, columns, lambda name: blend.signals[name].normalise, context or {}, n
+    )
+    plain = all(factor == 1.0 for factor in factors.values())
+    if plain and not explained:
+        return tree_scores(blend.trees, inputs), []
+    parts = [
+        Contribution(name, _column(columns, name), share, factor, factor * share)
+        for name, share in tree_shares(blend.trees, inputs).items()
+        for factor in (factors.get(name, 1.0),)
+    ]
+    return tree_scores(blend.trees, inputs) if plain else added_up(parts, n), parts
+
+
+def trust_of(column: Column | Missing | None) -> float:
+    """What a signal's weight is multiplied with; 1 where it says nothing."""
+    return column.trust if isinstance(column, Column) else 1.0
+
+
+def weighed(blend: Blend, columns: Columns, factors: Mapping[str, float], n: int) -> Values:
+    """Scores (n,) of a linear blend, to the last bit those of its contributions.
+
+    The same operations on the same numbers in the same order, a matrix at a time.
+    """
+    there = [
+        (column, part.normalise, factors[name])
+        for name, part in blend.signals.items()
+        if isinstance(column := columns.get(name), Column)
+    ]
+    if not there:
+        return np.zeros(n)
+    values = np.empty((len(there), n))
+    stretched = []
+    for row, (column, how, _) in enumerate(there):
+        if how == "minmax" and how not in column.scaled and column.complete:
+            values[row] = column.values
+            stretched.append(row)
+        else:
+            values[row] = normalised(column, how)
+    if stretched:
+        values[stretched] = minmax_rows(values[stretched])
+    values *= np.array([factor for _, _, factor in there])[:, None]
+    return np.asarray(np.add.accumulate(values, axis=0)[-1] + 0.0)  # no sum is -0.0
+
+
+def contributions(
+    blend: Blend, columns: Columns, factors: Mapping[str, float]
+) -> list[Contribution]:
+    """What each present signal adds, by weights or by curves."""
+    found = []
+    for name, part in blend.signals.items():
+        column = columns.get(name)
+        if column is None or isinstance(column, Missing):
+            continue
+        curves: dict[str, Values] = {}
+        if blend.kind == "linear":
+            values = normalised(column, part.normalise)
+        else:
+            curves = curve_values(column, blend.curves.get(name, {}), part.normalise)
+            values = sum(curves.values(), np.zeros(len(column.values)))
+        factor = factors[name]
+        found.append(Contribution(name, column, values, factor, factor * values, curves))
+    return found
+
+
+def added_up(parts: list[Contribution], n: int) -> Values:
+    """Scores (n,): the contributions added one after another, as the explanation lists them."""
+    total = np.zeros(n, dtype=np.float64)
+    for part in parts:
+        total += part.amounts
+    return total
+
+
+def _column(columns: Columns, name: str) -> Column | None:
+    column = columns.get(name)
+    return column if isinstance(column, Column) else None

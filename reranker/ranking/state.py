@@ -1,0 +1,167 @@
+"""state.py: the published versions of one home -> the one consistent set that answers requests."""
+
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from indexes.encoders.query_encoder import load_query_encoder
+from indexes.errors import Failure
+from indexes.items.index import ItemIndex
+from indexes.storage.versions import VersionStore
+from indexes.workspace import Workspace
+from reranker.blends.blend import Blend
+from reranker.blends.store import BlendStore
+from reranker.histories.guarded import GuardedRecent
+from reranker.histories.histories import Histories
+from reranker.histories.store import open_histories
+from reranker.model.item_statistics import Habits
+from reranker.model.next_action import load_next_action
+from reranker.model.served_model import ServedModel
+from reranker.model.versions import (
+    ModelMismatch,
+    ModelOutdated,
+    check_fits,
+    check_whole,
+    model_store,
+)
+from reranker.pseudonyms.keys import PseudonymKeys
+from reranker.ranking.settings import RankingSettings
+from reranker.runtime.breakers import ENCODER, Breakers
+from reranker.runtime.guarded_encoder import GuardedEncoder
+from reranker.runtime.query_vectors import QueryVectors
+from reranker.signals.personalization import Learned, Personal
+from reranker.signals.user_profiles import Profiles
+
+log = logging.getLogger("reranker")
+
+
+class NoIndex(Failure):
+    """Nothing was published yet."""
+
+    code = "no_index"
+
+
+class NamedBlend(NamedTuple):
+    """A blend and its version. name: what it goes by where several are held against each other."""
+
+    name: str
+    blend: Blend
+    version: int
+
+
+@dataclass(frozen=True)
+class ServedState:
+    """One index, its query encoder and the blends, read together and swapped together."""
+
+    index: ItemIndex
+    query_vectors: QueryVectors
+    published: Blend
+    published_version: int
+    store: BlendStore
+    keys: PseudonymKeys
+    text_limit: int
+    others: dict[str, tuple[Blend, int]] = field(default_factory=dict)  # asked for by name so far
+    personal: Personal = field(default_factory=Personal)
+
+    @property
+    def model(self) -> ServedModel | None:
+        """The sequence encoder that answers, if there is one that fits the index."""
+        return self.personal.learned.model if self.personal.learned else None
+
+    @property
+    def versions(self) -> dict[str, str | None]:
+        """Which versions answer, for every response."""
+        return {"index": self.index.version, "model": self.model.version if self.model else None}
+
+    def blend(self, name: str | None) -> tuple[Blend, int]:
+        """The published blend, the newest version of the one named, or exactly `name@version`.
+
+        UnknownBlend where there is none.
+        """
+        if name is None or name == self.published.name:
+            return self.published, self.published_version
+        known = self.others.get(name)
+        if known is None:
+            known = self.others.setdefault(name, self._stored(name))
+        return known
+
+    def named(self, name: str | None) -> NamedBlend:
+        """The same with the name that it was asked for by, or the published blend's own."""
+        return NamedBlend(self.published.name if name is None else name, *self.blend(name))
+
+    def _stored(self, name: str) -> tuple[Blend, int]:
+        if "@" in name:
+            return self.store.get(name)
+        return self.store.newest(name, besides=[self.published.name])
+
+
+def published(home: Path) -> tuple[str, ...]:
+    """What is current, cheap enough to ask every second: it changes when anything is published."""
+    links = [home / name / "current" for name in ("index", "blends", "model")]
+    current = tuple(os.readlink(link) if link.is_symlink() else "" for link in links)
+    blends = home / "blends" / "versions"  # unpublished versions can be asked for by name
+    return (*current, str(blends.stat().st_mtime_ns) if blends.is_dir() else "")
+
+
+def load_state(
+    workspace: Workspace, histories: Histories | None = None, breakers: Breakers | None = None
+) -> ServedState:
+    """Open everything that is published; Failure says what is missing and the command for it.
+
+    histories: those that are open already, for a process that reads them in other places, too.
+    breakers: of a service, where a history or an encoder that hangs must not hold up an answer.
+    """
+    store = VersionStore(workspace.index_root)
+    version = store.current()
+    if version is None:
+        raise NoIndex(
+            f"No index is published in {workspace.home}.",
+            hint="Run `reranker rebuild --items FILE`, or `reranker demo` to see it work.",
+        )
+    store.ensure_verified(version)
+    settings = workspace.section(RankingSettings)
+    index = ItemIndex(version)
+    encoder = load_query_encoder(index.encoder_folder, settings.encoder_threads)
+    if encoder.fingerprint != index.fingerprint:
+        raise Failure(
+            f"Index {index.version} was made by encoder {index.fingerprint}, "
+            f"its query encoder is {encoder.fingerprint}.",
+            hint="Run `reranker rebuild` again.",
+        )
+    blends = BlendStore(workspace.blends_root)
+    blend, number = blends.published_or_default()
+    guarded = GuardedEncoder(encoder, index.dimensions, breakers.of(ENCODER)) if breakers else None
+    return ServedState(
+        index=index,
+        query_vectors=QueryVectors(guarded or encoder, settings.query_cache),
+        published=blend,
+        published_version=number,
+        store=blends,
+        keys=PseudonymKeys(workspace.home),
+        text_limit=settings.text_limit,
+        personal=load_personal(workspace, index, histories or open_histories(workspace), breakers),
+    )
+
+
+def load_personal(
+    workspace: Workspace, index: ItemIndex, histories: Histories, breakers: Breakers | None = None
+) -> Personal:
+    """Model, habits and histories; a model that does not fit the index is left out, and said so."""
+    profiles = Profiles(workspace.section(RankingSettings).user_cache)
+    store = model_store(workspace)
+    recent = GuardedRecent(histories.recent) if breakers else histories.recent
+    version = store.current()
+    if version is None:
+        return Personal(recent=recent, profiles=profiles)
+    store.ensure_verified(version)
+    try:
+        check_fits(version, index)
+        check_whole(version)
+    except (ModelMismatch, ModelOutdated) as failure:
+        log.warning("the model is left out: %s %s", failure, failure.hint)
+        return Personal(reason=failure.code, recent=recent, profiles=profiles)
+    model = ServedModel(version, index)
+    learned = Learned(model, Habits(version.folder, index), load_next_action(model))
+    return Personal(learned, recent=recent, profiles=profiles)

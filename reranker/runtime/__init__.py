@@ -1,0 +1,1 @@
+"""What any request on its way needs: budget, breakers, stage clocks, caches, guarded encoder."""

@@ -1,0 +1,106 @@
+"""caches.py: what was worked out once -> kept for a while, for the next time.
+
+Bounded in number and in time: what nobody asked for lately does not stay in memory. Or by the rows
+of the index: four bytes each, of which only pages that were touched take memory.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from indexes.storage.arrays import Rows, Vectors
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+KEPT_SECONDS: Final = 900.0
+
+Lengths = npt.NDArray[np.float32]
+
+
+class CacheCounts:
+    """Counted by the cache, under its lock; read by whoever wants to know."""
+
+    __slots__ = ("hits", "misses")
+
+    def __init__(self) -> None:
+        self.hits = self.misses = 0
+
+
+class RecentlyUsed(Generic[K, V]):
+    """At most `size` values by key, those used last; safe between threads."""
+
+    def __init__(self, size: int, seconds: float = KEPT_SECONDS) -> None:
+        self._size, self._seconds = size, seconds
+        self._kept: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: K) -> V | None:
+        """The value, if it is there."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None:
+                return None
+            self._kept[key] = (time.monotonic(), found[1])
+            self._kept.move_to_end(key)
+            return found[1]
+
+    def put(self, key: K, value: V) -> None:
+        """Keep a value; the one that was not used for longest makes room."""
+        now = time.monotonic()
+        with self._lock:
+            self._kept[key] = (now, value)
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+            self._drop_before(now - self._seconds)
+
+    def drop(self, key: K) -> None:
+        """Keep nothing under this key."""
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        with self._lock:
+            self._kept.clear()
+
+    def drop_unused(self) -> None:
+        """Keep nothing that was not used for so many seconds."""
+        with self._lock:
+            self._drop_before(time.monotonic() - self._seconds)
+
+    def _drop_before(self, when: float) -> None:
+        while self._kept and next(iter(self._kept.values()))[0] < when:
+            self._kept.popitem(last=False)
+
+
+class RowMemo:
+    """A number of each item's vector that never changes, worked out once a row.
+
+    of: vectors (m, d) -> numbers (m,), never 0, which stands for "not asked yet".
+    """
+
+    def __init__(self, rows: int, of: Callable[[Vectors], Lengths]) -> None:
+        self._kept = np.zeros(rows + 1, np.float32)  # the last, of row -1, stays 0
+        self._of = of
+
+    def __call__(self, rows: Rows, vectors: Vectors) -> Lengths:
+        """The numbers (n,) of rows (n,) with these vectors (n, d); -1: not in the index.
+
+        Threads that meet a row at the same time both work it out, and write the same.
+        """
+        found = self._kept[rows]
+        if not np.minimum.reduce(found):
+            new = found == 0
+            found[new] = self._of(vectors[new])
+            lasting = new & (rows >= 0)
+            self._kept[rows[lasting]] = found[lasting]
+        return found

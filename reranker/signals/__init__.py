@@ -1,0 +1,1 @@
+"""Request + index + history -> one column a signal (feature extraction)."""

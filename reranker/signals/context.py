@@ -1,0 +1,197 @@
+"""context.py: a request and the served index -> what the signals may look at, computed once."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from indexes.cached import lazily
+from indexes.items.index import ItemIndex
+from indexes.storage.arrays import Rows, Vectors
+from reranker.model.whitening import row_by_row
+from reranker.requests import Event, RerankRequest
+from reranker.runtime.breakers import Unavailable
+from reranker.runtime.query_vectors import EncodedQuery, QueryVectors
+from reranker.runtime.stages import Stages
+from reranker.signals.columns import Column, Missing, complete, mask_of
+from reranker.signals.personalization import Learned, Personal
+from reranker.signals.query_terms import QueryTerms, query_terms
+from reranker.signals.user_history import Past, past_of
+from reranker.times import seconds_of
+
+Mask = npt.NDArray[np.bool_]
+_TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
+
+
+def now_of(
+    time_: float | str | None, history: list[Event] | None, clock: Callable[[], float]
+) -> float:
+    """The request's "now": its time, else its newest history event's, else the clock."""
+    if time_ is not None:
+        return seconds_of(time_)
+    times = [
+        seconds_of(event.time, f"history[{position}].time")
+        for position, event in enumerate(history or [])
+        if event.time is not None
+    ]
+    return max(times) if times else clock()
+
+
+@dataclass
+class Scene:
+    """One request in front of one index. Every property is worked out when first asked for."""
+
+    request: RerankRequest
+    index: ItemIndex
+    query_vectors: QueryVectors
+    text_limit: int  # at most so many candidates' own texts are encoded in one request
+    clock: Callable[[], float] = time.time
+    deadline: float | None = None  # on `time.perf_counter`
+    personal: Personal = field(default_factory=Personal)
+    found: dict[str, Column | Missing] = field(default_factory=dict)  # signals worked out so far
+    stages: Stages = field(default_factory=Stages)
+
+    @lazily
+    def ids(self) -> list[str]:
+        """Candidate ids (n,) in the engine's order."""
+        return [candidate.id for candidate in self.request.candidates]
+
+    @lazily
+    def rows(self) -> Rows:
+        """Index row of each candidate (n,), -1 where the index lacks it."""
+        return self.index.rows(self.ids)
+
+    @lazily
+    def indexed(self) -> Mask:
+        """Which candidates (n,) the index holds."""
+        return mask_of(self.rows >= 0)
+
+    @lazily
+    def indexed_rows(self) -> Rows:
+        """Rows (m,) of those."""
+        return self.rows if complete(self.indexed) else self.rows[self.indexed]
+
+    @lazily
+    def query(self) -> str:
+        """The query without surrounding space."""
+        return self.request.query.strip()
+
+    @lazily
+    def terms(self) -> QueryTerms:
+        """The query's words, as they are compared with items."""
+        return query_terms(self.query)
+
+    @property
+    def query_words(self) -> list[str]:
+        """Folded words of the query, in order."""
+        return self.terms.words
+
+    @lazily
+    def item_vectors(self) -> tuple[Vectors, Mask]:
+        """Vectors (n, d) of the candidates and which of them (n,) are real.
+
+        From the index, else from the candidate's own text, else zeros that are marked unknown.
+        """
+        with self.stages("item_vectors"):
+            return self._item_vectors()
+
+    def _item_vectors(self) -> tuple[Vectors, Mask]:
+        if complete(self.indexed):
+            vectors = self.index.vectors(self.rows)
+            return vectors, self._not_zero(vectors, self.indexed)
+        known = self.indexed.copy()
+        vectors = np.zeros((len(self.ids), self.index.dimensions), dtype=np.float32)
+        vectors[known] = self.index.vectors(self.indexed_rows)
+        texts = [
+            (position, candidate.text)
+            for position, candidate in enumerate(self.request.candidates)
+            if candidate.text and not candidate.text.isspace() and not known[position]
+        ][: self.text_limit]
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            if self.deadline is not None and time.perf_counter() >= self.deadline:
+                break
+            part = texts[start : start + _TEXTS_AT_ONCE]
+            positions = [position for position, _ in part]
+            try:
+                vectors[positions] = self.query_vectors.texts([text for _, text in part])
+            except Unavailable:  # what the index knows is not lost
+                break
+            known[positions] = True
+        return vectors, self._not_zero(vectors, known)
+
+    def _not_zero(self, vectors: Vectors, known: Mask) -> Mask:
+        """A forced rebuild may have published zeros where the encoder gave nothing usable."""
+        if np.logical_and.reduce(vectors[:, 0]):  # enough to know, and nearly always so
+            return known
+        return mask_of(known & vectors.any(axis=1))
+
+    @lazily
+    def now(self) -> float:
+        """Epoch seconds at which this request is answered."""
+        return now_of(self.request.time, self.request.history, self.clock)
+
+    @lazily
+    def past(self) -> Past | Missing:
+        """What the shopper did before now, or why nothing of it counts."""
+        with self.stages("history"):
+            return past_of(self.request, lambda: self.now, self.personal, self.index)
+
+    @lazily
+    def query_encoded(self) -> EncodedQuery:
+        """The query's vector, and how much of it the encoder knows."""
+        with self.stages("query_vector"):
+            return self.query_vectors.encoded(self.query)
+
+    @property
+    def query_vector(self) -> Vectors:
+        """The vector (d,) of the query."""
+        return self.query_encoded.vector
+
+    @property
+    def query_known(self) -> float:
+        """Which share of the query's tokens the encoder knows; 0 where there is no word in it."""
+        return self.query_encoded.known
+
+    @property
+    def shopper(self) -> Past:
+        """The past, for signals that are asked only where there is one."""
+        assert isinstance(self.past, Past)
+        return self.past
+
+    @property
+    def learned(self) -> Learned:
+        """Model and habits, for signals that are asked only where there are some."""
+        assert self.personal.learned is not None
+        return self.personal.learned
+
+    @lazily
+    def user_vector(self) -> Vectors:
+        """What the model makes of the past and this search (d,)."""
+        profile = self.shopper.profile  # before the clock of this stage is on
+        with self.stages("user_vector"):
+            return profile.user_vector(self.query, self.now, self.query_vectors)
+
+    @lazily
+    def nearness(self) -> tuple[Vectors, Mask]:
+        """Whitened cosines (n, h) of candidates with the newest items met, and which are known."""
+        vectors, known = self.item_vectors
+        towards, middle = self.shopper.profile.nearest
+        lengths = self.learned.model.white_lengths(self.rows, vectors)
+        # Not `@`: two items of the same text would differ by where they stand.
+        return (row_by_row(vectors, towards) - middle) / lengths[:, None], known
+
+    @lazily
+    def query_nearness(self) -> float:
+        """Largest whitened cosine of the query with one of the newest items met."""
+        towards, middle = self.shopper.profile.nearest
+        vector = self.query_vector
+        length = self.learned.model.query_length(self.query, vector)
+        return float(np.maximum.reduce(vector @ towards - middle)) / length
+
+    @lazily
+    def met_together(self) -> npt.NDArray[np.float64]:
+        """What the newest items met say for each candidate (n,), by who else met both."""
+        return self.learned.habits.said(self.shopper.profile.together, self.rows)

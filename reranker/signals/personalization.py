@@ -1,0 +1,32 @@
+"""personalization.py: what the served state knows of shoppers: model, habits, histories."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from reranker.histories.histories import Recent
+from reranker.model.learned import Learned
+from reranker.signals.user_profiles import Profiles
+
+PROFILES: Final = 1000
+LENGTH: Final = 50  # newest events that are read where no model says how many
+
+
+@dataclass(frozen=True, eq=False)
+class Personal:
+    """reason: why nothing learned is served. recent: none where no histories are read.
+
+    profiles: what is kept worked out of stored histories.
+    """
+
+    learned: Learned | None = None
+    reason: str = "no_model"
+    recent: Recent | None = None
+    profiles: Profiles = field(default_factory=lambda: Profiles(PROFILES))
+
+    @property
+    def length(self) -> int:
+        """Newest events that are read."""
+        return self.learned.model.length if self.learned else LENGTH
+
+
+__all__ = ["Learned", "Personal"]

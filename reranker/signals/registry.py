@@ -1,0 +1,113 @@
+"""registry.py: scene -> one column a signal. Adding a signal adds a function and a row here.
+
+The same functions run in evaluation, tuning and serving.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from reranker.errors import BadRequest
+from reranker.runtime.breakers import Unavailable
+from reranker.runtime.budget import Left, RequestBudget
+from reranker.signals.catalogue import available, fresh, match
+from reranker.signals.columns import Column, Missing, checked
+from reranker.signals.context import Scene
+from reranker.signals.engine_signal import engine
+from reranker.signals.personal import behaviour, near, popular, repeat, taste, together
+from reranker.signals.text import semantic, typical
+
+log = logging.getLogger("reranker")
+
+Columns = dict[str, Column | Missing]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A named column, and what it means in one line."""
+
+    name: str
+    compute: Callable[[Scene], Column | Missing]
+    meaning: str
+    personal: bool = False  # asked only where the shopper has a past
+    learned: bool = False  # asked only where a model is served
+
+
+SIGNALS: Mapping[str, Signal] = {
+    signal.name: signal
+    for signal in (
+        Signal("engine", engine, "the engine's own score, or the rank where no score is sent"),
+        Signal("match", match, "exact title, id or model number; brand; share of query words"),
+        Signal("available", available, "1 where the catalogue says that it can be bought"),
+        Signal("fresh", fresh, "halves with every 90 days since the item was updated"),
+        Signal("semantic", semantic, "cosine of the query vector with the item vector"),
+        Signal("typical", typical, "cosine with what a first pass mostly finds"),
+        Signal(
+            "popular",
+            popular,
+            "how often shoppers met the item, by type of event, decayed",
+            learned=True,
+        ),
+        Signal("behaviour", behaviour, "user vector times item vector: next", True, True),
+        Signal(
+            "repeat", repeat, "own earlier events with the item, as repeats go here", True, True
+        ),
+        Signal("together", together, "met by others together with the newest met", True, True),
+        Signal("near", near, "cosine with the nearest item of the history, whitened", True, True),
+        Signal("taste", taste, "share of brand and category in the history, its price level", True),
+    )
+}
+
+
+def compute(
+    scene: Scene,
+    names: Iterable[str],
+    budget: RequestBudget | None = None,
+    columns: Columns | None = None,
+) -> Columns:
+    """The columns of these signals; one that fails or comes too late is `Missing`, not an error.
+
+    Signals not begun at the deadline are left out. Personal ones come last: a stored history that
+    hangs costs no other. columns: the dict to fill, for whoever looks before all are there.
+    """
+    budget = budget or RequestBudget()
+    columns = {} if columns is None else columns
+    deadline = budget.deadline
+    for name in sorted(names, key=lambda name: SIGNALS[name].personal):
+        if deadline is not None and name != "engine" and time.perf_counter() >= deadline:
+            columns[name] = Missing("deadline")
+            continue
+        columns[name] = _computed(SIGNALS[name], scene, budget)
+    return columns
+
+
+def _computed(signal: Signal, scene: Scene, budget: RequestBudget) -> Column | Missing:
+    try:
+        column = budget.call(signal.name, lambda: _asked(signal, scene))
+    except (BadRequest, Left):  # the caller's to mend, or nobody waits
+        raise
+    except Unavailable as unavailable:
+        column = Missing(unavailable.reason)
+    except Exception:
+        log.exception("signal %s failed and was left out", signal.name)
+        column = Missing("internal_error")
+    scene.found[signal.name] = column
+    return column
+
+
+def _asked(signal: Signal, scene: Scene) -> Column | Missing:
+    column = _lacking(signal, scene) or signal.compute(scene)
+    n = len(scene.ids)
+    if isinstance(column, Column) and not column.values.shape == column.known.shape == (n,):
+        raise ValueError(f"{signal.name} gave {column.values.shape} values for {n} candidates")
+    return checked(column)
+
+
+def _lacking(signal: Signal, scene: Scene) -> Missing | None:
+    """Why this signal cannot be asked."""
+    if signal.personal and isinstance(scene.past, Missing):
+        return scene.past
+    if signal.learned and scene.personal.learned is None:
+        return Missing(scene.personal.reason)
+    return None

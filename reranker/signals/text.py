@@ -1,0 +1,86 @@
+"""text.py: the query's meaning against each item's, and each item's against the others'."""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from indexes.storage.arrays import Values
+from reranker.signals.columns import Column, Missing, complete, indexed_only
+from reranker.signals.context import Scene
+from reranker.signals.engine_signal import engine
+from reranker.signals.normalization import normalised
+
+_HALF_RANKS: Final = 10.0  # of a first pass: every ten places further down count half ...
+_HALF_SHARE: Final = 0.25  # ... or every quarter of a short list
+_HALF_KNOWN: Final = 0.5  # of the query's tokens: from there on its vector counts in full
+_FEWEST: Final = 10  # candidates of which there is no telling what most are like
+
+
+def semantic(scene: Scene) -> Column | Missing:
+    """Cosine of query vector and item vector, both of length 1."""
+    if not scene.query:
+        return Missing("no_query")
+    vectors, known = scene.item_vectors
+    if not known.any():
+        return Missing("not_in_index")
+    if not scene.query_known:
+        return Missing("unknown_query")
+    # Not `@`: its rounding depends on a row's place, and minmax would stretch that to a difference
+    # between items of the same text.
+    cosines = np.vecdot(vectors, scene.query_vector).astype(np.float64)
+    return _trusted(indexed_only(cosines, known), scene)
+
+
+def _trusted(column: Column, scene: Scene) -> Column:
+    """The same column, which counts less where the encoder knows less than half of the query."""
+    column.trust = min(1.0, scene.query_known / _HALF_KNOWN)
+    return column
+
+
+def typical(scene: Scene) -> Column | Missing:
+    """Cosine with the mean of what a first pass finds: what most good candidates are like.
+
+    Pseudo-relevance feedback (Rocchio, 1971) on item vectors. The first pass is engine + semantic,
+    both from 0 to 1; the candidate at rank r counts 0.5 ^ (r / h), h = n / 4 and from 1 to 10.
+    """
+    if not scene.query:
+        return Missing("no_query")
+    if len(scene.ids) < _FEWEST:
+        return Missing("few_candidates", degraded=False)
+    vectors, known = scene.item_vectors
+    if not known.any():
+        return Missing("not_in_index")
+    first = _first_pass(scene)
+    if isinstance(first, Missing):
+        return first
+    worth = np.empty(len(first), np.float32)
+    worth[np.argsort(-first, kind="stable")] = _worth_of_ranks(len(first))
+    if not complete(known):
+        worth[~known] = 0.0
+    centre = worth @ vectors
+    length = float(np.sqrt(centre @ centre))
+    if length == 0:
+        return Missing("not_in_index")
+    cosines = np.vecdot(vectors, centre / np.float32(length)).astype(np.float64)
+    return _trusted(indexed_only(cosines, known), scene)
+
+
+@lru_cache(maxsize=1024)
+def _worth_of_ranks(n: int) -> npt.NDArray[np.float32]:
+    half = min(max(_HALF_SHARE * n, 1.0), _HALF_RANKS)
+    worth: npt.NDArray[np.float32] = (0.5 ** (np.arange(n) / half)).astype(np.float32)
+    worth.flags.writeable = False
+    return worth
+
+
+def _first_pass(scene: Scene) -> Values | Missing:
+    """Engine and semantic (n,), as most blends have had them before; Missing without the latter."""
+    first = np.zeros(len(scene.ids))
+    for name, signal in (("engine", engine), ("semantic", semantic)):
+        column = scene.found.get(name) or signal(scene)
+        if isinstance(column, Missing):
+            return column
+        first += normalised(column, "minmax") * column.trust
+    return first

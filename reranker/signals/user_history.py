@@ -1,0 +1,126 @@
+"""user_history.py: a request and the stored histories -> the events that personal signals read.
+
+Only what came before the request's time; `history` in the request replaces what is stored.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from indexes.items.index import ItemIndex
+from indexes.storage.arrays import Rows, Values
+from reranker.events.events import HistoryEvent
+from reranker.requests import Event, RerankRequest
+from reranker.runtime.breakers import Unavailable
+from reranker.runtime.budget import Left
+from reranker.signals.columns import Missing
+from reranker.signals.personalization import Personal
+from reranker.signals.user_profiles import Profile
+from reranker.times import seconds_of
+
+log = logging.getLogger("reranker")
+
+NOT_ASKED: Final = Missing("not_asked", degraded=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """What a shopper did before now, at least one event of which the index or a text knows."""
+
+    profile: Profile
+    now: float
+
+    @property
+    def events(self) -> list[HistoryEvent]:
+        """Oldest first."""
+        return self.profile.events
+
+    @property
+    def rows(self) -> Rows:
+        """Index rows (h,) of the items met, newest first, without those that the index lacks."""
+        return self.profile.rows
+
+    @property
+    def ages(self) -> Values:
+        """Seconds since each event (e,), at least 0."""
+        return np.maximum(self.now - self.profile.times, 0.0)
+
+
+def past_of(
+    request: RerankRequest, now: Callable[[], float], personal: Personal, index: ItemIndex
+) -> Past | Missing:
+    """The past that counts for this request, or why there is none."""
+    if not request.personalize:
+        return NOT_ASKED
+    events = _events(request, now, personal)
+    if isinstance(events, Missing):
+        return events
+    profile = _profile(request, events, personal, index)
+    if profile is None:
+        return Missing("no_history")
+    if not len(profile.rows) and not any(event.query for event in events):
+        return Missing("unknown_history")
+    return Past(profile, now())
+
+
+def _profile(
+    request: RerankRequest, events: list[HistoryEvent], personal: Personal, index: ItemIndex
+) -> Profile | None:
+    """What is kept of a stored history, or worked out anew; None without any event."""
+    if request.history is not None:
+        return Profile(events, index, personal.learned) if events else None
+    shopper = request.user, request.session
+    if events:
+        return personal.profiles.of(shopper, events, index, personal.learned)
+    personal.profiles.drop(shopper)
+    return None
+
+
+def shopper_events(
+    request: RerankRequest, now: Callable[[], float], personal: Personal
+) -> list[HistoryEvent] | Missing:
+    """The events of a request's shopper before now, oldest first; Missing where there are none."""
+    return _events(request, now, personal) or Missing("no_history")
+
+
+def _events(
+    request: RerankRequest, now: Callable[[], float], personal: Personal
+) -> list[HistoryEvent] | Missing:
+    if request.history is not None:
+        return _sent(request.history, request.time is not None, now())[-personal.length :]
+    if personal.recent is None or not (request.user or request.session):
+        return []
+    before = now() if request.time is not None else None
+    try:
+        return personal.recent(request.user, request.session, personal.length, before)
+    except Left:
+        raise
+    except Unavailable as unavailable:
+        return Missing(unavailable.reason)
+    except Exception:  # histories that cannot be read must not cost the search
+        log.exception("the stored history cannot be read")
+        return Missing("history_unavailable")
+
+
+def _sent(history: Sequence[Event], timed: bool, now: float) -> list[HistoryEvent]:
+    """The request's own events; one without a time happened with the one before it.
+
+    timed: the request has a time, so that what is not before it is not read.
+    """
+    found, last = [], None
+    for position, event in enumerate(history):
+        if event.time is None:
+            time = now if last is None else last
+        else:
+            time = seconds_of(event.time, f"history[{position}].time")
+            if timed and time >= now:
+                continue
+        last = time
+        found.append(
+            HistoryEvent(**{**msgspec.structs.asdict(event), "time": time, "unknown": False})
+        )
+    return sorted(found, key=lambda event: event.time)

@@ -1,0 +1,229 @@
+"""user_profiles.py: a history -> what signals read of it; kept for the next request.
+
+A shopper searches, turns the page, sorts, searches again: in between nothing is new in the history,
+or one event. What is worked out of all of it is kept for as long as the history is the same.
+"""
+
+from collections.abc import Hashable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from indexes.cached import lazily
+from indexes.items.index import ItemIndex
+from indexes.storage.arrays import Rows, Values, Vectors
+from reranker.events.events import SEARCH, TYPES, HistoryEvent
+from reranker.model.item_statistics import MetWith
+from reranker.model.learned import Learned
+from reranker.model.served_model import Prefix
+from reranker.runtime.caches import CacheCounts, RecentlyUsed
+from reranker.runtime.query_vectors import QueryVectors
+
+Keys = npt.NDArray[np.unsignedinteger[Any]]
+RECENT: Final = 20  # items of a history that candidates are held against
+DECAY: Final = 0.9  # each earlier item counts this much of the one after it
+_LONGEST: Final = 200  # characters of a search after which a state is kept
+_STATES: Final = 8  # searches after which the encoder's state is kept, of each shopper
+
+
+class Shares(NamedTuple):
+    """Keys (k,), sorted, and what share of a history each has (k,)."""
+
+    keys: Keys
+    shares: Values
+
+    def of(self, wanted: Keys) -> Values:
+        """The share of each wanted key (n,); 0 for one that is not there."""
+        if not len(self.keys):
+            return np.zeros(len(wanted))
+        at = np.minimum(self.keys.searchsorted(wanted), len(self.keys) - 1)
+        return np.where(self.keys[at] == wanted, self.shares[at], 0.0)
+
+
+class Profile:
+    """One history, oldest event first, against one index and what was learned on it.
+
+    Everything is worked out when first asked for. Threads may work out the same at once, and come
+    to the same.
+    """
+
+    def __init__(self, events: list[HistoryEvent], index: ItemIndex, learned: Learned | None):
+        self.events, self.index, self._learned = events, index, learned
+        self.weights = learned.model.weights if learned else TYPES
+        self._prefixes: dict[bool, Prefix] = {}
+        self._states: dict[tuple[str | None, int], Vectors] = {}
+
+    @property
+    def learned(self) -> Learned:
+        """For what is asked only where something was learned."""
+        assert self._learned is not None
+        return self._learned
+
+    @lazily
+    def met(self) -> list[HistoryEvent]:
+        """Events with an item and a type that counts above 0, newest first, each item once."""
+        newest = {
+            event.item: event
+            for event in self.events
+            if event.item is not None and self.weights.get(event.type, 0.0) > 0
+        }
+        found = sorted(
+            enumerate(newest.values()), key=lambda pair: (pair[1].time, pair[0]), reverse=True
+        )
+        return [event for _, event in found]
+
+    @lazily
+    def rows(self) -> Rows:
+        """Index rows (h,) of the items met, newest first, without those that the index lacks."""
+        rows = self.index.rows([event.item or "" for event in self.met])
+        return rows[rows >= 0]
+
+    @property
+    def vectors(self) -> Vectors:
+        """Item vectors (r, d) of the newest of `rows`; not kept, they would fill the memory."""
+        return self.index.vectors(self.rows[:RECENT])
+
+    @lazily
+    def times(self) -> Values:
+        """Epoch seconds of each event (e,)."""
+        return np.array([event.time for event in self.events], np.float64)
+
+    @lazily
+    def places(self) -> dict[str, list[int]]:
+        """Of each item, which of the events (e,) are about it."""
+        found: dict[str, list[int]] = {}
+        for place, event in enumerate(self.events):
+            if event.item is not None:
+                found.setdefault(event.item, []).append(place)
+        return found
+
+    @lazily
+    def worth(self) -> Values:
+        """How much each of `rows` counts (h,): the newest most, all together 1."""
+        worth = np.power(DECAY, np.arange(len(self.rows)), dtype=np.float64)
+        return np.asarray(worth / worth.sum())
+
+    @lazily
+    def brands(self) -> Shares:
+        """Share of each brand in the history."""
+        keys = self.index.columns.brand_keys[self.rows]
+        return _shares(keys[keys != 0], self.worth[keys != 0])
+
+    @lazily
+    def categories(self) -> Shares:
+        """Share of the history that stands at or below each level of a category."""
+        keys, owner = self.index.columns.categories.gather(self.rows)
+        return _shares(keys, self.worth[owner])
+
+    @lazily
+    def price(self) -> float | None:
+        """Median of the logarithms of the prices; None without any."""
+        prices = self.index.columns.price[self.rows]
+        prices = prices[prices > 0]
+        return float(np.median(np.log(prices))) if len(prices) else None
+
+    @lazily
+    def nearest(self) -> tuple[Vectors, Vectors]:
+        """The newest items met, as `Whitening.towards` has them: (d, r) and (r,)."""
+        return self.learned.model.whitening.towards(self.vectors)
+
+    @lazily
+    def together(self) -> MetWith:
+        """What the newest items met say for others, by who else met both."""
+        rows = self.rows[:RECENT]
+        return self.learned.habits.met_with(rows, DECAY ** np.arange(len(rows)))
+
+    @lazily
+    def read(self) -> list[HistoryEvent]:
+        """Events that the encoder reads, oldest first."""
+        return self.learned.model.read(self.events)
+
+    def user_vector(self, query: str, now: float, query_vectors: QueryVectors) -> Vectors:
+        """What the model makes of the events and of this search (d,).
+
+        A model that has read searches reads this one as the newest event: what comes next is then
+        foreseen among what is searched for.
+        """
+        model = self.learned.model
+        read = self.read
+        searched = self._searched(query, now)
+        if searched is None:
+            if not read:
+                return np.zeros(model.dimensions, np.float32)
+            before, newest = read[:-1], read[-1]
+        else:
+            before, newest = read[len(read) - min(len(read), model.length - 1) :], searched
+        return model.vector(
+            self._state(before, newest, searched is not None, query_vectors), now - newest.time
+        )
+
+    def _searched(self, query: str, now: float) -> HistoryEvent | None:
+        """This search as an event, where the model reads it."""
+        model = self.learned.model
+        if not query or not model.reads_searches or self.events[-1].query == query:
+            return None
+        return HistoryEvent(type=SEARCH, query=query, time=now) if SEARCH in model.types else None
+
+    def _state(
+        self,
+        before: list[HistoryEvent],
+        newest: HistoryEvent,
+        searched: bool,
+        query_vectors: QueryVectors,
+    ) -> Vectors:
+        model = self.learned.model
+        prefix = self._prefixes.get(searched)
+        if prefix is None:
+            prefix = self._prefixes[searched] = model.prefix(before, query_vectors)
+        key = newest.query if searched else None, model.gap(prefix, newest.time)
+        state = self._states.get(key)
+        if state is None:
+            state = model.state(prefix, newest, query_vectors)
+            if len(self._states) >= _STATES:
+                self._states = {}
+            if len(newest.query or "") <= _LONGEST:
+                self._states[key] = state
+        return state
+
+
+def _shares(keys: Keys, worth: Values) -> Shares:
+    distinct, place = np.unique(keys, return_inverse=True)
+    return Shares(distinct, np.asarray(np.bincount(place, worth, len(distinct)), np.float64))
+
+
+class Profiles:
+    """The profiles of the shoppers who searched last; safe between threads.
+
+    Nobody is recognised by name alone: a profile counts only for the very same events, so what was
+    forgotten, or came meanwhile, is never answered from here.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._kept: RecentlyUsed[Hashable, Profile] = RecentlyUsed(size)
+        self.counts = CacheCounts()
+
+    def of(
+        self,
+        shopper: Hashable,
+        events: list[HistoryEvent],
+        index: ItemIndex,
+        learned: Learned | None,
+    ) -> Profile:
+        """The profile of these events, of this shopper."""
+        found = self._kept.get(shopper)
+        if found is not None and found.events == events:
+            self.counts.hits += 1
+            return found
+        self.counts.misses += 1
+        found = Profile(events, index, learned)
+        self._kept.put(shopper, found)
+        return found
+
+    def drop(self, shopper: Hashable) -> None:
+        """Keep nothing of a shopper who has no history any more."""
+        self._kept.drop(shopper)
+
+    def drop_unused(self) -> None:
+        """Keep nothing of those who were not asked for lately."""
+        self._kept.drop_unused()

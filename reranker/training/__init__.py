@@ -1,0 +1,3 @@
+"""Torch: histories -> sequences -> trained sequence model, statistics and heads -> published
+version.
+"""

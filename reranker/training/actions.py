@@ -1,0 +1,105 @@
+"""actions.py: sequences -> after each event, what the shopper still did in the same visit."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from indexes.storage.arrays import Floats, Ints
+from reranker.events.events import TYPES
+from reranker.model.action_head import ActionCard, fit_head, save_head
+from reranker.model.card import ACTIONS
+from reranker.model.next_action import HIDDEN
+from reranker.training.sequences import Sequences
+
+_MOST: Final = 20_000  # cases that the head of a published model learns from
+
+
+@dataclass(frozen=True, eq=False)
+class ActionCases:
+    """positions (n,): events after which is foreseen. labels (n, 3): ACTIONS, as 0 or 1.
+    ended (n,): when the visit's last event was.
+
+    Left out: open_visits, events whose visit may still have gone on when the data ended, and
+    same_moment, events after which the shopper's next has the same time. Nobody is asked about
+    between two lines of one basket, and that more of its lines come is not foresight.
+    """
+
+    positions: Ints
+    shoppers: Ints
+    labels: npt.NDArray[np.bool_]
+    ended: Floats
+    open_visits: int
+    same_moment: int
+
+
+def lacking(action: str, types: Iterable[str]) -> str:
+    """What to do where no event of an action's type was seen, as sentences."""
+    own = ", ".join(name for name in types if name not in TYPES)
+    beside = f"; types of their own are {own}" if own else ""
+    return (
+        f"No event has the type {action}{beside}. A shop's own word for it is written as "
+        f'"order={action}" in the setting events.types.'
+    )
+
+
+def action_cases(sequences: Sequences, gap_minutes: float) -> ActionCases:
+    """A silence longer than the gap ends a visit; the last event of a visit is followed by leaving.
+
+    purchase, cart: such an event comes later in the visit.
+    """
+    owner, times = sequences.owner, sequences.times
+    n, gap = len(times), gap_minutes * 60
+    if not n:
+        empty = np.zeros(0, np.int64)
+        return ActionCases(empty, empty, np.zeros((0, len(ACTIONS)), bool), np.zeros(0), 0, 0)
+    last = np.ones(n, bool)  # of its visit
+    last[:-1] = (owner[1:] != owner[:-1]) | (np.diff(times) > gap)
+    visit = np.append(0, np.cumsum(last)[:-1])
+    ends = np.flatnonzero(last)[visit]  # place of the visit's last event
+    names = list(sequences.weights)
+    labels = np.zeros((n, len(ACTIONS)), bool)
+    for column, name in enumerate(ACTIONS[:2]):
+        if name in names:
+            so_far = np.cumsum(sequences.types == names.index(name))
+            labels[:, column] = so_far[ends] > so_far
+    labels[:, 2] = last
+    closed = times[ends] + gap < times.max()
+    settled = last.copy()
+    settled[:-1] |= np.diff(times) > 0
+    kept = np.flatnonzero(closed & settled)
+    return ActionCases(
+        positions=kept,
+        shoppers=owner[kept],
+        labels=labels[kept],
+        ended=times[ends][kept],
+        open_visits=int((~closed).sum()),
+        same_moment=int((closed & ~settled).sum()),
+    )
+
+
+def fit_next_action(
+    model: Any, items: Any, sequences: Sequences, session_minutes: float, length: int, folder: Path
+) -> bool:
+    """Learn the head of a model that is about to be published; False where there is too little."""
+    from reranker.training.action_inputs import model_inputs, plain_inputs
+
+    cases = action_cases(sequences, session_minutes)
+    happened = [bool(one.any() and not one.all()) for one in cases.labels.T]
+    if len(cases.positions) < 100 or not any(happened):
+        return False
+    rng = np.random.default_rng(1)
+    some = np.sort(rng.permutation(len(cases.positions))[:_MOST])
+    positions = cases.positions[some]
+    plain = plain_inputs(sequences, positions, length, session_minutes)
+    inputs = model_inputs(plain, model, items, sequences, positions, length)
+    head = fit_head(inputs, cases.labels[some], cases.shoppers[some], HIDDEN)
+    possible = [name for name, there in zip(ACTIONS, happened, strict=True) if there]
+    types = list(sequences.weights)
+    save_head(
+        head, ActionCard(possible=possible, types=types, session_minutes=session_minutes), folder
+    )
+    return True

@@ -1,0 +1,86 @@
+"""attention.py: packed events -> what each means after those before it, by causal self-attention.
+
+Windows are padded at their end and only for the attention itself: an event looks at itself and at
+earlier ones, so no real event ever sees the padding, and everything else skips it.
+"""
+
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from reranker.training.dropout import dropout
+
+
+class Layout:
+    """Where packed events (p,) stand in a padded block (windows, longest)."""
+
+    def __init__(self, lengths: torch.Tensor) -> None:
+        self.windows, self.longest = len(lengths), int(lengths.max())
+        starts = lengths.cumsum(0) - lengths
+        self.steps = torch.arange(
+            int(lengths.sum()), device=lengths.device
+        ) - starts.repeat_interleave(lengths)
+        window = torch.arange(self.windows, device=lengths.device).repeat_interleave(lengths)
+        self._places = window * self.longest + self.steps
+
+    def padded(self, packed: torch.Tensor) -> torch.Tensor:
+        """(p, d) -> (windows, longest, d), zeros at the ends."""
+        block = packed.new_zeros(self.windows * self.longest, packed.shape[1])
+        block = block.index_copy(0, self._places, packed)
+        return block.view(self.windows, self.longest, packed.shape[1])
+
+    def packed(self, padded: torch.Tensor) -> torch.Tensor:
+        """(windows, longest, d) -> (p, d)."""
+        return padded.reshape(-1, padded.shape[-1]).index_select(0, self._places)
+
+
+class Block(nn.Module):
+    """Attention, then a two-layer network, each added to its own normalised input."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.before_attention = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.joined = nn.Linear(width, width)
+        self.before_network = nn.LayerNorm(width)
+        self.wide = nn.Linear(width, 4 * width)
+        self.narrow = nn.Linear(4 * width, width)
+
+    def forward(self, events: torch.Tensor, layout: Layout) -> torch.Tensor:
+        seen = self.joined(self._attend(self.before_attention(events), layout))
+        events = events + self._drop(seen)
+        thought = self.narrow(self._drop(functional.gelu(self.wide(self.before_network(events)))))
+        return events + self._drop(thought)
+
+    def _attend(self, events: torch.Tensor, layout: Layout) -> torch.Tensor:
+        projected = layout.padded(self.query_key_value(events))  # (b, l, 3 d)
+        shape = (layout.windows, layout.longest, 3, self.heads, -1)
+        query, key, value = projected.view(shape).permute(2, 0, 3, 1, 4)  # each (b, h, l, d / h)
+        dropout = self.dropout if self.training else 0.0
+        mixed = functional.scaled_dot_product_attention(
+            query, key, value, dropout_p=dropout, is_causal=True
+        )
+        return layout.packed(mixed.transpose(1, 2).flatten(2))
+
+    def _drop(self, values: torch.Tensor) -> torch.Tensor:
+        return dropout(values, self.dropout, self.training)
+
+
+class TransformerEncoder(nn.Module):
+    """Learned positions counted from a window's oldest event, then blocks."""
+
+    def __init__(self, width: int, blocks: int, heads: int, length: int, dropout: float) -> None:
+        super().__init__()
+        self.positions = nn.Embedding(length, width)
+        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(blocks))
+        self.last = nn.LayerNorm(width)
+
+    def forward(self, events: torch.Tensor, layout: Layout) -> torch.Tensor:
+        """Packed events (p, d) -> (p, d)."""
+        events = events + self.positions(layout.steps)
+        for block in self.blocks:
+            events = block(events, layout)
+        return cast(torch.Tensor, self.last(events))

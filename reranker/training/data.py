@@ -1,0 +1,93 @@
+"""data.py: sequences and a catalogue -> what a model is trained and validated on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from indexes.errors import Failure
+from indexes.storage.arrays import Ints, Vectors
+from reranker.model.card import NONE
+from reranker.model.settings import TrainSettings
+from reranker.training.batches import Cases, TrainingWindows, cases_at, flat_places
+from reranker.training.model import Items, SequenceModel
+from reranker.training.sequences import Sequences
+from reranker.training.user_counts import met_by
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """The items that are ranked, by row, with whitened text vectors where there is an index."""
+
+    ids: list[str]
+    texts: Vectors | None = None
+    queries: Vectors | None = None  # of the sequences' search texts
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """The training part of sequences: nothing at or after `limits` (s,) of a shopper is used."""
+
+    sequences: Sequences
+    catalogue: Catalogue
+    windows: TrainingWindows
+    validation: Cases
+    seen: Ints  # catalogue rows, in order
+    counts: Ints  # how often each was seen
+    known: Ints  # of the seen, those that enough shoppers have met: they are learned by id
+
+    @property
+    def items(self) -> Items:
+        """Ids from 1 for the known items, in the order of their rows."""
+        ids = np.zeros(len(self.catalogue.ids), np.int64)
+        ids[self.known] = np.arange(1, len(self.known) + 1)
+        return items_of(self.catalogue, ids)
+
+
+def training_data(
+    sequences: Sequences, catalogue: Catalogue, limits: Ints, settings: TrainSettings
+) -> TrainingData:
+    """Hold the last target of some shoppers out for validation, train on all before.
+
+    sequences: their items are rows of the catalogue. Failure where there is nothing to learn from.
+    """
+    last = sequences.last_target_before(limits)
+    can = np.flatnonzero((last != NONE) & (last > sequences.at[:-1] + 1))
+    rng = np.random.default_rng(settings.seed)
+    most = min(settings.validation_users, max(len(can) // 2, 1))
+    chosen = np.sort(rng.permutation(can)[:most])
+    stops = limits.copy()
+    stops[chosen] = last[chosen]
+    windows = TrainingWindows.before(sequences, stops, settings.length)
+    if not len(chosen) or not len(windows):
+        raise Failure(
+            f"{len(sequences)} histories with {len(sequences.items)} events hold nothing to "
+            "learn from: at least two shoppers with three events of known items are needed.",
+            hint="Import more with `reranker events import FILE`.",
+        )
+    places = flat_places(sequences.at[:-1], stops)
+    rows = sequences.items[places]
+    seen, counts = np.unique(rows[rows != NONE], return_counts=True)
+    known = seen
+    if catalogue.texts is not None:  # without texts nothing else is known of an item
+        there = rows != NONE
+        known = met_by(rows[there], sequences.owner[places][there], settings.min_users)
+    validation = cases_at(sequences, last[chosen])
+    return TrainingData(sequences, catalogue, windows, validation, seen, counts, known)
+
+
+def items_of(catalogue: Catalogue, ids: Ints) -> Items:
+    """As a model reads them."""
+    texts, queries = catalogue.texts, catalogue.queries
+    return Items(
+        torch.from_numpy(ids),
+        None if texts is None else torch.from_numpy(texts),
+        None if queries is None else torch.from_numpy(queries),
+    )
+
+
+def new_model(data: TrainingData, settings: TrainSettings) -> SequenceModel:
+    """A model at its beginning, the same for the same seed."""
+    torch.manual_seed(settings.seed)
+    text_width = 0 if data.catalogue.texts is None else data.catalogue.texts.shape[1]
+    return SequenceModel(settings, len(data.known), text_width, len(data.sequences.weights))

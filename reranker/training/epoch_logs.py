@@ -1,0 +1,47 @@
+"""epoch_logs.py: the epochs of a training -> TensorBoard's event files, where it is installed."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from reranker.training.loop import Epoch
+
+FOLDER: Final = "tensorboard"
+HOW_TO_GET: Final = "no TensorBoard log is written; for one: pip install 'reranker[train]'"
+
+
+@contextmanager
+def tensorboard_log(
+    folder: Path, on_line: Callable[[str], object] = lambda _line: None
+) -> Iterator[Callable[["Epoch"], None]]:
+    """Loss, NDCG@10, hit@10 and the seconds of each epoch; read by `tensorboard --logdir`.
+
+    A training that goes on after an interruption adds to the folder. Where TensorBoard is missing,
+    on_line is told once how to get it, and nothing is written.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        on_line(HOW_TO_GET)
+        yield lambda _epoch: None
+        return
+    began = time.perf_counter()
+
+    def note(epoch: "Epoch") -> None:
+        nonlocal began
+        now = time.perf_counter()
+        for name, value in (
+            ("loss", epoch.loss),
+            ("ndcg@10", epoch.ndcg_at_10),
+            ("hit@10", epoch.hit_at_10),
+            ("seconds_per_epoch", now - began),
+        ):
+            writer.add_scalar(name, value, epoch.epoch)
+        writer.flush()
+        began = now
+
+    with SummaryWriter(str(folder)) as writer:
+        yield note

@@ -1,0 +1,200 @@
+"""loop.py: training data and settings -> a trained model, kept at its best validation NDCG."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import torch
+
+from indexes.progress import Progress, silent
+from reranker.model.settings import TrainSettings
+from reranker.training.batches import Batch
+from reranker.training.checkpoints import Checkpoint, Notes
+from reranker.training.data import TrainingData, new_model
+from reranker.training.full_ranking import TOP, ndcg_at_10
+from reranker.training.inference import model_ranks
+from reranker.training.losses import Sampler, next_item_loss
+from reranker.training.model import SequenceModel
+from reranker.training.precision import faster_bfloat16
+
+_LONGEST_STEP: Final = 5.0  # gradients beyond this length are shortened
+
+
+class Epoch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one pass over all histories came to."""
+
+    epoch: int
+    loss: float
+    ndcg_at_10: float = msgspec.field(name="ndcg@10")
+    hit_at_10: float = msgspec.field(name="hit@10")
+    best: bool
+    seconds: float
+
+
+class Trained(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome: the model is set to the weights of its best epoch."""
+
+    model: SequenceModel
+    epochs: int
+    best_epoch: int
+    best_ndcg: float
+    seconds: float
+    bfloat16: bool
+    stopped: str  # "patience", "minutes" or "epochs"
+
+
+class Training:
+    """One training, epoch by epoch; it goes on from its checkpoint, if there is one of its key."""
+
+    def __init__(
+        self,
+        data: TrainingData,
+        settings: TrainSettings,
+        *,
+        mask_seen: bool = False,
+        folder: Path | None = None,
+        progress: Progress = silent,
+        on_epoch: Callable[[Epoch], object] = lambda _epoch: None,
+    ) -> None:
+        self.data, self.settings, self.mask_seen = data, settings, mask_seen
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = new_model(data, settings).to(self.device)
+        self.items = data.items.to(self.device)
+        self.adam = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate)
+        self.sampler = Sampler(
+            data.seen, data.counts, settings.negatives, settings.full_softmax_items
+        )
+        self._checkpoint = Checkpoint(folder) if folder else None
+        self._progress, self._on_epoch = progress, on_epoch
+        self.best = self._weights()
+        self.notes = self._begin()
+
+    def _begin(self) -> Notes:
+        """The notes of a fresh training, or those of the one that was interrupted."""
+        key = training_key(self.data, self.settings)
+        found = self._checkpoint.notes(key) if self._checkpoint else None
+        if found is not None and self._checkpoint:
+            best = self._checkpoint.read(self.model, self.adam)
+            if best is not None:
+                self.best = best
+                return found
+        asked = self.settings.precision
+        fast = faster_bfloat16(self.device) if asked == "auto" else asked == "bfloat16"
+        return Notes(key=key, bfloat16=fast)
+
+    def run(self) -> Trained:
+        """Train until it no longer gets better, or the time is over."""
+        now = time.perf_counter()
+        began = now - self.notes.seconds  # an interrupted training's time counts
+        deadline = now + self.settings.minutes * 60 if self.settings.minutes else np.inf
+        stopped = self._done()
+        while not stopped:
+            if not self._epoch(began, deadline):
+                stopped = "minutes"
+                break
+            stopped = self._done()
+            if self._checkpoint:
+                self._checkpoint.write(self.notes, self.model, self.best, self.adam)
+        self.model.load_state_dict(self.best)
+        self.model.eval()
+        return Trained(
+            model=self.model,
+            epochs=self.notes.epoch,
+            best_epoch=self.notes.best_epoch,
+            best_ndcg=self.notes.best_ndcg,
+            seconds=round(time.perf_counter() - began, 1),
+            bfloat16=self.notes.bfloat16,
+            stopped=stopped,
+        )
+
+    def _done(self) -> str:
+        notes = self.notes
+        if notes.epoch and notes.epoch - notes.best_epoch >= self.settings.patience:
+            return "patience"
+        return "epochs" if notes.epoch >= self.settings.epochs else ""
+
+    def _epoch(self, began: float, deadline: float) -> bool:
+        """One pass and its validation; False where the time ended in its middle.
+
+        Everything drawn depends on seed and epoch alone, so an interrupted training goes on as if
+        it had not been.
+        """
+        epoch = self.notes.epoch + 1
+        torch.manual_seed(self.settings.seed * 100_003 + epoch)
+        rng = np.random.default_rng((self.settings.seed, epoch))
+        total, events, complete = 0.0, 0, True
+        self.model.train()
+        with self._progress(f"epoch {epoch}", len(self.data.windows)) as advance:
+            for batch, targets in self.data.windows.batches(self.settings.batch_users, rng):
+                if time.perf_counter() > deadline:
+                    complete = False
+                    break
+                total += self._step(batch, targets, rng) * len(targets)
+                events += len(targets)
+                advance(len(batch.lengths))
+        # A first epoch that was cut short is still better than nothing.
+        if complete or not self.notes.epoch:
+            self._validate(epoch, total / max(events, 1), began)
+        return complete
+
+    def _step(self, batch: Batch, targets: torch.Tensor, rng: np.random.Generator) -> float:
+        drawn = self.sampler.draw(rng).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.notes.bfloat16):
+            loss = next_item_loss(
+                self.model, self.items, batch.to(self.device), targets.to(self.device), drawn
+            )
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), _LONGEST_STEP)
+        self.adam.step()
+        return float(loss.detach())
+
+    def _validate(self, epoch: int, loss: float, began: float) -> None:
+        data, notes = self.data, self.notes
+        ranks = model_ranks(
+            self.model,
+            self.items,
+            data.sequences,
+            data.validation,
+            self.settings.length,
+            self.mask_seen,
+        )
+        ndcg = float(ndcg_at_10(ranks).mean())
+        better = ndcg > notes.best_ndcg
+        if better:
+            notes.best_ndcg, notes.best_epoch = ndcg, epoch
+            self.best = self._weights()
+        notes.epoch, notes.seconds = epoch, time.perf_counter() - began
+        self._on_epoch(
+            Epoch(
+                epoch=epoch,
+                loss=loss,
+                ndcg_at_10=ndcg,
+                hit_at_10=float((ranks <= TOP).mean()),
+                best=better,
+                seconds=round(notes.seconds, 1),
+            )
+        )
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+
+def training_key(data: TrainingData, settings: TrainSettings) -> str:
+    """Changes with the events, the catalogue and every setting that changes what is learned."""
+    lasting = msgspec.structs.replace(
+        settings, minutes=0.0, epochs=1, patience=1, keep=1, min_validation_shoppers=1
+    )
+    digest = hashlib.sha256(msgspec.json.encode(lasting))
+    sequences = data.sequences
+    for column in (sequences.at, sequences.items, sequences.types, sequences.times):
+        digest.update(column.tobytes())
+    digest.update(data.windows.stops.tobytes())
+    digest.update("\n".join(data.catalogue.ids).encode("utf-8", "surrogatepass"))
+    for texts in (data.catalogue.texts, data.catalogue.queries):
+        digest.update(b"" if texts is None else texts.tobytes())
+    return digest.hexdigest()

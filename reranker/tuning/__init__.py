@@ -1,0 +1,1 @@
+"""Judged requests -> fitted blends, proved on requests held out."""

@@ -1,0 +1,162 @@
+"""fitting.py: judged columns -> a blend of each kind, fitted as much as validation bears out.
+
+How strongly to fit is chosen on a part of the training requests: the steadiest choice that is not
+clearly worse than the best one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import msgspec
+import numpy as np
+
+from indexes.storage.arrays import Ints, Values
+from reranker.blends.blend import Blend, Kind, SignalWeight
+from reranker.metrics.ranking import Measures
+from reranker.tuning.columns import JudgedColumns
+from reranker.tuning.curves import curves_of
+from reranker.tuning.linear import fit_weights, weights_of, with_weights
+from reranker.tuning.matrices import Rows, learned_rows, linear_rows
+from reranker.tuning.splits import inner_folds
+from reranker.tuning.trees import grown, trees_of
+
+KINDS: Final[tuple[Kind, ...]] = ("linear", "curves", "trees")
+_HOLDS: Final = (300.0, 100.0, 30.0, 10.0, 3.0)  # how many queries the first weights count for
+_CURVE_ROUNDS: Final = (10, 25, 50, 100, 200, 350)
+_TREE_ROUNDS: Final = (15, 40, 80, 150, 250)
+_LARGE: Final = 100_000  # candidates
+_TOLERANCE: Final = 0.5  # standard errors that a steadier choice may lose
+
+N = TypeVar("N", int, float)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A blend, and what each validation request was worth to it (requests,)."""
+
+    blend: Blend
+    validated: Values
+
+
+class Fitter:
+    """Fits blends of all kinds on parts of the same requests; the matrices are made once."""
+
+    def __init__(
+        self, requests: Sequence[JudgedColumns], start: Blend, metric: Measures, threads: int = 2
+    ) -> None:
+        self._requests, self._start = requests, start
+        rows = sum(len(one.grades) for one in requests)
+        self._threads = threads if rows > _LARGE else 1  # threads cost more than they bring there
+        self._metric = metric
+        # Curves and trees read how near a history is by themselves; a gate on top blunts them.
+        self._open = msgspec.structs.replace(start, gate=None)
+        self._gated = linear_rows(requests, start)
+        self._plain = linear_rows(requests, self._open)
+        self._alone = learned_rows(requests, start, context=False)
+        self._whole = learned_rows(requests, start, context=True)
+
+    def fit(self, kind: Kind, train: Ints) -> Fitted:
+        """A blend of this kind, of these requests."""
+        fits = {"linear": self._linear, "curves": self._curves, "trees": self._trees}
+        return fits[kind](train)
+
+    def _linear(self, train: Ints) -> Fitted:
+        hold, values = self._hold(self._gated, train)
+        return Fitted(with_weights(self._start, self._weights(self._gated, train, hold)), values)
+
+    def _curves(self, train: Ints) -> Fitted:
+        hold, _ = self._hold(self._plain, train)
+
+        def grow(part: Ints, rounds: int) -> tuple[Any, Values]:
+            weights = self._weights(self._plain, part, hold)
+            rows = self._alone.of(part)
+            line = self._plain.of(part).values @ weights
+            return grown(rows, rounds, alone=True, start=line, threads=self._threads), weights
+
+        def scores(model: tuple[Any, Values], part: Ints, rounds: int) -> Values:
+            booster, weights = model
+            line = self._plain.of(part).values @ weights
+            return line + _predicted(booster, self._alone.of(part), rounds)
+
+        rounds, values = self._rounds(train, self._few(_CURVE_ROUNDS), grow, scores)
+        booster, weights = grow(train, rounds)
+        slopes = dict(zip(self._start.signals, weights.tolist(), strict=True))
+        curves = curves_of(booster, self._alone.of(train), slopes)
+        blend = msgspec.structs.replace(
+            self._open, kind="curves", signals=self._ones(curves), curves=curves
+        )
+        return Fitted(blend, values)
+
+    def _trees(self, train: Ints) -> Fitted:
+        def grow(part: Ints, rounds: int) -> Any:
+            return grown(self._whole.of(part), rounds, alone=False, threads=self._threads)
+
+        def scores(model: Any, part: Ints, rounds: int) -> Values:
+            return _predicted(model, self._whole.of(part), rounds)
+
+        rounds, values = self._rounds(train, self._few(_TREE_ROUNDS), grow, scores)
+        trees = trees_of(grow(train, rounds), self._whole.of(train))
+        blend = msgspec.structs.replace(
+            self._open, kind="trees", signals=self._ones(self._start.signals), trees=trees
+        )
+        return Fitted(blend, values)
+
+    def _few(self, rounds: tuple[int, ...]) -> tuple[int, ...]:
+        """Few queries bear out few rounds, and are asked many times over."""
+        return tuple(one for one in rounds if one <= max(50, len(self._requests) / 4))
+
+    def _ones(self, names: Any) -> dict[str, SignalWeight]:
+        return {name: SignalWeight(1.0, self._start.signals[name].normalise) for name in names}
+
+    def _weights(self, rows: Rows, train: Ints, hold: float) -> Values:
+        return fit_weights(rows.of(train), weights_of(self._start), hold / len(train))
+
+    def _hold(self, rows: Rows, train: Ints) -> tuple[float, Values]:
+        """How firmly the first weights are held, and the validation values of that choice."""
+        found: list[list[Values]] = [[] for _ in _HOLDS]
+        for fold in inner_folds(self._requests, train):
+            for place, hold in enumerate(_HOLDS):
+                weights = self._weights(rows, fold.train, hold)
+                found[place].append(self._values(rows.of(fold.test).values @ weights, fold.test))
+        return _steadiest(_HOLDS, found)
+
+    def _rounds(
+        self,
+        train: Ints,
+        choices: tuple[int, ...],
+        grow: Callable[[Ints, int], Any],
+        scores: Callable[[Any, Ints, int], Values],
+    ) -> tuple[int, Values]:
+        """After how many rounds boosting stops, and the validation values of that choice."""
+        found: list[list[Values]] = [[] for _ in choices]
+        for fold in inner_folds(self._requests, train):
+            model = grow(fold.train, choices[-1])
+            for place, rounds in enumerate(choices):
+                found[place].append(self._values(scores(model, fold.test, rounds), fold.test))
+        return _steadiest(choices, found)
+
+    def _values(self, scores: Values, part: Ints) -> Values:
+        """The metric of each of these requests, ranked by scores (rows,)."""
+        found, begin = [], 0
+        for number in part.tolist():
+            one = self._requests[number]
+            end = begin + len(one.grades)
+            order = np.argsort(-scores[begin:end], kind="stable")
+            found.append(self._metric.of(one.grades[order], one.ratings)[0])
+            begin = end
+        return np.array(found)
+
+
+def _predicted(booster: Any, rows: Rows, rounds: int) -> Values:
+    return np.asarray(booster.predict(rows.values, num_iteration=rounds), np.float64)
+
+
+def _steadiest(choices: tuple[N, ...], found: list[list[Values]]) -> tuple[N, Values]:
+    """The first choice that loses no more than half a standard error against the best."""
+    values = np.array([np.concatenate(parts) for parts in found])  # (choices, requests)
+    best = values[values.mean(axis=1).argmax()]
+    lost = best[None] - values
+    error = lost.std(axis=1) / np.sqrt(lost.shape[1])
+    place = int(np.flatnonzero(lost.mean(axis=1) <= _TOLERANCE * error + 1e-12)[0])
+    return choices[place], values[place]

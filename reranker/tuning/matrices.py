@@ -1,0 +1,134 @@
+"""matrices.py: judged columns -> the matrices that blends are fitted on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from indexes.storage.arrays import Floats, Ints, Values
+from reranker.blends.blend import DEFAULT, PERSONAL, Blend, SignalWeight
+from reranker.blends.trees import CONTEXT, tree_inputs
+from reranker.metrics.ranking import gains
+from reranker.signals.columns import Column
+from reranker.signals.inputs import input_names
+from reranker.signals.normalization import normalised
+from reranker.signals.registry import SIGNALS
+from reranker.tuning.columns import JudgedColumns
+
+_BUILT_IN: Final = DEFAULT.signals | PERSONAL.signals
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Candidates of all requests, one under the other.
+
+    values (rows, columns); grades (rows,); at (requests + 1,): where each request's rows begin.
+    """
+
+    names: list[str]
+    values: Floats
+    grades: Values
+    at: Ints
+
+    @property
+    def groups(self) -> Ints:
+        """How many rows each request has."""
+        return np.diff(self.at)
+
+    @property
+    def owner(self) -> Ints:
+        """To which request each row belongs (rows,)."""
+        return np.repeat(np.arange(len(self.at) - 1), self.groups)
+
+    def of(self, requests: Ints) -> "Rows":
+        """The rows of these requests only."""
+        kept = np.concatenate(
+            [np.arange(self.at[one], self.at[one + 1]) for one in requests.tolist()]
+        )
+        at = np.append(0, np.cumsum(self.groups[requests]))
+        return Rows(self.names, self.values[kept], self.grades[kept], at)
+
+
+def signals_seen(requests: Sequence[JudgedColumns]) -> list[str]:
+    """Signals that say anything of these requests."""
+    seen = {
+        name
+        for one in requests
+        for name, column in one.columns.items()
+        if isinstance(column, Column) and column.known.any()
+    }
+    return [name for name in SIGNALS if name in seen]
+
+
+def start_of(base: Blend, signals: Sequence[str], built_in: bool = False) -> Blend:
+    """What tuning begins with: the base's linear weights, and the built-in ones where it has none.
+
+    A base of another kind lends its guard rails; its weights are multipliers of something else.
+    built_in: take nothing but that of the base, which knows what is held out.
+    """
+    own = base.kind == "linear" and not built_in
+    weights = _BUILT_IN | (base.signals if own else {})
+    return Blend(
+        name=base.name,
+        signals={name: weights.get(name, SignalWeight(0.0)) for name in signals},
+        gate=base.gate if own else PERSONAL.gate,
+        guards=base.guards,
+        diversity=base.diversity,
+    )
+
+
+def linear_rows(requests: Sequence[JudgedColumns], blend: Blend) -> Rows:
+    """A column a signal: what a weight of 1 would add to the scores in this blend."""
+    blocks = []
+    for one in requests:
+        gate = one.gate_of(blend)
+        block = np.zeros((len(one.grades), len(blend.signals)))
+        for place, (name, part) in enumerate(blend.signals.items()):
+            column = one.columns.get(name)
+            if isinstance(column, Column):
+                block[:, place] = normalised(column, part.normalise) * column.trust
+                if SIGNALS[name].personal:
+                    block[:, place] *= gate
+        blocks.append(block)
+    return _rows(list(blend.signals), blocks, requests)
+
+
+def learned_rows(requests: Sequence[JudgedColumns], blend: Blend, context: bool) -> Rows:
+    """A column for each input of each signal, and for what is the same for a whole request."""
+    names = list(
+        dict.fromkeys(
+            f"{signal}.{part}"
+            for one in requests
+            for signal in blend.signals
+            for column in (one.columns.get(signal),)
+            if isinstance(column, Column)
+            for part in input_names(column)
+        )
+    )
+    if context:
+        names += [f"{CONTEXT}.{name}" for name in requests[0].context]
+    blocks = [
+        tree_inputs(
+            names,
+            one.columns,
+            lambda name: blend.signals[name].normalise,
+            one.context,
+            len(one.grades),
+        )
+        for one in requests
+    ]
+    return _rows(names, blocks, requests)
+
+
+def shares_of_gain(rows: Rows) -> Values:
+    """Each candidate's share (rows,) of its request's gain; zeros where nothing is relevant."""
+    gain = gains(rows.grades)
+    total = np.add.reduceat(gain, rows.at[:-1])
+    return gain / np.where(total > 0, total, 1.0)[rows.owner]
+
+
+def _rows(names: list[str], blocks: list[Floats], requests: Sequence[JudgedColumns]) -> Rows:
+    at = np.append(0, np.cumsum([len(block) for block in blocks]))
+    grades = np.concatenate([one.grades for one in requests])
+    return Rows(names, np.concatenate(blocks), grades, at)

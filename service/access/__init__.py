@@ -1,0 +1,1 @@
+"""Who may ask: keys, guard, sessions, sign-in, hosts, origins, rates."""

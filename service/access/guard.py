@@ -1,0 +1,128 @@
+"""guard.py: a request and the keys of the home -> who asks, or 401, or 403."""
+
+from typing import Final
+
+from flask import Flask, Response, g, request
+
+from service.access.key_ring import Caller, KeyRing
+from service.access.origins import FOREIGN, said_foreign
+from service.access.sessions import COOKIE, Sessions
+from service.access.sign_in import sign_in_page
+from service.http.answers import error_answer
+from service.http.deadlines import note_caller
+from service.observability.prometheus import Metrics
+
+OPEN: Final = frozenset({"/livez", "/readyz"})
+ANY_KEY: Final = ""
+# What is not listed, the routes that somebody adds later among it, needs admin.
+NEEDS: Final[dict[str, str]] = {
+    "/rerank": "rerank",
+    "/next-action": "rerank",
+    "/events": "events",
+    "/openapi.json": ANY_KEY,
+    "/metrics": "admin",
+}
+PAGE_SCOPE: Final = "tune"
+_HOW: Final = "Send it as `Authorization: Bearer KEY`."
+
+
+class Guard:
+    """loopback: without any key the service is open, as the banner says; elsewhere never."""
+
+    def __init__(
+        self, ring: KeyRing, sessions: Sessions, metrics: Metrics, *, loopback: bool
+    ) -> None:
+        self.sessions = sessions
+        self._ring = ring
+        self._metrics = metrics
+        self._loopback = loopback
+
+    def check(self) -> Response | None:
+        """None when the request may go on, with its caller in `g.caller`; else the answer.
+        `g.by_key`: whether a header named the caller, not a cookie."""
+        g.caller, g.by_key = None, False
+        rule = request.url_rule.rule if request.url_rule else None
+        if rule in OPEN:
+            return None
+        self._ring.refresh()
+        if self._loopback and not self._ring.configured:
+            return None
+        return self._refused(rule)
+
+    def owner(self, key: str) -> Caller | None:
+        """Whose key this is, for the sign-in form."""
+        self._ring.refresh()
+        return self._ring.owner(key)
+
+    @property
+    def locked(self) -> bool:
+        """Whether keys are needed."""
+        return self._ring.configured or not self._loopback
+
+    def _refused(self, rule: str | None) -> Response | None:
+        page = request.blueprint == "page"
+        if page and request.endpoint in ("page.sign_in", "page.sign_out"):
+            return None  # they ask for the key, or forget it, themselves
+        key = _presented()
+        caller = self._ring.owner(key) if key is not None else None
+        if key is None and page:
+            caller = self._signed_in()
+            if caller is not None and request.method != "GET" and _unsaid_origin():
+                return error_answer(403, "Only the page itself may call this.", FOREIGN)
+        if caller is None:
+            return self._unauthorized(key is not None, page)
+        needed = _needed(rule, page)
+        if not caller.may(needed):
+            self._metrics.refused.labels("forbidden").inc()
+            has = ", ".join(sorted(caller.scopes))
+            message = (
+                f"The key {caller.name!r} has the scope {has}; {request.method} {request.path} "
+                f"needs {needed}."
+            )
+            return error_answer(403, message)
+        g.caller, g.by_key = caller, key is not None
+        note_caller(caller.name)
+        return None
+
+    def _signed_in(self) -> Caller | None:
+        cookie = request.cookies.get(COOKIE)
+        return self.sessions.caller(cookie) if cookie else None
+
+    def _unauthorized(self, presented: bool, page: bool) -> Response:
+        self._metrics.refused.labels("unauthorized").inc()
+        if page and request.method == "GET" and request.path == "/":
+            if not presented and "text/html" in request.headers.get("Accept", ""):
+                return sign_in_page(401)
+        what = "This key is not valid." if presented else "A key is needed here."
+        answer = error_answer(401, f"{what} {_HOW}")
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="reranker"'
+        return answer
+
+
+def register_guard(app: Flask, guard: Guard) -> None:
+    """Ask it before every request."""
+    app.extensions["guard"] = guard
+    app.before_request(guard.check)
+
+
+def _needed(rule: str | None, page: bool) -> str:
+    if page:
+        return PAGE_SCOPE
+    return ANY_KEY if rule is None else NEEDS.get(rule, "admin")
+
+
+def _presented() -> str | None:
+    """The key that the request bears. A browser cannot be made to send either header."""
+    header = request.headers.get("Authorization")
+    if header is not None:
+        kind, _, key = header.partition(" ")
+        if kind.lower() == "bearer":  # any other kind is for a proxy in front
+            return key.strip()
+    return request.headers.get("X-Api-Key")
+
+
+def _unsaid_origin() -> bool:
+    """A browser says where a POST comes from; a cookie without that is no browser's of today."""
+    headers = request.headers
+    unsaid = "Sec-Fetch-Site" not in headers and "Origin" not in headers
+    return unsaid or bool(said_foreign())

@@ -1,0 +1,119 @@
+"""next_action.py: POST /next-action -> the chances of what this shopper does next."""
+
+import logging
+import time
+from functools import partial
+
+import msgspec
+from flask import Blueprint, Response
+
+from reranker.events.events import HistoryEvent
+from reranker.model.card import ACTIONS, LEAVE
+from reranker.model.next_action import NextAction
+from reranker.ranking.deadlines import TooLate
+from reranker.ranking.state import ServedState
+from reranker.requests import RerankRequest
+from reranker.runtime.breakers import Unavailable
+from reranker.runtime.budget import Left
+from reranker.runtime.query_vectors import QueryVectors
+from reranker.signals.columns import Missing
+from reranker.signals.context import now_of
+from reranker.signals.user_history import shopper_events
+from reranker.training.actions import lacking
+from service.api.requests import RequestReader
+from service.http.answers import json_answer
+from service.http.bodies import read_body
+from service.http.deadlines import arrival, deadline_of
+from service.http.limits import LimitSettings
+from service.live.reload import Served
+
+log = logging.getLogger("reranker")
+
+
+class NextActionAnswer(msgspec.Struct, frozen=True):
+    """actions: chances from 0 to 1; empty where degraded says why."""
+
+    actions: dict[str, float]
+    versions: dict[str, str | None]
+    degraded: list[dict[str, str]]
+
+
+def next_action_routes(served: Served, reader: RequestReader, limits: LimitSettings) -> Blueprint:
+    """The route."""
+    routes = Blueprint("next_action", __name__)
+
+    @routes.post("/next-action")
+    def next_action_route() -> Response:
+        deadline = deadline_of(arrival(), served.budget_ms)
+        state = served.state  # read once: one answer never mixes two versions
+        asked = reader.read_shopper(read_body(limits.body_bytes))
+        learned = state.personal.learned
+        foreseen = learned.next_action if learned else None
+        reason = ""
+        actions: dict[str, float] = {}
+        degraded: list[dict[str, str]] = []
+        if foreseen is None:
+            reason = _nothing_learned(state)
+        else:
+            degraded = _never_seen(foreseen)
+            try:
+                actions, reason = served.timely.run(
+                    lambda: _answered(foreseen, asked, state), deadline
+                )
+            except TooLate as late:
+                reason = late.reason
+        if reason:
+            degraded = [{"signal": "next_action", "reason": reason}]
+        return json_answer(NextActionAnswer(actions, state.versions, degraded))
+
+    return routes
+
+
+def _nothing_learned(state: ServedState) -> str:
+    """Why no next action can be foreseen by what is served."""
+    learned = state.personal.learned
+    if learned is None:
+        return state.personal.reason
+    return "too_few_visits" if learned.model.has_encoder else "no_encoder"
+
+
+def _never_seen(foreseen: NextAction) -> list[dict[str, str]]:
+    """Which actions are left out because training had no event of theirs, and what mends it."""
+    return [
+        {
+            "signal": "next_action",
+            "reason": f"no_{action}s",
+            "message": f"{lacking(action, foreseen.card.types)} Then run `reranker train` again.",
+        }
+        for action in ACTIONS
+        if action != LEAVE and action not in foreseen.card.possible
+    ]
+
+
+def _answered(
+    foreseen: NextAction, asked: RerankRequest, state: ServedState
+) -> tuple[dict[str, float], str]:
+    """The chances, or why there are none."""
+    now = partial(now_of, asked.time, asked.history, time.time)
+    events = shopper_events(asked, now, state.personal)
+    if isinstance(events, Missing):
+        return {}, events.reason
+    return _foreseen(foreseen, events, state.query_vectors)
+
+
+def _foreseen(
+    foreseen: NextAction, events: list[HistoryEvent], query_vectors: QueryVectors
+) -> tuple[dict[str, float], str]:
+    """The chances after these events, or why there are none."""
+    known = [event for event in events if event.type in foreseen.card.types]
+    if not known:
+        return {}, "unknown_history"
+    try:
+        return foreseen(known, query_vectors), ""
+    except Left:
+        raise
+    except Unavailable as unavailable:
+        return {}, unavailable.reason
+    except Exception:  # as a signal that fails in /rerank
+        log.exception("the next action cannot be foreseen")
+        return {}, "internal_error"

@@ -1,0 +1,213 @@
+"""openapi.py: the structs that requests are decoded into -> the OpenAPI 3.1 document."""
+
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response
+
+from reranker.blends.gate import Weight
+from reranker.events.settings import EventSettings
+from reranker.ranking.ranking import BlendName
+from reranker.signals.registry import SIGNALS
+from service.access.guard import NEEDS
+from service.api.events import EventsAnswer
+from service.api.events_openapi import events_body, sent_event
+from service.api.next_action import NextActionAnswer
+from service.api.rerank import RerankAnswer
+from service.api.sent_requests import NextActionRequest, SentRequest
+from service.http.answers import ErrorAnswer, json_answer
+from service.http.deadlines import TIMEOUT_HEADER
+from service.http.limits import MAX_NAME, LimitSettings
+
+Schema = dict[str, Any]
+_REF = "#/components/schemas/{name}"
+_TIME = r"^(\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(Z|[+-]\d{2}:\d{2})?)?|\d{8,19})?$"
+_BODY = (400, 413, 415, 422)  # what may be wrong with a body
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    status: str
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """The service re-ranked some of its own items just now."""
+
+    status: str
+    versions: dict[str, str | None]
+    blend: BlendName
+    items: int
+
+
+def openapi_routes(limits: LimitSettings, events: EventSettings) -> Blueprint:
+    """The description that client generators and fuzzers read."""
+    routes = Blueprint("openapi", __name__)
+    document = openapi_document(limits, events)
+
+    @routes.get("/openapi.json")
+    def openapi() -> Response:
+        return json_answer(document)
+
+    return routes
+
+
+def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
+    """The whole document, with the limits that this service was set to."""
+    kinds = (
+        *(SentRequest, RerankAnswer, NextActionRequest, NextActionAnswer),
+        *(EventsAnswer, ErrorAnswer, Alive, Ready),
+    )
+    _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
+    schemas["RerankRequest"] = schemas.pop("SentRequest")
+    _write_limits(schemas, limits)
+    schemas["SentEvent"] = sent_event(events)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "reranker",
+            "version": version("reranker"),
+            "description": "Puts the results of a shop's own search engine in a better order.",
+        },
+        "paths": {
+            "/rerank": {"post": _for(_rerank_operation(), "/rerank")},
+            "/events": {"post": _for(_events_operation(events), "/events")},
+            "/next-action": {"post": _for(_next_action_operation(), "/next-action")},
+            "/livez": {"get": _operation("Is the process alive?", "Alive")},
+            "/readyz": {"get": _operation("Can it re-rank? It tries.", "Ready", 503)},
+            "/metrics": {
+                "get": _for(
+                    _plain("Prometheus metrics.", "text/plain", {"type": "string"}), "/metrics"
+                )
+            },
+            "/openapi.json": {
+                "get": _for(
+                    _plain("This document.", "application/json", {"type": "object"}),
+                    "/openapi.json",
+                )
+            },
+        },
+        "components": {"schemas": schemas, "securitySchemes": _SCHEMES},
+    }
+
+
+def _for(operation: Schema, path: str) -> Schema:
+    """Which key it takes: none on loopback as long as the home has none."""
+    scope = NEEDS[path]
+    operation["security"] = [{"bearer": []}, {"header": []}, {}]
+    operation["description"] = (
+        f"Takes a key with the scope `{scope}` or `admin`" if scope else "Takes any key"
+    ) + ", or none where none is configured."
+    if "requestBody" in operation:
+        operation["description"] += " The body may be gzipped (Content-Encoding: gzip)."
+    for status in (401, 403, 421, 429):
+        if status != 403 or scope:
+            answer = {"description": _ERRORS[status], "content": _json("ErrorAnswer")}
+            operation["responses"][str(status)] = answer
+    operation["responses"]["429"]["headers"] = {
+        "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+    }
+    operation["responses"]["401"]["headers"] = {
+        "WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}
+    }
+    return operation
+
+
+_SCHEMES: Schema = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of `reranker keys`."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+}
+
+
+def _rerank_operation() -> Schema:
+    operation = _operation("Re-rank candidates.", "RerankAnswer", *_BODY, 503)
+    operation["requestBody"] = {"required": True, "content": _json("RerankRequest")}
+    operation["parameters"] = [
+        {
+            "name": TIMEOUT_HEADER,
+            "in": "header",
+            "description": "Milliseconds that the caller waits; the answer comes before.",
+            "schema": {"type": "string"},
+        }
+    ]
+    return operation
+
+
+def _events_operation(events: EventSettings) -> Schema:
+    operation = _operation("Keep what shoppers did.", "EventsAnswer", *_BODY, 503)
+    operation["requestBody"] = events_body(events)
+    return operation
+
+
+def _next_action_operation() -> Schema:
+    operation = _operation(
+        "What does this shopper do next in the visit?", "NextActionAnswer", *_BODY
+    )
+    operation["requestBody"] = {"required": True, "content": _json("NextActionRequest")}
+    return operation
+
+
+def _operation(summary: str, answer: str, *errors: int) -> Schema:
+    answers = {"200": {"description": "Answered.", "content": _json(answer)}}
+    for status in (*errors, 500):
+        answers[str(status)] = {"description": _ERRORS[status], "content": _json("ErrorAnswer")}
+    return {"summary": summary, "responses": answers}
+
+
+def _plain(summary: str, content_type: str, schema: Schema) -> Schema:
+    operation = _operation(summary, "ErrorAnswer")
+    content = {content_type: {"schema": schema}}
+    operation["responses"]["200"] = {"description": "Answered.", "content": content}
+    return operation
+
+
+def _json(name: str) -> Schema:
+    return {"application/json": {"schema": {"$ref": _REF.format(name=name)}}}
+
+
+_ERRORS = {
+    400: "The body is not JSON, or nested too deeply.",
+    401: "No key, or one that is not valid.",
+    403: "The key lacks the scope; or another site made a browser send it (serve.origins).",
+    413: "The body is too large, packed or unpacked.",
+    415: "The Content-Encoding is neither gzip nor identity.",
+    421: "Asked by a name that this service does not answer to (serve.hosts).",
+    422: "A field has a value that it cannot have; `field` says which.",
+    429: "The key asks more often than it may; Retry-After says when it may again.",
+    500: "The service failed; its log has the reason.",
+    503: "The service cannot do it now; the message says why.",
+}
+
+
+def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
+    """What is checked beyond the types of the structs."""
+    asked = schemas["RerankRequest"]["properties"]
+    about = schemas["NextActionRequest"]["properties"]
+    event = schemas["PastEvent"]["properties"]
+    asked["candidates"] |= {"maxItems": limits.candidates, "uniqueItems": True}
+    asked["query"]["description"] = f"Cut to {limits.query_chars:,} characters."
+    candidate = schemas["SentCandidate"]["properties"]
+    candidate["text"]["description"] = f"Cut to {limits.text_chars:,} characters."
+    _arm(candidate["id"], "string").update(minLength=1, maxLength=MAX_NAME)
+    _arm(asked["weights"], "object").update(
+        propertyNames={"enum": list(SIGNALS)},
+        additionalProperties={"anyOf": [msgspec.json.schema(Weight), {"type": "null"}]},
+    )
+    for request in (asked, about):
+        _arm(request["history"], "array")["maxItems"] = limits.history
+        for field in ("user", "session"):
+            _arm(request[field], "string")["maxLength"] = MAX_NAME
+    _arm(event["query"], "string")["maxLength"] = limits.query_chars
+    event["type"]["maxLength"] = MAX_NAME
+    _arm(asked["blend"], "string")["maxLength"] = MAX_NAME
+    for field in ("item", "id", "user", "session", "ranking"):
+        _arm(event[field], "string")["maxLength"] = MAX_NAME
+    for schema in (asked["time"], about["time"], event["time"]):
+        _arm(schema, "string")["pattern"] = _TIME
+
+
+def _arm(schema: Schema, kind: str) -> Schema:
+    """The part of an optional field's schema that describes a value that is there."""
+    found: Schema = next(part for part in schema["anyOf"] if part["type"] == kind)
+    return found

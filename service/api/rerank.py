@@ -1,0 +1,100 @@
+"""rerank.py: POST /rerank -> the core's ranking as JSON; at worst the engine's own order."""
+
+import secrets
+import time
+
+import msgspec
+from flask import Blueprint, Response
+
+from reranker.experiments.shadows import Shadows
+from reranker.feedback.log import RankingLog
+from reranker.ranking.ranking import BlendName, Degraded, Ranked, Ranking
+from reranker.requests import RerankRequest
+from reranker.runtime.stages import Stages
+from service.api.requests import Asked, RequestReader
+from service.http.answers import json_answer
+from service.http.bodies import read_body
+from service.http.deadlines import arrival, deadline_of
+from service.http.limits import LimitSettings
+from service.live.reload import Served
+from service.observability.prometheus import Metrics
+from service.observability.request_ids import note_ranking
+
+
+class RerankAnswer(msgspec.Struct, frozen=True):
+    """What `POST /rerank` answers."""
+
+    id: str
+    results: list[Ranked]
+    blend: BlendName
+    versions: dict[str, str | None]
+    degraded: list[Degraded]
+    took_ms: float
+
+
+def rerank_routes(
+    served: Served,
+    reader: RequestReader,
+    limits: LimitSettings,
+    metrics: Metrics,
+    rankings: RankingLog,
+    shadows: Shadows,
+) -> Blueprint:
+    """The route that a search backend calls."""
+    routes = Blueprint("rerank", __name__)
+
+    @routes.post("/rerank")
+    def rerank_route() -> Response:
+        started = arrival()
+        state = served.state  # read once: one answer never mixes two versions
+        stages = Stages()
+        with stages("read"):
+            sent = reader.read(read_body(limits.body_bytes))
+            asked = sent.request
+        ranking = served.timely.rerank(asked, state, deadline(asked, started), stages)
+        ranking = _with_cut(ranking, sent)
+        note_ranking(asked, ranking)
+        with stages("write"):
+            answer = answer_of(_as_sent(ranking, sent.sent_ids), started)
+            rankings.add(answer.id, asked, ranking)
+            shadows.offer(answer.id, asked, ranking, state)
+            written = json_answer(answer)
+        metrics.note_ranking(asked, ranking, stages)
+        return written
+
+    def deadline(asked: RerankRequest, started: float) -> float:
+        return deadline_of(started, asked.budget_ms or served.budget_ms)
+
+    return routes
+
+
+def _with_cut(ranking: Ranking, sent: Asked) -> Ranking:
+    """The ranking that names what was shortened before it was read."""
+    if not sent.cut:
+        return ranking
+    return msgspec.structs.replace(ranking, degraded=[*ranking.degraded, *sent.cut])
+
+
+def _as_sent(ranking: Ranking, ids: list[str] | None) -> Ranking:
+    """The ranking with ids as its caller wrote them: it finds its items again by these."""
+    if ids is None:
+        return ranking
+    results = [msgspec.structs.replace(one, id=ids[one.index]) for one in ranking.results]
+    return msgspec.structs.replace(ranking, results=results)
+
+
+def answer_of(ranking: Ranking, started: float) -> RerankAnswer:
+    """A ranking with its own id; started: `time.perf_counter()` at the request's arrival."""
+    return RerankAnswer(
+        id=ranking_id(),
+        results=ranking.results,
+        blend=ranking.blend,
+        versions=ranking.versions,
+        degraded=ranking.degraded,
+        took_ms=round((time.perf_counter() - started) * 1000, 3),
+    )
+
+
+def ranking_id() -> str:
+    """32 hex digits, unique, and in the order of time like a UUID of version 7."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"

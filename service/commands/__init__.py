@@ -1,0 +1,1 @@
+"""The program: menu, serve, keys, settings, doctor."""

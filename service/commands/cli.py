@@ -1,0 +1,165 @@
+"""cli.py: `reranker ...` on the command line -> the command, its exit status and its errors.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from indexes.errors import Failure
+from indexes.workspace import Workspace
+from service.commands.arguments import in_order
+from service.commands.menu import Entry, Menu
+from service.settings import SETTINGS_FAILURE
+
+_INTERRUPTED: Final = 130
+
+
+class Commands(Menu):
+    """Every command of the program."""
+
+    entries = {
+        "demo": Entry(
+            "service.demo.command:demo_command", "Begin", "Watch it work on a demo shop."
+        ),
+        "rebuild": Entry(
+            "indexes.build.commands:rebuild_command", "Begin", "Build the index from a catalogue."
+        ),
+        "serve": Entry(
+            "service.commands.serve:serve_command", "Begin", "Answer POST /rerank until stopped."
+        ),
+        "events": Entry(
+            "reranker.commands.events:events_commands", "Begin", "Import what shoppers did."
+        ),
+        "train": Entry(
+            "reranker.commands.train:train_command", "Begin", "Learn from what shoppers did."
+        ),
+        "evaluate": Entry(
+            "reranker.commands.evaluate:evaluate_command",
+            "Measure",
+            "Compare a blend with the engine on judged requests.",
+        ),
+        "tune": Entry(
+            "reranker.commands.tune:tune_command",
+            "Measure",
+            "Fit blends to judged requests, with proof.",
+        ),
+        "requests": Entry(
+            "reranker.commands.feedback:requests_commands",
+            "Measure",
+            "Requests, judgments and estimates from the shop's own logs.",
+        ),
+        "blends": Entry(
+            "reranker.commands.blends:blends_commands",
+            "Keep",
+            "List, compare, publish and roll back blends.",
+        ),
+        "index": Entry(
+            "indexes.build.commands:index_commands", "Keep", "List, verify or roll back the index."
+        ),
+        "export": Entry(
+            "reranker.commands.events:export_command", "Keep", "Print what is kept of a user."
+        ),
+        "forget": Entry(
+            "reranker.commands.events:forget_command", "Keep", "Delete a user with every trace."
+        ),
+        "pseudonyms": Entry(
+            "reranker.commands.pseudonym_commands:pseudonyms_commands",
+            "Keep",
+            "Show or rotate the keys under which users are kept.",
+        ),
+        "keys": Entry(
+            "service.commands.keys:keys_commands",
+            "Keep",
+            "Make, list, rotate and revoke API keys.",
+        ),
+        "settings": Entry(
+            "service.commands.settings:settings_command",
+            "Keep",
+            "Show every setting, its value and where it comes from.",
+        ),
+        "doctor": Entry(
+            "service.commands.doctor:doctor_command", "Keep", "Check this machine and this home."
+        ),
+    }
+
+
+@click.group(
+    cls=Commands,
+    help="Re-ranks a shop's search results with a text transformer, FAISS and the shopper's own "
+    "behaviour. Everything of one shop lives in one home folder.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="RERANKER_HOME",
+    default="./var",
+    show_default=True,
+    show_envvar=True,
+    help="Folder of the shop: index, blends, settings.",
+)
+@click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="RERANKER_SETTINGS",
+    show_envvar=True,
+    help="Settings file, instead of settings.toml in the home.",
+)
+@click.version_option(package_name="reranker", message="reranker %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, home: Path, settings_file: Path | None) -> None:
+    """The program; its commands get the Workspace as their object."""
+    if _asks_for_help(ctx):
+        return
+    from service.settings import load_workspace  # the settings of all parts: not for --help
+
+    try:
+        ctx.obj = load_workspace(home, settings_file, os.environ)
+    except Failure as failure:
+        if ctx.invoked_subcommand != "doctor":  # the doctor reports it among the rest
+            raise
+        ctx.obj = Workspace(home)
+        ctx.meta[SETTINGS_FAILURE] = failure
+
+
+def _asks_for_help(ctx: click.Context) -> bool:
+    return any(arg in ("-h", "--help") for arg in ctx.args)
+
+
+def main() -> None:
+    """The program `reranker`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command and return its exit status; expected failures end in one clear line."""
+    args = in_order(args)
+    try:
+        status = cli.main(args, prog_name="reranker", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return _INTERRUPTED
+    except Failure as failure:
+        return _failed(failure.code, str(failure), failure.field, args)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed("os_error", f"{where}{error.strerror or error}.", None, args)
+    return status if isinstance(status, int) else 0
+
+
+def _failed(code: str, message: str, field: str | None, args: Sequence[str]) -> int:
+    click.echo(f"error: {message}", err=True)
+    if "--json" in args:
+        error: dict[str, Any] = {"code": code, "message": message, "field": field}
+        click.echo(msgspec.json.encode({"error": error}).decode())
+    return 1

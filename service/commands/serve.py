@@ -1,0 +1,35 @@
+"""serve.py: `reranker serve` on the command line."""
+
+import click
+
+from indexes.workspace import Workspace
+from service.http.settings import ServeSettings
+from service.server.serve import serve
+
+
+@click.command("serve")
+@click.option("--host", help="Address to listen on (serve.host).")
+@click.option("--port", type=int, help="Port; 0 takes a free one (serve.port).")
+@click.option("--workers", type=int, help="Processes (serve.workers).")
+@click.option("--threads", type=int, help="Requests at once in each process (serve.threads).")
+@click.pass_obj
+def serve_command(
+    workspace: Workspace,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    threads: int | None,
+) -> None:
+    """Answer POST /rerank until stopped.
+
+    A newly published index or blend is picked up by itself, without a restart. SIGTERM says "not
+    ready", answers for serve.drain_seconds more, and lets running requests end; Ctrl-C does not
+    wait.
+    """
+    from service.settings import with_options  # settings.py imports ServeSettings from here
+
+    serve(
+        with_options(
+            workspace, ServeSettings, host=host, port=port, workers=workers, threads=threads
+        )
+    )

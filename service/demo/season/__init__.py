@@ -1,0 +1,1 @@
+"""The generated shoppers, clicks, judged requests, oracle."""

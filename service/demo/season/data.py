@@ -1,0 +1,94 @@
+"""data.py: a seed -> the demo shop's files: items, events, rankings, requests, the truth."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from indexes.storage.files import write_lines, write_whole
+from service.demo.season.judged import hold_out, request_lines, truth_lines, without_future
+from service.demo.season.logs import make_season
+from service.page.parts.request_sets import EVENTS, ITEMS, ORACLE, REQUESTS
+
+SEED = 20_261_101
+
+RANKINGS = "rankings.jsonl.gz"
+FILES = (ITEMS, EVENTS, RANKINGS, REQUESTS, ORACLE)
+_STAMP = "made.json"
+
+
+class Size(msgspec.Struct, frozen=True):
+    """How big a shop: items of each kind, people with and without a user id, judged requests."""
+
+    per_kind: int = 36
+    users: int = 3_000
+    visitors: int = 600
+    requests: int = 640
+
+
+FULL = Size()
+SMALL = Size(per_kind=4, users=400, visitors=80, requests=80)
+
+
+class Made(msgspec.Struct, frozen=True):
+    """The stamp beside the files: from what they were made, and their sizes and checksums."""
+
+    generator: str  # fingerprint of the code that made them
+    seed: int
+    size: Size
+    lines: dict[str, int]
+    sha256: dict[str, str]
+
+
+def write_shop(folder: Path, size: Size = FULL, seed: int = SEED) -> Made:
+    """Write the five files and their stamp; nothing is done where they are there already."""
+    there = _already(folder, seed, size)
+    if there is not None:
+        return there
+    (folder / _STAMP).unlink(missing_ok=True)
+    season, rng = make_season(
+        seed, per_kind=size.per_kind, users=size.users, visitors=size.visitors
+    )
+    held = hold_out(rng, season, size.requests)
+    log = without_future(season, held)
+    written = {
+        ITEMS: _write(folder / ITEMS, season.shop.lines()),
+        EVENTS: _write(folder / EVENTS, season.event_records(log)),
+        RANKINGS: _write(folder / RANKINGS, season.ranking_records(log)),
+        REQUESTS: _write(folder / REQUESTS, request_lines(season, held, log)),
+        ORACLE: _write(folder / ORACLE, truth_lines(season, held, log)),
+    }
+    made = Made(_generator(), seed, size, written, {name: _hash(folder / name) for name in FILES})
+    write_whole(folder / _STAMP, msgspec.json.format(msgspec.json.encode(made)) + b"\n")
+    return made
+
+
+def _write(path: Path, lines: Iterable[Any]) -> int:
+    listed = list(lines)
+    write_lines(path, listed)
+    return len(listed)
+
+
+def _generator() -> str:
+    """Changes with the code and the words of the shop, so that no stale shop is kept."""
+    here = Path(__file__).parents[1]
+    code = [*here.rglob("*.py"), *here.rglob("*.toml")]
+    sources = sorted(code, key=lambda path: path.relative_to(here).as_posix())
+    return hashlib.sha256(b"\n".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+
+
+def _already(folder: Path, seed: int, size: Size) -> Made | None:
+    """The stamp, where it is of this seed, size and generator and the files are as it says."""
+    try:
+        made = msgspec.json.decode((folder / _STAMP).read_bytes(), type=Made)
+        same = (made.generator, made.seed, made.size) == (_generator(), seed, size)
+        whole = same and all(_hash(folder / name) == made.sha256.get(name) for name in FILES)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return made if whole else None
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,1 @@
+"""The generated catalogue; words.toml is data."""

@@ -1,0 +1,1 @@
+"""One request and one answer: body, limits, deadline, error shape, headers, addresses."""

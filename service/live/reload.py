@@ -1,0 +1,149 @@
+"""reload.py: what is published now -> the state that answers, swapped in without a restart."""
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from indexes.errors import Failure
+from indexes.workspace import Workspace
+from reranker.blends.store import BlendStore
+from reranker.histories.store import open_histories
+from reranker.ranking.deadlines import Timely
+from reranker.ranking.ranking import Ranking, rerank
+from reranker.ranking.settings import RankingSettings
+from reranker.ranking.state import ServedState, load_state, published
+from reranker.requests import Candidate, RerankRequest
+from reranker.runtime.breakers import Breakers
+from service.live.settings import ReloadSettings
+
+if TYPE_CHECKING:  # settings.py imports this before the workers' metrics folder is known
+    from service.observability.prometheus import Metrics
+
+log = logging.getLogger("reranker")
+
+_CANARIES: Final = 3
+_RETRY_SECONDS: Final = 30.0
+_CANARY_SECONDS: Final = 1.0
+
+
+class NotReady(Failure):
+    """The state cannot re-rank its own items."""
+
+    code = "not_ready"
+
+
+class Served:
+    """The one reference that requests read: once each, so that no answer mixes two versions."""
+
+    def __init__(self, workspace: Workspace, metrics: "Metrics") -> None:
+        self._workspace = workspace
+        self._metrics = metrics
+        self.histories = open_histories(workspace)
+        ranking = workspace.section(RankingSettings)
+        self.breakers = Breakers(
+            ranking.breaker_failures, ranking.breaker_seconds, metrics.note_breaker
+        )
+        self.timely = Timely(self.breakers)
+        self.budget_ms = ranking.budget_ms
+        self._retry_at = 0.0
+        # The first blend is published by whoever asks first, which is no news.
+        BlendStore(workspace.blends_root).published_or_default()
+        # Before loading: a version published meanwhile is seen at the first look.
+        self._seen = published(workspace.home)
+        self._refused: tuple[str, ...] | None = None
+        self.state = self._ready()
+
+    def refresh(self) -> bool:
+        """Swap in what was published since the last look; whether there was a swap.
+
+        A version that is damaged or cannot re-rank is refused, and the old one goes on answering.
+        """
+        found = published(self._workspace.home)
+        if found == self._seen or not self._worth_trying(found):
+            return False
+        try:
+            state = self._ready()
+        except Exception as error:  # whatever is wrong with the new one, the old one answers
+            self._refuse(found, error)
+            return False
+        self.state = state
+        self._seen, self._refused = found, None
+        self._metrics.reloads.labels("swapped").inc()
+        model = state.model.version if state.model else "none"
+        log.info(
+            "now serving index %s, model %s, blend %s",
+            *(state.index.version, model, blend_label(state)),
+        )
+        return True
+
+    def watch(self) -> threading.Thread:
+        """Refresh for as long as this process lives."""
+        thread = threading.Thread(target=self._watch, name="reload", daemon=True)
+        thread.start()
+        return thread
+
+    def _watch(self) -> None:
+        seconds = self._workspace.section(ReloadSettings).seconds
+        while True:
+            time.sleep(seconds)
+            try:
+                self.refresh()
+                self.histories.drop_unused()
+                self.state.personal.profiles.drop_unused()
+            except Exception:  # a home that cannot be read for a moment must not end the watch
+                log.exception("cannot see what is published in %s", self._workspace.home)
+
+    def _ready(self) -> ServedState:
+        """What is published, loaded and warm: the first shopper must not pay for that."""
+        state = load_state(self._workspace, self.histories, self.breakers)
+        check_canary(state)
+        self._metrics.items.set(len(state.index))
+        return state
+
+    def _worth_trying(self, found: tuple[str, ...]) -> bool:
+        return found != self._refused or time.monotonic() > self._retry_at
+
+    def _refuse(self, found: tuple[str, ...], error: Exception) -> None:
+        if found != self._refused:
+            log.error(
+                "a newly published version is refused, %s goes on answering: %s",
+                self.state.index.version,
+                error,
+                exc_info=None if isinstance(error, Failure) else error,
+            )
+            self._metrics.reloads.labels("refused").inc()
+        self._refused = found
+        # A version may be mended in place, and a full disk or too many open files may pass.
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
+
+
+def blend_label(state: ServedState) -> str:
+    """Name and version of the published blend, for people."""
+    return f"{state.published.name} v{state.published_version}"
+
+
+def check_canary(state: ServedState, timely: Timely | None = None) -> Ranking:
+    """Re-rank a few of the index's own items on the main path; NotReady when that does not work.
+
+    timely: what a running service ranks with, so that it says within a second what hangs.
+    """
+    if not len(state.index):
+        raise NotReady("The index holds no item.")
+    rows = np.unique(np.linspace(0, len(state.index) - 1, _CANARIES).astype(np.int64))
+    ids = state.index.ids.ids(rows)
+    fresh = f"ready {time.monotonic_ns()}"  # a remembered query would not show a broken encoder
+    request = RerankRequest([Candidate(item_id) for item_id in ids], query=fresh, personalize=False)
+    if timely is None:
+        ranking = rerank(request, state)
+    else:
+        ranking = timely.rerank(request, state, time.perf_counter() + _CANARY_SECONDS)
+    if sorted(result.id for result in ranking.results) != sorted(ids):
+        raise NotReady("Re-ranking the index's own items did not give them back.")
+    missing = [part for part in ranking.degraded if part.count is None]
+    if missing:
+        left_out = ", ".join(f"{part.signal} ({part.reason})" for part in missing)
+        raise NotReady(f"Re-ranking the index's own items left out {left_out}.")
+    return ranking

@@ -1,0 +1,99 @@
+"""request_ids.py: a request -> its id on the answer and in every line of the log it causes."""
+
+import logging
+import os
+import re
+import time
+from typing import Any, Final
+
+from flask import Flask, Response, request
+
+from reranker.ranking.ranking import Ranking
+from reranker.requests import RerankRequest
+from service.observability.logs import RequestFacts, answering
+from service.observability.settings import LogSettings
+
+log = logging.getLogger("reranker")
+
+REQUEST_ID: Final = "X-Request-Id"
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+# https://www.w3.org/TR/trace-context/#traceparent-header
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_NO_TRACE: Final = "0" * 32
+
+
+def new_request_id() -> str:
+    """16 hex digits."""
+    return os.urandom(8).hex()
+
+
+def sane_id(sent: str | None) -> str | None:
+    """The id that was sent, where it is one that can be logged and sent back."""
+    return sent if sent and _SANE_ID.fullmatch(sent) else None
+
+
+def trace_id(traceparent: str | None) -> str | None:
+    """The trace of a W3C traceparent header; None where it is none."""
+    found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
+    if found is None or found[1] == _NO_TRACE or traceparent is None:
+        return None
+    return None if traceparent.startswith("ff") else found[1]
+
+
+def register_request_ids(app: Flask, settings: LogSettings) -> None:
+    """Give every request an id, and a line in the log where `logs.access` asks for it.
+
+    Has to be registered before anything else that looks at requests.
+    """
+
+    @app.before_request
+    def begin() -> None:
+        headers = request.headers
+        sent = sane_id(headers.get(REQUEST_ID))
+        trace = trace_id(headers.get("traceparent"))
+        answering.set(RequestFacts(sent or new_request_id(), route_of(), trace))
+
+    @app.after_request
+    def name(answer: Response) -> Response:
+        facts = answering.get()
+        answer.headers[REQUEST_ID] = facts.id if facts else new_request_id()
+        if facts is not None and settings.access:
+            _log_access(facts, answer)
+        return answer
+
+    @app.teardown_request
+    def end(_error: BaseException | None) -> None:
+        answering.set(None)
+
+
+def route_of() -> str:
+    """The route's pattern, never the address itself: that is a sender's text."""
+    return request.url_rule.rule if request.url_rule else "unmatched"
+
+
+def note_ranking(asked: RerankRequest, ranking: Ranking) -> None:
+    """Let the lines of this request say what was ranked: counts and names of ours, no ids."""
+    facts = answering.get()
+    if facts is not None:
+        facts.asked, facts.ranking = asked, ranking
+
+
+def _log_access(facts: RequestFacts, answer: Response) -> None:
+    milliseconds = (time.perf_counter() - facts.started) * 1000
+    fields: dict[str, Any] = {
+        "method": request.method if request.url_rule else "-",
+        "status": answer.status_code,
+        "ms": round(milliseconds, 2),
+    }
+    if facts.asked is not None and facts.ranking is not None:
+        fields |= _ranked(facts.asked, facts.ranking)
+    log.info("request", extra={"fields": fields})
+
+
+def _ranked(asked: RerankRequest, ranking: Ranking) -> dict[str, Any]:
+    return {
+        "candidates": len(asked.candidates),
+        "blend": f"{ranking.blend.name}@{ranking.blend.version}",
+        "versions": dict(ranking.versions),
+        "degraded": sorted({f"{part.signal}:{part.reason}" for part in ranking.degraded}),
+    }

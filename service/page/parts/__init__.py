@@ -1,0 +1,1 @@
+"""What all tabs share: context, request sets, cases, matrix, widgets."""

@@ -1,0 +1,70 @@
+"""cases.py: what is set in the Search tab -> the request that a shop would send; its history."""
+
+import time
+from typing import Any, Final
+
+import msgspec
+
+from reranker.errors import BadRequest
+from reranker.evaluation.requests import rerank_request
+from reranker.events.events import HistoryEvent
+from reranker.ranking.state import ServedState
+from reranker.requests import Event, RerankRequest
+from reranker.signals.user_history import shopper_events
+from reranker.times import seconds_of
+from service.page.parts.context import Page
+
+OWN: Final = "as in the request"  # in the user picker: the request's own shopper
+
+
+class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The Search tab's fields. history: the edited one; None where nobody edited it."""
+
+    query: str = ""
+    set: str | None = None
+    request: str | None = None
+    user: str = ""
+    history: list[Event] | None = None
+    blend: str | None = None
+
+
+def case_of(values: dict[str, Any]) -> Case:
+    """The fields as the browser sent them; BadRequest for what cannot be meant."""
+    try:
+        return msgspec.convert(values, Case)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"{error}.") from None
+
+
+def request_of(case: Case, page: Page) -> RerankRequest:
+    """The request: of the demo engine's candidates, or one of a set with another query or user."""
+    if case.set and case.request:
+        request = rerank_request(page.sets.request(case.set, case.request))
+        if case.query and case.query != request.query:
+            request = msgspec.structs.replace(request, query=case.query)
+    else:
+        request = RerankRequest(page.engine.search(case.query), case.query)
+    shopper = _shopper(case)
+    asked = msgspec.structs.replace(request, blend=case.blend or None, explain=True, **shopper)
+    return page.reader.checked(asked)
+
+
+def _shopper(case: Case) -> dict[str, Any]:
+    if case.history is not None:
+        return {"user": None, "session": None, "history": case.history}
+    if case.user == OWN and case.request:
+        return {}
+    user = None if case.user in ("", OWN) else case.user
+    return {"user": user, "session": None, "history": None}
+
+
+def now_of(request: RerankRequest) -> float:
+    """The moment from which ages are counted."""
+    return time.time() if request.time is None else seconds_of(request.time)
+
+
+def history_of(request: RerankRequest, state: ServedState) -> list[HistoryEvent]:
+    """The events that count for this request, oldest first."""
+    now = now_of(request)
+    found = shopper_events(request, lambda: now, state.personal)
+    return found if isinstance(found, list) else []

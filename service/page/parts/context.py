@@ -1,0 +1,50 @@
+"""context.py: the serving process -> what the page's callbacks read: state, home, engine, jobs."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from indexes.workspace import Workspace
+from reranker.evaluation.inputs import request_reader
+from reranker.ranking.state import ServedState
+from service.api.requests import RequestReader
+from service.http.limits import LimitSettings
+from service.live.jobs import Jobs
+from service.live.reload import Served
+from service.observability.prometheus import Metrics
+from service.page.parts.request_sets import RequestSets
+from service.page.parts.shop_engine import ShopEngine
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """One for each application; everything that it opens is opened when first asked for."""
+
+    workspace: Workspace
+    served: Served
+    limits: LimitSettings
+    metrics: Metrics
+
+    @property
+    def state(self) -> ServedState:
+        """What answers now; read it once in each callback."""
+        return self.served.state
+
+    @cached_property
+    def reader(self) -> RequestReader:
+        """Checks requests that are made here as those of POST /rerank are."""
+        return RequestReader.of(self.workspace)
+
+    @cached_property
+    def sets(self) -> RequestSets:
+        """The request sets of this home."""
+        return RequestSets(self.workspace.home, lambda: request_reader(self.workspace))
+
+    @cached_property
+    def engine(self) -> ShopEngine:
+        """The demo shop's search engine, if this is the home of one."""
+        return ShopEngine(self.workspace.home)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Evaluations and tunings at work, and done."""
+        return Jobs(self.workspace)

@@ -1,0 +1,141 @@
+"""matrix.py: a request -> every item's contributions, sent once, so that sliders need no server."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from indexes.items.index import ItemIndex
+from reranker.ranking.explanations import Explanation
+from reranker.ranking.ranking import Ranked, Ranking, rank
+from reranker.ranking.state import ServedState
+from reranker.requests import RerankRequest
+from reranker.signals.registry import SIGNALS
+from service.page.parts.cases import history_of, now_of
+
+
+def matrix(request: RerankRequest, state: ServedState) -> dict[str, Any]:
+    """The ranking with its arithmetic, as the browser re-adds it.
+
+    Items stand in the engine's order; each has one number a signal in the order of `signals`, which
+    is the order in which the service adds them up.
+    """
+    began = time.perf_counter()
+    blend, number = state.blend(request.blend)
+    whole = msgspec.structs.replace(request, explain=True, top_n=None)
+    ranking = rank(whole, state, blend, number)
+    took = (time.perf_counter() - began) * 1000
+    names = _names(ranking)
+    return {
+        "request": msgspec.to_builtins(request),
+        "query": request.query,
+        "blend": {"name": blend.name, "version": number, "kind": blend.kind, "note": blend.note},
+        "signals": [_signal(name, ranking) for name in names],
+        "resting": [name for name, part in blend.signals.items() if part.weight == 0],
+        "items": _items(request, ranking, state.index, names),
+        "gate": ranking.gate,
+        "segment": _segment(ranking),
+        "degraded": msgspec.to_builtins(ranking.degraded),
+        "versions": ranking.versions,
+        "history": _events(request, state),
+        "now": now_of(request),
+        "took_ms": round(took, 2),
+    }
+
+
+def _names(ranking: Ranking) -> list[str]:
+    explanation = ranking.results[0].explanation if ranking.results else None
+    return list(explanation.contributions) if explanation else []
+
+
+def _signal(name: str, ranking: Ranking) -> dict[str, Any]:
+    """weight: with the gate in it, as the service multiplies."""
+    signal = SIGNALS.get(name)
+    explanation = ranking.results[0].explanation
+    part = explanation.signals.get(name) if explanation else None
+    return {
+        "name": name,
+        "meaning": signal.meaning if signal else "",
+        "personal": bool(signal and signal.personal),
+        "weight": part.weight if part else None,
+    }
+
+
+def _segment(ranking: Ranking) -> Any:
+    """Which of the blend's segments this request fell into."""
+    explanation = ranking.results[0].explanation if ranking.results else None
+    return getattr(explanation, "segment", None)
+
+
+def _items(
+    request: RerankRequest, ranking: Ranking, index: ItemIndex, names: list[str]
+) -> list[dict[str, Any]]:
+    described = describe(index, [candidate.id for candidate in request.candidates])
+    found = sorted(ranking.results, key=lambda result: result.index)
+    texts = [candidate.text for candidate in request.candidates]
+    return [
+        described[result.index]
+        | (
+            {"title": texts[result.index]}
+            if _nameless(described[result.index], texts, result)
+            else {}
+        )
+        | {"rank": result.rank, "score": result.score}
+        | _numbers(result.explanation, names)
+        for result in found
+    ]
+
+
+def _nameless(item: dict[str, Any], texts: list[str | None], result: Ranked) -> bool:
+    return not item["known"] and bool(texts[result.index])
+
+
+def _numbers(explanation: Explanation | None, names: list[str]) -> dict[str, Any]:
+    if explanation is None:
+        return {}
+    parts = [explanation.signals.get(name) for name in names]
+    return {
+        "c": [explanation.contributions[name] for name in names],
+        "n": [part.normalised if part else None for part in parts],
+        "r": [part.raw if part else None for part in parts],
+        "moves": msgspec.to_builtins(getattr(explanation, "moves", [])),
+    }
+
+
+def describe(index: ItemIndex, items: Sequence[str]) -> list[dict[str, Any]]:
+    """What people know an item by; its id alone where the index lacks it."""
+    rows = index.rows(list(items)).tolist() if items else []
+    return [_described(index, item, row) for item, row in zip(items, rows, strict=True)]
+
+
+def _described(index: ItemIndex, item_id: str, row: int) -> dict[str, Any]:
+    if row < 0:
+        return {"id": item_id, "title": item_id, "brand": "", "price": None, "known": False}
+    item = index.columns.item(row)
+    return {
+        "id": item_id,
+        "title": item.title,
+        "brand": item.brand,
+        "price": item.price,
+        "known": True,
+    }
+
+
+def _events(request: RerankRequest, state: ServedState) -> list[dict[str, Any]]:
+    """Newest first, with the titles of their items."""
+    events = history_of(request, state)[::-1]
+    titles = {
+        one["id"]: one["title"]
+        for one in describe(state.index, [event.item for event in events if event.item])
+    }
+    return [
+        {
+            "type": event.type,
+            "item": event.item,
+            "query": event.query,
+            "time": event.time,
+            "title": titles.get(event.item, "") if event.item else "",
+        }
+        for event in events
+    ]

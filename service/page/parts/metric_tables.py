@@ -1,0 +1,150 @@
+"""metric_tables.py: an evaluation's JSON -> tables of metrics and of segments, intervals drawn."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from dash import html
+
+from service.page.parts.aria import aria
+
+
+def metrics_table(result: dict[str, Any], after: str, before: str) -> Any:
+    """Every metric with its difference; Holm's p and the effect where the result has them."""
+    more = result.get("comparison") or {}
+    differences = result["difference"]
+    reach = max(
+        (
+            abs(one[end])
+            for one in differences.values()
+            for end in ("low", "high")
+            if one[end] is not None
+        ),
+        default=0.0,
+    )
+    head = ["metric", before, after, "difference", "95 % interval", "p"]
+    head += ["effect"] if more else []
+    rows = [
+        html.Tr(
+            [
+                html.Td(name),
+                html.Td(f"{result['metrics'][before][name]:.4f}", className="num"),
+                html.Td(f"{result['metrics'][after][name]:.4f}", className="num strong"),
+                html.Td(f"{one['mean']:+.4f}", className="num"),
+                html.Td(interval(one, reach)),
+                html.Td(_p(more.get(name, {}).get("p_holm", one["p"])), className="num"),
+                *([html.Td(_number(more[name]["effect"]), className="num")] if more else []),
+            ]
+        )
+        for name, one in differences.items()
+    ]
+    return html.Section(
+        [
+            html.Div(
+                [html.H2("Metrics"), html.Span("0 is no difference", className="quiet small")],
+                className="head",
+            ),
+            html.Table(
+                [
+                    html.Thead(
+                        html.Tr(
+                            [
+                                html.Th(name, className="num" if place and place != 4 else "")
+                                for place, name in enumerate(head)
+                            ]
+                        )
+                    ),
+                    html.Tbody(rows),
+                ],
+                className="plain",
+                id="metrics-table",
+            ),
+        ],
+        className="card",
+    )
+
+
+def interval(one: dict[str, Any], reach: float) -> Any:
+    """An interval as a bar on a line with zero in the middle; its ends as text for readers."""
+    if one["low"] is None or not reach:
+        return html.Span("too few queries", className="quiet small")
+    low, high, mean = (50 + 48 * one[end] / reach for end in ("low", "high", "mean"))
+    words = f"{one['low']:+.3f} to {one['high']:+.3f}"
+    sure = one["low"] * one["high"] > 0
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Span(
+                        className="range sure" if sure else "range",
+                        style={"left": f"{low:.1f}%", "width": f"{high - low:.1f}%"},
+                    ),
+                    html.Span(className="mean", style={"left": f"{mean:.1f}%"}),
+                ],
+                className="track",
+                role="img",
+                **aria(label=words),
+            ),
+            html.Span(words, className="quiet small num"),
+        ],
+        className="interval",
+    )
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}"
+
+
+def segments_table(result: dict[str, Any], metric: str, after: str, before: str) -> Iterator[Any]:
+    segments = result.get("segments") or []
+    if not segments:
+        return
+    ends = [one["difference"][metric] for one in segments]
+    reach = max(
+        (abs(one[end]) for one in ends for end in ("low", "high") if one[end] is not None),
+        default=0.0,
+    )
+    rows = [
+        html.Tr(
+            [
+                html.Td(
+                    [
+                        one["segment"],
+                        html.Span(" · the worst", className="quiet") if one.get("worst") else "",
+                    ]
+                ),
+                html.Td(f"{one['queries']:,}", className="num"),
+                html.Td(f"{one['metrics'][before][metric]:.4f}", className="num"),
+                html.Td(f"{one['metrics'][after][metric]:.4f}", className="num strong"),
+                html.Td(f"{one['difference'][metric]['mean']:+.4f}", className="num"),
+                html.Td(interval(one["difference"][metric], reach)),
+            ],
+            className="worst" if one.get("worst") else "",
+        )
+        for one in segments
+    ]
+    head = ["kind of request", "queries", before, after, "difference", "95 % interval"]
+    yield html.Section(
+        [
+            html.H2(f"Kinds of request, {metric}"),
+            html.Table(
+                [
+                    html.Thead(
+                        html.Tr(
+                            [
+                                html.Th(name, className="num" if 0 < place < 5 else "")
+                                for place, name in enumerate(head)
+                            ]
+                        )
+                    ),
+                    html.Tbody(rows),
+                ],
+                className="plain",
+                id="segments-table",
+            ),
+        ],
+        className="card",
+    )

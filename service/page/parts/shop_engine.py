@@ -1,0 +1,41 @@
+"""shop_engine.py: a demo home -> the search engine that its shop uses, made when first asked."""
+
+import threading
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from reranker.requests import Candidate
+from service.page.parts.engine import read_lines
+from service.page.parts.request_sets import ITEMS
+
+if TYPE_CHECKING:
+    from service.page.parts.engine import Engine
+
+MOST: Final = 200  # candidates of one search: what a shop would re-rank
+
+
+class ShopEngine:
+    """BM25 over <home>/data/items.jsonl.gz; absent where there are no such items, or no tantivy."""
+
+    def __init__(self, home: Path) -> None:
+        self._items = home / "data" / ITEMS
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self.there = self._items.is_file() and find_spec("tantivy") is not None
+
+    def search(self, query: str) -> list[Candidate]:
+        """The candidates for a query, best first; none where there is no engine."""
+        if not self.there:
+            return []
+        return [Candidate(item, score) for item, score in self._made().search(query, MOST)]
+
+    def _made(self) -> "Engine":
+        with self._lock:
+            if self._engine is None:
+                from service.page.parts.engine import Engine
+
+                engine = Engine()
+                engine.add(read_lines(self._items, dict[str, Any]))
+                self._engine = engine
+            return self._engine

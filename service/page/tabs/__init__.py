@@ -1,0 +1,1 @@
+"""Search, Compare, Blends, System."""

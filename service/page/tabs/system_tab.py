@@ -1,0 +1,243 @@
+"""system_tab.py: what is served and what it does -> versions, training, events, latency."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import plotly.graph_objects as go
+from dash import Dash, Input, Output, State, dcc, html, no_update
+
+from service.live.reload import blend_label
+from service.observability.figures import Figures, figures, percentile
+from service.page.parts.callback_values import Name
+from service.page.parts.context import Page
+from service.page.parts.widgets import BLUE, LIGHT, styled
+
+_EVERY: Final = 5_000
+_KEPT: Final = 360  # samples in the browser: half an hour
+_PAGE: Final = ("/_", "/assets")  # the page's own traffic is no search
+
+
+# Time, events and searches, as they were counted then.
+_Samples = Annotated[list[tuple[float, float, float]], msgspec.Meta(max_length=_KEPT)]
+
+
+class _Epoch(msgspec.Struct):
+    epoch: int
+    loss: float
+    ndcg_at_10: float = msgspec.field(name="ndcg@10")
+
+
+def system_tab(page: Page) -> Any:
+    """Cards; those with figures are filled every few seconds while the tab is looked at."""
+    return html.Div(
+        [
+            html.Section(id="system-versions", className="card"),
+            html.Section(id="system-latency", className="card"),
+            html.Section(id="system-events", className="card"),
+            html.Section(id="system-training", className="card"),
+            html.Section(id="system-degraded", className="card"),
+            dcc.Interval(id="system-clock", interval=_EVERY),
+            dcc.Store(id="system-samples", data=[]),
+        ],
+        className="cards",
+    )
+
+
+def system_callbacks(app: Dash, page: Page) -> None:
+    """One callback a look."""
+
+    @app.callback(
+        Output("system-versions", "children"),
+        Output("system-latency", "children"),
+        Output("system-events", "children"),
+        Output("system-training", "children"),
+        Output("system-degraded", "children"),
+        Output("system-samples", "data"),
+        Input("tabs", "value"),
+        Input("system-clock", "n_intervals"),
+        State("system-samples", "data"),
+    )
+    def look(tab: Name | None, _ticks: Any, samples: _Samples | None) -> tuple[Any, ...]:
+        if tab != "system":
+            return (no_update,) * 6
+        found = figures(page.metrics)
+        now = (time.time(), found.events.get("accepted", 0.0), _searches(found))
+        samples = [*(samples or []), now][-_KEPT:]
+        return (
+            _versions(page),
+            _latency(found),
+            _events(found, samples),
+            _training(page.workspace.home / "model" / "work" / "training.jsonl"),
+            _degraded(found),
+            samples,
+        )
+
+
+def _searches(found: Figures) -> float:
+    return sum(count for (route, _), count in found.requests.items() if route == "/rerank")
+
+
+def _card(title: str, *children: Any) -> list[Any]:
+    return [html.H2(title), *children]
+
+
+def _facts(rows: list[tuple[str, str]]) -> Any:
+    return html.Table(
+        html.Tbody(
+            [
+                html.Tr([html.Td(name, className="quiet"), html.Td(value, className="num")])
+                for name, value in rows
+            ]
+        ),
+        className="plain",
+    )
+
+
+def _versions(page: Page) -> list[Any]:
+    state = page.state
+    rows = [
+        ("blend", blend_label(state)),
+        ("index", state.index.version),
+        ("items", f"{len(state.index):,}"),
+        ("dimensions", f"{state.index.dimensions}"),
+        ("model", state.versions["model"] or "none: personal signals stay silent"),
+    ]
+    if state.model is None and state.personal.reason:
+        rows.append(("no model because", state.personal.reason.replace("_", " ")))
+    return _card("Served now", _facts(rows))
+
+
+def _latency(found: Figures) -> list[Any]:
+    routes = [route for route in found.buckets if route != "/" and not route.startswith(_PAGE)]
+    rows = [
+        html.Tr(
+            [
+                html.Td(route),
+                html.Td(f"{int(max(found.buckets[route].values())):,}", className="num"),
+                *(
+                    html.Td(_milliseconds(percentile(found.buckets[route], share)), className="num")
+                    for share in (0.5, 0.95, 0.99)
+                ),
+            ]
+        )
+        for route in sorted(routes)
+    ]
+    head = html.Tr(
+        [
+            html.Th(name, className="num" if place else "")
+            for place, name in enumerate(("route", "answers", "p50 ms", "p95 ms", "p99 ms"))
+        ]
+    )
+    return _card(
+        "Latency, all workers since their start",
+        html.Table([html.Thead(head), html.Tbody(rows)], className="plain"),
+    )
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds * 1000:.1f}"
+
+
+def _events(found: Figures, samples: _Samples) -> list[Any]:
+    if len(samples) < 2:
+        return _card(
+            "Per minute",
+            html.P("Counting; the first figures come in 5 s.", className="quiet small"),
+        )
+    counts = [(name, f"{int(value):,}") for name, value in sorted(found.events.items())]
+    figure = go.Figure()
+    for place, color, name in ((1, BLUE, "events"), (2, LIGHT, "searches")):
+        times, rates = _rates(samples, place)
+        figure.add_scatter(
+            x=times,
+            y=rates,
+            mode="lines",
+            name=name,
+            line={"color": color, "width": 2, "shape": "hv"},
+        )
+    now = samples[-1][0] * 1000
+    figure.update_xaxes(type="date", range=[min(samples[0][0] * 1000, now - 300_000), now])
+    figure.update_yaxes(rangemode="tozero")
+    styled(figure, height=190)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.15})
+    return _card(
+        "Per minute, since this tab was opened",
+        dcc.Graph(figure=figure, config={"displayModeBar": False}),
+        _facts(counts) if counts else html.P("No event was sent yet.", className="quiet small"),
+    )
+
+
+def _rates(samples: _Samples, place: int) -> tuple[list[float], list[float]]:
+    """Counter steps as a rate; a restart, which sets counters back, is no negative rate."""
+    pairs = list(zip(samples, samples[1:], strict=False))
+    times = [after[0] * 1000 for _, after in pairs]
+    return times, [
+        max(after[place] - before[place], 0.0) * 60 / max(after[0] - before[0], 0.001)
+        for before, after in pairs
+    ]
+
+
+def _training(path: Path) -> list[Any]:
+    epochs = _epochs(path)
+    if not epochs:
+        return _card("Training", html.P("No training is logged here.", className="quiet small"))
+    figure = go.Figure()
+    places = [one.epoch for one in epochs]
+    figure.add_scatter(
+        x=places, y=[one.ndcg_at_10 for one in epochs], line={"color": BLUE}, name="NDCG@10"
+    )
+    figure.add_scatter(
+        x=places,
+        y=[one.loss for one in epochs],
+        line={"color": LIGHT, "dash": "dot"},
+        name="loss (right)",
+        yaxis="y2",
+    )
+    styled(figure, height=230)
+    figure.update_layout(
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.15},
+        yaxis2={"overlaying": "y", "side": "right", "showgrid": False},
+        margin={"r": 40},
+    )
+    best = max(epochs, key=lambda one: one.ndcg_at_10)
+    return _card(
+        "Training, by epoch",
+        dcc.Graph(figure=figure, config={"displayModeBar": False}, id="training-curve"),
+        html.P(
+            f"Best held-out NDCG@10: {best.ndcg_at_10:.4f} in epoch {best.epoch} of {len(epochs)}.",
+            className="quiet small",
+        ),
+    )
+
+
+def _epochs(path: Path) -> list[_Epoch]:
+    """The last training of the log: from the last time that its epochs began anew."""
+    decoder = msgspec.json.Decoder(_Epoch)
+    found: list[_Epoch] = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        try:
+            one = decoder.decode(line)
+        except msgspec.DecodeError:
+            continue
+        if found and one.epoch <= found[-1].epoch:
+            found = []
+        found.append(one)
+    return found
+
+
+def _degraded(found: Figures) -> list[Any]:
+    rows = sorted(found.degraded.items(), key=lambda pair: -pair[1])
+    if not rows:
+        return _card("Left out", html.P("No answer was degraded.", className="quiet small"))
+    named = [
+        (f"{signal}: {reason.replace('_', ' ')}", f"{int(count):,}")
+        for (signal, reason), count in rows
+    ]
+    return _card("Left out, by signal and reason", _facts(named))

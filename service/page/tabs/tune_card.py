@@ -1,0 +1,210 @@
+"""tune_card.py: a request set -> `reranker tune` as a job, and what came of it."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import dash_mantine_components as dmc
+import plotly.graph_objects as go
+from dash import Dash, Input, Output, State, dcc, html, no_update
+
+from indexes.errors import Failure
+from reranker.blends.blend import NAME
+from reranker.errors import BadRequest
+from service.live.jobs import BadJob, Job
+from service.page.parts.aria import aria
+from service.page.parts.callback_values import Name
+from service.page.parts.context import Page
+from service.page.parts.job_views import ended_view, progress_view, warnings_of
+from service.page.parts.metric_tables import interval
+from service.page.parts.request_sets import set_choices
+from service.page.parts.widgets import BLUE, LIGHT, styled
+
+KIND: Final = "tune"
+
+
+def tune_card(page: Page) -> Any:
+    """The form, and below it the newest tuning."""
+    sets = page.sets.names()
+    return html.Section(
+        [
+            html.H2("Tune"),
+            html.P(
+                "Fits blends to judged requests and proves them on others. It stores one, and "
+                "publishes nothing.",
+                className="quiet small",
+            ),
+            html.Div(
+                [
+                    dmc.Select(
+                        id="tune-set",
+                        data=set_choices(sets),
+                        value=sets[0] if sets else None,
+                        placeholder="no request set yet",
+                        size="xs",
+                        className="grow",
+                        **aria(label="requests to tune on"),
+                    ),
+                    dmc.TextInput(
+                        id="tune-name",
+                        value="tuned",
+                        size="xs",
+                        w=130,
+                        **aria(label="store as"),
+                    ),
+                    dmc.Button("Tune", id="tune-run", size="xs"),
+                ],
+                className="row",
+            ),
+            html.Div(
+                id="tune-said",
+                className="said",
+                role="alert",
+            ),
+            html.Div(id="tune-result"),
+            dcc.Interval(id="tune-clock", interval=900, disabled=True),
+            dcc.Store(id="tune-job"),
+        ],
+        className="card",
+    )
+
+
+def tune_callbacks(app: Dash, page: Page) -> None:
+    """Start, watch, cancel."""
+    _starting(app, page)
+    _watching(app, page)
+
+
+def _starting(app: Dash, page: Page) -> None:
+    @app.callback(
+        Output("tune-job", "data"),
+        Output("tune-said", "children"),
+        Input("tune-run", "n_clicks"),
+        State("tune-set", "value"),
+        State("tune-name", "value"),
+        prevent_initial_call=True,
+    )
+    def start(_clicks: Any, name: Name | None, save: Name | None) -> tuple[Any, Any]:
+        try:
+            if not name or not save:
+                raise Failure("A request set and a name to store the blend under are needed.")
+            check_blend_name(save)
+            path = page.sets.path(name)
+            command = ["tune", "--requests", str(path), "--save", save, "--json"]
+            return page.jobs.start(KIND, f"tune {save}", {"set": name}, command), ""
+        except Failure as failure:
+            return no_update, str(failure)
+
+    @app.callback(
+        Output("tune-said", "children", allow_duplicate=True),
+        Input("cancel-tune", "n_clicks"),
+        prevent_initial_call=True,
+    )
+    def cancel(clicks: int | None) -> Any:
+        if clicks:
+            running: list[Job] = [job for job in page.jobs.jobs(KIND) if job.state == "running"]
+            for job in running:
+                page.jobs.cancel(job.id)
+            return "Cancelling."
+        return no_update
+
+
+def check_blend_name(name: str) -> None:
+    """BadRequest unless a blend can be stored under it."""
+    if not re.fullmatch(NAME, name):
+        raise BadRequest(
+            f"{name!r} is no name of a blend: a-z, 0-9, '-' and '_', beginning with a letter or a "
+            "digit.",
+            field="save",
+        )
+
+
+def _watching(app: Dash, page: Page) -> None:
+    @app.callback(
+        Output("tune-result", "children"),
+        Output("tune-clock", "disabled"),
+        Output("blends-changed", "data", allow_duplicate=True),
+        Input("tune-job", "data"),
+        Input("tune-clock", "n_intervals"),
+        Input("tabs", "value"),
+        prevent_initial_call="initial_duplicate",
+    )
+    def watch(job_id: Name | None, ticks: int | None, tab: Name | None) -> tuple[Any, Any, Any]:
+        if tab != "blends":
+            return no_update, True, no_update
+        try:
+            jobs = page.jobs.jobs(KIND)
+            job = page.jobs.job(job_id, KIND) if job_id else (jobs[0] if jobs else None)
+            if job is None:
+                return None, True, no_update
+            if job.state == "running":
+                return progress_view(job, "cancel-tune"), False, no_update
+            view = _result_view(page, job) if job.state == "done" else ended_view(job)
+            return view, True, job.id if ticks else no_update
+        except Failure as failure:
+            return dmc.Alert(str(failure), variant="light"), True, no_update
+
+
+def _result_view(page: Page, job: Job) -> Any:
+    """What a tuning left; BadJob where that is not what a tuning leaves."""
+    result = page.jobs.result(job.id)
+    try:
+        return tuned_view(result)
+    except (KeyError, TypeError, ValueError):
+        raise BadJob(f"What job {job.id} left cannot be read; run it again.") from None
+
+
+def tuned_view(result: dict[str, Any]) -> Any:
+    """The chosen kind with its gain on held-out requests, and the others beside it."""
+    metric = result["metric"]
+    differences = {name: one[metric] for name, one in result.get("differences", {}).items()}
+    reach = max(
+        (abs(one[end]) for one in differences.values() for end in ("low", "high") if one[end]),
+        default=0.0,
+    )
+    proven = "" if result["recommended"] else ": not proven, its interval includes zero"
+    rows = [
+        html.Tr(
+            [
+                html.Td(html.B(name) if name == result["chosen"] else name),
+                html.Td(f"{result['metrics'].get(name, {}).get(metric, 0):.4f}", className="num"),
+                html.Td(f"{one['mean']:+.4f}", className="num"),
+                html.Td(interval(one, reach)),
+            ]
+        )
+        for name, one in differences.items()
+    ]
+    return html.Div(
+        [
+            html.P([html.B(f"{result['chosen']} is chosen"), proven], className="verdict"),
+            html.P(
+                f"{metric} on {result['held_out']:,} requests held out of {result['queries']:,}, "
+                f"against {result['compared_with']}.",
+                className="quiet small",
+            ),
+            *warnings_of(result),
+            html.Table(html.Tbody(rows), className="plain"),
+            *_pareto(result),
+        ]
+    )
+
+
+def _pareto(result: dict[str, Any]) -> Iterator[Any]:
+    """What is gained against how much lists change: each point is a strength of the blend."""
+    points = sorted(result.get("pareto") or [], key=lambda point: point["changed"])
+    if not points:
+        return
+    figure = go.Figure()
+    for front, color in ((False, LIGHT), (True, BLUE)):
+        shown = [point for point in points if point["front"] == front]
+        figure.add_scatter(
+            x=[point["changed"] for point in shown],
+            y=[point["value"] for point in shown],
+            mode="lines+markers" if front else "markers",
+            marker={"color": color},
+            line={"color": color},
+            hovertemplate="%{x:.0%} replaced: %{y:.4f}<extra></extra>",
+        )
+    figure.update_xaxes(title="share of the engine's first 10 that is replaced", tickformat=".0%")
+    figure.update_yaxes(title=result["metric"])
+    yield dcc.Graph(figure=styled(figure, height=220), config={"displayModeBar": False})

@@ -1,0 +1,1 @@
+"""Gunicorn: worker, gate, arbiter, listening, `serve`."""

@@ -1,0 +1,386 @@
+"""worker.py: connections -> requests that are let in, in lanes; the rest hears 503 at once.
+
+gunicorn's threaded worker gives every connection to its pool, whose queue has no end, and a thread
+waits for what a slow sender sends or a slow reader reads. Here the main thread reads, decides,
+refuses, and sends what does not leave at once; the threads get whole requests, and are free when
+the answer is computed. Health has a thread of its own, and so has everything that is no /rerank,
+so that neither waits behind searches.
+"""
+
+import errno
+import logging
+import resource
+import selectors
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final
+
+from gunicorn.http.errors import ParseException
+from gunicorn.workers.gthread import ThreadWorker
+
+from service.http.deadlines import arrived, noted_caller
+from service.http.limits import LimitSettings
+from service.live.draining import draining
+from service.server.admission import Admission, candidates_in
+from service.server.connections import END_SECONDS, Connection
+from service.server.lanes import Lane, lane_of
+from service.server.raw_answers import GO_ON, failed, refusal, too_slow
+from service.server.seldom import Seldom
+from service.server.settings import AdmissionSettings
+
+log = logging.getLogger("reranker")
+
+SWITCH_SECONDS: Final = 0.0001  # between threads; Python's own 5 ms would hold up refusals
+_MOST_OTHERS: Final = 64  # requests of other routes that wait
+_MOST_BYTES: Final = 64 * 1024 * 1024  # of requests that are coming in, in all
+_MOST_UNREAD: Final = 256 * 1024 * 1024  # of answers that wait for their clients, in all
+_ACCEPTS: Final = 32  # connections taken between two looks at the others
+_SPARE: Final = 200  # connections above the limit, to tell them that they are too many
+_OTHER_FILES: Final = 300  # that a worker has open beside its connections
+_NO_FILES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_PAUSE_SECONDS: Final = 1.0  # without new connections, when none can be opened
+_READ: Final = selectors.EVENT_READ
+_WRITE: Final = selectors.EVENT_WRITE
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
+    """gunicorn's threaded worker with a gate, lanes, and our error shape."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.keepalived_conns: dict[Connection, None] = {}  # all that no thread answers
+        self.admission = Admission(AdmissionSettings())
+        self.limits = LimitSettings()
+        self._others = self._bytes = 0
+        self._other_pool = ThreadPoolExecutor(self.cfg.threads, "other")
+        self._health_pool = ThreadPoolExecutor(1, "health")
+        self._looked = self._accept_at = 0.0
+        self._published = (0, 0)
+        self._full = Seldom("no more connections can be opened: %s")
+        self._unread = Seldom("closed a connection: %s")
+
+    def init_process(self) -> None:
+        sys.setswitchinterval(SWITCH_SECONDS)
+        workspace = getattr(self.app, "workspace", None)
+        if workspace is not None:
+            self.admission = Admission(workspace.section(AdmissionSettings))
+            self.limits = workspace.section(LimitSettings)
+        _allow_files(self.worker_connections + _SPARE + _OTHER_FILES)
+        super().init_process()
+
+    # The loop
+
+    def run(self) -> None:
+        self.poller.register(self.method_queue.fileno(), _READ, self.method_queue.run_callbacks)
+        while self.alive:
+            room = self.nr_conns < self.worker_connections + _SPARE
+            self.set_accept_enabled(room and time.monotonic() >= self._accept_at)
+            self.wait_for_and_dispatch_events(timeout=1.0)
+            if time.monotonic() - self._looked > 1.0 and not self._look():
+                break
+        self._stop()
+
+    def _look(self) -> bool:
+        """What is due every second; False when the master is gone."""
+        self.notify()
+        self._looked = time.monotonic()
+        if draining():
+            self.max_keepalived = 0  # every answer now asks for a new connection
+        self._close_late(self._looked)
+        self._publish()
+        return bool(self.is_parent_alive())
+
+    def _stop(self) -> None:
+        """Take what has come, answer it, and end."""
+        for listener in self.sockets:
+            listener.setblocking(False)  # it is not yet, when the end comes with the beginning
+            self.accept(listener, most=1 << 16)
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()
+        end = time.monotonic() + self.cfg.graceful_timeout
+        soon = time.monotonic() + END_SECONDS
+        for conn in self.keepalived_conns:
+            if not conn.unread:
+                conn.until = min(conn.until, soon)
+        while self.nr_conns > 0 and time.monotonic() < end:
+            self.notify()
+            self.wait_for_and_dispatch_events(timeout=0.1)
+            self._close_late(time.monotonic())
+        self._publish()
+        for pool in (self.tpool, self._other_pool, self._health_pool):
+            pool.shutdown(wait=False)
+        self.poller.close()
+        self.method_queue.close()
+
+    # Connections
+
+    def accept(self, listener: Any, most: int = _ACCEPTS) -> None:
+        """Take new connections; what they sent along is read at once."""
+        for _ in range(most):
+            try:
+                sock, client = listener.accept()
+            except OSError as error:
+                if error.errno in _NO_FILES:
+                    self._full.say(error.strerror)
+                    self._accept_at = time.monotonic() + _PAUSE_SECONDS
+                    self._make_room()
+                elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+                    raise
+                return
+            self.nr_conns += 1
+            limits = self.limits
+            server = listener.getsockname()
+            conn = Connection(
+                self.cfg, sock, client, server, limits.body_bytes, limits.unread_bytes
+            )
+            full = self.nr_conns > self.worker_connections and not self._make_room()
+            self._watch(conn, _READ, limits.arrival_seconds)
+            if full:
+                self.admission.refused += 1
+                self._say(conn, refusal(None, goes_on=False), goes_on=False)
+            else:
+                self._readable(conn)
+
+    def _make_room(self) -> bool:
+        """Close who has kept a connection for nothing: first of those that never asked, then of
+        those that may ask again, the one that has for longest. False when all are busy."""
+        idle = [conn for conn in self.keepalived_conns if not conn.unread and not conn.ending]
+        if not idle:
+            return False
+        self._close(next((conn for conn in idle if not conn.asked), idle[0]))
+        return True
+
+    def _watch(self, conn: Connection, events: int, seconds: float) -> None:
+        """Wait for the client, no longer than so many seconds."""
+        conn.until = time.monotonic() + seconds
+        self.keepalived_conns.pop(conn, None)
+        self.keepalived_conns[conn] = None  # the one that waits for longest stands first
+        self._count(conn)
+        if not conn.watched:
+            self.poller.register(conn.socket, events, partial(self._ready, conn))
+        elif conn.watched != events:
+            self.poller.modify(conn.socket, events, partial(self._ready, conn))
+        conn.watched = events
+
+    def _unwatch(self, conn: Connection) -> None:
+        self.keepalived_conns.pop(conn, None)
+        self._bytes -= conn.counted
+        conn.counted = 0
+        if conn.watched:
+            self.poller.unregister(conn.socket)
+            conn.watched = 0
+
+    def _close(self, conn: Connection) -> None:
+        if conn.socket.fileno() < 0:
+            return
+        self._unwatch(conn)
+        self.nr_conns -= 1
+        self._accept_at = 0.0
+        conn.close()
+
+    def _close_late(self, now: float) -> None:
+        """Close what is idle for too long; whoever sent half a request hears why."""
+        for conn in [conn for conn in self.keepalived_conns if conn.until < now]:
+            if conn.unread:
+                self._unread.say("its client takes nothing of an answer (limits.answer_seconds)")
+                self._close(conn)
+            elif conn.incoming.begun and not conn.ending:
+                self._say(conn, too_slow(self.limits.arrival_seconds), goes_on=False)
+            else:
+                self._close(conn)
+
+    def _count(self, conn: Connection) -> None:
+        """What this connection holds now, among the bytes of all."""
+        self._bytes += conn.incoming.held - conn.counted
+        conn.counted = conn.incoming.held
+
+    def _ready(self, conn: Connection, _sock: Any) -> None:
+        if conn.watched == _WRITE:
+            self._writable(conn)
+        elif conn.watched:
+            self._readable(conn)
+
+    def _readable(self, conn: Connection) -> None:
+        begun = conn.incoming.begun
+        if not conn.read():
+            self._close(conn)
+        elif not conn.ending and conn.incoming.begun:
+            if not begun:
+                conn.until = time.monotonic() + self.limits.arrival_seconds
+            self._next(conn)
+
+    # What goes out
+
+    def _writable(self, conn: Connection) -> None:
+        if conn.sock.flush():
+            conn.until = time.monotonic() + self.limits.answer_seconds
+        if not conn.unread:
+            self._sent(conn, conn.goes_on)
+
+    def _say(self, conn: Connection, answer: bytes, goes_on: bool) -> None:
+        """Answer here and now."""
+        conn.sock.sendall(answer)
+        self._leave(conn, goes_on)
+
+    def _leave(self, conn: Connection, goes_on: bool) -> None:
+        """An answer is complete: send the rest of it, as the client reads."""
+        conn.sock.flush()
+        conn.goes_on = goes_on
+        if conn.sock.broken:
+            self._close(conn)
+        elif conn.unread:
+            self._watch(conn, _WRITE, self.limits.answer_seconds)
+            self._bound_unread(conn.caller)
+        elif not goes_on:
+            self._end(conn)
+        else:
+            seconds = self.cfg.keepalive if self.alive else END_SECONDS
+            self._watch(conn, _READ, seconds)
+
+    def _sent(self, conn: Connection, goes_on: bool) -> None:
+        """What waited has left: the next request, or the end."""
+        self._leave(conn, goes_on)
+        if conn.watched == _READ and conn.incoming.begun:
+            conn.until = time.monotonic() + self.limits.arrival_seconds
+            self._next(conn)
+
+    def _bound_unread(self, caller: str) -> None:
+        """Close who has read nothing for longest, when too much waits for this caller, or all."""
+        unread = sorted(
+            (conn for conn in self.keepalived_conns if conn.unread), key=lambda conn: conn.until
+        )
+        own = [conn for conn in unread if conn.caller == caller]
+        self._trim(own, self.limits.unread_bytes_caller)
+        self._trim([conn for conn in unread if conn.watched], _MOST_UNREAD)
+
+    def _trim(self, unread: list[Connection], most: int) -> None:
+        total = sum(conn.unread for conn in unread)
+        for conn in unread:
+            if total <= most:
+                return
+            total -= conn.unread
+            self._unread.say("its client reads too little (limits.unread_bytes_caller)")
+            self._close(conn)
+
+    def _end(self, conn: Connection) -> None:
+        """Its last answer is sent: wait a moment for the client to have read it."""
+        if conn.end():
+            self._watch(conn, _READ, conn.end_seconds)
+        else:
+            self._close(conn)
+
+    # The gate
+
+    def _next(self, conn: Connection) -> None:
+        """Let in, or refuse, what has come whole."""
+        while conn.watched == _READ and not conn.ending and self._whole(conn):
+            request, size = conn.incoming.take()
+            conn.asked, conn.arrived = True, time.perf_counter()
+            if size is None:  # its body is too large, and may still be coming
+                conn.end_seconds = self.limits.arrival_seconds
+            self._admit(conn, request, size)
+
+    def _whole(self, conn: Connection) -> bool:
+        """Whether a whole request is there; what never can be one is answered."""
+        try:
+            whole = conn.incoming.look()
+        except Exception as error:
+            if not isinstance(error, ParseException):
+                log.error("a request could not be read", exc_info=error)
+            self._say(conn, failed(error), goes_on=False)
+            return False
+        self._count(conn)
+        if not whole and conn.incoming.waits_for_a_word:
+            conn.sock.sendall(GO_ON)
+            conn.sock.flush()
+        if not whole and self._bytes > _MOST_BYTES:
+            self._refuse(conn, None)
+        return whole
+
+    def _admit(self, conn: Connection, request: Any, size: int | None) -> None:
+        """Hand the request to its lane, or refuse it."""
+        lane = lane_of(request)
+        if lane is Lane.HEALTH:
+            self._hand_over(conn, request, self._health_pool)
+        elif lane is Lane.SEARCH and size is not None:
+            candidates = candidates_in(size)
+            if self.admission.admit(candidates):
+                conn.candidates = candidates
+                self._hand_over(conn, request, self.tpool)
+            else:
+                self._refuse(conn, request)
+        elif self._others < _MOST_OTHERS:
+            self._others += 1
+            self._hand_over(conn, request, self._other_pool)
+        else:
+            self.admission.refused += 1
+            self._refuse(conn, request)
+
+    def _refuse(self, conn: Connection, request: Any) -> None:
+        """Answer 503. The connection goes on where the client knows where the answer ends."""
+        goes_on = request is not None and request.version >= (1, 1) and not request.should_close()
+        goes_on = goes_on and self.alive and not draining()
+        self._say(conn, refusal(request, goes_on), goes_on)
+
+    def _hand_over(self, conn: Connection, request: Any, pool: ThreadPoolExecutor) -> None:
+        self._unwatch(conn)
+        future = pool.submit(self.handle, conn, request)
+        other = pool is self._other_pool
+        future.add_done_callback(
+            lambda done: self.method_queue.defer(self._answered, conn, done, other)
+        )
+
+    def handle(self, conn: Connection, request: Any) -> bool:
+        """In a lane's thread: compute an answer, send what leaves at once. Whether the connection
+        goes on."""
+        try:
+            with arrived(conn.arrived):
+                goes_on = bool(self.handle_request(request, conn))
+                conn.caller = noted_caller() or conn.address
+            conn.sock.flush()
+            return goes_on
+        except StopIteration:  # it failed with half an answer sent, and gunicorn has said so
+            return False
+        except OSError:  # the client is gone, or does not read
+            conn.sock.drop()
+            return False
+        except Exception as error:
+            log.error("an answer failed", exc_info=error)
+            conn.sock.sendall(failed(error))
+            return False
+        finally:
+            if conn.candidates is not None:
+                self.admission.done(conn.candidates)
+                conn.candidates = None
+
+    def _answered(self, conn: Connection, future: Future[bool], other: bool) -> None:
+        """On the main thread again: the rest of the answer, the next request, or the end."""
+        self._others -= other
+        self._sent(conn, future.exception() is None and future.result())
+
+    # What is said of it
+
+    def _publish(self) -> None:
+        metrics = getattr(getattr(self, "wsgi", None), "extensions", {}).get("metrics")
+        if metrics is not None:
+            now = (self.admission.admitted, self.admission.refused)
+            admitted, refused = (
+                one - before for one, before in zip(now, self._published, strict=True)
+            )
+            self._published = now
+            metrics.note_admission(admitted, refused, self.admission.candidates)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Ctrl-C loses no request either."""
+        self.handle_exit(sig, frame)
+
+
+def _allow_files(count: int) -> None:
+    """As many open files as all connections take, where this machine lets us have them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
