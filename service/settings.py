@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 import msgspec
+from msgspec import inspect
 
 from indexes.build.settings import RebuildSettings
 from indexes.encoders.settings import EncoderSettings
@@ -26,7 +27,14 @@ from service.http.settings import ServeSettings
 from service.live.settings import ReloadSettings
 from service.observability.settings import LogSettings
 from service.server.settings import AdmissionSettings
-from service.setting_types import allowed
+
+_WORDS = {
+    inspect.BoolType: "true or false",
+    inspect.StrType: "a text",
+    inspect.NoneType: "nothing",
+    inspect.ListType: "a list",
+    inspect.VarTupleType: "a list",
+}
 
 SETTINGS_FAILURE: Final = "service.settings_failure"
 
@@ -62,6 +70,35 @@ FILE_NAME: Final = "settings.toml"
 _MOST_WHOLE: Final = 2**63 - 1
 
 S = TypeVar("S", bound=Settings)
+
+
+def allowed(annotated: Any) -> str:
+    """What may be written, such as "a whole number from 0 to 65535"."""
+    return _described(inspect.type_info(annotated))
+
+
+def _described(kind: inspect.Type) -> str:
+    if isinstance(kind, inspect.Metadata):
+        return _described(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return " or ".join(_described(part) for part in kind.types)
+    if isinstance(kind, inspect.LiteralType):
+        return "one of " + ", ".join(f'"{value}"' for value in kind.values)
+    if isinstance(kind, inspect.IntType):
+        return "a whole number" + _bounds(kind)
+    if isinstance(kind, inspect.FloatType):
+        return "a number" + _bounds(kind)
+    return _WORDS.get(type(kind), type(kind).__name__)
+
+
+def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
+    lower = f" from {kind.ge:,}" if kind.ge is not None else ""
+    if kind.gt is not None:
+        lower = f" above {kind.gt:,}"
+    upper = f" to {kind.le:,}" if kind.le is not None else ""
+    if kind.lt is not None:
+        upper = f" below {kind.lt:,}"
+    return lower + upper
 
 
 class BadSetting(Failure):

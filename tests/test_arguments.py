@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.commands.arguments import in_order
+from service.commands.cli import in_order
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 
 from indexes.workspace import Workspace
 from reranker.blends.blend import DEFAULT, Blend, SignalWeight, checked
-from reranker.blends.blend_changes import changes
 from reranker.blends.curves import Curve
 from reranker.blends.files import parse, written
+from reranker.blends.log import changes
 from reranker.blends.segments import Segment, When
 from reranker.errors import BadBlend
 from reranker.ranking.ranking import Ranking, rank

@@ -175,7 +175,7 @@ def test_corrected_judgments_are_nearer_to_the_truth_than_click_rates(season: An
 
 
 def test_the_commands_write_a_curve_and_quepids_csv(season: Any, tmp_path: Path) -> None:
-    from indexes.storage.files import write_lines
+    from indexes.storage.durable import write_lines
     from tests.trial import make_trial, trial_events, trial_rankings
 
     trial = make_trial(season, 1500, 1, "engine")

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.errors import Failure
-from indexes.items.catalog import read_items
+from indexes.items.records import read_items
 from reranker.evaluation.requests import read_requests
 from reranker.metrics.ranking import grades_of, ndcg
 from service.demo.season.clicks import PAGE, TYPES, examined

@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from indexes.errors import Failure
-from indexes.items.catalog import read_items
-from indexes.items.records import Item
+from indexes.items.records import Item, read_items
 from indexes.readers import json_rows
 from indexes.readers.bad_lines import BadLine
 from indexes.readers.file_forms import FileForm

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.errors import Failure
-from indexes.items.catalog import read_items
 from indexes.items.fields import USUAL_NAMES, FieldChooser
-from indexes.items.records import BadValue, Item, ItemReader
+from indexes.items.records import BadValue, Item, ItemReader, read_items
 from indexes.readers.bad_lines import BadLine
 
 

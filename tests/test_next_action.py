@@ -15,8 +15,8 @@ from indexes.workspace import Workspace
 from reranker.events.events import TYPES, HistoryEvent
 from reranker.histories.store import open_histories
 from reranker.metrics.classification import brier, calibration_error, pr_auc, roc_auc
-from reranker.model.action_features import action_features
 from reranker.model.action_head import ActionCard, fit_head, load_head, save_head
+from reranker.model.next_action import action_features
 from reranker.training.actions import action_cases, lacking
 from reranker.training.sequences import sequences_of
 from service.app import create_app

@@ -27,8 +27,7 @@ from reranker.ranking.deadlines import Timely
 from reranker.runtime.breakers import Breakers
 from reranker.runtime.query_vectors import QueryVectors
 from reranker.signals.personalization import Learned, Personal
-from reranker.training.action_inputs import model_inputs, plain_inputs
-from reranker.training.actions import action_cases, fit_next_action
+from reranker.training.actions import action_cases, fit_next_action, model_inputs, plain_inputs
 from reranker.training.publish import load_model, publish_model
 from reranker.training.sequences import sequences_of
 from service.api.next_action import next_action_routes
@@ -86,9 +85,8 @@ def both(shop_home: Path, tmp_path_factory: Any) -> Iterator[tuple[Any, ServedMo
     """A model with random weights, read by torch and by numpy."""
     import torch
 
-    from reranker.training.data import new_model, training_data
+    from reranker.training.data import index_catalogue, new_model, training_data
     from reranker.training.loop import Trained
-    from reranker.training.model_catalogue import index_catalogue
 
     chosen = TrainSettings(length=LENGTH)
     index = ItemIndex(VersionStore(shop_home / "index").current())  # type: ignore[arg-type]
@@ -138,7 +136,7 @@ def test_serving_reads_what_training_read(
     """At every event of a history, cut to the newest as serving does."""
     import torch
 
-    from reranker.training.model_catalogue import encoded_queries
+    from reranker.training.data import encoded_queries
 
     by_torch, served, queries = both
     time, events = 1.7e9, []

@@ -15,7 +15,7 @@ from reranker.model_selection.baselines import TrainingPart, baselines, ease, la
 from reranker.model_selection.next_item import baseline_ranks, report, split_parts, values
 from reranker.training.batches import Cases
 from reranker.training.data import Catalogue, training_data
-from reranker.training.full_ranking import ndcg_at_10, ranks
+from reranker.training.inference import ndcg_at_10, ranks
 from reranker.training.sequences import Sequences, sequences_of
 from service.commands.cli import run
 

@@ -14,8 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from indexes.workspace import Workspace
-from reranker.commands.events import events_commands, forget_command
-from reranker.commands.pseudonym_commands import pseudonyms_commands
+from reranker.commands.events import events_commands, forget_command, pseudonyms_commands
 from reranker.errors import HistoryFailure
 from reranker.events.events import HistoryEvent
 from reranker.events.settings import HistorySettings

@@ -18,8 +18,7 @@ from reranker.model.whitening import Whitening
 from reranker.training.attention import Layout
 from reranker.training.batches import Batch
 from reranker.training.data import new_model
-from reranker.training.full_ranking import TOP
-from reranker.training.inference import model_ranks
+from reranker.training.inference import TOP, model_ranks
 from reranker.training.loop import Training
 from reranker.training.losses import Denominator, Sampler, next_item_loss
 from reranker.training.model import SequenceModel, numbers

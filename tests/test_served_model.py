@@ -25,9 +25,8 @@ def both(request: Any, shop_home: Path, tmp_path_factory: Any) -> Iterator[tuple
     """A model with random weights, read by torch and by numpy."""
     import torch
 
-    from reranker.training.data import new_model, training_data
+    from reranker.training.data import index_catalogue, new_model, training_data
     from reranker.training.loop import Trained
-    from reranker.training.model_catalogue import index_catalogue
     from reranker.training.sequences import sequences_of
 
     kind = request.param.split()[0]

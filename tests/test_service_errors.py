@@ -78,7 +78,6 @@ INVALID = {
     with_key('"time": true'): "time",
     with_key('"history": [{"type": "view", "item": 1}, {"item": "1"}]'): "history[1].type",
     with_key('"history": [{"type": "view"}]'): "history[0].item",
-    with_key('"history": [{"type": "stare", "item": "1"}]'): "history[0].type",
     with_key('"history": [{"type": "view", "item": "1", "time": "soon"}]'): "history[0].time",
     with_key('"history": [{"type": "view", "item": " "}]'): "history[0].item",
     with_key('"history": [{"type": "view", "price": 1e999}]'): "history[0].price",

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 import reranker.training.softmax_loss as fused
-from reranker.training.dropout import dropout
-from reranker.training.softmax_loss import softmax_loss
+from reranker.training.attention import dropout
+from reranker.training.losses import softmax_loss
 
 
 @given(st.integers(1, 40), st.integers(1, 30), st.integers(0, 1000), st.integers(1, 50))

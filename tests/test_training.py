@@ -15,8 +15,7 @@ from reranker.events.events import TYPES, HistoryEvent
 from reranker.model.settings import ENCODERS, TrainSettings
 from reranker.training.checkpoints import FILE
 from reranker.training.data import Catalogue, training_data
-from reranker.training.loop import Epoch, Trained, Training, training_key
-from reranker.training.precision import processor_has_bfloat16
+from reranker.training.loop import Epoch, Trained, Training, processor_has_bfloat16, training_key
 from reranker.training.sequences import sequences_of
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from reranker.events.events import HistoryEvent
-from reranker.model.habits_card import ARRAYS
+from reranker.model.card import ARRAYS
 from reranker.model.settings import TrainSettings
 from reranker.training.item_statistics import HALF_LIFE_DAYS, ShopHabits, rounded, shop_habits
 from reranker.training.sequences import Sequences, sequences_of

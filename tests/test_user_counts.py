@@ -13,8 +13,7 @@ from reranker.model.training_users import TrainedShoppers, save_trained_shoppers
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.training.data import Catalogue, new_model, training_data
 from reranker.training.item_statistics import shop_habits
-from reranker.training.sequences import Sequences, sequences_of
-from reranker.training.user_counts import met_by
+from reranker.training.sequences import Sequences, met_by, sequences_of
 
 
 def world() -> Sequences:

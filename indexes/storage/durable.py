@@ -1,10 +1,14 @@
 """durable.py: files and folders -> on the disk, in an order that survives a power cut."""
 
+import gzip
 import os
 import shutil
 import stat
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 READ_ONLY_FILE: Final = 0o444
 READ_ONLY_FOLDER: Final = 0o555
@@ -106,3 +110,24 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder)
     else:
         folder.unlink(missing_ok=True)
+
+
+def write_lines(path: Path, lines: Iterable[Any]) -> None:
+    """Write all lines or nothing."""
+    text = msgspec.json.Encoder().encode_lines(lines)
+    write_whole(path, gzip.compress(text, compresslevel=5, mtime=0))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Aside and synced first, then in one move into place."""
+    make_folder(path.parent)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            os.fchmod(file.fileno(), OWN_FILE)  # request sets and jobs name shoppers
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ Every step is on the disk before the next one relies on it: after a crash at any
 the old or exactly the new version is served.
 """
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,12 +22,24 @@ from typing import Any, Final
 from indexes.errors import Failure
 from indexes.storage import durable
 from indexes.storage.current import VERSIONS, BadLink, ServedLink, is_version_id, number_of
-from indexes.storage.disk_failures import failing
 from indexes.storage.locks import LockHeld, exclusive
-from indexes.storage.manifests import Manifest, differences, read_manifest, settled
-from indexes.storage.publishing import finish_files, move_in
-from indexes.storage.staging import WorkFolder
-from indexes.storage.verified import VerifiedNotes
+from indexes.storage.manifests import (
+    Manifest,
+    Unfit,
+    VerifiedNotes,
+    differences,
+    read_manifest,
+    settled,
+)
+from indexes.storage.publishing import WorkFolder, finish_files, move_in
+
+_HINTS: Final[dict[int | None, str]] = {
+    errno.ENOSPC: "Make room on that disk and run the same command again.",
+    errno.EDQUOT: "Make room in the quota and run the same command again.",
+    errno.EROFS: "The disk is read-only: name a home that can be written.",
+    errno.EACCES: "Mend the permissions, or run as the owner of that folder.",
+    errno.EPERM: "Mend the permissions, or run as the owner of that folder.",
+}
 
 __all__ = ["CRASH_POINTS", "Damaged", "LockHeld", "Version", "VersionStore", "exclusive"]
 
@@ -44,6 +57,19 @@ CRASH_POINTS: Final = (
     "prune_removed",
 )
 _UNCHANGED: Final = "What was served before still is."
+
+
+@contextmanager
+def failing(consequence: str, folder: Path) -> Iterator[None]:
+    """Turn an OSError in the block into a Failure. consequence: what stands now, in a sentence."""
+    try:
+        yield
+    except Unfit as error:
+        raise Failure(f"{error}. {consequence}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        where = error.filename or folder
+        raise Failure(f"{reason}: {where}. {consequence}", hint=_HINTS.get(error.errno)) from error
 
 
 class Damaged(Failure):

@@ -11,9 +11,8 @@ from indexes.errors import Failure
 from indexes.storage import durable
 from indexes.storage.versions import Version, VersionStore, exclusive
 from reranker.blends.blend import DEFAULT, PERSONAL, WITHOUT_ENCODER, Blend, checked
-from reranker.blends.blend_changes import changes
 from reranker.blends.files import parse, written
-from reranker.blends.log import BlendLog, LogEntry
+from reranker.blends.log import BlendLog, LogEntry, changes
 from reranker.errors import Conflict, UnknownBlend
 from reranker.signals.registry import SIGNALS
 

@@ -15,7 +15,6 @@ from indexes.readers.bad_lines import BadLines
 from indexes.workspace import Workspace
 from reranker.commands.next_action import next_action_command
 from reranker.commands.next_item import next_item_command
-from reranker.commands.stale_command import stale_command
 from reranker.evaluation.conditions import Failed, fail_if, failed
 from reranker.evaluation.evaluate import Evaluation, by_blend, evaluate
 from reranker.evaluation.inputs import (
@@ -26,7 +25,7 @@ from reranker.evaluation.inputs import (
     usable_requests,
 )
 from reranker.evaluation.judgments import Judgments
-from reranker.evaluation.provenance import Hashes, hashes_of
+from reranker.evaluation.provenance import Hashes, hashes_of, read_saved, stale
 from reranker.evaluation.report import report
 from reranker.evaluation.results import QueryResult
 from reranker.evaluation.settings import EvaluationSettings
@@ -35,6 +34,27 @@ from reranker.ranking.state import load_state
 from reranker.requests import JudgedRequest
 
 FILE = click.Path(path_type=Path)
+
+
+@click.command("stale")
+@click.argument("result", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="End with the changes as one JSON object.")
+@click.pass_context
+def stale_command(context: click.Context, result: Path, as_json: bool) -> None:
+    """Say what has changed since RESULT was saved with --save-result.
+
+    Exit status 1 when anything has: blends, requests, judgments, index, model or code.
+    """
+    workspace: Workspace = context.obj
+    changes = stale(read_saved(result), workspace)
+    if as_json:
+        click.echo(msgspec.json.encode({"stale": changes}).decode())
+    elif changes:
+        click.echo("\n".join([f"{result} is stale:", *(f"  {change}" for change in changes)]))
+    else:
+        click.echo(f"{result} still holds: nothing that it was made from has changed.")
+    if changes:
+        context.exit(1)
 
 
 @click.group("evaluate", invoke_without_command=True)

@@ -71,8 +71,7 @@ def evaluate_actions(
     from reranker.model.action_head import fit_head
     from reranker.model.card import ACTIONS
     from reranker.model.next_action import HIDDEN
-    from reranker.training.action_inputs import model_inputs, plain_inputs
-    from reranker.training.actions import action_cases
+    from reranker.training.actions import action_cases, model_inputs, plain_inputs
     from reranker.training.data import training_data
     from reranker.training.loop import Training
 

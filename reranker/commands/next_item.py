@@ -140,7 +140,7 @@ def _trained(data: Any, parts: Any, settings: TrainSettings) -> tuple[Any, dict[
 def read_sequences(workspace: Workspace, source: Path | None, ids_only: bool) -> tuple[Any, Any]:
     """Sequences by catalogue row, and the catalogue."""
     from reranker.commands.train import imported_sequences, published_index
-    from reranker.training.model_catalogue import index_catalogue, own_catalogue
+    from reranker.training.data import index_catalogue, own_catalogue
 
     if source is None:
         sequences = imported_sequences(workspace)

@@ -91,9 +91,8 @@ def train(
     from reranker.pseudonyms.keys import PseudonymKeys
     from reranker.training.actions import fit_next_action
     from reranker.training.checkpoints import Checkpoint
-    from reranker.training.data import training_data
+    from reranker.training.data import index_catalogue, training_data
     from reranker.training.item_statistics import shop_habits
-    from reranker.training.model_catalogue import index_catalogue
     from reranker.training.publish import publish_model
 
     began = time.perf_counter()

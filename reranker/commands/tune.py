@@ -1,6 +1,7 @@
 """tune.py: `reranker tune` on the command line."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 from indexes.errors import Failure
 from indexes.progress import bars
 from indexes.workspace import Workspace
-from reranker.blends.blend import NAME, Kind
+from reranker.blends.blend import NAME, Blend, Kind
 from reranker.commands.evaluate import FILE
 from reranker.evaluation.inputs import (
     checked_judgments,
@@ -18,12 +19,42 @@ from reranker.evaluation.inputs import (
     explained,
     usable_requests,
 )
+from reranker.evaluation.leakage import fingerprint
 from reranker.evaluation.settings import EvaluationSettings
 from reranker.metrics.ranking import DEFAULT_METRICS, measures
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import JudgedRequest
+from reranker.tuning.tune import Tuning
 
 _KINDS: tuple[Kind, ...] = ("linear", "curves", "trees")
+
+
+def save_tuned(
+    state: ServedState,
+    blend: Blend,
+    tuning: Tuning,
+    requests: Iterable[JudgedRequest],
+    name: str,
+    author: str,
+    note: str,
+) -> str:
+    """Store the blend, not published; its `name@version`."""
+    difference = tuning.difference[tuning.metric]
+    said = (
+        f"tuned ({tuning.chosen}): {tuning.metric} {difference.mean:+.4f} against "
+        f"{tuning.compared_with} on {tuning.held_out} queries held out"
+    )
+    named = msgspec.structs.replace(
+        blend, name=name, author=author, note=note or said, version=None
+    )
+    names = state.keys.open()
+    facts = {
+        "recommended": tuning.recommended,
+        "tuned": msgspec.to_builtins(tuning),
+        "fitted_on": sorted({fingerprint(one, names) for one in requests}),
+    }
+    stored, number = state.store.save(named, who=author, about=facts)
+    return f"{stored.name}@{number}"
 
 
 @click.command("tune")
@@ -98,7 +129,6 @@ def _tune(
     max_bad_share: float | None,
     as_json: bool,
 ) -> None:
-    from reranker.commands.tuned_blends import save_tuned
     from reranker.tuning.report import report
     from reranker.tuning.tune import TuneOptions, tune
 

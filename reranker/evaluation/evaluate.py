@@ -13,8 +13,7 @@ import msgspec
 from indexes.errors import Failure
 from reranker.evaluation.aggregate import Coverage, DegradedCount, Tally
 from reranker.evaluation.breakdown import Proof, Proofs, SegmentResult
-from reranker.evaluation.fitted_requests import FittedOn
-from reranker.evaluation.leakage import Leaks
+from reranker.evaluation.leakage import FittedOn, Leaks
 from reranker.evaluation.results import ENGINE, Moved, QueryResult, Ranker, query_results, rank_with
 from reranker.evaluation.settings import EvaluationSettings
 from reranker.evaluation.slices import Facts

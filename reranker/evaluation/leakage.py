@@ -10,11 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
+import xxhash
+
 from indexes.errors import Failure
+from indexes.items.words import folded
 from reranker.blends.blend import Blend
 from reranker.evaluation.requests import rerank_request
 from reranker.model.training_users import TrainedShoppers
-from reranker.ranking.state import ServedState
+from reranker.pseudonyms.pseudonyms import Pseudonyms
+from reranker.ranking.state import NamedBlend, ServedState
 from reranker.requests import JudgedRequest
 from reranker.signals.context import now_of
 from reranker.signals.registry import SIGNALS
@@ -140,3 +144,43 @@ def _now(judged: JudgedRequest) -> float:
     now = now_of(judged.time, history, time.time)
     # Without a time of its own its newest event came before it.
     return now + _BEFORE if judged.time is None and history else now
+
+
+def fingerprint(request: JudgedRequest, names: Pseudonyms) -> str:
+    """Equal for requests of one shopper (else of one query text): what a fit has seen of them."""
+    who = request.user or request.session
+    text = f"user {names.user(who)}" if who else f"query {folded(request.query)}"
+    return xxhash.xxh3_64_hexdigest(text.encode("utf-8", "surrogatepass"))
+
+
+def was_fitted_on(request: JudgedRequest, seen: frozenset[str], names: Pseudonyms) -> bool:
+    """Whether a blend has seen it, under the keys of today or of before."""
+    return bool(seen) and any(
+        fingerprint(request, names.at(generation)) in seen
+        for generation in range(names.generation, 0, -1)
+    )
+
+
+class FittedOn:
+    """Counts requests that a blend was fitted on: its figures on them are too good."""
+
+    def __init__(self, state: ServedState, blends: Iterable[NamedBlend]) -> None:
+        self._seen = {
+            label: seen
+            for label, blend, number in blends
+            if (seen := state.store.fitted_on(blend.name, number))
+        }
+        self._names = state.keys.open() if self._seen else None
+        self._counts: Counter[str] = Counter()
+
+    def watched(self, requests: Iterable[JudgedRequest]) -> Iterator[JudgedRequest]:
+        """The same requests, counted."""
+        for request in requests:
+            if self._names is not None:
+                for label, seen in self._seen.items():
+                    self._counts[label] += was_fitted_on(request, seen, self._names)
+            yield request
+
+    def counts(self) -> dict[str, int]:
+        """By blend, those above 0."""
+        return {label: count for label, count in self._counts.items() if count}

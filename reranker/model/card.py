@@ -4,6 +4,9 @@ from typing import Any, Final
 
 import msgspec
 
+ARRAYS: Final = "habits.safetensors"
+HABITS_CARD: Final = "habits.json"
+
 NONE: Final = -1
 
 LEAVE: Final = "leave"
@@ -24,3 +27,14 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     weights: dict[str, float]  # event types with their weights, in the model's order
     item_ids: list[str]  # seen in training: ids 1, 2, ... of the model
     encoder: bool = True  # False: too little to learn one from; the weights are the whitening's
+
+
+class HabitsCard(msgspec.Struct, frozen=True, kw_only=True):
+    """item_ids: of the arrays' rows. lifts: how much more often (log) than by chance the next item
+    is one of the shopper's own earlier ones, by the type of the earlier event; 0 for a type that
+    too few shoppers have."""
+
+    item_ids: list[str]
+    types: list[str]
+    lifts: dict[str, float]
+    newest: float  # time at which the decayed counts hold: the beginning of a day

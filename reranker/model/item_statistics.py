@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Rows, Values
-from reranker.model.habits_card import ARRAYS, HABITS_CARD, HabitsCard
+from reranker.model.card import ARRAYS, HABITS_CARD, HabitsCard
 
 
 class Habits:

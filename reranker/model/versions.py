@@ -6,7 +6,7 @@ from indexes.errors import Failure
 from indexes.items.index import ItemIndex
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
-from reranker.model.habits_card import HABITS_CARD
+from reranker.model.card import HABITS_CARD
 from reranker.model.training_users import TRAINED_SHOPPERS
 
 _MEND: Final = "Train it again with `reranker train`."

@@ -14,7 +14,7 @@ from reranker.model.card import NONE
 from reranker.model_selection.baselines import Score
 from reranker.training.batches import Cases, cases_at
 from reranker.training.data import TrainingData
-from reranker.training.full_ranking import TOP, blocks, ndcg_at_10, ranks
+from reranker.training.inference import TOP, blocks, ndcg_at_10, ranks
 from reranker.training.sequences import Sequences
 
 Split = Literal["leave-one-out", "time"]

@@ -10,9 +10,8 @@ import msgspec
 
 from indexes.storage.locks import exclusive
 from indexes.workspace import Workspace
-from reranker.feedback.files import rankings_folder
+from reranker.feedback.files import rankings_folder, rename_in_rankings
 from reranker.feedback.logged_shopper import SETTLE
-from reranker.feedback.ranking_rewrites import rename_in_rankings
 from reranker.histories.store import open_histories
 from reranker.pseudonyms.keys import PseudonymKeys
 

@@ -14,9 +14,8 @@ from reranker.runtime.budget import Left, RequestBudget
 from reranker.signals.catalogue import available, fresh, match
 from reranker.signals.columns import Column, Missing, checked
 from reranker.signals.context import Scene
-from reranker.signals.engine_signal import engine
 from reranker.signals.personal import behaviour, near, popular, repeat, taste, together
-from reranker.signals.text import semantic, typical
+from reranker.signals.text import engine, semantic, typical
 
 log = logging.getLogger("reranker")
 

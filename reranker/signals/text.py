@@ -7,15 +7,33 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.storage.arrays import Values
-from reranker.signals.columns import Column, Missing, complete, indexed_only
+from reranker.signals.columns import Column, Missing, complete, indexed_only, whole
 from reranker.signals.context import Scene
-from reranker.signals.engine_signal import engine
 from reranker.signals.normalization import normalised
 
 _HALF_RANKS: Final = 10.0  # of a first pass: every ten places further down count half ...
 _HALF_SHARE: Final = 0.25  # ... or every quarter of a short list
 _HALF_KNOWN: Final = 0.5  # of the query's tokens: from there on its vector counts in full
 _FEWEST: Final = 10  # candidates of which there is no telling what most are like
+
+
+def engine(scene: Scene) -> Column | Missing:
+    """The engine's score where every candidate has one, else minus the position.
+
+    The order of the candidates is the engine's word. Scores that contradict it (a rescored page)
+    would change the order even with nothing to add, so then the order counts.
+    """
+    scores = [candidate.score for candidate in scene.request.candidates]
+    by_rank = -np.arange(len(scores), dtype=np.float64)
+    sent = [score for score in scores if score is not None]
+    if not sent:
+        return whole(by_rank)
+    if len(sent) < len(scores):
+        return whole(by_rank, "partial_scores")
+    values = np.array(sent, dtype=np.float64)
+    if (values[1:] > values[:-1]).any():
+        return whole(by_rank, "scores_against_order")
+    return whole(values)
 
 
 def semantic(scene: Scene) -> Column | Missing:

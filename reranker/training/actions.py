@@ -12,10 +12,46 @@ from indexes.storage.arrays import Floats, Ints
 from reranker.events.events import TYPES
 from reranker.model.action_head import ActionCard, fit_head, save_head
 from reranker.model.card import ACTIONS
-from reranker.model.next_action import HIDDEN
+from reranker.model.next_action import HIDDEN, action_features
+from reranker.training.batches import Cases
+from reranker.training.inference import user_vectors
+from reranker.training.model import Items, SequenceModel
 from reranker.training.sequences import Sequences
 
+Numbers = npt.NDArray[np.float32]
+
 _MOST: Final = 20_000  # cases that the head of a published model learns from
+
+
+def plain_inputs(sequences: Sequences, positions: Ints, length: int, gap_minutes: float) -> Numbers:
+    """Recency and counts after each of these events (n, d)."""
+    begins = sequences.at[sequences.shoppers_at(positions)]
+    kinds = len(sequences.weights)
+    rows = [
+        action_features(
+            sequences.types[max(begin, place + 1 - length) : place + 1],
+            sequences.times[max(begin, place + 1 - length) : place + 1],
+            kinds,
+            gap_minutes,
+        )
+        for begin, place in zip(begins.tolist(), positions.tolist(), strict=True)
+    ]
+    return np.stack(rows)
+
+
+def model_inputs(
+    plain: Numbers,
+    model: SequenceModel,
+    items: Items,
+    sequences: Sequences,
+    positions: Ints,
+    length: int,
+) -> Numbers:
+    """User vectors right after each of these events, beside recency and counts (n, d + e)."""
+    shoppers = sequences.shoppers_at(positions)
+    nothing = np.zeros(len(positions), np.int64)
+    cases = Cases(shoppers, positions + 1, sequences.times[positions], nothing)
+    return np.concatenate([user_vectors(model, items, sequences, cases, length), plain], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +121,6 @@ def fit_next_action(
     model: Any, items: Any, sequences: Sequences, session_minutes: float, length: int, folder: Path
 ) -> bool:
     """Learn the head of a model that is about to be published; False where there is too little."""
-    from reranker.training.action_inputs import model_inputs, plain_inputs
 
     cases = action_cases(sequences, session_minutes)
     happened = [bool(one.any() and not one.all()) for one in cases.labels.T]

@@ -15,11 +15,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from indexes.storage.arrays import Floats, Ints
-from reranker.model.card import NONE
-from reranker.model.habits_card import ARRAYS, HABITS_CARD, HabitsCard
+from reranker.model.card import ARRAYS, HABITS_CARD, NONE, HabitsCard
 from reranker.model.settings import TrainSettings
-from reranker.training.sequences import Sequences
-from reranker.training.user_counts import met_by
+from reranker.training.sequences import Sequences, met_by
 
 DEFAULTS: Final = TrainSettings()
 HALF_LIFE_DAYS: Final = 90.0

@@ -15,13 +15,41 @@ from reranker.model.settings import TrainSettings
 from reranker.training.batches import Batch
 from reranker.training.checkpoints import Checkpoint, Notes
 from reranker.training.data import TrainingData, new_model
-from reranker.training.full_ranking import TOP, ndcg_at_10
-from reranker.training.inference import model_ranks
+from reranker.training.inference import TOP, model_ranks, ndcg_at_10
 from reranker.training.losses import Sampler, next_item_loss
 from reranker.training.model import SequenceModel
-from reranker.training.precision import faster_bfloat16
+
+_FLAGS: Final = ("avx512_bf16", "amx_bf16")
+_TRIES: Final = 3
 
 _LONGEST_STEP: Final = 5.0  # gradients beyond this length are shortened
+
+
+def faster_bfloat16(device: torch.device) -> bool:
+    """Measured on a product such as the loss has; only where the processor has it at all."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return processor_has_bfloat16() and _seconds(torch.bfloat16) < 0.8 * _seconds(torch.float32)
+
+
+def processor_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """What Linux says; False elsewhere."""
+    try:
+        flags = cpuinfo.read_text().partition("flags")[2].partition("\n")[0].split()
+    except OSError:
+        return False
+    return any(flag in flags for flag in _FLAGS)
+
+
+def _seconds(dtype: torch.dtype) -> float:
+    """The best of a few; the first one also prepares."""
+    users, items = torch.ones(1024, 128, dtype=dtype), torch.ones(128, 8192, dtype=dtype)
+    taken = []
+    for _ in range(_TRIES + 1):
+        began = time.perf_counter()
+        users @ items
+        taken.append(time.perf_counter() - began)
+    return min(taken)
 
 
 class Epoch(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,11 +20,10 @@ from reranker.model.settings import TrainSettings
 from reranker.model.versions import check_fits, model_store
 from reranker.model.whitening import Whitening
 from reranker.training.batches import Cases
-from reranker.training.data import Catalogue, TrainingData, items_of
+from reranker.training.data import Catalogue, TrainingData, encoded_queries, items_of
 from reranker.training.inference import item_vectors, user_vectors
 from reranker.training.loop import Trained
 from reranker.training.model import Items, SequenceModel, numbers
-from reranker.training.model_catalogue import encoded_queries
 from reranker.training.sequences import sequences_of
 
 

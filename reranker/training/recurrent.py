@@ -5,8 +5,7 @@ from typing import Final, cast
 import torch
 from torch import nn
 
-from reranker.training.attention import Layout
-from reranker.training.dropout import dropout
+from reranker.training.attention import Layout, dropout
 
 CELLS: Final[dict[str, type[nn.LSTM] | type[nn.GRU]]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 

@@ -175,3 +175,13 @@ def file_events(
 
 def _number(numbers: dict[str, int], name: str | None) -> int:
     return NONE if name is None else numbers.setdefault(name, len(numbers))
+
+
+def met_by(things: Ints, shoppers: Ints, least: int) -> Ints:
+    """Those of these things (n,) that at least so many different shoppers (n,) met, in order."""
+    order = np.lexsort((shoppers, things))
+    things, shoppers = things[order], shoppers[order]
+    new = np.ones(len(things), bool)
+    new[1:] = (things[1:] != things[:-1]) | (shoppers[1:] != shoppers[:-1])
+    found, users = np.unique(things[new], return_counts=True)
+    return found[users >= least]

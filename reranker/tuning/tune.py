@@ -19,8 +19,7 @@ from indexes.storage.arrays import Ints, Values
 from reranker.blends.blend import Blend, Kind, SignalWeight
 from reranker.evaluation.aggregate import Coverage, Tally
 from reranker.evaluation.evaluate import DEFAULTS
-from reranker.evaluation.fitted_requests import was_fitted_on
-from reranker.evaluation.leakage import Leaks
+from reranker.evaluation.leakage import Leaks, was_fitted_on
 from reranker.evaluation.results import ENGINE, QueryResult, Ranker, query_results, rank_with
 from reranker.evaluation.settings import EvaluationSettings
 from reranker.metrics.intervals import Difference

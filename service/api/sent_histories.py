@@ -1,7 +1,7 @@
 """sent_histories.py: a history sent along -> events as POST /events would have kept them."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -10,6 +10,8 @@ from reranker.errors import BadRequest
 from reranker.events.cleaning import BadEvent, Cleaner, NoConsent
 from reranker.events.settings import EventSettings
 from reranker.requests import Event
+
+_ANY_TYPE: Final = "view"
 
 
 class CleanedHistory(NamedTuple):
@@ -43,18 +45,33 @@ def cleaned_history(
         except NoConsent:
             continue
         except BadEvent as error:
-            if error.field == "type" and row["type"]:
-                unknown_types += 1
-                continue
-            at = f"history[{place}]"
-            field = f"{at}.{error.field}" if error.field else at
-            raise BadRequest(f"{at}: {error.message}.", field=field) from None
+            if error.field != "type" or not row["type"]:
+                raise _refused(place, error) from None
+            _check_the_rest(row, cleaner, place)
+            unknown_types += 1
+            continue
         if event.id is not None:
             if event in with_id:
                 continue
             with_id.add(event)
         kept.append(event)
     return CleanedHistory(kept, unknown_types, cut)
+
+
+def _refused(place: int, error: BadEvent) -> BadRequest:
+    at = f"history[{place}]"
+    return BadRequest(f"{at}: {error.message}.", field=f"{at}.{error.field}" if error.field else at)
+
+
+def _check_the_rest(row: dict[str, Any], cleaner: Cleaner, place: int) -> None:
+    """An event of an unknown type keeps to the format as the others do, but may be of no item."""
+    try:
+        cleaner.clean_sent(row | {"type": _ANY_TYPE}, 0.0)
+    except NoConsent:
+        pass
+    except BadEvent as error:
+        if error.field != "item" or row["item"] or row["query"]:
+            raise _refused(place, error) from None
 
 
 def _shortened(row: dict[str, Any], most: int) -> bool:

@@ -5,7 +5,9 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,12 +15,85 @@ import click
 import msgspec
 
 from indexes.errors import Failure
+from indexes.quoting import nearest_or_all, shown
 from indexes.workspace import Workspace
-from service.commands.arguments import in_order
-from service.commands.menu import Entry, Menu
 from service.settings import SETTINGS_FAILURE
 
+_WITH_VALUE: Final = ("--home", "--settings")
+_FLAG: Final = "--json"
+
 _INTERRUPTED: Final = 130
+
+
+def in_order(args: Sequence[str]) -> list[str]:
+    """The same arguments with --home and --settings before the command, --json after it."""
+    first: list[str] = []
+    rest: list[str] = []
+    json_before = False
+    waiting = list(args)
+    while waiting:
+        arg = waiting.pop(0)
+        if arg == "--":
+            rest += [arg, *waiting]
+            break
+        if arg in _WITH_VALUE and waiting:
+            first += [arg, waiting.pop(0)]
+        elif arg.startswith(tuple(f"{name}=" for name in _WITH_VALUE)):
+            first.append(arg)
+        elif arg == _FLAG and not rest:
+            json_before = True
+        else:
+            rest.append(arg)
+    return first + rest + [_FLAG] * json_before
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command: where it is, under which heading `--help` shows it, and its one line there."""
+
+    target: str  # "module:attribute"
+    heading: str
+    line: str
+
+    def load(self) -> click.Command:
+        """Import it."""
+        module, attribute = self.target.split(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+class Menu(click.Group):
+    """A group that knows its commands by name, so that `--help` imports none of them."""
+
+    entries: Mapping[str, Entry] = {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a person meets them."""
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self.entries.get(cmd_name)
+        return entry.load() if entry else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command when there is none of this name."""
+        if args[0] not in self.entries:
+            near = nearest_or_all(args[0], self.entries)
+            ctx.fail(f"There is no command {shown(args[0])}{near}.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading in dict.fromkeys(entry.heading for entry in self.entries.values()):
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [
+                        (name, entry.line)
+                        for name, entry in self.entries.items()
+                        if entry.heading == heading
+                    ]
+                )
 
 
 class Commands(Menu):

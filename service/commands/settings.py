@@ -7,8 +7,7 @@ import click
 import msgspec
 
 from indexes.workspace import Workspace
-from service.setting_types import allowed
-from service.settings import SECTIONS, SHORT_NAMES, Setting, known_settings
+from service.settings import SECTIONS, SHORT_NAMES, Setting, allowed, known_settings
 
 
 @click.command("settings")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from indexes.storage.files import write_whole
+from indexes.storage.durable import write_whole
 from reranker.evaluation.report import verdict
 from reranker.evaluation.requests import rerank_request
 from reranker.ranking.ranking import Ranked, rerank

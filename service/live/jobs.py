@@ -26,8 +26,7 @@ import msgspec
 
 from indexes.errors import Failure
 from indexes.progress import PROGRESS_FILE
-from indexes.storage.durable import OWN_FOLDER, make_own_folder
-from indexes.storage.files import write_whole
+from indexes.storage.durable import OWN_FOLDER, make_own_folder, write_whole
 from indexes.storage.locks import release, try_lock, waiting
 from indexes.workspace import Workspace
 

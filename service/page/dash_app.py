@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State
 from dash.exceptions import DependencyException
 from flask import Flask, request
 from werkzeug.exceptions import NotFound, UnsupportedMediaType
@@ -19,7 +20,6 @@ from service.page.tabs.blends_tab import blends_callbacks
 from service.page.tabs.compare_tab import compare_callbacks
 from service.page.tabs.search_callbacks import search_callbacks
 from service.page.tabs.system_tab import system_callbacks
-from service.page.url_state import url_callbacks
 
 CALL: Final = "/_dash-update-component"
 _INDEX: Final = """<!DOCTYPE html>
@@ -35,6 +35,37 @@ _INDEX: Final = """<!DOCTYPE html>
 <footer>{%config%}{%scripts%}{%renderer%}</footer>
 </body>
 </html>"""
+
+
+def url_callbacks(app: Dash) -> None:
+    """Both ways run in the browser: assets/url.js."""
+    app.clientside_callback(
+        ClientsideFunction("url", "read"),
+        Output("tabs", "value"),
+        Output("source", "value"),
+        Output("query", "value"),
+        Output("set", "value"),
+        Output("request", "value"),
+        Output("user", "value"),
+        Output("blend", "value"),
+        Output("edited", "data"),
+        Output({"slider": ALL}, "value"),
+        Output("job", "data"),
+        Input("url", "search"),
+        State({"slider": ALL}, "id"),
+        State("source", "value"),
+        State("set", "value"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("url", "write"),
+        Output("address", "data"),
+        Input("tabs", "value"),
+        Input("case", "data"),
+        Input({"slider": ALL}, "value"),
+        Input("job", "data"),
+        State({"slider": ALL}, "id"),
+        prevent_initial_call=True,
+    )
 
 
 def page_application(page: Page) -> tuple[Any, str]:

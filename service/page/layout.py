@@ -8,8 +8,8 @@ from flask import request
 
 from service.access.sign_in import CALLER
 from service.live.reload import blend_label
-from service.page.parts.aria import aria
 from service.page.parts.context import Page
+from service.page.parts.widgets import aria
 from service.page.tabs.blends_tab import blends_tab
 from service.page.tabs.compare_tab import compare_tab
 from service.page.tabs.search_tab import search_tab

@@ -22,7 +22,7 @@ from indexes.encoders.model_folders import model_folder
 from indexes.encoders.query_encoder import export_query_encoder, load_query_encoder
 from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import TextEncoder, load_encoder
-from indexes.items.catalog import read_items
+from indexes.items.records import read_items
 from indexes.items.text import ItemText
 
 QUERIES = (

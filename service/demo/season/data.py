@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from indexes.storage.files import write_lines, write_whole
+from indexes.storage.durable import write_lines, write_whole
 from service.demo.season.judged import hold_out, request_lines, truth_lines, without_future
 from service.demo.season.logs import make_season
 from service.page.parts.request_sets import EVENTS, ITEMS, ORACLE, REQUESTS

@@ -8,7 +8,7 @@ from dash import html
 
 from reranker.evaluation.leakage import refused
 from service.live.jobs import Job
-from service.page.parts.aria import aria
+from service.page.parts.widgets import aria
 
 
 def progress_view(job: Job, cancel_id: str) -> Any:

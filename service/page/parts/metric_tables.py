@@ -5,7 +5,7 @@ from typing import Any
 
 from dash import html
 
-from service.page.parts.aria import aria
+from service.page.parts.widgets import aria
 
 
 def metrics_table(result: dict[str, Any], after: str, before: str) -> Any:

@@ -17,8 +17,7 @@ from indexes.names import BadName, read_name
 from indexes.readers.lines import MAX_LINE_BYTES
 from indexes.readers.unpacking import BadPacking, TooLarge, unpacked_pieces
 from indexes.readers.unpacking import lines as unpacked_lines
-from indexes.storage.durable import make_own_folder
-from indexes.storage.files import write_whole
+from indexes.storage.durable import make_own_folder, write_whole
 from reranker.evaluation.requests import JudgedRequestReader
 from reranker.requests import JudgedRequest
 

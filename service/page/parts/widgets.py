@@ -4,6 +4,20 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
+LIST: Final[dict[str, Any]] = {
+    "animateRows": True,
+    "rowHeight": 46,
+    "headerHeight": 30,
+    "suppressCellFocus": False,
+    "suppressMovableColumns": True,
+    "suppressHorizontalScroll": True,
+    "tooltipShowDelay": 300,
+    "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
+    "localeText": {"noRowsToShow": "Nothing to show yet"},
+    "theme": {"function": "pageTheme(themeQuartz)"},
+}
+FOCUS: Final = {"cellFocused": ["selectFocused(params)"]}
+
 INK: Final = "#5d7086"
 LINE: Final = "rgba(120,145,170,.25)"
 BLUE: Final = "#1f598d"
@@ -49,3 +63,8 @@ def styled(figure: go.Figure, **layout: Any) -> go.Figure:
     figure.update_xaxes(**axis, showgrid=False)
     figure.update_yaxes(**axis)
     return figure
+
+
+def aria(**named: str) -> Any:
+    """aria(label="query") -> {"aria-label": "query"}, to be spread into a component."""
+    return {f"aria-{name}": value for name, value in named.items()}

@@ -9,11 +9,10 @@ from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from indexes.errors import Failure
 from reranker.blends.store import StoredBlend
-from service.page.parts.aria import aria
 from service.page.parts.callback_values import Name, Rows, labels
 from service.page.parts.context import Page
-from service.page.parts.lists import FOCUS, LIST
 from service.page.parts.request_sets import uploaded
+from service.page.parts.widgets import FOCUS, LIST, aria
 from service.page.tabs.blend_rows import Blends
 from service.page.tabs.blend_view import blend_view
 from service.page.tabs.tune_card import tune_callbacks, tune_card

@@ -11,11 +11,9 @@ from dash import dcc, html
 from reranker.evaluation.report import verdict
 from reranker.metrics.intervals import Difference
 from service.live.jobs import BadJob, Job, Jobs
-from service.page.parts.aria import aria
 from service.page.parts.job_views import warnings_of
-from service.page.parts.lists import LIST
 from service.page.parts.metric_tables import metrics_table, segments_table
-from service.page.parts.widgets import delta_chart
+from service.page.parts.widgets import LIST, aria, delta_chart
 
 _EQUAL: Final = 1e-12
 _MOST_ROWS: Final = 50_000

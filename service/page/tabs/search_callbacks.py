@@ -13,8 +13,7 @@ from reranker.errors import BadRequest
 from service.page.parts.callback_values import Name
 from service.page.parts.cases import case_of, request_of
 from service.page.parts.context import Page
-from service.page.parts.leave_one_out import leave_one_out
-from service.page.parts.matrix import matrix
+from service.page.parts.matrix import leave_one_out, matrix
 from service.page.parts.request_sets import set_choices
 
 _USERS = 2_000

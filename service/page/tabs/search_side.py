@@ -8,9 +8,8 @@ from dash import html
 
 from reranker.events.settings import event_weights
 from reranker.signals.registry import SIGNALS, Signal
-from service.page.parts.aria import aria
 from service.page.parts.context import Page
-from service.page.parts.lists import LIST
+from service.page.parts.widgets import LIST, aria
 
 
 def signals_card() -> Any:

@@ -6,10 +6,9 @@ import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import html
 
-from service.page.parts.aria import aria
 from service.page.parts.context import Page
-from service.page.parts.lists import FOCUS, LIST
 from service.page.parts.request_sets import set_choices
+from service.page.parts.widgets import FOCUS, LIST, aria
 from service.page.tabs.blend_rows import blend_choices
 from service.page.tabs.search_side import shopper_card, signals_card
 

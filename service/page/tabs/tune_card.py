@@ -12,13 +12,12 @@ from indexes.errors import Failure
 from reranker.blends.blend import NAME
 from reranker.errors import BadRequest
 from service.live.jobs import BadJob, Job
-from service.page.parts.aria import aria
 from service.page.parts.callback_values import Name
 from service.page.parts.context import Page
 from service.page.parts.job_views import ended_view, progress_view, warnings_of
 from service.page.parts.metric_tables import interval
 from service.page.parts.request_sets import set_choices
-from service.page.parts.widgets import BLUE, LIGHT, styled
+from service.page.parts.widgets import BLUE, LIGHT, aria, styled
 
 KIND: Final = "tune"
 
