@@ -141,7 +141,7 @@ def season() -> Any:
 
 
 def model_and_counts(season: Any, trial: Any, shape: Any) -> tuple[ClickModel, Any]:
-    from tests.trial import trial_counts
+    from support.trial import trial_counts
 
     counts = trial_counts(season, trial)
     return fit_clicks(counts.pair, counts.position, counts.shown, counts.clicked, shape), counts
@@ -149,8 +149,9 @@ def model_and_counts(season: Any, trial: Any, shape: Any) -> tuple[ClickModel, A
 
 @pytest.mark.parametrize(("shape", "mean_error"), [("monotone", 0.02), ("power", 0.02)])
 def test_the_demos_examination_is_found_again(season: Any, shape: Any, mean_error: float) -> None:
+    from support.trial import make_trial
+
     from service.demo.season.clicks import PAGE, examined
-    from tests.trial import make_trial
 
     model, _ = model_and_counts(season, make_trial(season, 20_000, 1, "engine"), shape)
     error = np.abs(model.examination.by_position - examined(np.arange(PAGE)))
@@ -159,8 +160,9 @@ def test_the_demos_examination_is_found_again(season: Any, shape: Any, mean_erro
 
 
 def test_corrected_judgments_are_nearer_to_the_truth_than_click_rates(season: Any) -> None:
+    from support.trial import make_trial
+
     from service.demo.season.clicks import PAGE
-    from tests.trial import make_trial
 
     model, counts = model_and_counts(season, make_trial(season, 20_000, 1, "shelf"), "monotone")
     enough = counts.impressions >= 20
@@ -175,8 +177,9 @@ def test_corrected_judgments_are_nearer_to_the_truth_than_click_rates(season: An
 
 
 def test_the_commands_write_a_curve_and_quepids_csv(season: Any, tmp_path: Path) -> None:
+    from support.trial import make_trial, trial_events, trial_rankings
+
     from indexes.storage.durable import write_lines
-    from tests.trial import make_trial, trial_events, trial_rankings
 
     trial = make_trial(season, 1500, 1, "engine")
     rankings, events = tmp_path / "rankings.jsonl.gz", tmp_path / "events.jsonl.gz"

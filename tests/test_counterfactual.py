@@ -98,10 +98,11 @@ def test_what_was_shown_is_estimated_as_observed_whatever_the_scale(
 
 def test_the_demos_truth_lies_nearer_than_counted_clicks() -> None:
     pytest.importorskip("tantivy")
+    from support.trial import logged_clicks, make_trial, orders_of, trial_counts, true_clicks
+
     from reranker.feedback.click_models import fit_clicks
     from service.demo.season.data import SEED
     from service.demo.season.logs import make_season
-    from tests.trial import logged_clicks, make_trial, orders_of, trial_counts, true_clicks
 
     season, _ = make_season(SEED, per_kind=4, users=400, visitors=80)
     trial = make_trial(season, 10_000, 1, "engine")

@@ -11,12 +11,18 @@ import pytest
 from indexes.encoders.settings import EncoderSettings
 from indexes.workspace import Workspace
 from reranker.ranking.settings import RankingSettings
-from service import setting_types
 from service.commands.cli import run
 from service.commands.settings import settings_page
 from service.http.limits import LimitSettings
 from service.http.settings import ServeSettings
-from service.settings import SECTIONS, BadSetting, known_settings, load_workspace, with_options
+from service.settings import (
+    SECTIONS,
+    BadSetting,
+    allowed,
+    known_settings,
+    load_workspace,
+    with_options,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -243,7 +249,7 @@ NUMBERS = [
     (name, value)
     for name, setting in known_settings().items()
     for value in ("nan", "inf", "-inf", "1e400", f"1{'0' * 30}")
-    if setting_types.allowed(setting.type).startswith(("a number", "a whole number"))
+    if allowed(setting.type).startswith(("a number", "a whole number"))
 ]
 
 
@@ -252,7 +258,7 @@ def test_no_number_is_endless_or_none(tmp_path: Path, name: str, value: str) -> 
     """From the environment, a file and an option alike."""
     setting = known_settings()[name]
     refused = rf"{name.replace('.', '[.]')} is .*; allowed is a (whole )?number"
-    if not (value.startswith("10") and setting_types.allowed(setting.type).startswith("a number")):
+    if not (value.startswith("10") and allowed(setting.type).startswith("a number")):
         with pytest.raises(BadSetting, match=refused):
             load_workspace(tmp_path, None, {setting.variable: value})
         with pytest.raises(BadSetting, match=refused):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-import reranker.training.softmax_loss as fused
+import reranker.training.losses as fused
 from reranker.training.attention import dropout
 from reranker.training.losses import softmax_loss
 

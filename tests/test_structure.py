@@ -1,75 +1,175 @@
-"""The shape of the code: which way dependencies point, what starts fast, what stays out."""
+"""The shape of the code: which way imports point, which room may use what, what starts fast."""
 
 import ast
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+import warnings
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-MAY_IMPORT = {
-    "indexes": {"indexes"},
-    "reranker": {"indexes", "reranker"},
-    "service": {"indexes", "reranker", "service"},
-}
-OURS = set(MAY_IMPORT)
-SOURCES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
+ROOT = Path(__file__).parents[1]
+OURS = ("indexes", "reranker", "service")
+# Bottom to top: a room may import itself and what stands before it (docs/design.md).
+ROOMS = (
+    *("indexes", "indexes/storage", "indexes/readers", "indexes/items", "indexes/encoders"),
+    "indexes/build",
+    *("reranker", "reranker/metrics", "reranker/runtime", "reranker/events"),
+    *("reranker/pseudonyms", "reranker/histories", "reranker/ingestion", "reranker/model"),
+    *("reranker/signals", "reranker/blends", "reranker/ranking", "reranker/feedback"),
+    *("reranker/experiments", "reranker/training", "reranker/evaluation", "reranker/tuning"),
+    *("reranker/model_selection", "reranker/privacy", "reranker/commands"),
+    *("service/http", "service/observability", "service/access", "service/live", "service/api"),
+    *("service/page/parts", "service/page/tabs", "service/page", "service", "service/server"),
+    *("service/demo/shop", "service/demo/season", "service/demo", "service/commands"),
+)
+# The settings of all rooms meet in one place.
+# The program's entry point is where an installation looks for it.
+GATHERS = {"service.settings": "settings", "service.cli": "cli"}
+MOST_FILES, MANY_FILES = 18, 15
+COMMANDS = ("indexes/build/commands.py", "reranker/commands", "service/commands", "service/demo")
+TORCH = (
+    *("indexes/encoders", "reranker/training"),
+    "reranker/model/action_head.py",  # at the end of a training; serving reads its numbers
+)
+WEB = {"flask", "werkzeug", "gunicorn", "dash", "http"}
 
 
-def imported(path: Path) -> Iterator[str]:
+def sources() -> list[Path]:
+    return sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
+
+
+def place(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def module_of(path: Path) -> str:
+    return place(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def room_of(module: str) -> str:
+    path = ROOT / module.replace(".", "/")
+    return place(path if path.is_dir() else path.parent)
+
+
+@cache
+def imported(path: Path) -> tuple[tuple[str, str], ...]:
+    """(module, name) of every import, lazy and TYPE_CHECKING ones too; name is "" for a module."""
+    pairs: list[tuple[str, str]] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            pairs += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide the direction"
-            yield str(node.module)
+            pairs += [(str(node.module), alias.name) for alias in node.names]
+    return tuple(pairs)
 
 
-def test_dependencies_point_one_way() -> None:
-    for path in SOURCES:
-        package = path.relative_to(ROOT).parts[0]
-        others = {name.split(".")[0] for name in imported(path)} & OURS
-        assert others <= MAY_IMPORT[package], f"{path} imports {others - MAY_IMPORT[package]}"
+def tops(path: Path) -> set[str]:
+    return {module.split(".")[0] for module, _ in imported(path)}
+
+
+@cache
+def ours(path: Path) -> frozenset[str]:
+    """Modules of ours that a file imports."""
+    names = set()
+    for module, name in imported(path):
+        if module.split(".")[0] in OURS:
+            inner = f"{module}.{name}"
+            is_module = (ROOT / (inner.replace(".", "/") + ".py")).exists()
+            names.add(inner if is_module else module)
+    return frozenset(names)
+
+
+def test_every_folder_is_a_room() -> None:
+    there = {place(path.parent) for path in sources()}
+    assert there == set(ROOMS)
+
+
+def test_imports_point_down() -> None:
+    rank = {room: number for number, room in enumerate(ROOMS)}
+    up = [
+        f"{module_of(path)} imports {other}"
+        for path in sources()
+        for other in sorted(ours(path))
+        if rank[room_of(other)] > rank[room_of(module_of(path))]
+        and not other.endswith(f".{GATHERS.get(module_of(path), '/')}")
+    ]
+    assert not up
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    graph = {module_of(path): ours(path) for path in sources()}
+    done: set[str] = set()
+
+    def visit(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " -> ".join((*way[way.index(module) :], module))
+        if module not in done:
+            for other in graph.get(module, ()):
+                visit(other, (*way, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_what_a_room_keeps_to_itself_stays_there() -> None:
+    wrong = [
+        f"{module_of(path)} imports {module}.{name}"
+        for path in sources()
+        for module, name in imported(path)
+        if module.split(".")[0] in OURS
+        and name.startswith("_")
+        and room_of(module) != room_of(module_of(path))
+    ]
+    assert not wrong
+
+
+@pytest.mark.filterwarnings("default")
+def test_rooms_are_small_and_say_what_they_are_for() -> None:
+    for room in ROOMS:
+        count = len(list((ROOT / room).glob("*.py")))
+        assert count <= MOST_FILES, f"{room} has {count} files"
+        if count > MANY_FILES:
+            warnings.warn_explicit(f"{room} has {count} files", ResourceWarning, room, 1)
+        assert ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text())), room
+
+
+def within(path: Path, places: tuple[str, ...]) -> bool:
+    return any(place(path) == here or place(path).startswith(f"{here}/") for here in places)
+
+
+def test_only_commands_talk_to_the_terminal() -> None:
+    users = {place(path) for path in sources() if "click" in tops(path)}
+    assert not {user for user in users if not within(ROOT / user, COMMANDS)}
+
+
+def test_torch_stays_offline() -> None:
+    users = {place(path) for path in sources() if tops(path) & {"torch", "transformers"}}
+    assert not {user for user in users if not within(ROOT / user, TORCH)}
 
 
 def test_the_core_and_the_offline_side_know_nothing_of_http() -> None:
-    for path in SOURCES:
-        if path.relative_to(ROOT).parts[0] != "service":
-            names = {name.split(".")[0] for name in imported(path)}
-            assert not names & {"flask", "werkzeug", "gunicorn", "http"}, path
-
-
-def test_a_budget_knows_nothing_of_what_is_ranked() -> None:
-    names = {
-        name for name in imported(ROOT / "reranker/runtime/budget.py") if name.split(".")[0] in OURS
-    }
-    assert names == {"reranker.runtime.breakers", "reranker.errors"}
-
-
-def test_the_interface_of_histories_knows_no_store() -> None:
-    names = {
-        name
-        for name in imported(ROOT / "reranker/histories/histories.py")
-        if name.split(".")[0] in OURS
-    }
-    assert names == {"indexes.errors", "reranker.events.events", "reranker.pseudonyms.pseudonyms"}
+    for path in sources():
+        if not place(path).startswith("service/"):
+            assert not tops(path) & WEB, path
 
 
 @pytest.mark.promise(26)
 def test_nothing_is_unpickled_and_no_remote_code_runs() -> None:
-    for path in SOURCES:
-        names = {name.split(".")[0] for name in imported(path)}
-        assert not names & {"pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve"}, path
+    for path in sources():
+        assert not tops(path) & {
+            *("pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve"),
+        }, path
         text = path.read_text()
         for forbidden in ("allow_pickle=True", "trust_remote_code=True", "torch.load("):
             assert forbidden not in text, f"{path}: {forbidden}"
 
 
 def test_every_module_says_what_leaves_it() -> None:
-    for path in SOURCES:
+    for path in sources():
         if path.name != "__init__.py":
             first = path.read_text().split("\n", 1)[0]
             assert first.startswith(f'"""{path.name}: '), f"{path}: {first}"
@@ -80,6 +180,13 @@ def test_serving_starts_without_the_offline_libraries(name: str) -> None:
     modules = "service.app, service.server.serve, reranker.ranking.ranking, sys"
     code = f"import {modules}; assert {name!r} not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd="/")
+
+
+def test_tests_share_through_support_alone() -> None:
+    tests = ROOT / "tests"
+    names = {path.stem for path in tests.rglob("test_*.py")} | {"conftest"}
+    for path in tests.rglob("*.py"):
+        assert not tops(path) & names, f"{path} imports {tops(path) & names}"
 
 
 def test_every_dependency_is_pinned() -> None:

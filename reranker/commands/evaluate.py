@@ -15,15 +15,15 @@ from indexes.readers.bad_lines import BadLines
 from indexes.workspace import Workspace
 from reranker.commands.next_action import next_action_command
 from reranker.commands.next_item import next_item_command
-from reranker.evaluation.conditions import Failed, fail_if, failed
-from reranker.evaluation.evaluate import Evaluation, by_blend, evaluate
-from reranker.evaluation.inputs import (
+from reranker.commands.request_files import (
     Checked,
     checked_judgments,
     checked_requests,
     explained,
     usable_requests,
 )
+from reranker.evaluation.conditions import Failed, fail_if, failed
+from reranker.evaluation.evaluate import Evaluation, by_blend, evaluate
 from reranker.evaluation.judgments import Judgments
 from reranker.evaluation.provenance import Hashes, hashes_of, read_saved, stale
 from reranker.evaluation.report import report

@@ -13,7 +13,7 @@ from indexes.progress import bars
 from indexes.workspace import Workspace
 from reranker.blends.blend import NAME, Blend, Kind
 from reranker.commands.evaluate import FILE
-from reranker.evaluation.inputs import (
+from reranker.commands.request_files import (
     checked_judgments,
     checked_requests,
     explained,

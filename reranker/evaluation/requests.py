@@ -19,6 +19,7 @@ from indexes.quoting import shown
 from indexes.readers.bad_lines import BadLine, OnBad
 from indexes.readers.rows import file_kind, read_rows
 from indexes.times import BadTime, TimeSettings
+from indexes.workspace import Workspace
 from reranker.events.cleaning import BadEvent, Cleaner, NoConsent
 from reranker.events.settings import EventSettings
 from reranker.metrics.ranking import MAX_GRADE
@@ -229,3 +230,8 @@ def _history_before(judged: JudgedRequest) -> list[Event] | None:
         return judged.history
     now = seconds_of(judged.time)
     return [event for event in judged.history if event.time is None or seconds_of(event.time) < now]
+
+
+def request_reader(workspace: Workspace) -> JudgedRequestReader:
+    """One that reads as this home's settings say."""
+    return JudgedRequestReader(workspace.section(TimeSettings), workspace.section(EventSettings))

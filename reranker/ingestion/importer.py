@@ -21,10 +21,10 @@ from indexes.workspace import Workspace
 from reranker.events.cleaning import BadEvent, Cleaner, NobodysEvent, NoConsent
 from reranker.events.events import HistoryEvent
 from reranker.events.formats import format_hint, named_columns
-from reranker.events.null_ids import NullIds, written_as_floats
 from reranker.events.settings import EventSettings
 from reranker.histories.histories import Appended, Histories
 from reranker.ingestion.known_items import mismatch, not_in_index, published_ids
+from reranker.ingestion.null_ids import NullIds, written_as_floats
 from reranker.ingestion.spool import EventSpool
 from reranker.pseudonyms.keys import PseudonymKeys
 

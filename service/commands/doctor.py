@@ -16,8 +16,9 @@ import click
 import msgspec
 
 from indexes.build.notes import many_alike
-from indexes.encoders.query_encoder import count_unknown, load_query_encoder
+from indexes.encoders.query_encoder import load_query_encoder
 from indexes.encoders.text_encoder import unknown_warning
+from indexes.encoders.unknown_tokens import count_unknown
 from indexes.errors import Failure
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace

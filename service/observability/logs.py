@@ -17,7 +17,6 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import click
 import msgspec
 
 from indexes.errors import Failure
@@ -32,7 +31,8 @@ _MESSAGE: Final = 1000  # characters
 _HARMLESS: Final = (OSError, Failure, MemoryError, ImportError, sqlite3.Error)
 _TELLING: Final = frozenset({"MainThread", "reload"})  # they see nothing that a shopper sent
 _LEVELS: Final = {"WARNING": "warning", "ERROR": "error", "CRITICAL": "error", "DEBUG": "debug"}
-_COLOURS: Final = {"warning": "yellow", "error": "red"}
+_COLOURS: Final = {"warning": "\x1b[33m", "error": "\x1b[31m"}  # yellow, red
+_PLAIN: Final = "\x1b[0m"
 # What a terminal or a tool that splits lines could take for a line's end or for a command.
 _CONTROLS: Final = {
     code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))
@@ -113,7 +113,7 @@ class TextLines(logging.Formatter):
         exception = row.pop("exception", None)
         mark = f"{level:<7}"
         if self._colours and level in _COLOURS:
-            mark = click.style(mark, fg=_COLOURS[level])
+            mark = f"{_COLOURS[level]}{mark}{_PLAIN}"
         rest = "  ".join(f"{name}={_one_line(_plain(value))}" for name, value in row.items())
         line = f"{at} {mark} {message}" + (f"  {rest}" if rest else "")
         return line if exception is None else f"{line}\n{_indented(exception['traceback'])}"

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-import click
 import faiss
 from flask import Flask
 from gunicorn import glogging
@@ -122,7 +121,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             if self.workspace.section(LogSettings).format == "json":
                 log.error("cannot start: %s", error)
             else:
-                click.echo(f"error: {error}", err=True)
+                sys.stderr.write(f"error: {error}\n")
             sys.exit(_LOAD_FAILED)
         log.error("a worker cannot start and is tried again: %s", error)
         time.sleep(_PAUSE_SECONDS)
@@ -142,7 +141,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             fields = {"url": self._url, "blend": blend, "versions": state.versions}
             log.info("ready", extra={"fields": {**fields, "items": len(state.index)}})
             return
-        click.echo(self._banner(self._url, state))
+        sys.stdout.write(f"{self._banner(self._url, state)}\n")
         sys.stdout.flush()
 
 

@@ -14,6 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from support.trial import (
+    ORDERS,
+    Trial,
+    TrialCounts,
+    logged_clicks,
+    make_trial,
+    orders_of,
+    trial_counts,
+    true_clicks,
+)
 
 from indexes.storage.arrays import Floats
 from reranker.feedback.click_judgments import attractiveness
@@ -26,16 +36,6 @@ from reranker.requests import Candidate, RerankRequest
 from service.demo.season.clicks import PAGE, examined
 from service.demo.season.data import FULL, SEED
 from service.demo.season.logs import Season, make_season
-from tests.trial import (
-    ORDERS,
-    Trial,
-    TrialCounts,
-    logged_clicks,
-    make_trial,
-    orders_of,
-    trial_counts,
-    true_clicks,
-)
 
 CANDIDATES = 100
 RANKINGS = 5000

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from indexes.workspace import Workspace
-from reranker.evaluation.inputs import request_reader
+from reranker.evaluation.requests import request_reader
 from reranker.ranking.state import ServedState
 from service.api.requests import RequestReader
 from service.http.limits import LimitSettings

@@ -1,4 +1,4 @@
-"""inputs.py: requests and judgments files -> what can be used of them, and what is odd.
+"""request_files.py: requests and judgments files -> what can be used of them, and what is odd.
 
 Bad lines and warnings show before hours of work.
 """
@@ -15,11 +15,9 @@ import numpy as np
 from indexes.errors import Failure
 from indexes.items.index import ItemIndex
 from indexes.readers.bad_lines import BadLines
-from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.evaluation.judgments import Judgments, read_judgments
-from reranker.evaluation.requests import JudgedRequestReader, read_requests
-from reranker.events.settings import EventSettings
+from reranker.evaluation.requests import read_requests, request_reader
 from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest
 
@@ -33,11 +31,6 @@ class Checked:
     count: int
     bad: BadLines
     warnings: list[str] = field(default_factory=list)
-
-
-def request_reader(workspace: Workspace) -> JudgedRequestReader:
-    """One that reads as this home's settings say."""
-    return JudgedRequestReader(workspace.section(TimeSettings), workspace.section(EventSettings))
 
 
 def usable_requests(path: Path, workspace: Workspace) -> Iterator[JudgedRequest]:
