@@ -16,8 +16,8 @@ from reranker.events.events import TYPES, HistoryEvent
 from reranker.histories.store import open_histories
 from reranker.metrics.classification import brier, calibration_error, pr_auc, roc_auc
 from reranker.model.action_head import ActionCard, fit_head, load_head, save_head
-from reranker.model.next_action import action_features
-from reranker.training.actions import action_cases, lacking
+from reranker.model.next_action import action_features, lacking
+from reranker.training.actions import action_cases
 from reranker.training.sequences import sequences_of
 from service.app import create_app
 from service.commands.cli import run

@@ -134,7 +134,7 @@ def _check_actions(sequences: Any) -> None:
     import numpy as np
 
     from reranker.model.card import ACTIONS, LEAVE
-    from reranker.training.actions import lacking
+    from reranker.model.next_action import lacking
 
     names = list(sequences.weights)
     seen = {names[number] for number in np.unique(sequences.types).tolist()}

@@ -3,13 +3,13 @@
 Foreseen is what happens after the newest event, within the same visit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from reranker.events.events import HistoryEvent
+from reranker.events.events import TYPES, HistoryEvent
 from reranker.model.action_head import ActionCard, ActionHead, load_head
 from reranker.model.card import ACTIONS
 from reranker.model.served_model import ServedModel
@@ -76,3 +76,13 @@ def load_next_action(model: ServedModel) -> NextAction | None:
     """None where the model was trained without a head."""
     found = load_head(model.folder)
     return None if found is None else NextAction(model, *found)
+
+
+def lacking(action: str, types: Iterable[str]) -> str:
+    """What to do where no event of an action's type was seen, as sentences."""
+    own = ", ".join(name for name in types if name not in TYPES)
+    beside = f"; types of their own are {own}" if own else ""
+    return (
+        f"No event has the type {action}{beside}. A shop's own word for it is written as "
+        f'"order={action}" in the setting events.types.'
+    )

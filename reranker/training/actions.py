@@ -1,6 +1,5 @@
 """actions.py: sequences -> after each event, what the shopper still did in the same visit."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.storage.arrays import Floats, Ints
-from reranker.events.events import TYPES
 from reranker.model.action_head import ActionCard, fit_head, save_head
 from reranker.model.card import ACTIONS
 from reranker.model.next_action import HIDDEN, action_features
@@ -70,16 +68,6 @@ class ActionCases:
     ended: Floats
     open_visits: int
     same_moment: int
-
-
-def lacking(action: str, types: Iterable[str]) -> str:
-    """What to do where no event of an action's type was seen, as sentences."""
-    own = ", ".join(name for name in types if name not in TYPES)
-    beside = f"; types of their own are {own}" if own else ""
-    return (
-        f"No event has the type {action}{beside}. A shop's own word for it is written as "
-        f'"order={action}" in the setting events.types.'
-    )
 
 
 def action_cases(sequences: Sequences, gap_minutes: float) -> ActionCases:

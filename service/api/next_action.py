@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 
 from reranker.events.events import HistoryEvent
 from reranker.model.card import ACTIONS, LEAVE
-from reranker.model.next_action import NextAction
+from reranker.model.next_action import NextAction, lacking
 from reranker.ranking.deadlines import TooLate
 from reranker.ranking.state import ServedState
 from reranker.requests import RerankRequest
@@ -19,7 +19,6 @@ from reranker.runtime.query_vectors import QueryVectors
 from reranker.signals.columns import Missing
 from reranker.signals.context import now_of
 from reranker.signals.user_history import shopper_events
-from reranker.training.actions import lacking
 from service.api.requests import RequestReader
 from service.http.answers import json_answer
 from service.http.bodies import read_body
