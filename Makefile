@@ -25,7 +25,7 @@ test-heavy: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m heavy
 
 promises: $(READY)  ## docs/promises.md: every test that shows a promise, the long ones too
-	$(BIN)/python -m pytest -q -m promise tests --promises=docs/promises.json; tests=$$?; $(BIN)/python tests/promise_page.py; exit $$tests
+	$(BIN)/python -m pytest -q -m promise tests --promises=docs/promises.json; tests=$$?; PYTHONPATH=tests $(BIN)/python -m support.promise_page; exit $$tests
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .
@@ -40,7 +40,7 @@ bench: $(READY)  ## timings as ratios against a peer or a limit, measured in the
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
 
 screenshots: $(READY)  ## docs/search.png and docs/compare.png, from the small demo shop in chromium
-	$(BIN)/python tests/screenshots.py ./var
+	PYTHONPATH=tests $(BIN)/python -m support.screenshots ./var
 
 clean:  ## remove the environment and caches (never ./var)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
 from service.commands.cli import Commands
 
-ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 

@@ -111,7 +111,7 @@ def walks(home: Path) -> tuple[Walk, Walk]:
 def main() -> None:
     """Make a small trained home as the tests do, and print what the two requests pass."""
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-    from conftest import build_shop, train_shop
+    from support.shop import build_shop, train_shop
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         shop, trained = Path(folder) / "shop", Path(folder) / "trained"

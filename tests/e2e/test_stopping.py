@@ -1,0 +1,129 @@
+"""SIGTERM drains, SIGHUP renews the workers, and neither loses a request."""
+
+import http.client
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.service import Running, serving
+
+BODY: dict[str, Any] = {
+    "query": "coffee maker",
+    "candidates": [{"id": f"{number}"} for number in range(60)],
+}
+
+
+# Drain and reload
+
+
+class Clients(threading.Thread):
+    """Asks on new connections until told to stop; `obeys`: only while /readyz says yes."""
+
+    def __init__(self, service: Running, obeys: bool) -> None:
+        super().__init__()
+        self.service, self.obeys, self.over = service, obeys, threading.Event()
+        self.answers = 0
+        self.failed: list[Exception] = []
+        self.half: list[bytes] = []
+
+    def run(self) -> None:
+        while not self.over.is_set():
+            try:
+                if self.obeys and self.service.ask("/readyz")[0] != 200:
+                    return
+                self._ask()
+            except http.client.IncompleteRead as error:
+                self.half.append(error.partial)
+            except (OSError, http.client.HTTPException) as error:
+                self.failed.append(error)
+                if isinstance(error, ConnectionRefusedError):
+                    return
+
+    def _ask(self) -> None:
+        status, body = self.service.ask("/rerank", BODY)
+        assert status == 200, body
+        if len(json.loads(body)["results"]) != 60:
+            self.half.append(body)
+        self.answers += 1
+
+
+def stopped(home: Path, obeys: bool, drain: str) -> list[Clients]:
+    with serving(home, RERANKER_SERVE_DRAIN_SECONDS=drain) as service:
+        clients = [Clients(service, obeys) for _ in range(4)]
+        for client in clients:
+            client.start()
+        time.sleep(0.3)
+        service.process.send_signal(signal.SIGTERM)
+        if float(drain):
+            time.sleep(0.3)
+            status, body = service.ask("/readyz")
+            assert (status, json.loads(body)["error"]["code"]) == (503, "draining")
+            assert service.ask("/rerank", BODY)[0] == 200, "still answered"
+        assert service.process.wait(20) == 0
+        for client in clients:
+            client.over.set()
+            client.join()
+    assert not any(client.half for client in clients), "never half an answer"
+    assert sum(client.answers for client in clients) > 0
+    return clients
+
+
+@pytest.mark.promise(15)
+def test_a_client_that_obeys_readiness_loses_nothing(own_home: Path) -> None:
+    assert [client.failed for client in stopped(own_home, True, "1.5")] == [[]] * 4
+
+
+@pytest.mark.promise(15)
+def test_a_client_that_does_not_sees_connections_refused_or_reset(own_home: Path) -> None:
+    for client in stopped(own_home, False, "0"):
+        lost = (ConnectionError, http.client.RemoteDisconnected)
+        assert all(isinstance(error, lost) for error in client.failed), client.failed
+
+
+@pytest.mark.heavy
+@pytest.mark.promise(15)
+def test_twenty_stops_lose_nothing(own_home: Path, record_property: Any) -> None:
+    record_property("runs", 20)
+    for _ in range(20):
+        assert [client.failed for client in stopped(own_home, True, "1.5")] == [[]] * 4
+
+
+@pytest.mark.promise(15)
+def test_hup_starts_new_workers_and_loses_nothing(own_home: Path) -> None:
+    reload_often(own_home, 1)
+
+
+@pytest.mark.heavy
+@pytest.mark.promise(15)
+def test_many_hups_lose_nothing(own_home: Path, record_property: Any) -> None:
+    record_property("runs", 30)
+    reload_often(own_home, 30)
+
+
+def reload_often(home: Path, times: int) -> None:
+    with serving(home) as service:
+        clients = [Clients(service, obeys=False) for _ in range(3)]
+        for client in clients:
+            client.start()
+        for _ in range(times):
+            before = workers_of(service)
+            service.process.send_signal(signal.SIGHUP)
+            end = time.monotonic() + 30
+            while workers_of(service) & before and time.monotonic() < end:
+                time.sleep(0.1)
+            assert not workers_of(service) & before, "the old workers have ended"
+        for client in clients:
+            client.over.set()
+            client.join()
+        assert [client.failed for client in clients] == [[]] * 3
+        assert all(client.answers for client in clients)
+
+
+def workers_of(service: Running) -> set[int]:
+    pid = service.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(child) for child in children}

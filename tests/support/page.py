@@ -1,0 +1,67 @@
+"""page.py: the page's jobs and callbacks, as tests ask for them."""
+
+import json
+import logging
+import time
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from service.live.jobs import Jobs
+
+CALLBACK = "/_dash-update-component"
+NUL = "ndcg@10\0"
+
+LINE = '{"id": "a", "query": "lamp", "candidates": [{"id": "1"}], "ratings": {"1": 1}}\n'
+
+
+def wait_for(jobs: Jobs, job_id: str) -> Any:
+    until = time.monotonic() + 60
+    while jobs.job(job_id).state == "running" and time.monotonic() < until:
+        time.sleep(0.1)
+    return jobs.job(job_id)
+
+
+def parts_of(declared: list[dict[str, Any]], values: list[Any]) -> list[Any]:
+    """The inputs or states of a call; those of a pattern are a list."""
+    return [
+        [{"id": json.loads(one["id"]) | {"job": "x"}, "property": "n_clicks", "value": value}]
+        if one["id"].startswith("{")
+        else {"id": one["id"], "property": one["property"], "value": value}
+        for one, value in zip(declared, values, strict=True)
+    ]
+
+
+def outputs_of(output: str) -> Any:
+    names = output.strip(".").split("...")
+    parts = [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in names]
+    return parts if output.startswith("..") else parts[0]
+
+
+def call(callback: dict[str, Any], inputs: list[Any], state: list[Any], changed: int = 0) -> Any:
+    sent = parts_of(callback["inputs"], inputs)
+    one = sent[changed % len(sent)]
+    first = one[0] if isinstance(one, list) else one
+    name = first["id"]
+    if isinstance(name, dict):
+        name = json.dumps(name, sort_keys=True, separators=(",", ":"))
+    return {
+        "output": callback["output"],
+        "outputs": outputs_of(callback["output"]),
+        "inputs": sent,
+        "state": parts_of(callback["state"], state),
+        "changedPropIds": [f"{name}.{first['property']}"],
+    }
+
+
+def sent(page: FlaskClient, body: bytes | str, caplog: pytest.LogCaptureFixture) -> int:
+    """The status; every refusal has the one shape, and nothing is logged as a failure."""
+    caplog.clear()
+    answer = page.post(CALLBACK, data=body, content_type="application/json")
+    assert answer.status_code < 500, (body, answer.text)
+    if answer.status_code >= 400:
+        error = answer.get_json()["error"]
+        assert error["code"] and error["message"] and "Traceback" not in answer.text
+    assert [line for line in caplog.records if line.levelno >= logging.ERROR] == []
+    return answer.status_code

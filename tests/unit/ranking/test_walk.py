@@ -1,0 +1,27 @@
+"""The walk of one request: which files it passes, and how often it turns back."""
+
+from pathlib import Path
+
+import pytest
+from support.shop import copy_home
+from support.walk import walks
+
+
+@pytest.fixture(scope="module")
+def home(trained_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_home(trained_home, tmp_path_factory.mktemp("walk") / "home")
+
+
+def test_a_warm_request_passes_no_file_that_the_first_did_not(home: Path) -> None:
+    first, second = walks(home)
+    assert set(second.files) <= set(first.files)
+    assert "reranker/ranking/ranking.py" in second.files and "service/api/rerank.py" in second.files
+    assert len(set(second.files)) == len(second.files)
+
+
+def test_every_file_is_one_of_ours_and_is_turned_back_to_less_by_a_reader(home: Path) -> None:
+    first, second = walks(home)
+    for walk in (first, second):
+        assert {path.split("/")[0] for path in walk.files} == {"indexes", "reranker", "service"}
+        assert 0 < walk.returns_of_a_reader <= walk.returns
+    assert second.returns <= first.returns

@@ -1,0 +1,156 @@
+"""The training loop: it keeps the best, stops in time, resumes, and never sees what it foresees."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from support.sequence_worlds import CIRCLE, leave_one_out, tiny_settings
+
+from indexes.errors import Failure
+from reranker.events.events import TYPES, HistoryEvent
+from reranker.model.settings import ENCODERS, TrainSettings
+from reranker.training.checkpoints import FILE
+from reranker.training.data import Catalogue, training_data
+from reranker.training.loop import Epoch, Trained, Training, processor_has_bfloat16, training_key
+from reranker.training.sequences import sequences_of
+
+
+def run(settings: TrainSettings, **options: Any) -> tuple[Trained, list[Epoch]]:
+    data, _ = leave_one_out(settings)
+    epochs: list[Epoch] = []
+    return Training(data, settings, on_epoch=epochs.append, **options).run(), epochs
+
+
+def same(one: Trained, other: Trained) -> bool:
+    pairs = zip(one.model.state_dict().items(), other.model.state_dict().items(), strict=True)
+    return all(a[0] == b[0] and torch.allclose(a[1], b[1], atol=1e-6) for a, b in pairs)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
+    encoder: str, tmp_path: Path
+) -> None:
+    settings = tiny_settings(encoder=encoder, epochs=5)
+    whole, epochs = run(settings)
+    _, first = run(msgspec.structs.replace(settings, epochs=2), folder=tmp_path)
+    resumed, second = run(settings, folder=tmp_path)
+    assert [one.epoch for one in first + second] == [1, 2, 3, 4, 5]
+    assert same(whole, resumed)
+    np.testing.assert_allclose(
+        [one.loss for one in first + second], [one.loss for one in epochs], rtol=1e-5
+    )
+    assert resumed.best_epoch == whole.best_epoch
+
+
+def test_another_seed_or_other_events_begin_anew(tmp_path: Path) -> None:
+    run(tiny_settings(epochs=2), folder=tmp_path)
+    _, other = run(tiny_settings(epochs=2, seed=2), folder=tmp_path)
+    assert [one.epoch for one in other] == [1, 2]
+
+
+def test_a_damaged_checkpoint_begins_anew(tmp_path: Path) -> None:
+    run(tiny_settings(epochs=2), folder=tmp_path)
+    whole = (tmp_path / FILE).read_bytes()
+    for broken in (b"", whole[: len(whole) // 2], b"\xff" * 100):
+        (tmp_path / FILE).write_bytes(broken)
+        _, epochs = run(tiny_settings(epochs=1), folder=tmp_path)
+        assert [one.epoch for one in epochs] == [1]
+
+
+def test_the_same_seed_gives_the_same_model_and_another_one_another() -> None:
+    first, again = run(tiny_settings(epochs=2))[0], run(tiny_settings(epochs=2))[0]
+    assert same(first, again)
+    assert not same(first, run(tiny_settings(epochs=2, seed=7))[0])
+
+
+def test_it_stops_in_time_and_keeps_the_best() -> None:
+    settings = tiny_settings(epochs=60, patience=2, learning_rate=0.05)
+    trained, epochs = run(settings)
+    assert trained.stopped == "patience"
+    best = max(epochs, key=lambda one: one.ndcg_at_10)
+    assert trained.best_epoch == best.epoch == trained.epochs - 2
+    to_best, _ = run(msgspec.structs.replace(settings, epochs=best.epoch))
+    assert same(trained, to_best)
+
+
+def test_minutes_end_a_training_with_a_model() -> None:
+    trained, epochs = run(tiny_settings(epochs=10_000, patience=10_000, minutes=0.004))
+    assert trained.stopped == "minutes"
+    assert epochs and trained.best_epoch >= 1 and trained.seconds < 10
+
+
+def test_every_epoch_is_reported() -> None:
+    _, epochs = run(tiny_settings(epochs=3))
+    assert [one.epoch for one in epochs] == [1, 2, 3]
+    assert epochs[0].loss > epochs[-1].loss > 0
+    assert set(msgspec.to_builtins(epochs[0])) >= {"loss", "ndcg@10", "hit@10", "seconds"}
+
+
+def test_what_comes_after_the_limit_changes_nothing() -> None:
+    """The leak test: with other last steps, held out, the model is the same to the last bit."""
+    settings = tiny_settings(epochs=2)
+    data, cases = leave_one_out(settings)
+    items = data.sequences.items.copy()
+    items[cases.stops] = (items[cases.stops] + 5) % CIRCLE
+    changed = training_data(
+        replace(data.sequences, items=items), data.catalogue, cases.stops, settings
+    )
+    one, other = Training(data, settings).run(), Training(changed, settings).run()
+    assert same(one, other)
+    assert one.best_ndcg == other.best_ndcg
+
+
+def test_too_little_to_learn_from_is_a_failure() -> None:
+    event = HistoryEvent(type="view", item="a", time=1.0)
+    sequences = sequences_of([("u 1", event), ("u 1", event)], TYPES)
+    with pytest.raises(Failure, match="nothing to learn from"):
+        training_data(sequences, Catalogue(["a"]), sequences.at[1:], TrainSettings())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("encoder", "gru"),
+        ("length", 3),
+        ("width", 8),
+        ("blocks", 1),
+        ("heads", 2),
+        ("dropout", 0.5),
+        ("id_dropout", 0.5),
+        ("learning_rate", 0.001),
+        ("batch_users", 4),
+        ("full_softmax_items", 3),
+        ("negatives", 5),
+        ("validation_users", 3),
+    ],
+)
+def test_setting_changes_what_is_learned(name: str, value: Any) -> None:
+    usual = tiny_settings(epochs=1, full_softmax_items=3 if name == "negatives" else 100)
+    changed = msgspec.structs.replace(usual, **{name: value})
+    first, other = run(usual)[1][0], run(changed)[1][0]
+    assert (first.loss, first.ndcg_at_10) != (other.loss, other.ndcg_at_10)
+    one, two = (leave_one_out(settings)[0] for settings in (usual, changed))
+    assert training_key(one, usual) != training_key(two, changed)
+
+
+def test_setting_epochs() -> None:
+    trained, epochs = run(tiny_settings(epochs=2))
+    assert (len(epochs), trained.stopped) == (2, "epochs")
+
+
+def test_setting_precision() -> None:
+    assert run(tiny_settings(epochs=1, precision="bfloat16"))[0].bfloat16
+    assert not run(tiny_settings(epochs=1, precision="float32"))[0].bfloat16
+
+
+def test_bfloat16_is_looked_up_in_what_the_processor_says(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text("model : x\nflags : sse avx512_bf16 fma\nflags : sse\n")
+    assert processor_has_bfloat16(info)
+    info.write_text("flags : sse avx512f\n")
+    assert not processor_has_bfloat16(info)
+    assert not processor_has_bfloat16(tmp_path / "none")
