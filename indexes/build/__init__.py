@@ -1,1 +1,1 @@
-"""Catalogue -> published index: the rebuild (later: shards, Ray Data)."""
+"""Catalogue -> published index: the rebuild."""

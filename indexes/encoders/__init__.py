@@ -1,1 +1,1 @@
-"""Texts (later: images) -> unit vectors, offline and while serving."""
+"""Texts -> unit vectors, offline and while serving."""

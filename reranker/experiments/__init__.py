@@ -1,1 +1,1 @@
-"""Blends beside the served one: shadows, drift (later: A/B assignment, interleaving, canary)."""
+"""Blends beside the served one: shadows, drift."""

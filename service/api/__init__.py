@@ -1,1 +1,1 @@
-"""One route a file, and its OpenAPI (later: recommend, cart, churn; formats/ above it)."""
+"""One route a file, and its OpenAPI."""
