@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 
 HISTORIES: Final = ("events/history.db", "history.db")
 RANKINGS: Final = "rankings"
+_PIECE: Final = 1024 * 1024  # bytes of a line that are looked at together
 _SECONDS: Final = 0.5  # that another process may hold the histories for
 _PSEUDONYM: Final = re.compile(rb'"(?:user|session)"\s*:\s*"~[0-9a-f]{34}"')
 
@@ -38,6 +39,8 @@ def _has_histories(path: Path) -> bool:
 def _has_rankings(folder: Path) -> bool:
     """The first ranking of a shopper says so; a file that cannot be read may hold one."""
     for path in sorted(folder.glob("*.jsonl*")):
+        if not path.is_file():  # a device has no end
+            continue
         try:
             if any(map(_PSEUDONYM.search, _lines(path))):
                 return True
@@ -49,4 +52,5 @@ def _has_rankings(folder: Path) -> bool:
 def _lines(path: Path) -> Iterator[bytes]:
     file: BinaryIO
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:  # type: ignore[assignment]
-        yield from file
+        while piece := file.readline(_PIECE):
+            yield piece

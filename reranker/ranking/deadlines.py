@@ -77,12 +77,15 @@ class _Work(Generic[T]):
         """What came of it; TooLate at the deadline, and then it is left behind."""
         assert self._budget.deadline is not None
         left = self._budget.deadline - time.perf_counter()
-        if not self._done.acquire(timeout=max(0.0, left)):
+        if not self._budget.wait(self._is_done, max(0.0, left)):
             waited_for = self._budget.leave()
             raise TooLate("history_slow" if waited_for == HISTORY else "deadline")
         if self._error is not None:
             raise self._error
         return self._found[0]
+
+    def _is_done(self, seconds: float | None) -> bool:
+        return self._done.acquire(timeout=-1 if seconds is None else seconds)
 
 
 class Timely:

@@ -96,6 +96,10 @@ class RequestBudget:
             breaker.left()
         return name
 
+    def wait(self, done: Callable[[float | None], bool], seconds: float | None) -> bool:
+        """Whether another thread is done within so many seconds; done: waits, and says whether."""
+        return done(seconds)
+
     def patience(self) -> float | None:
         """Seconds that one dependency may take now, so that the others get their turn, too."""
         if self.deadline is None:

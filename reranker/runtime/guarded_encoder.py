@@ -14,7 +14,7 @@ from typing import Final, Literal
 import numpy as np
 
 from reranker.runtime.breakers import ENCODER, Breaker, Unavailable
-from reranker.runtime.budget import current
+from reranker.runtime.budget import RequestBudget, current
 from reranker.runtime.query_vectors import Encoder, Vector
 
 log = logging.getLogger("reranker")
@@ -93,7 +93,7 @@ class GuardedEncoder:
         budget = current()
         if budget is None:
             return self._encoded(kind, texts)
-        return budget.call(ENCODER, lambda: self._in_time(kind, texts, budget.patience()))
+        return budget.call(ENCODER, lambda: self._in_time(kind, texts, budget))
 
     def _encoded(self, kind: Kind, texts: list[str]) -> Vector:
         encode = {"query": self._encoder.encode_queries, "item": self._encoder.encode_documents}
@@ -102,10 +102,10 @@ class GuardedEncoder:
             raise Unavailable("encoder_failed")
         return vectors
 
-    def _in_time(self, kind: Kind, texts: list[str], patience: float | None) -> Vector:
+    def _in_time(self, kind: Kind, texts: list[str], budget: RequestBudget) -> Vector:
         key: _Key = (kind, tuple(texts))
         encoding = self._begun(key)
-        if not encoding.done.wait(patience):
+        if not budget.wait(encoding.done.wait, budget.patience()):
             encoding.leave()
             raise Unavailable("deadline", counted=True)
         with self._lock:

@@ -17,7 +17,7 @@ import msgspec
 from indexes.errors import Failure
 from indexes.quoting import nearest_or_all, shown
 from indexes.workspace import Workspace
-from service.settings import SETTINGS_FAILURE
+from service.commands.doctor_findings import SETTINGS_FAILURE
 
 _WITH_VALUE: Final = ("--home", "--settings")
 _FLAG: Final = "--json"
@@ -145,7 +145,7 @@ class Commands(Menu):
             "reranker.commands.events:forget_command", "Keep", "Delete a user with every trace."
         ),
         "pseudonyms": Entry(
-            "reranker.commands.pseudonym_commands:pseudonyms_commands",
+            "reranker.commands.events:pseudonyms_commands",
             "Keep",
             "Show or rotate the keys under which users are kept.",
         ),

@@ -2,12 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import pytest
 from flask import Flask
-
-from service.commands.cli import run
 
 BODY = {"candidates": [{"id": "1"}]}
 EVENT = {"user": "u", "type": "view", "item": "1", "time": "2026-11-01T00:00:00Z"}
@@ -24,16 +20,6 @@ def everywhere(app: Flask) -> Iterator[tuple[str, str, str]]:
         address = rule.rule.replace("<path:file>", "x.js")
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield rule.rule, method, address
-
-
-@pytest.fixture
-def reranker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Said:
-    def said(*args: str) -> tuple[int, str, str]:
-        status = run(["--home", str(tmp_path), *args])
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return said
 
 
 def until(true: Callable[[], bool]) -> None:

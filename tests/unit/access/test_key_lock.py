@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.keys import BODY, Said, bearing, reranker, until
+from support.keys import BODY, Said, bearing, until
 from support.service import Running, refused, serving
 from support.shop import copy_home
 
@@ -17,8 +17,6 @@ from service.access import key_ring
 from service.access.key_ring import KeyRing
 from service.access.keys import BadKey, KeyFile
 from service.app import create_app
-
-__all__ = ["reranker"]  # a fixture
 
 
 def remove(path: Path) -> None:

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from support.shop import copy_home, small_shop
 
 from indexes.cached import lazily
+from indexes.names import normalised
 from indexes.workspace import Workspace
 from reranker.events.events import HistoryEvent
 from reranker.ranking.settings import RankingSettings
@@ -31,9 +32,43 @@ from service.app import create_app, served
 IDS = [item["id"] for item in small_shop()]
 SENT = [{"id": one, "score": 100.0 - place} for place, one in enumerate(["7", "3", *IDS[20:32]])]
 PERSONAL = {name for name, signal in SIGNALS.items() if signal.personal}
-BUDGET = 150.0
-HANGS = 1.5  # seconds
-ON_TIME = 1.0  # seconds; far below that, and far above the budget: the machine may be busy
+
+
+class Hanging:
+    """What hangs until the answer has come. The time of who waits for it is over as soon as it
+    does: no test waits for a clock, and none depends on how much a machine gets done meanwhile."""
+
+    def __init__(self) -> None:
+        self._begun, self._released = threading.Event(), threading.Event()
+        self._in_encoder = False
+
+    def hang(self, *_anything: Any) -> Any:
+        released = self._released
+        self._in_encoder = threading.current_thread().name == "encoder"
+        self._begun.set()
+        released.wait()
+        raise OSError("it would have come to nothing")
+
+    def wait(self, done: Callable[[float | None], bool], _seconds: float | None) -> bool:
+        """In place of RequestBudget.wait: until it is done, or something hangs."""
+        ranks = threading.current_thread().name == "ranking"
+        while not done(0.002):
+            if self._begun.is_set() and ranks == self._in_encoder:
+                return False
+        return True
+
+    def release(self) -> None:
+        """Whatever hangs goes on; what hangs from now on is new."""
+        self._released.set()
+        self._begun, self._released = threading.Event(), threading.Event()
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    made = Hanging()
+    monkeypatch.setattr(RequestBudget, "wait", lambda _budget, *asked: made.wait(*asked))
+    yield made
+    made.release()
 
 
 class Shop:
@@ -59,9 +94,7 @@ class Shop:
 
     def ask(self, headers: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
         body = {"query": "rain jacket", "user": "u3", "candidates": SENT, **more}
-        began = time.perf_counter()
         answer = self.client.post("/rerank", json=body, headers=headers)
-        self.seconds = time.perf_counter() - began
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.get_json()
         sent = [candidate["id"] for candidate in body["candidates"]]
@@ -75,11 +108,6 @@ class Shop:
 @pytest.fixture
 def shop(trained_home: Path) -> Shop:
     return Shop(trained_home)
-
-
-def hang(*_anything: Any) -> Any:
-    time.sleep(HANGS)
-    raise OSError("it would have come to nothing")
 
 
 def die(*_anything: Any) -> Any:
@@ -99,17 +127,18 @@ GARBAGE_VECTORS: list[Any] = [
 
 @pytest.mark.promise(17)
 @pytest.mark.promise(18)
-def test_a_history_that_hangs_costs_its_signals_until_the_breaker_opens(shop: Shop) -> None:
+def test_a_history_that_hangs_costs_its_signals_until_the_breaker_opens(
+    shop: Shop, hanging: Hanging
+) -> None:
     whole = shop.ask(personalize=False)["results"]
-    works, shop.recent._recent = shop.recent._recent, hang
+    works, shop.recent._recent = shop.recent._recent, hanging.hang
     for _ in range(3):
-        answer = shop.ask(budget_ms=BUDGET)
-        assert shop.seconds < ON_TIME
+        answer = shop.ask()
+        hanging.release()
         assert {"behaviour": "history_slow"}.items() <= shop.why(answer).items()
         assert set(shop.why(answer)) <= PERSONAL
         assert answer["results"] == whole, "all others are there"
-    answer = shop.ask()  # with all the time of the world
-    assert shop.seconds < ON_TIME and shop.why(answer)["behaviour"] == "breaker_open"
+    assert shop.why(shop.ask())["behaviour"] == "breaker_open"
     assert 'reranker_breaker_open{dependency="history"} 1.0' in shop.client.get("/metrics").text
     breaker = shop.served.breakers.of("history")
     breaker._try_at = 0.0  # the time to try again has come
@@ -139,8 +168,8 @@ def test_a_history_that_another_process_holds(trained_home: Path, tmp_path: Path
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     db.execute("BEGIN EXCLUSIVE")
     shop = Shop(home)
-    why = shop.why(shop.ask(budget_ms=BUDGET))
-    assert shop.seconds < ON_TIME and set(why) <= PERSONAL
+    why = shop.why(shop.ask())
+    assert set(why) <= PERSONAL
     assert set(why.values()) <= {"history_slow", "history_unavailable"}, why
     db.execute("ROLLBACK")
     db.close()
@@ -175,28 +204,29 @@ def test_an_encoder_that_is_dead_or_garbage(shop: Shop, broken: Any) -> None:
 
 
 @pytest.mark.promise(17)
-def test_an_encoder_that_hangs_costs_its_signals_only(shop: Shop) -> None:
+def test_an_encoder_that_hangs_costs_its_signals_only(shop: Shop, hanging: Hanging) -> None:
     class Slow:
         def encode_queries(self, _texts: list[str]) -> Any:
-            return hang()
+            return hanging.hang()
 
         encode_documents = encode_queries
 
     shop.encoder._encoder = Slow()
     for number in range(3):
-        why = shop.why(shop.ask(query=f"new {number}", budget_ms=BUDGET))
-        assert shop.seconds < ON_TIME and why["semantic"] == "deadline"
-        assert "match" not in why
+        why = shop.why(shop.ask(query=f"new {number}"))
+        hanging.release()
+        assert why["semantic"] == "deadline" and "match" not in why
     assert shop.why(shop.ask(query="new at all"))["semantic"] == "breaker_open"
 
 
 @pytest.mark.promise(17)
 @pytest.mark.parametrize("name", [name for name in SIGNALS if name != "engine"])
-def test_a_signal_that_hangs(shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = Signal(name, hang, "", SIGNALS[name].personal, SIGNALS[name].learned)
+def test_a_signal_that_hangs(
+    shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch, hanging: Hanging
+) -> None:
+    broken = Signal(name, hanging.hang, "", SIGNALS[name].personal, SIGNALS[name].learned)
     monkeypatch.setitem(SIGNALS, name, broken)
-    answer = shop.ask(headers={"X-Request-Timeout-Ms": str(BUDGET)}, explain=True)
-    assert shop.seconds < ON_TIME
+    answer = shop.ask(explain=True)
     if any(part["signal"] == name for part in answer["degraded"]):
         assert shop.why(answer)[name] == "deadline"
     for result in answer["results"]:
@@ -229,12 +259,12 @@ def test_ranking_breaker_failures_and_seconds(trained_home: Path) -> None:
     assert shop.why(shop.ask()) == {}
 
 
-def test_a_history_that_hangs_costs_next_action_its_answer_only(shop: Shop) -> None:
-    shop.recent._recent = hang
-    shop.served.budget_ms = BUDGET
-    began = time.perf_counter()
+def test_a_history_that_hangs_costs_next_action_its_answer_only(
+    shop: Shop, hanging: Hanging
+) -> None:
+    shop.recent._recent = hanging.hang
     found = shop.client.post("/next-action", json={"user": "u3"}).get_json()
-    assert time.perf_counter() - began < ON_TIME and found["actions"] == {}
+    assert found["actions"] == {}
     assert found["degraded"][0]["reason"] in ("history_slow", "too_few_visits")
 
 
@@ -271,7 +301,7 @@ ids = st.one_of(st.sampled_from(IDS), st.text(min_size=1, max_size=9))
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    sent=st.lists(ids, max_size=30, unique=True),
+    sent=st.lists(ids.filter(normalised), max_size=30, unique_by=normalised),
     faults=st.dictionaries(st.sampled_from([*SIGNALS]), st.sampled_from([*FAULTS]), max_size=12),
     query=st.sampled_from(["rain jacket", "", "unseen words"]),
     user=st.sampled_from(["u1", "nobody", None]),
@@ -396,20 +426,29 @@ def test_a_breaker_lets_no_more_in_while_many_never_came_back() -> None:
     breaker.check()
 
 
-def test_equal_texts_are_encoded_once_and_late_vectors_are_kept() -> None:
+def test_equal_texts_are_encoded_once_and_late_vectors_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     calls: list[list[str]] = []
     go = threading.Event()
 
     class Counted:
         def encode_queries(self, texts: list[str]) -> Any:
             calls.append(texts)
-            go.wait(10)
+            go.wait()
             return np.ones((len(texts), 4), np.float32)
 
         encode_documents = encode_queries
 
     breakers = Breakers(1000)
     guarded = GuardedEncoder(Counted(), 4, breakers.of("encoder"))
+    waiting = threading.Semaphore(0)
+
+    def wait(_budget: Any, done: Callable[[float | None], bool], seconds: float | None) -> bool:
+        waiting.release()
+        return done(seconds)
+
+    monkeypatch.setattr(RequestBudget, "wait", wait)
 
     def ask(budget: float, found: list[Any]) -> None:
         with spending(RequestBudget(time.perf_counter() + budget, breakers)):
@@ -420,11 +459,13 @@ def test_equal_texts_are_encoded_once_and_late_vectors_are_kept() -> None:
 
     found: list[Any] = []
     ask(0.02, found)
+    waiting.acquire()
     assert found == ["deadline"]
-    threads = [threading.Thread(target=ask, args=(30.0, found)) for _ in range(5)]
+    threads = [threading.Thread(target=ask, args=(600.0, found)) for _ in range(5)]
     for thread in threads:
         thread.start()
-    time.sleep(0.05)
+    for _ in threads:
+        waiting.acquire()
     go.set()
     for thread in threads:
         thread.join()
@@ -445,7 +486,7 @@ def test_an_encoder_that_is_no_longer_served_goes_away() -> None:
         guarded.encode_queries(["red"])
     gone = weakref.ref(guarded)
     del guarded
-    end = time.monotonic() + 10
+    end = time.monotonic() + 180
     while gone() is not None and time.monotonic() < end:
         time.sleep(0.05)
         gc.collect()
@@ -453,6 +494,8 @@ def test_an_encoder_that_is_no_longer_served_goes_away() -> None:
 
 
 def test_a_value_that_takes_long_holds_up_no_other_object() -> None:
+    begun, go = threading.Event(), threading.Event()
+
     class Thing:
         def __init__(self, slow: bool) -> None:
             self.slow, self.times = slow, 0
@@ -461,14 +504,16 @@ def test_a_value_that_takes_long_holds_up_no_other_object() -> None:
         def value(self) -> int:
             self.times += 1
             if self.slow:
-                time.sleep(0.5)
+                begun.set()
+                go.wait()
             return self.times
 
     slow = threading.Thread(target=lambda: Thing(slow=True).value)
     slow.start()
-    quick, began = Thing(slow=False), time.perf_counter()
-    assert (quick.value, quick.value, quick.times) == (1, 1, 1)
-    assert time.perf_counter() - began < 0.4
+    begun.wait()
+    quick = Thing(slow=False)
+    assert (quick.value, quick.value, quick.times) == (1, 1, 1)  # while the other one takes long
+    go.set()
     slow.join()
 
 
