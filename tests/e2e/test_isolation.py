@@ -49,11 +49,11 @@ try:
     first = service.stdout.readline()
     address = re.search(r"http://127.0.0.1:\\d+", first)
     if not address:
-        sys.exit(f"not started: {first} {service.communicate(timeout=20)}")
+        sys.exit(f"not started: {first} {service.communicate(timeout=180)}")
     def ask(path, body=None):
         data = None if body is None else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(address[0] + path, data, timeout=30) as answer:
+            with urllib.request.urlopen(address[0] + path, data, timeout=180) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -68,7 +68,7 @@ try:
         found["rebuild"] = done.returncode, done.stderr[-300:]
 finally:
     service.send_signal(signal.SIGTERM)
-    _, err = service.communicate(timeout=30)
+    _, err = service.communicate(timeout=180)
 print(json.dumps(found | {"stderr": err[-2000:]}))
 """
 

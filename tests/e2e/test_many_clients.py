@@ -106,7 +106,7 @@ def test_without_file_descriptors_it_waits_and_logs_one_line(shop_home: Path) ->
                 connection.recv(1)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
         for connection in waiting:
-            connection.settimeout(60)
+            connection.settimeout(300)
             assert answers(connection, 1)[0][0] == 200
         assert service.ask("/rerank", BODY)[0] == 200
         service.process.terminate()

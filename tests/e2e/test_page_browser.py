@@ -92,9 +92,9 @@ class Tab:
 
     def open(self, rest: str, rows: bool = True) -> "Tab":
         self.page.goto(f"{self.address}/{rest}")
-        self.page.wait_for_selector("#query", state="attached", timeout=30_000)
+        self.page.wait_for_selector("#query", state="attached", timeout=180_000)
         if rows:
-            self.page.wait_for_selector("#blend-list .ag-row .item-title", timeout=30_000)
+            self.page.wait_for_selector("#blend-list .ag-row .item-title", timeout=180_000)
         self.settle()
         return self
 
@@ -239,7 +239,7 @@ def test_keys_reach_the_lists(tab: Tab) -> None:
 def test_two_blends_are_compared_in_a_job_whose_queries_open_in_search(tab: Tab) -> None:
     tab.open("?tab=compare", rows=False)
     tab.page.click("#compare-run")
-    tab.page.wait_for_selector("#metrics-table", timeout=60_000)
+    tab.page.wait_for_selector("#metrics-table", timeout=300_000)
     tab.settle()
     wins = [int(text) for text in tab.page.locator("#wins b").all_inner_texts()]
     assert sum(wins) == 12
@@ -286,7 +286,7 @@ def test_signing_in_and_out_in_the_browser(
         page.get_by_role("alert").wait_for()
         page.fill("#key", key)
         page.keyboard.press("Enter")
-        page.wait_for_selector("#blend-list .ag-row .item-title", timeout=30_000)
+        page.wait_for_selector("#blend-list .ag-row .item-title", timeout=180_000)
         assert page.url.startswith(f"{opened.address}/?") and "q=img" in page.url
         assert HOSTILE in page.locator("#blend-list .item-title").all_inner_texts()
         assert page.evaluate("window.broken") is None

@@ -22,9 +22,9 @@ from indexes.progress import silent
 from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
 from reranker.feedback.records import ranking_files, read_rankings
+from service.server.banner import default_banner
 from service.http.addresses import listen
 from service.http.settings import ServeSettings
-from service.server.banner import default_banner
 from service.server.gunicorn import Server
 
 
@@ -36,8 +36,8 @@ def service(shop_home: Path) -> Iterator[Running]:
 
 def test_the_banner_says_where_what_and_that_there_are_no_keys(service: Running) -> None:
     for part in ("60 items", "0001-", "default v1", "keys", "curl http://127.0.0.1"):
-        assert part in service.server.banner
-    sent = re.search(r"-d '(.*)'", service.server.banner)
+        assert part in service.banner
+    sent = re.search(r"-d '(.*)'", service.banner)
     assert sent
     assert service.ask("/rerank", json.loads(sent[1]))[0] == 200  # the curl works as it stands
 
@@ -65,7 +65,7 @@ def test_serving_does_not_import_torch(service: Running) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_50_megabytes_are_refused_without_being_kept(service: Running, chunked: bool) -> None:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=180) as connection:
         framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {50 << 20}"
         connection.sendall(
             f"POST /rerank HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n".encode()
@@ -94,7 +94,7 @@ def test_50_megabytes_are_refused_without_being_kept(service: Running, chunked: 
 def test_what_is_not_http_gets_the_one_error_shape(
     service: Running, sent: bytes, status: bytes
 ) -> None:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=180) as connection:
         try:
             connection.sendall(sent)
         except OSError:
@@ -183,7 +183,7 @@ class Load:
             thread.join()
 
     def _ask(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=180)
         body = json.dumps(BODY).encode()
         while not self._stop.is_set():
             try:
@@ -241,7 +241,7 @@ def test_a_worker_that_dies_while_a_damaged_version_is_published_comes_back(
             assert (status, json.loads(answer)["versions"]["index"]) == (200, first.id)
             time.sleep(0.05)
         store.switch_to(first.id)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 180
         while len(workers(service)) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert len(workers(service)) == 2
@@ -253,14 +253,15 @@ def test_a_stop_lets_running_requests_end(shop_home: Path, how: int) -> None:
     # Texts that the index lacks take the encoder a while each.
     slow = {
         "query": "shoes",
-        "candidates": [{"id": f"x{i}", "text": f"long {i} text " * 40} for i in range(25)],
+        "candidates": [{"id": f"x{i}", "text": f"long {i} text " * 40} for i in range(200)],
     }
     with serving(shop_home, "--workers", "1") as service:
         answers: list[tuple[int, bytes]] = []
         asking = threading.Thread(target=lambda: answers.append(service.ask("/rerank", slow)))
         asking.start()
-        time.sleep(0.2)
+        while not re.search(rb"reranker_waiting_candidates [1-9]", service.ask("/metrics")[1]):
+            assert asking.is_alive(), "it was answered before it could be stopped"
         assert service.stop(how) == 0
         asking.join()
     assert answers[0][0] == 200
-    assert len(json.loads(answers[0][1])["results"]) == 25
+    assert len(json.loads(answers[0][1])["results"]) == 200

@@ -49,7 +49,7 @@ def slow_reader(service: Running, sent: bytes, key: str | None = None) -> socket
     before = metric(service, RANKED, key)
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.settimeout(60)
+    connection.settimeout(300)
     connection.connect(("127.0.0.1", service.port))
     connection.sendall(sent)
     wait_until(lambda: metric(service, RANKED, key) > before)
@@ -101,7 +101,7 @@ def test_requests_behind_an_answer_that_nobody_reads_wait_their_turn(service: Ru
 @pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
 def test_who_half_closes_still_gets_the_answer(service: Running, body: dict[str, Any]) -> None:
     with connected(service) as connection:
-        connection.settimeout(60)
+        connection.settimeout(300)
         connection.sendall(whole(body))
         connection.shutdown(socket.SHUT_WR)
         answer = http.client.HTTPResponse(connection)
@@ -129,7 +129,7 @@ def test_every_route_leaves_this_way(service: Running, path: str) -> None:
     """Asked for over and over on one connection, which is read only when the kernel is full."""
     asked = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     with connected(service) as connection:
-        connection.settimeout(60)
+        connection.settimeout(300)
         connection.sendall(asked * 200)
         assert service.ask("/rerank", BODY)[0] == 200
         assert [status for status, _ in answers(connection, 200)] == [200] * 200

@@ -42,7 +42,7 @@ class Versions(threading.Thread):
 
     def run(self) -> None:
         body = {**BODY, "user": "u3", "time": NOW}
-        connection = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=180)
         while not self.over.wait(self.pause):
             try:
                 connection.request("POST", "/rerank", json.dumps(body).encode())

@@ -23,7 +23,7 @@ def everywhere(app: Flask) -> Iterator[tuple[str, str, str]]:
 
 
 def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)

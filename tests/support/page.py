@@ -17,7 +17,7 @@ LINE = '{"id": "a", "query": "lamp", "candidates": [{"id": "1"}], "ratings": {"1
 
 
 def wait_for(jobs: Jobs, job_id: str) -> Any:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while jobs.job(job_id).state == "running" and time.monotonic() < until:
         time.sleep(0.1)
     return jobs.job(job_id)

@@ -48,7 +48,7 @@ class Running:
         self.process, self.port, self.banner = process, port, banner
 
     def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=180)
         try:
             sent = None if body is None else json.dumps(body).encode()
             connection.request("GET" if sent is None else "POST", path, sent, headers)
@@ -59,7 +59,7 @@ class Running:
 
     def stop(self, how: int = signal.SIGTERM) -> int:
         self.process.send_signal(how)
-        return self.process.wait(20)
+        return self.process.wait(180)
 
 
 def command(home: Path, *args: str) -> list[str]:

@@ -15,7 +15,7 @@ HEALTH = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 
 
 def connected(service: Running) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", service.port), timeout=30)
+    return socket.create_connection(("127.0.0.1", service.port), timeout=180)
 
 
 def everything(connection: socket.socket) -> bytes:

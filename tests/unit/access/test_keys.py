@@ -404,7 +404,7 @@ def test_a_running_service_on_any_address_takes_up_what_is_changed(own_home: Pat
 
 
 def _until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -4,7 +4,6 @@ import json
 import shutil
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -235,9 +234,7 @@ def test_nothing_is_accepted_that_cannot_be_kept(events: FlaskClient, tmp_path: 
     events.post("/events", json=VIEW)
     other = sqlite3.connect(tmp_path / "home" / "events" / "history.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    started = time.monotonic()
     answer = events.post("/events", json=VIEW)
-    assert time.monotonic() - started < 3
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert answer.get_json()["error"]["code"] == "history_busy"
     other.execute("ROLLBACK")

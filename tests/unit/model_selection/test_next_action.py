@@ -97,6 +97,9 @@ def test_a_head_learns_what_is_there_and_says_honest_chances(tmp_path: Path) -> 
     np.testing.assert_array_equal(loaded[0](inputs), head(inputs))
 
 
+STEPS = "[train]\nepochs = 12\nminutes = 0\n"  # the same on a slow machine
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Who views two items in a visit buys the second; who views one leaves."""
@@ -119,11 +122,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ]
         histories.append(events)
     histories.close()
+    (workspace.home / "settings.toml").write_text(STEPS)
     return workspace.home
 
 
 def test_the_command_beside_its_baseline(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["--home", str(home), "evaluate", "next-action", "--minutes", "0.05"]
+    asked = ["--home", str(home), "evaluate", "next-action"]
     assert run([*asked, "--json"]) == 0
     found = msgspec.json.decode(capsys.readouterr().out.splitlines()[-1])
     assert found["cases"] > 50
@@ -142,7 +146,7 @@ def test_the_route(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     none = client.post("/next-action", json={"user": "u1"}).get_json()
     assert none["actions"] == {}
     assert none["degraded"] == [{"signal": "next_action", "reason": "no_model"}]
-    assert run(["--home", str(home), "train", "--minutes", "0.05"]) == 0
+    assert run(["--home", str(home), "train"]) == 0
     client = create_app(Workspace(home)).test_client()
     history = [
         {"type": "view", "item": "1", "time": 1e9},
@@ -184,7 +188,7 @@ def test_a_shop_with_words_of_its_own_is_told_how_to_name_them(
         ]
     )
     histories.close()
-    asked = ["--home", str(workspace.home), "evaluate", "next-action", "--minutes", "0.05"]
+    asked = ["--home", str(workspace.home), "evaluate", "next-action"]
     assert run([*asked, "--json"]) == 1
     error = msgspec.json.decode(capsys.readouterr().out.splitlines()[-1])["error"]
     assert (error["code"], error["field"]) == ("no_purchases", "events.types")

@@ -163,8 +163,10 @@ def test_workers_tell_together(shop_home: Path) -> None:
     with serving(shop_home) as service:
         for _ in range(20):
             assert service.ask("/rerank", BODY)[0] == 200
-        time.sleep(1.2)  # the other worker writes what waits
-        text = service.ask("/metrics")[1].decode()
+        text = ""
+        end = time.monotonic() + 120
+        while "reranker_candidates_count 20.0" not in text and time.monotonic() < end:
+            text = service.ask("/metrics")[1].decode()  # the other worker writes what waits
     assert 'reranker_stage_seconds_count{stage="signals"} 20.0' in text
     assert "reranker_candidates_count 20.0" in text
     assert len(re.findall("^reranker_versions_info", text, re.M)) == 1

