@@ -23,7 +23,15 @@ USUAL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         *("bodyhtml", "body", "productdescription", "itemdescription", "longdescription"),
         *("descriptionhtml", "htmldescription", "shortdescription", "summary"),
     ),
-    "brand": ("vendor", "manufacturer", "brandname", "productbrand", "maker", "manufacturername"),
+    "brand": (
+        "vendor",
+        "manufacturer",
+        "brands",
+        "brandname",
+        "productbrand",
+        "maker",
+        "manufacturername",
+    ),
     "category": (
         *("categories", "producttype", "categorypath", "categoryname", "productcategory"),
         *("breadcrumbs", "breadcrumb", "taxonomy", "googleproductcategory"),
@@ -36,7 +44,7 @@ USUAL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         *("imagelink", "imageurl", "images", "imagesrc", "img", "imgurl", "mainimage"),
         *("baseimage", "thumbnail", "picture", "photo"),
     ),
-    "attributes": ("specs", "specifications", "additionalattributes", "attrs"),
+    "attributes": ("specs", "specifications", "additionalattributes", "customattributes", "attrs"),
     "updated": (
         *("updatedat", "lastmodified", "lastupdated", "modified", "modifiedat", "dateupdated"),
         *("datemodified", "updatetime", "lastmod", "changedat"),

@@ -40,7 +40,8 @@ def json_rows(
         for number, value in values:
             yield from opener.rows(number, value)
         return
-    plain = opener.is_plain(_value(first[1]))
+    # The first line may be broken: the second one says what the file is, too.
+    plain = all(opener.is_plain(_value(line)) for _, line in filter(None, (first, second)))
     lines = chain([first], lines)
     if plain:
         yield from _plain_rows(lines, on_bad, form)
