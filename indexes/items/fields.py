@@ -166,7 +166,7 @@ class FieldChooser:
         self._count()
         names = [name for name in self.columns if name]
         sources = self.sources(names)
-        used = {columns[0] for columns in sources.values()}
+        used = self._kept.union(columns[0] for columns in sources.values())
         renamed = {field: columns[0] for field, columns in sources.items() if columns[0] != field}
         not_read = [name for name in names if name not in used]
         return {"from": renamed, "not_read": not_read, "columns": dict(self.columns)}

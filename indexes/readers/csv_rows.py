@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from indexes.errors import Failure
-from indexes.readers.bad_lines import BadLine, OnBad
+from indexes.readers.bad_lines import NOT_UTF8, BadLine, OnBad
 from indexes.readers.file_forms import FileForm, Row
 from indexes.readers.lines import MAX_LINE_BYTES, byte_lines
 
@@ -52,7 +52,7 @@ class _Lines:
                 line.decode()
             except UnicodeDecodeError as error:
                 byte = line[error.start]
-                return f"byte {error.start + 1} of line {number} (0x{byte:02x}) is not valid UTF-8"
+                return f"byte {error.start + 1} of line {number} (0x{byte:02x}) {NOT_UTF8}"
         return None
 
     def reread(self, lines: list[tuple[int, bytes]]) -> None:

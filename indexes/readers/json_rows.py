@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from indexes.errors import Failure
-from indexes.readers.bad_lines import BadLine, OnBad
+from indexes.readers.bad_lines import NOT_UTF8, BadLine, OnBad
 from indexes.readers.file_forms import MAX_WHOLE_BYTES, FileForm, Row
 from indexes.readers.json_shapes import Opener
 from indexes.readers.lines import MAX_LINE_BYTES
@@ -193,7 +193,7 @@ def _why_not_json(line: bytes) -> str:
     try:
         value = json.loads(line.decode(), parse_constant=lambda name: _noted(name, constants))
     except UnicodeDecodeError as broken:
-        return f"byte {broken.start + 1} (0x{line[broken.start]:02x}) is not valid UTF-8"
+        return f"byte {broken.start + 1} (0x{line[broken.start]:02x}) {NOT_UTF8}"
     except RecursionError:
         return "the JSON is nested too deeply"
     except ValueError:
