@@ -94,8 +94,15 @@ def test_backslashes_and_trailing_separators(tmp_path: Path) -> None:
     assert bad == [BadLine(6, "the row has 4 cells, the header has 3")]
 
 
+def test_blanks_after_separators_and_blank_first_lines(tmp_path: Path) -> None:
+    items, bad = read(written(tmp_path, '\n \r\nid, "title", brand\n1, "A, b", c\n2, d, "e"\n'))
+    assert not bad
+    assert items == [Item("1", "A, b", brand="c"), Item("2", "d", brand="e")]
+
+
 def test_a_header_that_names_nothing_known_says_what_was_tried(tmp_path: Path) -> None:
     tried = r"no column 'id', 'title'; .* 'a b' \(separators tried: ',', ';', tab, '\|'\)"
+    tried += r".*rebuild\.columns"
     with pytest.raises(Failure, match=tried):
         read(written(tmp_path, "a b\n1\n"))
 
