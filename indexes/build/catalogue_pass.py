@@ -23,7 +23,7 @@ from indexes.items.ids import Hashes, id_hash
 from indexes.items.records import Item, ItemReader, read_items
 from indexes.items.text import ItemText
 from indexes.progress import Progress
-from indexes.readers.bad_lines import BadLine, BadLines
+from indexes.readers.bad_lines import NOT_UTF8, SAY_ENCODING, BadLine, BadLines
 from indexes.readers.file_forms import FileForm
 
 WINDOW: Final = 8192  # texts in memory at once, to be looked up or encoded together,
@@ -229,9 +229,12 @@ def _nothing_usable(source: Source, rejected: Rejected) -> Failure:
     why = f": {rejected.reasons()}" if rejected.count else ""
     has = f" It has the columns {columns}." if columns else ""
     where = f" All of them are in {rejected.path}." if rejected.count else ""
+    encoding = ""
+    if source.form.encoding is None and NOT_UTF8 in why:
+        encoding = f" {SAY_ENCODING}"
     return Failure(
         f"{source.path} holds no item that can be used ({rejected.count:,} lines were rejected)"
         f"{why}.{has}",
         hint=f"Every line needs an `id` and a `title`; `rebuild.columns` names other columns for "
-        f"them.{where}",
+        f"them.{encoding}{where}",
     )

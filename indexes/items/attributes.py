@@ -4,9 +4,17 @@ import re
 from typing import Any, Final
 
 from indexes.items.categories import parsed
+from indexes.readers.file_forms import folded_name
 
-_NAMES: Final = ("name", "key", "label", "code", "attribute", "id", "title")
-_VALUES: Final = ("value", "values", "val", "option", "options", "text")
+# Under which a pair has its name and its value, folded, the likeliest first.
+_NAMES: Final = (
+    *("name", "attributename", "key", "label", "code", "attributecode", "attribute", "traittype"),
+    *("property", "propertyname", "id", "title", "type"),
+)
+_VALUES: Final = (
+    *("value", "values", "val", "option", "options", "attributevalue", "propertyvalue"),
+    *("displayvalue", "text"),
+)
 _PAIR: Final = re.compile(r"\s*([^=:;|\n]{1,100}?)\s*[=:]\s*([^;|\n]*?)\s*")
 
 
@@ -26,7 +34,7 @@ def _of_text(text: str) -> Any:
     if text[:1] in ("{", "["):
         return parsed(text)
     parts = [part for part in re.split(r"[;|\n]", text) if part.strip()]
-    if len(parts) == 1 and text.count("=") > 1:
+    if len(parts) == 1 and max(text.count("="), text.count(":")) > 1:
         parts = text.split(",")
     pairs = [_PAIR.fullmatch(part) for part in parts]
     if not all(pairs):
@@ -48,10 +56,12 @@ def _of_list(parts: list[Any]) -> dict[str, Any] | None:
 
 def _pairs(part: Any) -> dict[str, Any] | None:
     if isinstance(part, dict):
-        name = next((part[key] for key in _NAMES if isinstance(part.get(key), str)), None)
-        value = next((key for key in _VALUES if key in part), None)
+        by_fold = {folded_name(str(key)): part[key] for key in reversed(part)}
+        named = (_name_of(by_fold[key]) for key in _NAMES if key in by_fold)
+        name = next((name for name in named if name is not None), None)
+        value = next((key for key in _VALUES if key in by_fold), None)
         if name is not None and value is not None:
-            return {name: part[value]}
+            return {name: by_fold[value]}
         return part
     if isinstance(part, list) and len(part) == 2 and isinstance(part[0], str):
         return {part[0]: part[1]}
@@ -59,6 +69,12 @@ def _pairs(part: Any) -> dict[str, Any] | None:
         pairs = _of_text(part.strip())
         return pairs if isinstance(pairs, dict) else None
     return {} if part is None else None
+
+
+def _name_of(value: Any) -> str | None:
+    """A text, or the name of an object: {"attribute": {"name": "colour"}, ...}."""
+    name = value.get("name") if isinstance(value, dict) else value
+    return name if isinstance(name, str) else None
 
 
 def _both(first: Any, second: Any) -> list[Any]:

@@ -5,24 +5,36 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any, Final
 
-# Words without case, blanks, dashes and underscores. What can be ordered for later is available.
+from indexes.items.words import fold
+
+# Words without case, accents, blanks, dashes and underscores, in English, German, French, Spanish,
+# Italian, Portuguese and Dutch. What can be ordered for later is available.
 _YES: Final = frozenset(
     """1 true t yes y on available instock limitedavailability limited limitedstock lowstock
     fewleft lastitems onlineonly instoreonly presale preorder backorder backordered
     availableforpreorder availableforbackorder availablefororder availableonbackorder madetoorder
-    onbackorder instockavailable active""".split()
+    onbackorder instockavailable active enabled
+    ja wahr auflager vorratig verfugbar lieferbar sofortlieferbar bestellbar vorbestellbar
+    oui vrai enstock disponible si verdadero enexistencia enexistencias
+    vero disponibile sim disponivel emestoque opvoorraad leverbaar beschikbaar""".split()
 )
 _NO: Final = frozenset(
     """0 false f no n off unavailable notavailable outofstock oos soldout discontinued notinstock
     nostock nolongeravailable permanentlyunavailable temporarilyoutofstock
-    currentlyunavailable inactive""".split()
+    currentlyunavailable temporarilyunavailable noneleft inactive disabled
+    nein falsch nichtauflager nichtvorratig nichtverfugbar nichtlieferbar ausverkauft vergriffen
+    non faux rupture rupturedestock enrupturedestock indisponible nondisponible epuise
+    falso agotado sinstock sinexistencia sinexistencias nodisponible
+    esaurito nondisponibile indisponibile nao esgotado indisponivel semestoque
+    nee uitverkocht nietopvoorraad nietleverbaar nietbeschikbaar""".split()
 )
-_ADDRESS: Final = re.compile(r"^(?:https?://)?(?:www\.)?schema\.org[/#]", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"^(?:(?:https?://)?(?:www\.)?schema\.org[/#]|schema:)", re.IGNORECASE)
 _COUNT: Final = re.compile(
     r"(?:only\s+)?[<>]?\s*([+-]?[0-9]+(?:[.,][0-9]+)?)\+?\s*"
     r"(?:left|in\s+stock|left\s+in\s+stock|available|pcs\.?|pieces|units?|items?)?",
     re.IGNORECASE,
 )
+_WITH_COUNT: Final = re.compile(r"(?:in\s*stock|available)\s*[:=(]\s*([0-9]+)\s*\)?", re.IGNORECASE)
 
 
 def read_available(value: Any) -> bool | None:
@@ -39,8 +51,8 @@ def read_available(value: Any) -> bool | None:
 @lru_cache(maxsize=4096)
 def _of_text(value: str) -> bool | None:
     text = _ADDRESS.sub("", value.strip())
-    word = "".join(letter for letter in text.casefold() if letter.isalnum())
+    word = "".join(letter for letter in fold(text) if letter.isalnum())
     if text[:1] != "-" and (word in _YES or word in _NO):
         return word in _YES
-    count = _COUNT.fullmatch(text)
+    count = _COUNT.fullmatch(text) or _WITH_COUNT.fullmatch(text)
     return float(count[1].replace(",", ".")) > 0 if count else None

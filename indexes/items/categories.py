@@ -1,7 +1,8 @@
 """categories.py: a category in any usual shape -> its paths in one text: "A > B | C > D".
 
-A path is written from the top down. `>` (or » › →) separates levels; where there is none, `|` does,
-else `/`. Beside `>`, `|` and `;` separate paths. A comma is part of a name.
+A path is written from the top down. `>` (or -> » › →) separates levels; where there is none, `|`
+does, else `/`. Beside `>`, `|` and `;` separate paths, and so does `|` where all that it separates
+has a `/`. A comma is part of a name.
 """
 
 import ast
@@ -15,7 +16,7 @@ from indexes.items.values import null_word, word_of
 
 BETWEEN_PATHS: Final = " | "
 _BETWEEN_LEVELS: Final = " > "
-_ARROWS: Final = re.compile(r"\s*(?:>|»|›|→)\s*")
+_ARROWS: Final = re.compile(r"\s*(?:[-=]*>|»|›|→)\s*")
 _PATHS: Final = re.compile(r"[|;]")
 _SLASH: Final = re.compile(r"(?<![0-9])\s*/\s*|\s*/\s*(?![0-9])")  # no 24/7
 _NAMES: Final = ("path", "full_path", "fullpath", "breadcrumb", "name", "title", "label", "value")
@@ -87,7 +88,11 @@ def _text_paths(text: str) -> list[Path]:
     elif ";" in text:
         paths = [_levels(re.split(r"\||/", part)) for part in text.split(";")]
     elif "|" in text:
-        paths = [_levels(text.split("|"))]
+        parts = text.split("|")
+        each_has_levels = all(_SLASH.search(part) for part in parts)
+        paths = (
+            [_levels(_SLASH.split(part)) for part in parts] if each_has_levels else [_levels(parts)]
+        )
     else:
         paths = [_levels(_SLASH.split(text) if "://" not in text else [text])]
     return [path for path in paths if path]

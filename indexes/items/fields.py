@@ -23,7 +23,15 @@ USUAL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         *("bodyhtml", "body", "productdescription", "itemdescription", "longdescription"),
         *("descriptionhtml", "htmldescription", "shortdescription", "summary"),
     ),
-    "brand": ("vendor", "manufacturer", "brandname", "productbrand", "maker", "manufacturername"),
+    "brand": (
+        "vendor",
+        "manufacturer",
+        "brands",
+        "brandname",
+        "productbrand",
+        "maker",
+        "manufacturername",
+    ),
     "category": (
         *("categories", "producttype", "categorypath", "categoryname", "productcategory"),
         *("breadcrumbs", "breadcrumb", "taxonomy", "googleproductcategory"),
@@ -36,7 +44,7 @@ USUAL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         *("imagelink", "imageurl", "images", "imagesrc", "img", "imgurl", "mainimage"),
         *("baseimage", "thumbnail", "picture", "photo"),
     ),
-    "attributes": ("specs", "specifications", "additionalattributes", "attrs"),
+    "attributes": ("specs", "specifications", "additionalattributes", "customattributes", "attrs"),
     "updated": (
         *("updatedat", "lastmodified", "lastupdated", "modified", "modifiedat", "dateupdated"),
         *("datemodified", "updatetime", "lastmod", "changedat"),
@@ -158,7 +166,7 @@ class FieldChooser:
         self._count()
         names = [name for name in self.columns if name]
         sources = self.sources(names)
-        used = {columns[0] for columns in sources.values()}
+        used = self._kept.union(columns[0] for columns in sources.values())
         renamed = {field: columns[0] for field, columns in sources.items() if columns[0] != field}
         not_read = [name for name in names if name not in used]
         return {"from": renamed, "not_read": not_read, "columns": dict(self.columns)}

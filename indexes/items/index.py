@@ -3,7 +3,7 @@
 Everything is mapped: opening costs milliseconds and no private memory, whatever the catalogue.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Protocol
 
@@ -105,7 +105,9 @@ def _from_bf16(upper: npt.NDArray[np.uint16]) -> Vectors:
 _BF16: Final = faiss.ScalarQuantizer.QT_bf16
 
 
-def _check_format(found: int, version_id: str) -> None:
+def check_format(about: Mapping[str, Any], version_id: str) -> None:
+    """Failure for a version that another release wrote in another form."""
+    found = about.get("format", 1)
     if found != FORMAT:
         raise Failure(
             f"Index {version_id} has format {found}, and this release reads format {FORMAT}.",
@@ -119,7 +121,7 @@ class ItemIndex:
     def __init__(self, version: Version) -> None:
         self.version = version.id
         self.about: dict[str, Any] = dict(version.about)
-        _check_format(self.about.get("format", 1), version.id)
+        check_format(self.about, version.id)
         self.folder: Path = version.folder
         self.ids = ItemIds(version.folder)
         self.columns = ItemColumns(version.folder)

@@ -24,7 +24,10 @@ _ELEMENTS: Final = _INLINE.union(
 )
 # What stands in a tag after its name: so "a <b and c> d" is no tag, and neither is "x < y".
 _ATTRIBUTE: Final = r"""\s+[^\s<>"'=/]+\s*=\s*(?:"[^"<>]*(?:[<>][^"<>]*)*"|'[^']*'|[^\s<>"']*)"""
-_SWITCHES: Final = r"\s+(?:hidden|disabled|checked|selected|controls|required|async|defer|nowrap)"
+_SWITCHES: Final = (
+    r"\s+(?:hidden|disabled|checked|selected|controls|required|async|defer|nowrap|open|autoplay|loop"
+    r"|muted|playsinline|readonly|multiple|allowfullscreen|itemscope|reversed)"
+)
 _TAG: Final = re.compile(
     r"(?P<comment><!--)|<!doctype[^<>]*>|<\?xml[^<>]*>|<!\[CDATA\[|\]\]>"
     rf"|<(?P<end>/?)(?P<name>[a-z][a-z0-9:]*)(?>(?:{_ATTRIBUTE}|{_SWITCHES})*\s*/?>"

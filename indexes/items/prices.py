@@ -23,19 +23,28 @@ _CODES: Final = frozenset(
     VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWL""".split()
 )
 _SIGNS: Final = {
-    "$": "USD", "US$": "USD", "€": "EUR", "EURO": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR",
-    "RS": "INR", "RS.": "INR", "₽": "RUB", "РУБ": "RUB", "РУБ.": "RUB", "₺": "TRY", "TL": "TRY",
+    "$": "USD", "US$": "USD", "€": "EUR", "EURO": "EUR", "EUROS": "EUR", "£": "GBP", "¥": "JPY",
+    "₹": "INR", "RS": "INR", "RS.": "INR", "₽": "RUB", "РУБ": "RUB", "РУБ.": "RUB",
+    "₺": "TRY", "TL": "TRY",
     "₩": "KRW", "₪": "ILS", "₫": "VND", "₴": "UAH", "₦": "NGN", "₱": "PHP", "฿": "THB",
     "ZŁ": "PLN", "KČ": "CZK", "KR": "kr", "KR.": "kr", "FT": "HUF", "LEI": "RON", "ЛВ": "BGN",
     "ЛВ.": "BGN", "FR.": "CHF", "SFR.": "CHF", "A$": "AUD", "C$": "CAD", "R$": "BRL", "S$": "SGD",
-    "HK$": "HKD", "NZ$": "NZD", "元": "CNY", "円": "JPY", "원": "KRW",
+    "AU$": "AUD", "CA$": "CAD", "MX$": "MXN", "NT$": "TWD", "HK$": "HKD", "NZ$": "NZD",
+    "元": "CNY", "円": "JPY", "원": "KRW",
 }  # fmt: skip
+# Signs that several currencies share: the code on the other side of the number says which it is.
+_SHARED: Final = {
+    "$": frozenset(("USD", "AUD", "CAD", "NZD", "SGD", "HKD", "TWD", "MXN", "ARS", "CLP", "COP")),
+    "KR": frozenset(("SEK", "NOK", "DKK", "ISK")),
+    "KR.": frozenset(("SEK", "NOK", "DKK", "ISK")),
+    "¥": frozenset(("JPY", "CNY")),
+}
 _WHOLE: Final = re.compile(
     r"[0-9]*|[0-9]{1,3}([.,'’ ])[0-9]{3}(?:\1[0-9]{3})*|[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}"
 )
 _NUMBER: Final = re.compile(r"[.,]?[0-9](?:[0-9.,'’ ]*[0-9])?")
 _PLAIN: Final = re.compile(r"\+?[0-9]+(?:\.(?:[0-9]{1,2}|[0-9]{4,}))?(?:[eE][+-]?[0-9]+)?")
-_DASHES: Final = re.compile(r"[.,]\s?(?:-{1,2}|–|—)")  # 12.-
+_DASHES: Final = re.compile(r"[.,:]\s?(?:-{1,2}|–|—)|/-")  # 12.- and 500/-
 _SIGN_INSIDE: Final = re.compile(r"([0-9]+)[€$£]([0-9]{2})")
 _AMOUNTS: Final = (
     *("amount", "value", "price"),
@@ -151,13 +160,19 @@ def _without_currency(text: str) -> tuple[str | None, str]:
         return None, ""
     before = text[: found.start()].strip()
     after = _after_dash(text[found.end() :].strip())
-    currency = ""
-    for sign in filter(None, (before, after)):
-        code = _currency(sign)
-        if code is None or currency:
-            return None, ""
-        currency = code
-    return found[0].strip(), currency
+    currency = _one_currency([sign for sign in (before, after) if sign])
+    return (None, "") if currency is None else (found[0].strip(), currency)
+
+
+def _one_currency(signs: list[str]) -> str | None:
+    """The currency that the signs beside a number mean, "" for none; None where it is not one."""
+    codes = [_currency(sign) for sign in signs]
+    if len(codes) < 2:
+        return codes[0] if codes else ""
+    for sign, other in zip(signs, reversed(codes), strict=True):
+        if other in _SHARED.get(sign.upper(), ()):
+            return other
+    return codes[0] if codes[0] == codes[1] else None
 
 
 def _after_dash(after: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -36,6 +36,7 @@ MAX_DEPTH: Final = 32  # of objects and arrays in one value
 _CATEGORIES: Final = 65_536  # texts of categories whose paths are remembered
 _SHORT: Final = 1000  # characters of such a text
 _TEXTS: Final = ("name", "src", "url", "value", "large", "href", "link", "thumb")  # in an object
+_ADDRESSES: Final = ("src", "url", "href", "link", "large", "value", "thumb", "name")  # an image's
 _SIMPLE: Final = frozenset({str, float, bool, type(None)})
 _EXPECTED: Final = {
     "price": f"a price from 0 to {MAX_PRICE:.0e} is expected",
@@ -108,7 +109,8 @@ class ItemReader:
         self._line = line
         plan = self.chooser.plan(row)
         get = plan.chosen(row).get if plan.changed else row.get
-        title = _title(get("title"))
+        title = get("title")
+        title = _no_title(row) if title is None else _title(title)
         item_id = _id(get("id"))
         category, attributes = get("category"), get("attributes")
         return Item(
@@ -152,6 +154,8 @@ class ItemReader:
             return ""
         if type(value) is list and field == "image":
             value = value[0] if value else ""
+        if type(value) is dict and field == "image":
+            value = next((value[name] for name in _ADDRESSES if value.get(name)), "")
         text = value.strip() if type(value) is str else _odd_text(value)
         if text is None:
             self._bad(field, f"{field} is {shown(value)}; a text is expected")
@@ -273,10 +277,18 @@ def _title(value: Any) -> str:
     if "<" in title or "&" in title:
         title = plain(title)
     if not title:
-        raise BadValue("title is missing" if value is None else "title is blank")
+        raise BadValue("title is blank")
     if len(title) > MAX_TITLE:
         raise BadValue(f"title has {len(title)} characters, at most {MAX_TITLE} are allowed")
     return title
+
+
+def _no_title(row: Row) -> NoReturn:
+    """BadValue: title is missing; where it stands instead."""
+    nested = (name for name, value in row.items() if isinstance(value, dict) and "title" in value)
+    where = next(nested, None)
+    more = "" if where is None else f"; the object in {where!r} has one"
+    raise BadValue(f"title is missing{more}")
 
 
 def _odd_text(value: Any) -> str | None:

@@ -9,10 +9,12 @@ from typing import Final, NamedTuple
 
 from indexes.errors import Failure
 
+NOT_UTF8: Final = "is not valid UTF-8"  # how the reason of a line in another encoding ends
+SAY_ENCODING: Final = "If the file is in another encoding, `--encoding NAME` says which."
 _SHOWN: Final = 20
 _KINDS: Final = 1000  # different reasons that are counted
 # Of a reason: what was quoted or counted differs from line to line, what is wrong does not.
-_VALUES: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d+(?:[.,]\d+)*")
+_VALUES: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|0x[0-9a-f]+|\d+(?:[.,]\d+)*")
 
 
 class BadLine(NamedTuple):

@@ -3,12 +3,12 @@
 import csv
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from indexes.errors import Failure
-from indexes.readers.bad_lines import BadLine, OnBad
+from indexes.readers.bad_lines import NOT_UTF8, BadLine, OnBad
 from indexes.readers.file_forms import FileForm, Row
 from indexes.readers.lines import MAX_LINE_BYTES, byte_lines
 
@@ -18,6 +18,25 @@ _DELIMITERS: Final = (",", ";", "\t", "|")
 _SEPARATOR: Final = re.compile(
     r'"?sep=(.)"?[,;\t|]*', re.IGNORECASE
 )  # as Excel writes and reads it
+
+
+class _Dialect(NamedTuple):
+    """How cells are kept apart. spaced: blanks after a separator belong to it."""
+
+    mark: str
+    spaced: bool
+
+    def reader(
+        self, lines: Iterable[str], *, strict: bool = True, escape: str | None = None
+    ) -> Iterator[list[str]]:
+        """The rows of these lines."""
+        return csv.reader(
+            lines,
+            delimiter=self.mark,
+            skipinitialspace=self.spaced,
+            strict=strict,
+            escapechar=escape,
+        )
 
 
 class _RowTooLong(Exception):
@@ -52,7 +71,7 @@ class _Lines:
                 line.decode()
             except UnicodeDecodeError as error:
                 byte = line[error.start]
-                return f"byte {error.start + 1} of line {number} (0x{byte:02x}) is not valid UTF-8"
+                return f"byte {error.start + 1} of line {number} (0x{byte:02x}) {NOT_UTF8}"
         return None
 
     def reread(self, lines: list[tuple[int, bytes]]) -> None:
@@ -74,11 +93,11 @@ def csv_rows(
     """
     _allow_long_cells()
     lines = _Lines(byte_lines(path, file, on_bad, form))
-    header, delimiter = _header(path, lines, required, form)
-    if delimiter != ",":
-        form.assume(f"separator {_shown_mark(delimiter)}")
+    header, dialect = _header(path, lines, required, form)
+    if dialect.mark != ",":
+        form.assume(f"separator {_shown_mark(dialect.mark)}")
     width, least = len(header), _named_width(header)
-    for number, cells in _records(lines, delimiter, width, on_bad, form):
+    for number, cells in _records(lines, dialect, width, on_bad, form):
         if len(cells) != width:
             cells = _fitted(cells, width)
             if not least <= len(cells) <= width:
@@ -100,10 +119,10 @@ def _fitted(cells: list[str], width: int) -> list[str]:
 
 
 def _records(
-    lines: _Lines, delimiter: str, width: int, on_bad: OnBad, form: FileForm
+    lines: _Lines, dialect: _Dialect, width: int, on_bad: OnBad, form: FileForm
 ) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not empty, each with the number of its first line."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = dialect.reader(lines)
     while True:
         lines.taken = []
         try:
@@ -111,7 +130,7 @@ def _records(
         except StopIteration:
             return
         except (_RowTooLong, csv.Error) as error:
-            found = _with_backslashes(lines, delimiter, width)
+            found = _with_backslashes(lines, dialect, width)
             if found is None:
                 on_bad(BadLine(lines.taken[0][0], _why(error)))
                 lines.reread_all_but_first()
@@ -125,7 +144,7 @@ def _records(
             yield number, cells
 
 
-def _with_backslashes(lines: _Lines, delimiter: str, width: int) -> list[str] | None:
+def _with_backslashes(lines: _Lines, dialect: _Dialect, width: int) -> list[str] | None:
     """The row at hand, if it is one once \\" is a quote inside a cell."""
     taken = lines.taken
     if not any(b'\\"' in line for _, line in taken):
@@ -133,7 +152,7 @@ def _with_backslashes(lines: _Lines, delimiter: str, width: int) -> list[str] | 
     lines.reread(taken)
     lines.taken = []
     try:
-        cells = next(csv.reader(lines, delimiter=delimiter, strict=True, escapechar="\\"))
+        cells = next(dialect.reader(lines, escape="\\"))
     except (StopIteration, _RowTooLong, csv.Error):
         cells = []
     cells = _fitted(cells, width)
@@ -153,14 +172,15 @@ def _why(error: Exception) -> str:
 
 def _header(
     path: Path, lines: _Lines, required: Sequence[str], form: FileForm
-) -> tuple[list[str], str]:
-    """The column names and the separator between them."""
-    line = next(lines, "")
+) -> tuple[list[str], _Dialect]:
+    """The column names, and how the cells of a row are kept apart."""
+    line = _first_line(lines)
     marks: Sequence[str] = _DELIMITERS
     if said := _SEPARATOR.fullmatch(line.strip("\r\n")):
         marks = (said[1],)
         line = next(lines, "")
-    found = {mark: _split(line, mark) for mark in marks}
+    dialects = {mark: _Dialect(mark, _is_spaced(line, mark)) for mark in marks}
+    found = {mark: _split(line, dialects[mark]) for mark in marks}
     fitting = {
         mark: names
         for mark, names in found.items()
@@ -172,7 +192,18 @@ def _header(
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise Failure(f"{path} has two columns named {twice[0]!r}.", hint="Rename one.")
-    return form.renamed(required, names), mark
+    return form.renamed(required, names), dialects[mark]
+
+
+def _first_line(lines: _Lines) -> str:
+    """The first line that is not blank."""
+    return next((line for line in lines if line.strip()), "")
+
+
+def _is_spaced(line: str, mark: str) -> bool:
+    """Whether a blank stands after every separator: `id, "title"`."""
+    cells = line.split(mark)[1:]
+    return bool(cells) and all(cell.startswith(" ") for cell in cells)
 
 
 def _no_header(
@@ -185,11 +216,12 @@ def _no_header(
     mark, names = max(found.items(), key=lambda pair: len(pair[1]))
     missing = ", ".join(map(repr, form.missing(required, names)))
     named = ", ".join(repr(name[:60]) for name in names[:12] if name) or "nothing"
+    others = " `rebuild.columns` names others than the usual ones." if form.names else ""
     tried = ", ".join(map(_shown_mark, found))
     return Failure(
         f"{path} has no column {missing}; its first line names {named} "
         f"(separators tried: {tried}).",
-        hint="The first line of a CSV file names its columns.",
+        hint=f"The first line of a CSV file names its columns.{others}",
     )
 
 
@@ -197,10 +229,10 @@ def _shown_mark(mark: str) -> str:
     return "tab" if mark == "\t" else repr(mark)
 
 
-def _split(line: str, delimiter: str) -> list[str]:
-    """The column names that a first line has with this delimiter."""
+def _split(line: str, dialect: _Dialect) -> list[str]:
+    """The column names that a first line has in this dialect."""
     try:
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+        return [cell.strip() for cell in next(dialect.reader([line], strict=False), [])]
     except csv.Error:
         return []
 

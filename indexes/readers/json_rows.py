@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from indexes.errors import Failure
-from indexes.readers.bad_lines import BadLine, OnBad
+from indexes.readers.bad_lines import NOT_UTF8, BadLine, OnBad
 from indexes.readers.file_forms import MAX_WHOLE_BYTES, FileForm, Row
 from indexes.readers.json_shapes import Opener
 from indexes.readers.lines import MAX_LINE_BYTES
@@ -40,7 +40,8 @@ def json_rows(
         for number, value in values:
             yield from opener.rows(number, value)
         return
-    plain = opener.is_plain(_value(first[1]))
+    # The first line may be broken: the second one says what the file is, too.
+    plain = all(opener.is_plain(_value(line)) for _, line in filter(None, (first, second)))
     lines = chain([first], lines)
     if plain:
         yield from _plain_rows(lines, on_bad, form)
@@ -192,7 +193,7 @@ def _why_not_json(line: bytes) -> str:
     try:
         value = json.loads(line.decode(), parse_constant=lambda name: _noted(name, constants))
     except UnicodeDecodeError as broken:
-        return f"byte {broken.start + 1} (0x{line[broken.start]:02x}) is not valid UTF-8"
+        return f"byte {broken.start + 1} (0x{line[broken.start]:02x}) {NOT_UTF8}"
     except RecursionError:
         return "the JSON is nested too deeply"
     except ValueError:

@@ -21,6 +21,7 @@ _ABOUT: Final = frozenset(
         *("version", "generated", "generatedat", "links", "pagination", "nextpage", "error"),
     )
 )
+_EDGE: Final = frozenset(("node", "cursor", "__typename"))  # of a GraphQL connection
 _DEPTH: Final = 4
 
 
@@ -29,7 +30,9 @@ class Opener:
 
     def __init__(self, required: Sequence[str], on_bad: OnBad, form: FileForm) -> None:
         self._required, self._on_bad, self._form = required, on_bad, form
-        self._action: tuple[str, Row] | None = None  # the line before, in a bulk body
+        # In a bulk body, the action that waits for its source, and its line.
+        self._action: tuple[int, str, Row] | None = None
+        self._places: set[str] = set()  # where rows were before: an empty list there has none
 
     def is_plain(self, value: Any) -> bool:
         """Whether a first line is a row as it stands, or nothing that can be opened."""
@@ -52,7 +55,8 @@ class Opener:
     def _opened(self, number: int, value: Row) -> Iterator[tuple[int, Row]]:
         shape = self._shape(value)
         if shape == "row":
-            yield number, value
+            if not self._is_empty_page(value):
+                yield number, value
         elif shape == "hit":
             self._form.assume("Elasticsearch hits: rows are their _source, with _id as id")
             yield number, _hit(value)
@@ -60,18 +64,28 @@ class Opener:
             self._form.assume("an Elasticsearch bulk body: action and source in turns")
             [(name, action)] = value.items()
             if name != "delete":  # which has no source after it
-                self._action = (name, action)
+                self._action = (number, name, action)
         elif shape == "node":
             yield from self.rows(number, value["node"])
+        elif shape == "wrapped":
+            [(name, row)] = value.items()
+            self._form.assume(f"each row is in {name!r} of an object around it")
+            yield number, row
         else:
             inside, rows = _held(value)
             self._form.assume(f"rows are in {inside!r} of an object around them")
+            self._places.add(inside)
             for row in rows:
                 yield from self.rows(number, row)
 
     def _bulk_source(self, number: int, value: Any) -> Iterator[tuple[int, Row]]:
         assert self._action is not None
-        (name, action), self._action = self._action, None
+        (line, name, action), self._action = self._action, None
+        if isinstance(value, dict) and self._shape(value) == "action":
+            if number == line + 1:  # else what stood between them was reported already
+                self._on_bad(BadLine(line, f"no source follows the action {name!r}"))
+            yield from self._opened(number, value)
+            return
         if not isinstance(value, dict):
             self._on_bad(BadLine(number, f"an object is expected after the action {name!r}"))
             return
@@ -79,16 +93,30 @@ class Opener:
         yield number, _hit({"_id": action.get("_id"), "_source": source})
 
     def _shape(self, value: Row) -> str:
-        """What an object is: row, hit, action, node, envelope."""
+        """What an object is: row, hit, action, node, wrapped, envelope."""
         if isinstance(value.get("_source"), dict):
             return "hit"
         if len(value) == 1:
             [(name, inside)] = value.items()
             if name in _ACTIONS and isinstance(inside, dict) and _all_marked(inside):
                 return "action"
-            if name == "node" and isinstance(inside, dict):
-                return "node"
+            if isinstance(inside, dict) and name != "node" and self._is_wrapped(value, inside):
+                return "wrapped"
+        if isinstance(value.get("node"), dict) and value.keys() <= _EDGE:
+            return "node"
         return "envelope" if self._is_envelope(value) else "row"
+
+    def _is_wrapped(self, value: Row, inside: Row) -> bool:
+        """Whether the required columns are not here, but all inside."""
+        return bool(
+            self._required
+            and self._form.missing(self._required, list(value))
+            and not self._form.missing(self._required, list(inside))
+        )
+
+    def _is_empty_page(self, value: Row) -> bool:
+        """Whether the rows of this object would stand where others had them, and there are none."""
+        return any(_at(value, place) == [] for place in self._places)
 
     def _is_envelope(self, value: Row) -> bool:
         """Whether an object only goes round its rows.
@@ -105,6 +133,13 @@ class Opener:
             return inside.rpartition(".")[2] in _HOLDERS and rest <= _ABOUT
         known = [name for name in self._form.names if self._form.column(name, names) is not None]
         return not known or folded_name(inside.partition(".")[0]) in _HOLDERS
+
+
+def _at(value: Any, place: str) -> Any:
+    """What stands at a place such as hits.hits; None where there is none."""
+    for name in place.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _all_marked(action: Row) -> bool:

@@ -20,6 +20,7 @@ from indexes.encoders.query_encoder import load_query_encoder
 from indexes.encoders.text_encoder import unknown_warning
 from indexes.encoders.unknown_tokens import count_unknown
 from indexes.errors import Failure
+from indexes.items.index import check_format
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.evaluation.requests import read_requests
@@ -145,7 +146,11 @@ def _index(workspace: Workspace) -> Finding:
     if problems:
         do = "Run `reranker index rollback` to serve the one before, or `reranker rebuild`."
         return Finding("index", "fail", f"{version.id} is damaged: {'; '.join(problems[:3])}", do)
-    items = version.manifest.about["items"] if version.manifest else 0
+    try:
+        check_format(version.about, version.id)
+    except Failure as old:
+        return Finding("index", "fail", old.message, old.hint or "")
+    items = version.about.get("items", 0)
     return Finding("index", "ok", f"{version.id}, {items:,} items, every file as published")
 
 

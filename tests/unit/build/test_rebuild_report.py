@@ -74,6 +74,20 @@ def test_when_nothing_can_be_used_the_reasons_are_said(run: Callable[..., Summar
         run([*rows, {"title": "b"}])
 
 
+def test_lines_in_an_encoding_nobody_knows_name_the_option(
+    tmp_path: Path, workspace: Callable[..., Workspace]
+) -> None:
+    path = tmp_path / "items.csv"
+    path.write_bytes(b"id;title\n1;a \xa4 5\n2;b \xbd 6\n")
+    with pytest.raises(Failure, match=r"2 x byte 5 of line 2 \(0xa4\) is not valid.*--encoding"):
+        rebuild(workspace(), path, progress=silent)
+
+
+def test_a_column_that_the_template_names_is_read(run: Callable[..., Summary]) -> None:
+    summary = run([{"own": "x", "colour": "red", **row} for row in shop()], template="{name} {own}")
+    assert summary.columns["not_read"] == ["colour", "seo"]
+
+
 def test_a_template_names_the_columns_of_the_file(
     tmp_path: Path, run: Callable[..., Summary]
 ) -> None:

@@ -70,6 +70,19 @@ def test_damage_is_found(own_home: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "vectors.faiss" in found["index"]["message"]
 
 
+def test_an_index_of_another_release_is_no_sound_one(
+    own_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = VersionStore(own_home / "index")
+    with store.stage() as staged:
+        (staged / "ids.bin").write_bytes(b"")
+        version = store.publish(staged, {"format": 2, "items": 60})
+    finding = one(own_home, "index", capsys)
+    assert finding["state"] == "fail"
+    assert finding["message"].startswith(f"Index {version.id} has format 2, and this release")
+    assert "reranker rebuild" in finding["do"]
+
+
 def test_too_many_workers_are_warned_of(
     shop_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

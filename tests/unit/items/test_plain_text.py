@@ -25,6 +25,9 @@ from indexes.items.text import ItemText
         ("5&quot; x 3&#34; &nbsp;caf&eacute;", '5" x 3" café'),
         ("Fu&szlig;&shy;ball", "Fußball"),
         ("How to use <script>", "How to use"),
+        ("<details open>more</details>", "more"),
+        ("<video autoplay loop muted>clip</video>", "clip"),
+        ("<div itemscope>text</div>", "text"),
     ],
 )
 def test_what_a_reader_would_see(text: str, words: str) -> None:

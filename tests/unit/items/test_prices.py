@@ -16,6 +16,8 @@ from indexes.items.prices import MAX_PRICE, PriceReader
         ("EUR79.9", 79.9), ("79€90", 79.9), ("1.234.567", 1234567), ("12,34,567.50", 1234567.5),
         ("US$ 5", 5), ("499 kr", 499), ("₹ 499", 499), ("0,500", 0.5), (".99", 0.99), ("1e3", 1000),
         ("1,234", 1234), ("1.234", 1.234), ("7.5", 7.5), ("0", 0), (5, 5), (5.25, 5.25), ([5], 5),
+        ("$12.00 USD", 12), ("CA$ 5", 5), ("$5 CAD", 5), ("EUR 5 €", 5), ("NT$ 99", 99),
+        ("99:-", 99), ("Rs. 500/-", 500), ("12 Euros", 12), ("US$12.00 USD", 12),
         ({"amount": "79,90", "currency": "EUR"}, 79.9), ({"value": 3, "currency": "USD"}, 3),
     ],
 )  # fmt: skip
@@ -26,7 +28,8 @@ def test_one_meaning_is_understood(text: object, price: float) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "free", "-5", "79.90 - 99.90", "from 5", "5 kg", "USD 5 EUR", "1.2.3", "5 %", "", "€",
+        "free", "-5", "79.90 - 99.90", "from 5", "5 kg", "USD 5 EUR", "$5 €", "€5 USD",
+        "1.2.3", "5 %", "", "€",
         "1,23.456,7", "1 2", True, None, 1e13, float("nan"), "1e999", [1, 2], {"a": 1}, "NaN",
     ],
 )  # fmt: skip
@@ -85,6 +88,13 @@ def test_any_text_is_a_price_in_range_or_none(text: str) -> None:
         ("http://schema.org/OutOfStock", False), ("Y", True), ("n", False), ("t", True),
         ("f", False), ("1.0", True), ("0.0", False), ("25", True), (25, True), (0, False),
         (-2, False), (2.0, True), ("only 3 left", True), ("0 in stock", False), ("10+", True),
+        ("auf Lager", True), ("Nicht vorrätig", False), ("ausverkauft", False), ("ja", True),
+        ("En stock", True), ("Rupture de stock", False), ("épuisé", False), ("oui", True),
+        ("disponible", True), ("No disponible", False), ("agotado", False), ("sí", True),
+        ("sin existencias", False), ("non disponibile", False), ("esaurito", False),
+        ("op voorraad", True), ("uitverkocht", False), ("nein", False), ("non", False),
+        ("schema:InStock", True), ("in stock (12)", True), ("In stock: 5", True),
+        ("temporarily unavailable", False), ("disabled", False), ("WAHR", True),
         (True, True), ("perhaps", None), ("2026-01-01", None), ([], None), (float("inf"), None),
     ],
 )  # fmt: skip

@@ -94,8 +94,15 @@ def test_backslashes_and_trailing_separators(tmp_path: Path) -> None:
     assert bad == [BadLine(6, "the row has 4 cells, the header has 3")]
 
 
+def test_blanks_after_separators_and_blank_first_lines(tmp_path: Path) -> None:
+    items, bad = read(written(tmp_path, '\n \r\nid, "title", brand\n1, "A, b", c\n2, d, "e"\n'))
+    assert not bad
+    assert items == [Item("1", "A, b", brand="c"), Item("2", "d", brand="e")]
+
+
 def test_a_header_that_names_nothing_known_says_what_was_tried(tmp_path: Path) -> None:
     tried = r"no column 'id', 'title'; .* 'a b' \(separators tried: ',', ';', tab, '\|'\)"
+    tried += r".*rebuild\.columns"
     with pytest.raises(Failure, match=tried):
         read(written(tmp_path, "a b\n1\n"))
 
@@ -113,6 +120,15 @@ SHAPES: dict[str, Any] = {
     "pretty items": json.dumps({"items": ROWS, "total": 2}, indent=1),
     "nested": json.dumps({"data": {"catalog": {"products": ROWS}}}),
     "edges": json.dumps({"data": {"products": {"edges": [{"node": row} for row in ROWS]}}}),
+    "edges with cursors": "\n".join(
+        json.dumps({"data": {"p": {"edges": [{"cursor": "x", "node": row}], "pageInfo": {}}}})
+        for row in ROWS
+    ),
+    "nodes with cursors": "\n".join(json.dumps({"node": row, "cursor": "x"}) for row in ROWS),
+    "each in an object": "\n".join(json.dumps({"product": row}) for row in ROWS),
+    "scrolled to an empty page": "\n".join(
+        json.dumps({"_scroll_id": "x", "took": 3, "hits": {"hits": page}}) for page in (SOURCES, [])
+    ),
     "a page a line": "\n".join(json.dumps({"results": [row], "page": 1}) for row in ROWS),
     "hits": "\n".join(json.dumps({"_index": "shop", "_score": 1, **hit}) for hit in SOURCES),
     "search answer": json.dumps({"took": 3, "hits": {"total": {"value": 2}, "hits": SOURCES}}),
@@ -148,6 +164,31 @@ def test_one_bad_value_in_a_pretty_file_costs_itself(tmp_path: Path) -> None:
 def test_a_broken_first_line_is_no_pretty_file(tmp_path: Path) -> None:
     items, bad = read(written(tmp_path, '{"id": "1", "ti\n{"id": "2", "title": "x"}', "i.jsonl"))
     assert (items, bad) == ([Item("2", "x")], [BadLine(1, "the JSON ends in the middle")])
+
+
+@pytest.mark.parametrize("broken", range(4))
+def test_a_broken_line_of_a_bulk_body_costs_one_item(tmp_path: Path, broken: int) -> None:
+    lines = [
+        json.dumps(line)
+        for row in ({"id": str(n), "title": f"t{n}"} for n in range(4))
+        for line in ({"index": {"_id": row["id"]}}, {"title": row["title"]})
+    ]
+    lines[2 * broken + 1] = '{"title": "t'
+    items, bad = read(written(tmp_path, "\n".join(lines), "i.jsonl"))
+    assert [item.id for item in items] == [str(n) for n in range(4) if n != broken]
+    assert bad[0].line == 2 * broken + 2
+
+
+@pytest.mark.parametrize("lines", [SHAPES["hits"], SHAPES["bulk"], SHAPES["each in an object"]])
+def test_a_broken_first_line_hides_no_shape(tmp_path: Path, lines: str) -> None:
+    items, bad = read(written(tmp_path, f"broken\n{lines}", "i.jsonl"))
+    assert ([item.id for item in items], len(bad)) == (["1", "2"], 1)
+
+
+def test_a_title_inside_a_column_is_said(tmp_path: Path) -> None:
+    row = {"fields": {"title": "Chair"}, "_id": "1", "score": 1}
+    _, [bad] = read(written(tmp_path, json.dumps(row), "i.jsonl"))
+    assert bad.reason == "title is missing; the object in 'fields' has one"
 
 
 def test_a_file_that_has_to_be_read_whole_has_a_limit(
