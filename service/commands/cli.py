@@ -145,7 +145,7 @@ class Commands(Menu):
             "reranker.commands.events:forget_command", "Keep", "Delete a user with every trace."
         ),
         "pseudonyms": Entry(
-            "reranker.commands.pseudonym_commands:pseudonyms_commands",
+            "reranker.commands.events:pseudonyms_commands",
             "Keep",
             "Show or rotate the keys under which users are kept.",
         ),
