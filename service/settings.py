@@ -36,8 +36,6 @@ _WORDS = {
     inspect.VarTupleType: "a list",
 }
 
-SETTINGS_FAILURE: Final = "service.settings_failure"
-
 SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "encoder": EncoderSettings,
     "index": IndexSettings,

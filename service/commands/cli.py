@@ -17,10 +17,10 @@ import msgspec
 from indexes.errors import Failure
 from indexes.quoting import nearest_or_all, shown
 from indexes.workspace import Workspace
-from service.settings import SETTINGS_FAILURE
 
 _WITH_VALUE: Final = ("--home", "--settings")
 _FLAG: Final = "--json"
+SETTINGS_FAILURE: Final = "service.settings_failure"  # in a context: why settings are refused
 
 _INTERRUPTED: Final = 130
 

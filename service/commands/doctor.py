@@ -24,8 +24,8 @@ from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.evaluation.requests import read_requests
 from service.commands import doctor_home, doctor_machine, doctor_private
+from service.commands.cli import SETTINGS_FAILURE
 from service.commands.doctor_findings import Finding
-from service.settings import SETTINGS_FAILURE
 
 QUERY_MS: Final = 2.5
 _TOKENS: Final = 1_000_000
