@@ -11,6 +11,7 @@ from typing import Final
 from indexes.errors import Failure
 
 _PIECE: Final = 64 * 1024
+_BLOCK: Final = 4 * 1024  # that zlib is given at a time
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
@@ -37,25 +38,50 @@ def unpacked(data: bytes, most: int) -> bytes:
 
 def unpacked_pieces(data: bytes, most: int) -> Iterator[bytes]:
     """The same in pieces of at most 64 kB. Several gzip members one after the other are one."""
-    left, rest = most, data
-    while rest:
-        member = zlib.decompressobj(_GZIP)
-        while not member.eof:
-            try:
-                piece = member.decompress(rest, _PIECE)
-            except zlib.error as error:
-                raise BadPacking(f"The gzip is damaged ({error}).") from None
-            rest = member.unconsumed_tail
+    if not data:
+        raise BadPacking("There are no bytes, which no gzip is.")
+    left, packed = most, _Packed(data)
+    while packed.block:
+        for piece in packed.member():
             left -= len(piece)
             if left < 0:
                 raise TooLarge(f"It unpacks to more than {most:,} bytes.", most)
+            yield piece
+
+
+class _Packed:
+    """What is left of gzipped bytes; `block` is empty when nothing is.
+
+    A little is handed over at a time: zlib copies whatever it leaves, and thousands of tiny members
+    would copy all of it thousands of times.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+        self.block = b""
+        self._fill()
+
+    def _fill(self) -> bool:
+        self.block = self._data[self._at : self._at + _BLOCK]
+        self._at += len(self.block)
+        return bool(self.block)
+
+    def member(self) -> Iterator[bytes]:
+        """The pieces of the next member."""
+        member = zlib.decompressobj(_GZIP)
+        while not member.eof:
+            try:
+                piece = member.decompress(self.block, _PIECE)
+            except zlib.error as error:
+                raise BadPacking(f"The gzip is damaged ({error}).") from None
+            self.block = member.unconsumed_tail
             if piece:
                 yield piece
-            elif not rest and not member.eof:
+            elif not self.block and not member.eof and not self._fill():
                 raise BadPacking("The gzip ends too early.")
-        rest = member.unused_data.lstrip(b"\0")  # tar and tapes fill up with zeros
-    if not data:
-        raise BadPacking("There are no bytes, which no gzip is.")
+        self.block = member.unused_data.lstrip(b"\0")  # tar and tapes fill up with zeros
+        while not self.block and self._fill():
+            self.block = self.block.lstrip(b"\0")
 
 
 def lines(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:

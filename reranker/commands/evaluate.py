@@ -13,6 +13,7 @@ from indexes.errors import Failure
 from indexes.progress import bars
 from indexes.readers.bad_lines import BadLines
 from indexes.workspace import Workspace
+from reranker.commands.finite_range import FiniteRange
 from reranker.commands.next_action import next_action_command
 from reranker.commands.next_item import next_item_command
 from reranker.commands.request_files import (
@@ -78,7 +79,7 @@ def stale_command(context: click.Context, result: Path, as_json: bool) -> None:
 @click.option("--linear-gain", is_flag=True, help="ndcg gains the grade, not 2^grade - 1.")
 @click.option(
     "--max-bad-share",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     help="Share of bad lines that is let pass; default evaluation.max_bad_share (0.01).",
 )
 @click.option("--per-query", type=FILE, help="Write each query's metrics to this .jsonl file.")

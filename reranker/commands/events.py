@@ -12,6 +12,7 @@ from indexes.errors import Failure
 from indexes.names import BadName, normalised, read_name
 from indexes.readers.bad_lines import BadLines
 from indexes.workspace import Workspace
+from reranker.commands.finite_range import FiniteRange
 from reranker.events.events import HistoryEvent, as_sent
 from reranker.feedback.files import rankings_folder
 from reranker.feedback.logged_shopper import LoggedShopper
@@ -39,7 +40,7 @@ def events_commands() -> None:
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
 @click.option(
     "--max-bad-share",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     help="Share of bad lines that is let pass; default events.max_bad_share (0.01).",
 )
 @_JSON

@@ -18,6 +18,7 @@ from reranker.commands.feedback_report import (
     shown_estimate,
     table,
 )
+from reranker.commands.finite_range import FiniteRange
 from reranker.evaluation.leakage import Leaks, refused
 from reranker.evaluation.results import ENGINE, rank_with
 from reranker.feedback.click_counts import ClickCounts, clicked_on
@@ -134,7 +135,7 @@ def positions_command(
 )
 @click.option(
     "--scale",
-    type=click.FloatRange(0, 20, min_open=True),
+    type=FiniteRange(0, 20, min_open=True),
     default=SCALE,
     show_default=True,
     help="The rating of an item that everybody who looks at it clicks.",
@@ -188,7 +189,7 @@ def judgments_command(
 @click.option("--compare", help="Compare with this blend (or engine) instead of what was shown.")
 @click.option(
     "--clip",
-    type=click.FloatRange(min=1),
+    type=FiniteRange(min=1),
     default=CLIP,
     show_default=True,
     help="The most that one click counts.",

@@ -14,6 +14,7 @@ from indexes.progress import bars
 from indexes.readers.bad_lines import BadLines
 from indexes.times import TimeReader, TimeSettings
 from indexes.workspace import Workspace
+from reranker.commands.finite_range import FiniteRange
 from reranker.commands.request_files import show_bad
 from reranker.evaluation.settings import EvaluationSettings
 from reranker.feedback.files import rankings_folder
@@ -73,7 +74,7 @@ def source_options(command: C) -> C:
     for option in (
         click.option(
             "--max-bad-share",
-            type=click.FloatRange(0, 1),
+            type=FiniteRange(0, 1),
             help="Share of bad lines of the rankings that is let pass; default "
             "evaluation.max_bad_share (0.01).",
         ),
@@ -86,7 +87,7 @@ def source_options(command: C) -> C:
         ),
         click.option(
             "--window",
-            type=click.FloatRange(min=0, min_open=True),
+            type=FiniteRange(min=0, min_open=True),
             default=30.0,
             show_default=True,
             help="Minutes after a ranking in which an event without a ranking's id may follow it.",

@@ -8,6 +8,7 @@ import msgspec
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
+from reranker.commands.finite_range import FiniteRange
 from reranker.events.settings import EventSettings
 from reranker.model.settings import ENCODERS, TrainSettings
 
@@ -31,7 +32,7 @@ class NoActions(Failure):
 @click.option("--encoder", type=click.Choice(ENCODERS), help="Instead of train.encoder.")
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=2.0,
     show_default=True,
     help="Of training the encoder.",

@@ -11,6 +11,7 @@ import msgspec
 from indexes.errors import Failure
 from indexes.readers.bad_lines import BadLines
 from indexes.workspace import Workspace
+from reranker.commands.finite_range import FiniteRange
 from reranker.model.settings import ENCODERS, TrainSettings
 
 BASELINES: Final = ("popular", "popular-7d", "last-item", "together", "ease")
@@ -41,7 +42,7 @@ _FILE = click.Path(path_type=Path)
     help="Only these; default all.",
 )
 @click.option("--length", type=click.IntRange(1, 2000), help="Instead of train.length.")
-@click.option("--minutes", type=click.FloatRange(min=0), help="Instead of train.minutes.")
+@click.option("--minutes", type=FiniteRange(min=0), help="Instead of train.minutes.")
 @click.option("--ids-only", is_flag=True, help="Without the index: items are known by id alone.")
 @click.option("--json", "as_json", is_flag=True, help="End with the result as one JSON object.")
 @click.pass_obj

@@ -7,6 +7,7 @@ from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore
 from reranker.commands.feedback_options import Source, joined
+from reranker.commands.finite_range import FiniteRange
 from reranker.experiments.shadow_files import (
     MOST_SHADOWS,
     ShadowChoice,
@@ -23,7 +24,7 @@ _WINDOW_SECONDS = 1800.0
 
 @click.command("shadow")
 @click.argument("blends", nargs=-1)
-@click.option("--share", type=click.FloatRange(0, 1), help="Of the requests; default 0.1.")
+@click.option("--share", type=FiniteRange(0, 1), help="Of the requests; default 0.1.")
 @click.option("--off", is_flag=True, help="Rank by no shadow any more.")
 @click.option("--report", is_flag=True, help="How the shadows differ from what was served.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")

@@ -12,6 +12,7 @@ import msgspec
 from indexes.errors import Failure
 from indexes.storage.versions import exclusive
 from indexes.workspace import Workspace
+from reranker.commands.finite_range import FiniteRange
 from reranker.model.settings import ENCODERS, TrainSettings
 
 LOG: Final = "training.jsonl"
@@ -27,7 +28,7 @@ class NoEvents(Failure):
 @click.option("--encoder", type=click.Choice(ENCODERS), help="Instead of train.encoder.")
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     help="End after this with the best so far; 0: when it no longer gets better.",
 )
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")

@@ -13,6 +13,7 @@ from indexes.progress import bars
 from indexes.workspace import Workspace
 from reranker.blends.blend import NAME, Blend, Kind
 from reranker.commands.evaluate import FILE
+from reranker.commands.finite_range import FiniteRange
 from reranker.commands.request_files import (
     checked_judgments,
     checked_requests,
@@ -99,7 +100,7 @@ def save_tuned(
     is_flag=True,
     help="Also requests of shoppers whose later events the model was trained on.",
 )
-@click.option("--max-bad-share", type=click.FloatRange(0, 1), help="Share of bad lines let pass.")
+@click.option("--max-bad-share", type=FiniteRange(0, 1), help="Share of bad lines let pass.")
 @click.option("--json", "as_json", is_flag=True, help="End with the result as one JSON object.")
 @click.pass_obj
 def tune_command(workspace: Workspace, /, **options: Any) -> None:

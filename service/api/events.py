@@ -31,6 +31,7 @@ UnknownItems = Callable[[Sequence[str]], set[str]]
 _list: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _FIRST: Final = re.compile(rb"\s*+(\S?)")
 _LINE: Final = re.compile(rb"[^\r\n]+")
+_MOST_VALUES: Final = 10_000  # in one event, however nested
 _any: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -89,7 +90,7 @@ def events_routes(
         except HistoryFailure as failure:
             return _not_kept(failure)
         wrong = [bad.field for bad in rejected]
-        metrics.count_events(len(events), done.duplicates, bot_like, wrong)
+        metrics.count_events(len(events), done.duplicates, done.conflicts, bot_like, wrong)
         kept_bots = 0 if settings.drop_bots else bot_like
         return json_answer(
             EventsAnswer(len(events), done.duplicates, done.conflicts, kept_bots, rejected)
@@ -189,6 +190,8 @@ def _too_many(event: HistoryEvent, settings: EventSettings) -> BadEvent:
 
 
 def _decoded(part: bytes | msgspec.Raw) -> dict[str, Any]:
+    if bytes(part).count(b",") > _MOST_VALUES:  # tiny ones take many times the memory of their text
+        raise BadEvent("", f"this event has more than {_MOST_VALUES:,} values")
     try:
         return _any.decode(part)
     except msgspec.ValidationError:

@@ -1,7 +1,7 @@
 """requests.py: body of POST /rerank -> RerankRequest, or what is wrong with it and where."""
 
 import re
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,6 +26,7 @@ _PATH: Final = re.compile(r" - at `\$\.?(?P<path>.*)`$", re.DOTALL)
 _NAMED: Final = re.compile(r"(?:unknown|required) field `(?P<name>.*)`$", re.DOTALL)
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 _SCANNED: Final = 65_536  # bytes of a refused body in which too deep nesting is looked for
+_NUMBER_OR_NULL: Final = frozenset(b"-0123456789n")  # how these begin in JSON
 _SHOWN: Final = 80
 _NAMED_PLACES: Final = 100  # of candidates whose text was cut
 
@@ -224,14 +225,14 @@ def _wrong_weight(body: bytes) -> str:
     """msgspec does not say which weight; this reads the body once more, for the message only."""
     try:
         weights = msgspec.json.decode(body, type=_Weights).weights
-    except (msgspec.DecodeError, ValueError, RecursionError):  # an infinite one cannot be read
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return "weights"
-    wrong = (name for name, value in weights.items() if type(value) not in (int, float, type(None)))
+    wrong = (name for name, value in weights.items() if bytes(value)[0] not in _NUMBER_OR_NULL)
     return next((f"weights.{name}" for name in wrong), "weights")
 
 
 class _Weights(msgspec.Struct):
-    weights: dict[str, Any]
+    weights: dict[str, msgspec.Raw]  # nothing is built of what is no number
 
 
 def _refuse_twice(candidates: list[Candidate]) -> None:

@@ -40,6 +40,7 @@ _CODES: Final = {
     413: "body_too_large",
     414: "address_too_long",
     415: "unsupported_media_type",
+    417: "expectation_failed",
     429: "too_many_requests",
     431: "headers_too_large",
     500: "internal_error",

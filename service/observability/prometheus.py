@@ -100,7 +100,8 @@ class Metrics:
         )
         self.events = Counter(
             "reranker_events",
-            "Events sent to POST /events. Duplicates are accepted ones, by their id; bot: those "
+            "Events sent to POST /events. Duplicates are accepted ones that were kept before; "
+            "conflict: accepted ones whose shopper has another event with the same id; bot: those "
             "beyond events.bot_events_per_minute, accepted or rejected.",
             ("outcome",),
             registry=self._registry,
@@ -336,13 +337,19 @@ class Metrics:
         self.expired.labels("leftovers").inc(leftovers)
 
     def count_events(
-        self, accepted: int, duplicates: int, bot_like: int, rejected: Iterable[str]
+        self,
+        accepted: int,
+        duplicates: int,
+        conflicts: int,
+        bot_like: int,
+        rejected: Iterable[str],
     ) -> None:
         """Count one POST /events. rejected: the wrong field of each, "" for what is no event."""
         fields = Tally(_field_label(field) for field in rejected)
         for outcome, count in (
             ("accepted", accepted),
             ("duplicate", duplicates),
+            ("conflict", conflicts),
             ("rejected", fields.total()),
             ("bot", bot_like),
         ):

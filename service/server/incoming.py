@@ -141,7 +141,11 @@ class Incoming:
     def _head(self) -> bool:
         data = self._received
         end = data.find(b"\r\n\r\n", max(0, self._searched - 3))
-        self._lines += data.count(b"\n", self._searched, len(data) if end < 0 else end)
+        until = len(data) if end < 0 else end
+        lines = data.count(b"\n", self._searched, until)
+        if lines != data.count(b"\r\n", max(0, self._searched - 1), until):
+            raise InvalidRequestLine("")  # a bare newline: that head would never end
+        self._lines += lines
         self._searched = len(data)
         if self._lines > MOST_FIELDS + 1:  # the first line, and a blank one that may precede it
             raise LimitRequestHeaders("limit request headers fields")

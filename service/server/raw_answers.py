@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from gunicorn.http.errors import (
+    ExpectationFailed,
     LimitRequestHeaders,
     LimitRequestLine,
     ParseException,
@@ -18,6 +19,7 @@ _REASONS: Final = {
     400: "Bad Request",
     408: "Request Timeout",
     414: "URI Too Long",
+    417: "Expectation Failed",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     501: "Not Implemented",
@@ -26,6 +28,7 @@ _REASONS: Final = {
 _SAID: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (LimitRequestHeaders, 431, "The headers are too large, or too many (100)."),
     (LimitRequestLine, 414, "The address is too long."),
+    (ExpectationFailed, 417, "Nothing but 100-continue can be expected."),
     (UnsupportedTransferCoding, 501, "This transfer coding is not known."),
     (ParseException, 400, "This is not an HTTP request that can be read."),
     (Exception, 500, "The service failed here; its log has the reason."),

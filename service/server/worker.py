@@ -297,7 +297,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             conn.sock.sendall(GO_ON)
             conn.sock.flush()
         if not whole and self._bytes > _MOST_BYTES:
-            self._refuse(conn, None)
+            self.admission.refused += 1
+            self._refuse(max(self.keepalived_conns, key=lambda other: other.counted), None)
         return whole
 
     def _admit(self, conn: Connection, request: Any, size: int | None) -> None:
@@ -368,7 +369,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         if metrics is not None:
             now = (self.admission.admitted, self.admission.refused)
             admitted, refused = (
-                one - before for one, before in zip(now, self._published, strict=True)
+                count - before for count, before in zip(now, self._published, strict=True)
             )
             self._published = now
             metrics.note_admission(admitted, refused, self.admission.candidates)

@@ -22,9 +22,9 @@ from indexes.progress import silent
 from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
 from reranker.feedback.records import ranking_files, read_rankings
-from service.server.banner import default_banner
 from service.http.addresses import listen
 from service.http.settings import ServeSettings
+from service.server.banner import default_banner
 from service.server.gunicorn import Server
 
 

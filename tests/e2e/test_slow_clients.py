@@ -4,6 +4,7 @@ import http.client
 import json
 import random
 import re
+import select
 import socket
 import threading
 import time
@@ -360,3 +361,32 @@ def test_a_doubtful_frame_ends_the_connection(service: Running, framing: bytes) 
         connection.sendall(HEAD + framing + b"\r\n0\r\n\r\n" + HEALTH + b"\r\n")
         answer = everything(connection)
     assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_only_one_word_can_be_expected(service: Running) -> None:
+    with connected(service) as connection:
+        connection.sendall(whole(BODY, "/rerank", "Expect: a-miracle"))
+        answer = everything(connection)
+    assert answer.startswith(b"HTTP/1.1 417 ")
+    assert json.loads(answer.split(b"\r\n\r\n")[1])["error"]["code"] == "expectation_failed"
+
+
+@pytest.mark.promise(23)
+def test_who_holds_the_most_unfinished_makes_room(shop_home: Path) -> None:
+    """Eight senders fill what a worker keeps of unfinished requests; a small one comes behind."""
+    patient = {"RERANKER_LIMITS_ARRIVAL_SECONDS": "600"}
+    most = 8 * 1024 * 1024
+    sent = whole()
+    with serving(shop_home, "--workers", "1", **patient) as service:
+        large = [connected(service) for _ in range(8)]
+        for connection in large:
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % most + b" " * (most - 1))
+        small = connected(service)
+        small.sendall(sent[:-1])
+        answered = select.select([*large, small], [], [], 120)[0]
+        assert answered and small not in answered
+        assert everything(answered[0]).startswith(b"HTTP/1.1 503 ")
+        small.sendall(sent[-1:])
+        assert small.recv(12) == b"HTTP/1.1 200"
+        for connection in [*large, small]:
+            connection.close()

@@ -209,9 +209,11 @@ def test_events_are_counted_by_outcome_and_field(histories: Histories) -> None:
     client = small_app(histories, settings=settings, metrics=metrics)
     bad = [VIEW | {"time": "soon"}, VIEW | {"price": -1}, VIEW | {"u" * 50: 1}, VIEW | {"Q": 1}, 7]
     fast = [VIEW | {"id": f"e{n}"} for n in range(7)]
-    answered(client.post("/events", json=[*fast, fast[0], *bad]))
+    other = fast[0] | {"time": fast[0]["time"] + 1}
+    answered(client.post("/events", json=[*fast, fast[0], other, *bad]))
     text = metrics.exposition().decode()
-    for outcome, count in {"accepted": 8, "duplicate": 1, "rejected": 5, "bot": 3}.items():
+    expected = {"accepted": 9, "duplicate": 1, "conflict": 1, "rejected": 5, "bot": 4}
+    for outcome, count in expected.items():
         assert f'reranker_events_total{{outcome="{outcome}"}} {count}.0' in text
     counted = {line for line in text.splitlines() if line.startswith("reranker_events_rejected_to")}
     assert counted == {

@@ -1,8 +1,12 @@
 """Options of the program may stand before or after the command."""
 
+from collections.abc import Iterator
+
+import click
 import pytest
 
-from service.commands.cli import in_order
+from service.commands.cli import Commands, cli, in_order
+from service.commands.keys import Rate
 
 
 @pytest.mark.parametrize(
@@ -19,3 +23,35 @@ from service.commands.cli import in_order
 )
 def test_arguments_in_any_order(typed: str, meant: str) -> None:
     assert in_order(typed.split()) == meant.split()
+
+
+def float_options(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Parameter]]:
+    """Every option of every command below that takes a number with a fraction."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            below = command.get_command(click.Context(command), name)
+            assert below is not None
+            yield from float_options(below, f"{path} {name}")
+    for param in command.params:
+        if isinstance(param.type, click.types.FloatParamType | click.FloatRange | Rate):
+            yield f"{path} {param.opts[0]}", param
+
+
+@pytest.mark.parametrize("typed", ["nan", "NaN", "inf", "-inf", "infinity", "1e999"])
+def test_no_option_takes_a_number_that_is_not_finite(typed: str) -> None:
+    options = dict(float_options(cli))
+    assert len(options) >= 12  # --minutes of train and of next-item, --share, --rate, ...
+    for name, option in options.items():
+        with pytest.raises(click.BadParameter):
+            option.type.convert(typed, option, None)
+            pytest.fail(f"{name} takes {typed}")
+
+
+@pytest.mark.parametrize("name", Commands.entries)
+def test_every_command_that_the_menu_lists_is_there(name: str) -> None:
+    command = Commands.entries[name].load()
+    with click.Context(command, info_name=name) as context:
+        assert command.get_help(context).startswith("Usage:")
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            assert command.get_command(context, below) is not None

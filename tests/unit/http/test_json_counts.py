@@ -8,11 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indexes.times import TimeSettings
 from reranker.errors import BadRequest
-from service.api.events import split_events
+from reranker.events.bots import EventRates
+from reranker.events.cleaning import Cleaner
+from reranker.events.settings import EventSettings
+from service.api.events import check_events, split_events
+from service.api.requests import RequestReader
 from service.http import json_counts
 from service.http.answers import Malformed
 from service.http.json_counts import has_more, refuse_long_lists
+from service.http.limits import LimitSettings
 
 TEXT = st.text(alphabet='a",[]{}\\\n:é ', max_size=6)
 VALUES = st.recursive(
@@ -126,5 +132,45 @@ def test_a_request_with_millions_of_members_is_refused_by_field(body: bytes, fie
         with pytest.raises(BadRequest) as error:
             refuse_long_lists(body, {"candidates": 5000, "history": 1000})
         assert error.value.field == field
+
+    assert peak(refused) < 8_000_000
+
+
+NESTED = {
+    "lists": b'{"x":[' + b"[]," * MILLIONS + b"[]]}",
+    "in an attribute": b'{"user":"u","attributes":{"a":[' + b"{}," * MILLIONS + b"{}]}}",
+    "keys": b'{"a":{' + b",".join(b'"%x":[]' % number for number in range(600_000)) + b"}}",
+}
+
+
+@pytest.mark.promise(23)
+@pytest.mark.parametrize("kind", NESTED)
+@pytest.mark.parametrize("form", [b"%s", b"[%s]", b"{}\n%s"])
+def test_millions_of_values_within_an_event_are_not_built(kind: str, form: bytes) -> None:
+    body = form % NESTED[kind]
+
+    def refused() -> None:
+        parts = split_events(body, LIMIT)
+        checked = check_events(
+            parts,
+            Cleaner(EventSettings(), TimeSettings(), strict=True),
+            EventSettings(),
+            LimitSettings(),
+            EventRates(EventSettings()),
+        )
+        assert len(checked.rejected) == len(parts)
+        assert "more than 10,000 values" in checked.rejected[-1].message
+
+    assert peak(refused) < 2 * len(body) + 8_000_000
+
+
+@pytest.mark.promise(23)
+def test_what_is_no_weight_is_named_and_not_built() -> None:
+    body = b'{"candidates":[{"id":"1"}],"weights":{"b":-1.5,"a":[' + b"[]," * MILLIONS + b"[]]}}"
+
+    def refused() -> None:
+        with pytest.raises(BadRequest) as error:
+            RequestReader().read(body)
+        assert error.value.field == "weights.a"
 
     assert peak(refused) < 8_000_000

@@ -2,7 +2,9 @@
 
 import gzip
 import tracemalloc
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,6 +32,34 @@ def test_the_limit_is_exact(size: int) -> None:
     if size:
         with pytest.raises(TooLarge, match=f"more than {size - 1:,} bytes"):
             unpacked(packed, size - 1)
+
+
+def test_tiny_members_are_copied_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """zlib copies what it leaves: handed all of it, 8 MB of empty members took minutes."""
+    empty, copied = gzip.compress(b""), []
+    real = zlib.decompressobj
+
+    class Watched:
+        def __init__(self, bits: int) -> None:
+            self._member = real(bits)
+
+        def decompress(self, block: bytes, most: int) -> bytes:
+            copied.append(len(block))
+            return self._member.decompress(block, most)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._member, name)
+
+    monkeypatch.setattr(zlib, "decompressobj", Watched)
+    count = 20_000
+    assert unpacked(empty * count + b"\0" * 70_000 + gzip.compress(b"end"), 3) == b"end"
+    assert sum(copied) < count * 5000
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 4075, 4076, 4077, 9000])
+def test_members_may_begin_anywhere(zeros: int) -> None:
+    packed = gzip.compress(b"a") + bytes(zeros) + gzip.compress(b"b") + bytes(zeros)
+    assert unpacked(packed, 2) == b"ab"
 
 
 def test_a_bomb_is_given_up_before_it_goes_off(packed_zeros: bytes) -> None:

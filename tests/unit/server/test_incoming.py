@@ -127,6 +127,19 @@ def test_too_many_fields_are_refused_before_the_head_ends() -> None:
                 incoming.look()
 
 
+@pytest.mark.parametrize("pieces", [1, 3, 1000])
+@pytest.mark.parametrize(
+    "head",
+    [b"GET /livez\n", b"GET / HTTP/1.1\nHost: a\n\n", b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n"],
+)
+def test_a_bare_newline_is_refused_where_it_stands(head: bytes, pieces: int) -> None:
+    incoming = Incoming(PARSE, MOST)
+    with pytest.raises(ParseException):
+        for at in range(0, len(head), pieces):
+            incoming.add(head[at : at + pieces])
+            assert not incoming.look()
+
+
 @pytest.mark.promise(23)
 @pytest.mark.parametrize(
     "sent",
