@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes.errors import Failure
-from indexes.items.catalog import Item
+from indexes.items.records import Item
 from indexes.items.columns import ColumnsWriter, ItemColumns, title_key
 from indexes.items.ids import ItemIds, id_hash
 from indexes.items.index import build_faiss, vector_reader
