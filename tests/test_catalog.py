@@ -18,8 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from indexes.errors import Failure
-from indexes.items.records import Item
-from indexes.items.records import read_items
+from indexes.items.records import Item, read_items
 from indexes.items.values import null_word
 from indexes.names import normalised
 from indexes.readers.bad_lines import BadLine

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes.errors import Failure
-from indexes.items.records import Item
 from indexes.items.columns import ColumnsWriter, ItemColumns, title_key
 from indexes.items.ids import ItemIds, id_hash
 from indexes.items.index import build_faiss, vector_reader
+from indexes.items.records import Item
 from indexes.items.words import word_hashes
 from indexes.storage import arrays
 from indexes.storage.arrays import Ragged, Runs, save_ragged
