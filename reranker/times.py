@@ -6,11 +6,13 @@ indexes/times.py reads; here is what becomes of what it refuses.
 import math
 from typing import Any, Final, Literal, NamedTuple
 
-from indexes.times import BadTime, TimeReader
+from indexes.times import BadTime, Moment, TimeReader
 from reranker.errors import BadRequest
 
 # What is known of a moment. no_zone: it was read as UTC, which may be hours from what is meant.
-Timing = Literal["known", "missing", "implausible", "no_zone"]
+# ahead: it has not come yet in any zone, so that nothing can have followed it.
+Timing = Literal["known", "missing", "implausible", "no_zone", "ahead"]
+ZONES: Final = 14 * 3600.0  # seconds that a time without a zone may be away from what it says
 _SECONDS: Final = 1e11  # numbers below cannot be milliseconds of our times
 
 
@@ -31,7 +33,14 @@ def read_time(value: Any, reader: TimeReader, field: str = "time") -> Read:
         if error.seconds is None:
             raise
         return Read(None, "implausible")
-    return Read(moment.seconds, "known" if moment.zoned else "no_zone")
+    return Read(moment.seconds, timing_of(moment, reader.now))
+
+
+def timing_of(moment: Moment, now: float) -> Timing:
+    """How far a plausible time can be relied on."""
+    if moment.seconds > now + (0.0 if moment.zoned else ZONES):
+        return "ahead"
+    return "known" if moment.zoned else "no_zone"
 
 
 def seconds_of(time: float | str, field: str = "time") -> float:

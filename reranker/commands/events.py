@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from indexes.errors import Failure
 from indexes.names import BadName, normalised, read_name
-from indexes.readers.bad_lines import BadLines
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.request_files import show_bad
 from reranker.events.events import HistoryEvent, as_sent
 from reranker.feedback.files import rankings_folder
 from reranker.feedback.logged_shopper import LoggedShopper
@@ -57,7 +57,7 @@ def import_command(
         try:
             summary = importer.run(histories, max_bad_share)
         finally:
-            _show(importer.bad)
+            show_bad(importer.bad)
     for warning in summary.warnings if as_json else ():
         click.echo(f"warning: {warning}", err=True)
     click.echo(msgspec.json.encode(summary).decode() if as_json else _table(summary))
@@ -196,13 +196,6 @@ def _opened(workspace: Workspace) -> Iterator[Histories]:
 def _bars(stage: str, total: int | None) -> Iterator[Callable[[int], object]]:
     with tqdm(desc=f"{stage:<10}", total=total, unit=" events", disable=None) as bar:
         yield bar.update
-
-
-def _show(bad: BadLines) -> None:
-    for line, reason in bad.first:
-        click.echo(f"{bad.path} line {line}: {reason}", err=True)
-    if bad.count > len(bad.first):
-        click.echo(f"... {bad.count - len(bad.first):,} more bad lines", err=True)
 
 
 def _table(done: ImportSummary) -> str:

@@ -243,7 +243,15 @@ def estimate_command(
     report = estimate(logged, curve, action, compare or SHOWN, clip)
     refusals = {"leaks": leaks.count, "leaks_by": leaks.by_reason}
     result = {"estimate": True, **msgspec.to_builtins(report), **refusals, **counts_of(found)}
-    said = "\n".join([shown_estimate(report), *refused(leaks.by_reason, "rankings")])
+    warnings = [*found.warnings, *leaks.warnings()]
+    result |= {"warnings": warnings} if warnings else {}
+    said = "\n".join(
+        [
+            shown_estimate(report),
+            *refused(leaks.by_reason, "rankings"),
+            *(f"warning: {warning}" for warning in leaks.warnings()),
+        ]
+    )
     click.echo(encoded(result) if as_json else table(said, found))
 
 

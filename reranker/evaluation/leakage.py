@@ -5,6 +5,8 @@ knows its answer, and a measurement with it says nothing. A request's own time m
 came first; then what is asked is whether the model learned from an event on one of its answers.
 """
 
+import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,22 +17,31 @@ import xxhash
 from indexes.errors import Failure
 from indexes.items.words import folded
 from reranker.blends.blend import Blend
+from reranker.errors import HistoryFailure
 from reranker.evaluation.requests import rerank_request
+from reranker.histories.histories import Shopper
 from reranker.model.training_users import TrainedShoppers
 from reranker.pseudonyms.pseudonyms import Pseudonyms
 from reranker.ranking.state import NamedBlend, ServedState
 from reranker.requests import JudgedRequest
+from reranker.signals.columns import Missing
 from reranker.signals.context import now_of
+from reranker.signals.personalization import Personal
 from reranker.signals.registry import SIGNALS
+from reranker.signals.user_history import shopper_events
+from reranker.times import ZONES
+
+log = logging.getLogger("reranker")
 
 # Why a request is refused: the model learned from its shopper's events
 #   later       at or after its time;
-#   missing, implausible, no_zone  on an item that it rates, and its time cannot tell what came
-#               first: there is none, it is implausible, or it is without a zone and near to them.
-Reason = Literal["later", "missing", "implausible", "no_zone"]
+#   missing, implausible, no_zone, ahead  on an item that it rates, and its time cannot tell what
+#               came first: there is none, it is implausible, it is without a zone and near to them,
+#               or it has not come yet, so that the answers were known before it.
+Reason = Literal["later", "missing", "implausible", "no_zone", "ahead"]
 
 _LEARNED: Final = frozenset(name for name, one in SIGNALS.items() if one.learned)
-_ZONES: Final = 14 * 3600.0  # seconds that a time without a zone may be away from what it says
+_PERSONAL: Final = frozenset(name for name, one in SIGNALS.items() if one.personal)
 _BEFORE: Final = 1e-6
 
 
@@ -48,11 +59,14 @@ class Leaks:
 
     def __init__(self, state: ServedState, blends: Iterable[Blend], allowed: bool) -> None:
         self.reasons: Counter[Reason] = Counter()
+        self.undated_answers = 0  # taken, though what is ranked with may hold the answer
+        self._personal = state.personal
         self._seen: TrainedShoppers | None = None
         model = state.model
-        uses = any(_LEARNED & set(blend.signals) for blend in blends)
-        if model is not None and uses and not allowed:
+        signals = {name for blend in blends for name in blend.signals}
+        if model is not None and _LEARNED & signals and not allowed:
             self._seen = TrainedShoppers(model.folder, state.keys)
+        self._looks_back = bool(_PERSONAL & signals) and not allowed
 
     @property
     def count(self) -> int:
@@ -66,12 +80,18 @@ class Leaks:
 
     def warnings(self) -> list[str]:
         """What is to be said besides the counts."""
-        if self._seen is None or self._seen.knows_items or not self.count - self.reasons["later"]:
-            return []
-        return [
-            "the model does not note which items it learned from, so requests whose time does not "
-            "tell what came first were refused; `reranker train` makes one that does"
-        ]
+        told = []
+        if self._seen and not self._seen.knows_items and self.count > self.reasons["later"]:
+            told.append(
+                "the model does not note which items it learned from, so requests whose time does "
+                "not tell what came first were refused; `reranker train` makes one that does"
+            )
+        if self.undated_answers:
+            told.append(
+                f"{self.undated_answers:,} requests are ranked with events on items that they "
+                "rate, and their time does not tell what came first: their figures may be too good"
+            )
+        return told
 
     def without(self, requests: Iterable[JudgedRequest]) -> Iterator[JudgedRequest]:
         """The requests that are no leak."""
@@ -81,12 +101,27 @@ class Leaks:
 
     def refuses(self, judged: JudgedRequest) -> bool:
         """Whether a request is a leak, counted."""
-        if self._seen is None:
-            return False
-        reason = _reason(judged, self._seen)
+        reason = None if self._seen is None else _reason(judged, self._people(judged), self._seen)
         if reason is not None:
             self.reasons[reason] += 1
+        elif self._looks_back and _may_hold_answer(judged, self._personal):
+            self.undated_answers += 1
         return reason is not None
+
+    def _people(self, judged: JudgedRequest) -> list[Shopper]:
+        """Every name of the request's shopper: its own, those in its history, and whose they are
+        by what is known today, as a session may have become a user's since the model was made."""
+        named = {Shopper(judged.user, judged.session)}
+        named |= {Shopper(event.user, event.session) for event in judged.history or ()}
+        named.discard(Shopper(None, None))
+        same_person = self._personal.same_person
+        if same_person is None:
+            return list(named)
+        try:
+            return list(named.union(*map(same_person, named)))
+        except HistoryFailure as failure:
+            log.warning("%s", failure)
+            return list(named)
 
     def check(self, evaluated: int) -> None:
         """Leak when nothing is left."""
@@ -114,6 +149,7 @@ _WORDS: Final[dict[str, str]] = {
     "missing": "have no time and rate items of these events",
     "implausible": "have an implausible time and rate items of these events",
     "no_zone": "have a time without a zone, within 14 hours of these events, and rate their items",
+    "ahead": "have a time that has not come yet and rate items of these events",
 }
 _SENTENCES: Final[dict[str, str]] = {
     "later": "the model was trained on later events of their shoppers",
@@ -123,20 +159,44 @@ _SENTENCES: Final[dict[str, str]] = {
     "on items that they rate",
     "no_zone": "their time has no zone and is within 14 hours of events that the model was trained "
     "on, their shoppers' on items that they rate",
+    "ahead": "their time has not come yet, and the model was trained on their shoppers' events on "
+    "items that they rate",
 }
 
 
-def _reason(judged: JudgedRequest, seen: TrainedShoppers) -> Reason | None:
-    newest = seen.newest(judged.user, judged.session)
-    if newest is None:
+def _reason(judged: JudgedRequest, people: list[Shopper], seen: TrainedShoppers) -> Reason | None:
+    times = [time for one in people if (time := seen.newest(*one)) is not None]
+    if not times:
         return None
+    newest = max(times)
     now, clock = _now(judged), judged.clock
     if newest >= now:
         return "later"
-    if clock == "known" or (clock == "no_zone" and newest < now - _ZONES):
+    if clock == "known" or (clock == "no_zone" and newest < now - ZONES):
         return None
-    relevant = [item for item, grade in judged.ratings.items() if grade > 0]
-    return clock if seen.met(judged.user, judged.session, relevant) else None
+    relevant = _relevant(judged)
+    return clock if any(seen.met(*one, relevant) for one in people) else None
+
+
+def _relevant(judged: JudgedRequest) -> set[str]:
+    return {item for item, grade in judged.ratings.items() if grade > 0}
+
+
+def _may_hold_answer(judged: JudgedRequest, personal: Personal) -> bool:
+    """Whether what is read of the shopper's past may be the very answer, by what is known of time.
+
+    A history sent along without any time is taken at its word.
+    """
+    if judged.clock == "known" or (judged.clock == "missing" and judged.history is not None):
+        return False
+    request = rerank_request(judged)
+    now = now_of(judged.time, request.history, time.time)
+    past = shopper_events(request, lambda: now, personal)
+    if isinstance(past, Missing):
+        return False
+    since = now - ZONES if judged.clock == "no_zone" else -math.inf
+    relevant = _relevant(judged)
+    return any(event.item in relevant and event.time >= since for event in past)
 
 
 def _now(judged: JudgedRequest) -> float:

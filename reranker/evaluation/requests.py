@@ -45,6 +45,7 @@ class JudgedRequestReader:
         self._times = self._cleaner.times  # one for all: units that differ are told
         self.timings: Counter[Timing] = Counter()
         self.unknown_types: Counter[str] = Counter()
+        self.events_without_zone = 0
 
     def read(self, row: dict[str, Any]) -> JudgedRequest:
         """One line's object as a request; ValidationError or Failure says what is wrong with it."""
@@ -60,8 +61,15 @@ class JudgedRequestReader:
             said.append(
                 f"{count:,} requests have an implausible time; they are read as having none"
             )
+        if count := self.timings["ahead"]:
+            said.append(f"{count:,} requests have a time that has not come yet")
         if count := self.timings["no_zone"]:
             said.append(f"{count:,} requests have a time without a zone; it is read as UTC")
+        if count := self.events_without_zone:
+            said.append(
+                f"{count:,} history events have a time without a zone; it is read as UTC, so some "
+                "may have come after their request"
+            )
         if mixed := self._times.mixed():
             said.append(mixed)
         if count := self.unknown_types.total():
@@ -85,7 +93,9 @@ class JudgedRequestReader:
         if "ratings" in given:
             given["ratings"] = _ratings(given["ratings"])
         if "history" in given:
+            before = self._times.without_zone
             given["history"] = self._history(given["history"])
+            self.events_without_zone += self._times.without_zone - before
         request = _typed(given)
         _check_candidates(request)
         for item, grade in request.ratings.items():

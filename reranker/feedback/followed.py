@@ -5,6 +5,7 @@ name a ranking, which purchases and carts were taken back. Everything else is lo
 asked for.
 """
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,7 @@ class LoggedEvents:
         self._types = frozenset(types)
         self._owners: dict[str, str] = {}  # session -> the user it became
         self._following: dict[str, list[tuple[Shopper, HistoryEvent]]] = {}
+        self._named_since: dict[tuple[Shopper, str], float] = {}  # the first event with a ranking
         self._cancelled: set[Cancelled] = set()
         for shopper, events in histories.stream():
             if events[-1].time >= since:
@@ -65,6 +67,8 @@ class LoggedEvents:
                 kind = TAKEN_BACK[event.type]
                 if times := given.get((kind, event.item)):
                     self._cancelled.add((shopper, kind, event.item, times.pop()))
+            if event.ranking is not None:
+                self._named_since.setdefault((shopper, event.ranking), event.time)
             if event.ranking is not None and event.item is not None and event.type in self._types:
                 self._following.setdefault(event.ranking, []).append((shopper, event))
 
@@ -102,13 +106,15 @@ class LoggedEvents:
             and not self._is_cancelled(owner, event)
         ]
 
-    def before(self, who: Shopper, time: float, most: int) -> list[HistoryEvent]:
-        """The newest events strictly before this time, oldest first, of who was known then.
+    def before(self, who: Shopper, ranking: LoggedRanking, most: int) -> list[HistoryEvent]:
+        """The newest events strictly before this ranking, oldest first, of who was known then.
 
-        A session's later user was not known then: only its own events count.
+        A session's later user was not known then: only its own events count. What names the
+        ranking came after it whatever its clock says, and so did all that came later still.
         """
         if who == Shopper(None, None):
             return []
+        time = min(ranking.at, self._named_since.get((self.owner(who), ranking.id), math.inf))
         found = self._histories.recent(who.user, who.session, n=most, before=time)
         if who.user is None:
             found = [event for event in found if event.session == who.session]

@@ -17,7 +17,7 @@ from indexes.readers.lines import is_packed
 from indexes.readers.rows import file_kind, read_rows
 from indexes.times import BadTime, TimeReader
 from reranker.requests import Candidate, Id, Time
-from reranker.times import Timing, seconds_of
+from reranker.times import Timing, seconds_of, timing_of
 
 _KIND: Final = ".jsonl"
 _NAMES: Final = frozenset(("id", "user", "session"))
@@ -142,7 +142,7 @@ def _read(row: dict[str, Any], times: TimeReader) -> dict[str, Any]:
     if "time" in given:
         moment = times.read(given["time"])
         given["time"] = moment.seconds
-        given["timing"] = "known" if moment.zoned else "no_zone"
+        given["timing"] = timing_of(moment, times.now)
     for name in _NAMES & given.keys():
         given[name] = read_name(name, given[name]) or ""
     for name in _LISTS & given.keys():

@@ -29,7 +29,7 @@ def request_row(
 ) -> dict[str, Any]:
     """One line of a requests file; beside what is read there, the blend that ranked then."""
     ranking = joined.ranking
-    past = [as_sent(event) for event in events.before(joined.who, ranking.at, history)]
+    past = [as_sent(event) for event in events.before(joined.who, ranking, history)]
     row: dict[str, Any] = {"id": ranking.id, "query": ranking.query, "time": _time(ranking)}
     who = {"user": ranking.user, "session": ranking.session}  # pseudonyms in the service's log
     row |= {name: value for name, value in who.items() if value}
@@ -64,7 +64,7 @@ def request_again(
 ) -> RerankRequest:
     """What was asked then, to be ranked by another blend."""
     ranking = joined.ranking
-    past = events.before(joined.who, ranking.at, history) if ranking.personalize else []
+    past = events.before(joined.who, ranking, history) if ranking.personalize else []
     return RerankRequest(
         candidates=ranking.candidates(),
         query=ranking.query,

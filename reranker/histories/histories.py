@@ -44,6 +44,12 @@ class Recent(Protocol):
     ) -> list[HistoryEvent]: ...
 
 
+class SamePerson(Protocol):
+    """`Histories.same_person`, of whoever needs nothing else."""
+
+    def __call__(self, who: Shopper, /) -> list[Shopper]: ...
+
+
 class Histories(Protocol):
     """The events of every shopper. Safe for several threads and several processes.
 
@@ -80,6 +86,11 @@ class Histories(Protocol):
     def kept_as(self, who: Shopper) -> list[Shopper]:
         """The pseudonyms under which a shopper is kept, of any form in which the name came once:
         earlier releases kept some names with blanks around them."""
+        ...
+
+    def same_person(self, who: Shopper) -> list[Shopper]:
+        """The pseudonyms of the user and of every session that is theirs; of a session without a
+        user, and of who is not known, nothing more than they are."""
         ...
 
     def forget(self, user: str | None = None, session: str | None = None) -> Forgotten:

@@ -15,6 +15,10 @@ _NEWEST: Final = (
 )
 _RECENT: Final = "SELECT payload " + _NEWEST.format(SHOPPER)
 _RECENT_OF_ID: Final = "SELECT time, seq, payload " + _NEWEST.format("?")
+_SAME_PERSON: Final = (
+    f"WITH whose AS (SELECT {SHOPPER} AS id) SELECT is_user, name FROM shoppers "
+    "WHERE id = (SELECT id FROM whose) OR owner = (SELECT id FROM whose)"
+)
 _decode: Final = msgspec.msgpack.Decoder(list[HistoryEvent]).decode
 
 
@@ -47,6 +51,15 @@ def _of_both(
         rows += db.execute(_RECENT_OF_ID, (found, until, since, n))
     rows.sort(key=lambda row: row[:2], reverse=True)
     return [row[2:] for row in rows[:n]]
+
+
+def same_person(db: sqlite3.Connection, user: str | None, session: str | None) -> list[Any]:
+    """Rows (is_user, name) of the users that these names are or became, and of their sessions."""
+    rows = []
+    for asked in ((True, user), (False, session)):
+        if asked[1] is not None:
+            rows += db.execute(_SAME_PERSON, asked).fetchall()
+    return rows
 
 
 def packed(payloads: list[Any]) -> bytes:

@@ -33,7 +33,7 @@ from reranker.histories.files import (
 )
 from reranker.histories.histories import Appended, Forgotten, Histories, Shopper
 from reranker.histories.names import mark_to_erase, names_row
-from reranker.histories.reads import SHOPPER, decoded, newest, packed
+from reranker.histories.reads import SHOPPER, decoded, newest, packed, same_person
 from reranker.histories.writes import Write
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.pseudonyms.pseudonyms import Pseudonyms
@@ -176,6 +176,18 @@ class SqliteHistories:
         """See Histories."""
         names = self.keys.read()
         return shopper if names is None else Shopper(*_hidden(names, *shopper))
+
+    def same_person(self, who: Shopper) -> list[Shopper]:
+        """See Histories."""
+        try:
+            with self._read_lock:
+                db = self._reader.connection()
+                if db is None:
+                    return []
+                rows = same_person(db, *_hidden(self._reading(db, look=True), *who))
+        except sqlite3.Error as error:
+            raise failure_of(error, self.path) from error
+        return [Shopper(name, None) if is_user else Shopper(None, name) for is_user, name in rows]
 
     def kept_as(self, who: Shopper) -> list[Shopper]:
         """See Histories."""

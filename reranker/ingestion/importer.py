@@ -190,6 +190,10 @@ class Importer:
         refused = self.summary.without_consent + self._nobody
         try:
             self.bad.check(good + refused, max_bad_share)
+            if not good and not refused:
+                why = f": {self.bad.reasons()}" if self.bad.count else ""
+                hint = "One event a line is expected."
+                raise Failure(f"{self._path} holds no event{why}.", hint=hint)
         except Failure as failure:
             missing = [name for name in _NEEDED if name not in self._columns]
             if missing and self._columns:
@@ -197,8 +201,6 @@ class Importer:
                 failure.message += f" Its lines have no {' and no '.join(missing)}, but {names}."
                 failure.hint = format_hint(self._columns)
             raise
-        if not good and not refused:
-            raise Failure(f"{self._path} holds no event.", hint="One event a line is expected.")
 
     def _unreadable(self, bad: BadLine) -> None:
         self._fields["line"] += 1

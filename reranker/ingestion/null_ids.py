@@ -11,6 +11,7 @@ from reranker.events.events import HistoryEvent
 from reranker.histories.histories import visits
 
 _LEAST: Final = 20  # events; of fewer nothing can be told
+_BESIDE: Final = 10  # sessions (or users) beside one id, which tell with fewer events, too
 _MANY: Final = 10  # times as many visits as others have
 _FLOAT: Final = re.compile(r"\d+\.0", re.ASCII)
 _HELD: Final = 10_000  # names that are remembered beside one id
@@ -58,12 +59,13 @@ class NullIds:
         found = []
         for (kind, name), seen in self._seen.items():
             events = len(seen.times)
-            if events < _LEAST:
+            beside = len(seen.beside)
+            if events < _LEAST and beside < _BESIDE:
                 continue
             count = visits(sorted(seen.times), gap_minutes)[-1] + 1
             usual = (all_visits - count) / max(1, shoppers - 1)
-            if len(seen.beside) > 1 or count >= max(_LEAST, _MANY * usual):
-                found.append((events, _warning(kind, name, events, len(seen.beside), count)))
+            if beside > 1 or count >= max(_LEAST, _MANY * usual):
+                found.append((events, _warning(kind, name, events, beside, count)))
         return [warning for _, warning in sorted(found, key=lambda pair: -pair[0])]
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -152,16 +152,17 @@ def load_personal(
     profiles = Profiles(workspace.section(RankingSettings).user_cache)
     store = model_store(workspace)
     recent = GuardedRecent(histories.recent) if breakers else histories.recent
+    kept = Personal(recent=recent, profiles=profiles, same_person=histories.same_person)
     version = store.current()
     if version is None:
-        return Personal(recent=recent, profiles=profiles)
+        return kept
     store.ensure_verified(version)
     try:
         check_fits(version, index)
         check_whole(version)
     except (ModelMismatch, ModelOutdated) as failure:
         log.warning("the model is left out: %s %s", failure, failure.hint)
-        return Personal(reason=failure.code, recent=recent, profiles=profiles)
+        return replace(kept, reason=failure.code)
     model = ServedModel(version, index)
     learned = Learned(model, Habits(version.folder, index), load_next_action(model))
-    return Personal(learned, recent=recent, profiles=profiles)
+    return replace(kept, learned=learned)

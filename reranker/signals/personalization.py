@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from reranker.histories.histories import Recent
+from reranker.histories.histories import Recent, SamePerson
 from reranker.model.learned import Learned
 from reranker.signals.user_profiles import Profiles
 
@@ -15,13 +15,14 @@ LENGTH: Final = 50  # newest events that are read where no model says how many
 class Personal:
     """reason: why nothing learned is served. recent: none where no histories are read.
 
-    profiles: what is kept worked out of stored histories.
+    profiles: what is kept worked out of stored histories. same_person: none where no histories are.
     """
 
     learned: Learned | None = None
     reason: str = "no_model"
     recent: Recent | None = None
     profiles: Profiles = field(default_factory=lambda: Profiles(PROFILES))
+    same_person: SamePerson | None = None
 
     @property
     def length(self) -> int:

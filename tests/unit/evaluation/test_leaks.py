@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
@@ -95,6 +96,18 @@ def test_every_clock_is_seen_through(state: ServedState, time: Any, reason: str 
     assert (found.leaks, found.queries) == ((1, 1) if reason else (0, 2))
 
 
+@pytest.mark.parametrize(
+    ("hours", "form"), [(1, None), (20, None), (20, "%Y-%m-%dT%H:%M:%SZ"), (20, "%Y-%m-%d %H:%M")]
+)
+def test_nothing_can_have_followed_a_time_that_has_not_come(
+    state: ServedState, hours: float, form: str | None
+) -> None:
+    at = time.time() + hours * HOUR
+    asked = at if form is None else iso(at, form)
+    assert evaluated(state, row(asked)).leaks_by == {"ahead": 1}
+    assert evaluated(state, row(asked, item="9"), row(asked, user="u99")).leaks == 0
+
+
 @pytest.mark.parametrize("time", [None, 0, iso(NEWEST + HOUR, "%Y-%m-%d %H:%M:%S")])
 def test_where_time_does_not_tell_the_answer_has_to_be_learned(
     state: ServedState, time: Any
@@ -133,6 +146,73 @@ def test_a_session_is_that_of_the_user_it_became(own_home: Path) -> None:
     assert evaluated(state, row(None, item="4", **asked)).leaks_by == {"missing": 1}
     assert evaluated(state, row(None, item="9", **asked)).leaks == 0
     assert evaluated(state, row(NEWEST + 4, **asked)).leaks == 0
+
+
+def later_visit(home: Path, user: str | None, session: str) -> None:
+    """An event that came after the training, and says whose the session is."""
+    histories = open_histories(Workspace(home))
+    at = NEWEST + 60 * HOUR
+    event = HistoryEvent(type="view", item="1", time=at, user=user, session=session)
+    histories.append([event])
+    histories.close()
+
+
+def test_a_session_that_became_a_users_after_the_training_is_theirs(own_home: Path) -> None:
+    workspace = Workspace(own_home)
+    histories = open_histories(workspace)
+    for number in range(12):
+        histories.append(
+            [
+                HistoryEvent(
+                    type="view", item=f"{item + number}", time=NEWEST + item, session=f"s{number}"
+                )
+                for item in range(4)
+            ]
+        )
+    histories.close()
+    train(workspace, TrainSettings(epochs=1, minutes=0, width=16), on_line=lambda _line: None)
+    later_visit(own_home, "new", "s3")  # of events that were learned from
+    state = load_state(workspace)
+    assert evaluated(state, row(NEWEST - 60, user="new")).leaks_by == {"later": 1}
+    assert evaluated(state, row(None, user="new", item="4")).leaks_by == {"missing": 1}
+    assert evaluated(state, row(NEWEST + 4, user="new")).leaks == 0
+
+
+def test_a_session_that_came_after_the_training_is_its_users(
+    trained_home: Path, tmp_path: Path
+) -> None:
+    home = copy_home(trained_home, tmp_path / "home")
+    later_visit(home, "u3", "unseen")
+    state = load_state(Workspace(home))
+    asked = {"user": None, "session": "unseen"}
+    assert evaluated(state, row(NEWEST, **asked)).leaks_by == {"later": 1}
+    assert evaluated(state, row(NEWEST + 1, **asked)).leaks == 0
+
+
+def test_who_is_named_in_the_history_alone_is_the_requests_shopper(state: ServedState) -> None:
+    event = {"type": "view", "item": "1", "time": NEWEST - HOUR, "user": " u3 "}
+    asked = row(NEWEST - 60, user=None, history=[event])
+    assert evaluated(state, asked).leaks_by == {"later": 1}
+    assert evaluated(state, asked | {"history": [event | {"user": "u99"}]}).leaks == 0
+
+
+@pytest.mark.parametrize("form", [None, "%Y-%m-%d %H:%M:%S"])
+def test_a_stored_history_that_may_hold_the_answer_is_told_of(
+    trained_home: Path, tmp_path: Path, form: str | None
+) -> None:
+    home = copy_home(trained_home, tmp_path / "home")
+    later_visit(home, "new", "t")
+    state = load_state(Workspace(home))
+    at = NEWEST + 61 * HOUR
+    asked = row(iso(at, form) if form else None, user="new", item="1")
+    found = evaluated(state, asked)
+    assert (found.leaks, found.queries) == (0, 2)
+    [warning] = found.warnings
+    assert warning.startswith("1 requests are ranked with events on items that they rate")
+    assert evaluated(state, row(at, user="new", item="1")).warnings == []
+    assert evaluated(state, row(None, user="new", item="2")).warnings == []
+    days_later = iso(at + 48 * HOUR, "%Y-%m-%d %H:%M:%S")
+    assert evaluated(state, row(days_later, user="new", item="1")).warnings == []
 
 
 def test_a_model_that_does_not_note_items_refuses_what_it_cannot_tell(

@@ -25,6 +25,9 @@ def test_ids_that_name_nobody(tmp_path: Path) -> None:
     dropped = imported(tmp_path / "other", path, EventSettings(drop_null_ids=True))
     assert (dropped.stored, dropped.rejected, dropped.null_ids) == (60, 26, 86)
     assert (dropped.users, dropped.anonymous_sessions, dropped.warnings) == (0, 30, [])
+    rows = [VIEW | {"user": "(not set)", "session": f"s{n}", "time": T + n} for n in range(10)]
+    [warning] = imported(tmp_path / "short", write(tmp_path / "short.jsonl", rows)).warnings
+    assert "the user '(not set)' has 10 events of 10 sessions" in warning
     few = [VIEW | {"user": "0", "time": T + n} for n in range(40)]  # one visit of user number 0
     assert not imported(tmp_path / "third", write(tmp_path / "few.jsonl", few)).warnings
 
@@ -88,3 +91,12 @@ def test_searches_alone_and_what_leaves_the_cart_alone_are_files_too(tmp_path: P
         done = imported(tmp_path / name, write(tmp_path / f"{name}.jsonl", rows))
         assert (done.stored, done.rejected, done.warnings) == (stored, 0, [])
     assert [event.get("quantity") for event in kept(tmp_path / "u", "u1")] == [2, None]
+
+
+def test_a_file_without_an_event_says_why_however_much_is_let_pass(tmp_path: Path) -> None:
+    rows = [{"event_name": "view_item", "event_timestamp": T} for _ in range(3)]
+    path = write(tmp_path / "e.jsonl", rows)
+    with pytest.raises(Failure) as failed:
+        imported(tmp_path / "home", path, EventSettings(max_bad_share=1.0))
+    assert "holds no event: 3 x type is missing (line 1)" in failed.value.message
+    assert "'event_name', 'event_timestamp'" in failed.value.message

@@ -22,7 +22,7 @@ from reranker.events.settings import HistorySettings
 from reranker.feedback.followed import LoggedEvents
 from reranker.feedback.joins import GRADES, JoinedRanking, JoinRules, RankingJoin
 from reranker.feedback.records import LoggedRanking
-from reranker.feedback.requests import request_row
+from reranker.feedback.requests import request_again, request_row
 from reranker.histories.histories import Shopper
 from reranker.histories.store import SqliteHistories
 from reranker.pseudonyms.keys import PseudonymKeys, write_keys
@@ -154,6 +154,27 @@ def test_what_is_left_out_is_counted() -> None:
     found, counts = join(rankings, [event("view", "a", 1)])
     assert [one.ranking.id for one in found] == ["r1", "r3", "r4"]
     assert (counts["repeated"], counts["empty"], counts["out_of_order"]) == (1, 1, 1)
+
+
+def test_what_names_the_ranking_came_after_it_whatever_its_clock_says() -> None:
+    """A phone whose clock is behind, or a log in local time."""
+    events = [
+        event("view", "x", -200),
+        event("view", "y", -90),
+        event("view", "a", -60, ranking="r1"),
+        event("purchase", "a", -30, ranking="r1"),
+        event("view", "z", -20),
+    ]
+    shown = ranking(1, 0)
+    with logged_events(events) as known:
+        [found] = RankingJoin(known, JoinRules(window=100.0))([shown])
+        row = request_row(found, known, GRADES)
+        again = request_again(found, known)
+        newest = request_row(found, known, GRADES, history=1)
+    assert [past["item"] for past in row["history"]] == ["x", "y"]
+    assert [past.item for past in again.history or []] == ["x", "y"]
+    assert [past["item"] for past in newest["history"]] == ["y"]
+    assert row["ratings"] == {"a": 3.0}
 
 
 def test_the_history_ends_before_the_ranking() -> None:
