@@ -58,7 +58,7 @@ _FORMAT_WORDS: Final = frozenset(
     )
 )
 _AFTER: Final = r"(?:(?<![^\W_])|(?<=\\[bfnrt])|(?<=%[0-9a-fA-F][0-9a-fA-F]))"
-_BEFORE: Final = r"(?![^\W_])"
+_BEFORE: Final = r"(?![^\W_]|\\u[0-9a-fA-F]{4})"  # which letter it is, the unescaped text tells
 
 
 def can_be_searched(name: str) -> bool:
