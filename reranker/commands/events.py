@@ -110,12 +110,17 @@ def export_command(workspace: Workspace, user: str, session: bool, events_only: 
 @_JSON
 @click.pass_obj
 def forget_command(workspace: Workspace, user: str, session: bool, as_json: bool) -> None:
-    """Delete a user, the sessions that became theirs, and every trace of both on the disk."""
+    """Delete a user, the sessions that became theirs, and every trace of both on the disk.
+
+    Everything is read again. The exit status is 1 where the answer is not `verified`.
+    """
     with _opened(workspace) as histories:
         proof = forget(workspace, histories, _who(user, session))
     if not proof.known and not proof.searched.found:
         raise _nobody(user, session, proof.searched.unread)
     click.echo(msgspec.json.encode(proof).decode() if as_json else _forgotten(proof))
+    if not proof.verified:  # a script must not take it for done
+        click.get_current_context().exit(1)
 
 
 def _forgotten(proof: ForgetProof) -> str:
@@ -127,8 +132,8 @@ def _forgotten(proof: ForgetProof) -> str:
     lines = [f"{proof.user}: {counts} are deleted."]
     if proof.searched_as == "values":
         lines.append(
-            "The id is short: it was looked for as a whole user or session in JSON and tables, its "
-            "pseudonym everywhere."
+            "The id is short, a number or a word of the formats: it was looked for as a whole user "
+            "or session in JSON and tables, its pseudonym everywhere."
         )
     lines += _where_found(searched)
     for model in proof.models:

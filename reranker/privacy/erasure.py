@@ -4,12 +4,15 @@ The proof that `forget` gives: every file is read again, unpacked where it is pa
 link leads out of the home, what it leads to. What cannot be read is said: it proves nothing.
 """
 
+import codecs
 import csv
 import io
 import os
+import re
 import stat
+import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -18,13 +21,14 @@ import msgspec
 
 from indexes.errors import Failure
 from indexes.readers.rows import file_kind, read_rows
-from reranker.privacy.packed_files import Unreadable, reading, unpacked
+from reranker.privacy.packed_files import Unreadable, is_tar, reading, unpacked
 from reranker.pseudonyms.text_search import NameSearch, is_key
 
 MOST_UNPACKED: Final = 4 << 30  # bytes of one packed file
 _MOST_LINES: Final = 20  # of one file that are named
 _PIECE: Final = 1 << 20
 _OVERLAP: Final = 1 << 16  # longer than any name, however it is escaped
+_WORD: Final = re.compile(rb"[0-9A-Za-z\x80-\xff]{1,1024}\Z")  # that a piece may have broken off in
 _LAST_RESORT: Final = "look through it by hand, or delete it, and run `reranker forget` again"
 
 
@@ -86,6 +90,8 @@ class _Search:
             self._look_at(path)
 
     def _look_at(self, path: Path) -> None:
+        if self.names.holds(os.fsencode(path.name)):  # a file that is called after a shopper
+            self.lines.setdefault(self._where(path), [])
         try:
             if path.is_symlink() and self._is_inside(path.resolve()):
                 return  # it is looked at where it lies
@@ -119,28 +125,50 @@ class _Search:
         except OSError as error:
             self._note(path, f"cannot be read ({error.strerror or error}): run as its owner")
 
-    def _content(self, path: Path, file: IO[bytes]) -> None:
-        start = file.peek(8) if isinstance(file, io.BufferedReader) else b""
+    def _content(self, path: Path, file: io.BufferedReader) -> None:
+        start = file.peek(8)
         if start.startswith(b"PAR1"):
+            self._pieces(path, file)  # what the file says about itself
             self._rows(path)
         elif start.startswith(b"PK\x03\x04"):
             self._members(path, file)
         else:
-            with reading():
-                self._pieces(path, unpacked(file, self.most))
-            if self.names.short and _is_table(path):
-                with reading():
-                    file.seek(0)
-                    self._cells(path, unpacked(file, self.most))
+            self._text(path, lambda: _from_start(file))
+
+    def _text(self, path: Path, opened: Callable[[], IO[bytes]]) -> None:
+        """All that a stream holds, packed or not; of a table the columns that name shoppers."""
+        with reading():
+            content = unpacked(opened(), self.most)
+            if is_tar(content):
+                self._tar(path, content)
+                return
+            self._pieces(path, content)
+            if self.names.short:
+                self._cells(path, unpacked(opened(), self.most))
+
+    def _tar(self, path: Path, file: IO[bytes]) -> None:
+        with tarfile.open(fileobj=file, mode="r|") as archive:
+            for member in archive:
+                if self.names.holds(member.name.encode("utf-8", "surrogateescape")):
+                    self.lines.setdefault(self._where(path), [])
+                inside = archive.extractfile(member) if member.isfile() else None
+                if inside is None:
+                    continue
+                content = unpacked(inside, self.most)
+                if self.names.short and _keyed_columns(content.peek(_PIECE))[1]:
+                    raise Unreadable("holds a table, in which an id like this is not looked for")
+                self._pieces(path, content)
 
     def _pieces(self, path: Path, file: io.BufferedReader) -> None:
         """Piece by piece; what a piece breaks off in is the beginning of the next one."""
-        before, line = b"", 1
-        while piece := file.read1(_PIECE):
+        before, line, piece = b"", 1, b"-"
+        while piece:
+            piece = file.read1(_PIECE)
             whole = before + piece
-            if self.names.holds(whole) and not self._found(path, line, whole):
+            ready = _whole_words(whole) if piece else len(whole)
+            if self.names.holds(whole[:ready]) and not self._found(path, line, whole[:ready]):
                 return
-            end = max(whole.rfind(b"\n") + 1, len(whole) - _OVERLAP)
+            end = max(whole.rfind(b"\n", 0, ready) + 1, _whole_words(whole[:-_OVERLAP]))
             before = whole[end:]
             line += whole.count(b"\n", 0, end)
 
@@ -158,16 +186,15 @@ class _Search:
 
     def _cells(self, path: Path, file: IO[bytes]) -> None:
         """A table's columns of users and sessions, for names that count as whole values only."""
-        with io.TextIOWrapper(file, "utf-8-sig", "replace", newline="") as text:
-            lines = enumerate(iter(lambda: text.readline(_PIECE), ""), 1)
-            _, first = next(lines, (1, ""))
-            separator = max(",;\t|", key=first.count)
-            columns = [is_key(name) for name in _cells_of(first, separator)]
-            for number, line in lines if any(columns) else ():
-                cells = _cells_of(line, separator)
-                named = [cell for cell, keyed in zip(cells, columns, strict=False) if keyed]
-                if any(self.names.holds_row({"user": cell}) for cell in named):
-                    self._add_line(path, number)
+        first = file.readline(_PIECE)
+        separator, columns = _keyed_columns(first)
+        number = 1
+        while any(columns) and (line := file.readline(_PIECE)):
+            number += 1
+            cells = _cells_of(line, separator)
+            named = [cell for cell, keyed in zip(cells, columns, strict=False) if keyed]
+            if any(self.names.holds_row({"user": cell}) for cell in named):
+                self._add_line(path, number)
 
     def _rows(self, path: Path) -> None:
         """A Parquet file, which packs every column on its own."""
@@ -184,8 +211,7 @@ class _Search:
             for member in archive.infolist():
                 if self.names.holds(member.filename.encode("utf-8", "surrogatepass")):
                     self.lines.setdefault(self._where(path), [])
-                with archive.open(member) as inside:
-                    self._pieces(path, unpacked(inside, self.most))
+                self._text(path, lambda member=member: archive.open(member))  # type: ignore[misc]
 
     def _add_line(self, path: Path, number: int) -> None:
         lines = self.lines.setdefault(self._where(path), [])
@@ -199,12 +225,31 @@ class _Search:
         return str(path.relative_to(self.home))
 
 
-def _cells_of(line: str, separator: str) -> list[str]:
+def _from_start(file: IO[bytes]) -> IO[bytes]:
+    file.seek(0)
+    return file
+
+
+def _whole_words(piece: bytes) -> int:
+    """How much of a piece is not a word that may go on in the next one."""
+    word = _WORD.search(piece, max(len(piece) - 1024, 0))
+    return word.start() if word else len(piece)
+
+
+def _keyed_columns(first: bytes) -> tuple[str, list[bool]]:
+    """A table's separator, and which of its columns are users or sessions, by its first line."""
+    line = first.partition(b"\n")[0].removeprefix(codecs.BOM_UTF8)
+    separator = max(",;\t|", key=lambda sign: line.count(sign.encode()))
+    columns = [is_key(name) for name in _cells_of(line, separator)]
+    return separator, columns if any(columns) else []
+
+
+def _cells_of(line: bytes, separator: str) -> list[str]:
     try:
-        return next(csv.reader([line], delimiter=separator), [])
+        text = line.decode()
+    except UnicodeDecodeError:
+        text = line.decode("latin-1")
+    try:
+        return next(csv.reader([text], delimiter=separator), [])
     except csv.Error:  # no table
         return []
-
-
-def _is_table(path: Path) -> bool:
-    return any(ending in (".csv", ".tsv") for ending in path.suffixes)

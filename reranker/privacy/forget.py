@@ -36,7 +36,7 @@ class ForgetProof(msgspec.Struct, frozen=True, kw_only=True):
 
     verified: nothing is kept under the name, every file was read to its end, and none holds the
     pseudonyms or the name. name_searched: the name was looked for, and searched_as how: "text",
-    anywhere, or "values", where it is shorter than that would mean anything: whole users and
+    anywhere, or "values", where that would mean nothing (short ids, numbers): whole users and
     sessions in JSON and tables. receipt: SHA-256 of the rest as JSON with sorted keys: this answer
     can be kept as proof that it was given.
     """

@@ -4,9 +4,11 @@ By what it begins with, whatever its name is. Packed within packed is unpacked, 
 """
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,8 +22,25 @@ _UNKNOWN: Final = {
     b"7z\xbc\xaf\x27\x1c": "7-Zip",
     b"Rar!": "RAR",
     b"\x04\x22\x4d\x18": "LZ4",
+    b"\x1f\x9d": "compress (.Z)",
+    b"LZIP": "lzip",
+    b"\x5d\x00\x00": "LZMA without a frame",
+    b"\xff\x06\x00\x00sNaP": "Snappy",
+    b"ARROW1": "Arrow or Feather",
+    b"FEA1": "Feather",
+    b"ORC": "ORC",
+    b"Obj\x01": "Avro",
+    b"\x89HDF": "HDF5",
 }
-_DAMAGE: Final = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile)
+# Their directory stands at the end, so they cannot be read as a stream.
+_INSIDE: Final = {b"PK\x03\x04": "a zip archive", b"PAR1": "a Parquet file"}
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_TAR: Final = slice(257, 262)  # where a tar archive says what it is
+_TAR_NAME: Final = b"ustar"
+_DAMAGE: Final = (
+    *(EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile),
+    tarfile.TarError,
+)
 
 
 class Unreadable(Exception):
@@ -50,9 +69,21 @@ def unpacked(file: IO[bytes], most: int) -> io.BufferedReader:
         start = buffered.peek(8)
         packer = _unpacker(buffered, start)
         if packer is None:
-            return buffered
+            return _as_utf_8(buffered, start)
         file = io.BufferedReader(_Limited(packer, most), _BUFFER)
     raise Unreadable(f"is packed {_LAYERS} times over")
+
+
+def is_tar(file: io.BufferedReader) -> bool:
+    """Whether the content is a tar archive."""
+    return file.peek(_TAR.stop)[_TAR] == _TAR_NAME
+
+
+def _as_utf_8(file: io.BufferedReader, start: bytes) -> io.BufferedReader:
+    """UTF-16 that says so at its beginning as what everything else is searched as."""
+    if not start.startswith(_UTF_16) or start.startswith(codecs.BOM_UTF32_LE):
+        return file
+    return io.BufferedReader(_Recoded(file), _BUFFER)
 
 
 def _buffered(file: Any) -> io.BufferedReader:
@@ -63,6 +94,9 @@ def _unpacker(file: io.BufferedReader, start: bytes) -> Any:
     for magic, name in _UNKNOWN.items():
         if start.startswith(magic):
             raise Unreadable(f"is packed as {name}, which is not unpacked here")
+    for magic, what in _INSIDE.items():
+        if start.startswith(magic):
+            raise Unreadable(f"is {what} within another file, which is not looked into")
     if start.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=file)
     if start.startswith(b"BZh") and start[4:7] == b"1AY":
@@ -86,3 +120,25 @@ class _Limited(io.RawIOBase):
             raise Unreadable(f"unpacks to more than {self._most:,} bytes")
         buffer[: len(piece)] = piece
         return len(piece)
+
+
+class _Recoded(io.RawIOBase):
+    """UTF-16, whichever end first, as UTF-8."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file, self._left = file, b""
+        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            piece = self._file.read1(_BUFFER)
+            text = self._decoder.decode(piece, final=not piece)
+            self._left = text.encode("utf-8", "replace")
+            if not piece and not self._left:
+                return 0
+        now, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        buffer[: len(now)] = now
+        return len(now)

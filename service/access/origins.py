@@ -43,7 +43,19 @@ def foreign(site: str | None, origin: str | None) -> str:
 
 def said_foreign() -> str:
     """The same of the request that is answered now."""
-    return foreign(request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin"))
+    return foreign(request.headers.get("Sec-Fetch-Site"), _origin())
+
+
+def _origin() -> str | None:
+    """Origin; of a browser that sends neither it nor Sec-Fetch-Site, what Referer says."""
+    headers = request.headers
+    if "Origin" in headers or "Sec-Fetch-Site" in headers:
+        return headers.get("Origin")
+    referer = headers.get("Referer")
+    if referer is None:
+        return None
+    scheme, _, address = referer.partition("://")
+    return f"{scheme}://{address.partition('/')[0]}" if address else None
 
 
 class Origins:
@@ -76,13 +88,13 @@ class Origins:
         """Let the pages of an allowed site read the answer."""
         if self._allowed and request.blueprint != "page":
             answer.vary.add("Origin")
-            if self._allows():
+            if "Origin" in request.headers and self._allows():
                 answer.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
                 answer.headers["Access-Control-Expose-Headers"] = _READABLE
         return answer
 
     def _allows(self) -> bool:
-        origin = request.headers.get("Origin")
+        origin = _origin()
         return bool(self._allowed) and origin is not None and _plain(origin) in self._allowed
 
 

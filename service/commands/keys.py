@@ -1,5 +1,6 @@
 """keys.py: `reranker keys ...` on the command line."""
 
+import math
 import re
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -33,6 +34,8 @@ class Rate(click.ParamType[float]):
     ) -> float:
         try:
             rate = float(value)
+            if not rate and re.search("[1-9]", str(value).lower().partition("e")[0]):
+                rate = math.ulp(0.0)  # meant to be slow, not to be without a limit
             check_rate(rate)
         except ValueError:
             self.fail(f"{str(value)[:40]!r} is no number.", param, ctx)

@@ -212,7 +212,9 @@ def test_what_runs_stays_locked_when_the_home_is_opened(
     assert restarted.post("/rerank", json=BODY).status_code == 200
 
 
-@pytest.mark.parametrize("rate", ["nan", "inf", "-inf", "-1", "1e400", "1e-9", "1e7", "", "many"])
+@pytest.mark.parametrize(
+    "rate", ["nan", "inf", "-inf", "-1", "1e400", "1e-9", "1e-400", "1e7", "", "many"]
+)
 def test_a_rate_is_a_number_that_can_be_kept(reranker: Said, tmp_path: Path, rate: str) -> None:
     status, _, err = reranker(*"keys create --name a --scope rerank --rate".split(), rate)
     assert status == 2 and "--rate" in err and ("1,000,000" in err or "no number" in err)

@@ -29,12 +29,18 @@ FOREIGN: list[dict[str, str]] = [
     {"Origin": "http://localhost.evil.example"},
     {"Origin": "http://localhost@evil.example"},
     {"X-Api-Key": "made-up", "Origin": "https://evil.example"},
+    {"Referer": "https://evil.example/page?of=http://localhost/"},
+    {"Referer": "https://localhost@evil.example"},
+    {"Referer": "http://localhost/", "Origin": "null"},
 ]
 OWN: list[dict[str, str]] = [
     {},
     {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"},
     {"Sec-Fetch-Site": "none"},
     {"Origin": "http://localhost"},
+    {"Referer": "http://localhost/?tab=compare"},
+    {"Referer": "about:blank"},
+    {"Referer": "https://elsewhere.example/", "Sec-Fetch-Site": "none"},
 ]
 SHOP = "https://shop.example"
 
