@@ -2,18 +2,21 @@
 
     python tests/benchmarks/bench_logs.py [--searches 100000]
 
-The demo shop's searches are shown in orders of their own (tests/trial.py), where the true
+The demo shop's searches are shown in orders of their own (tests/support/trial.py), where the true
 examination, (position + 1)^-0.7, and the true chance of every click are known.
 """
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.trial import (
     ORDERS,
     Trial,
