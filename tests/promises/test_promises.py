@@ -12,7 +12,7 @@ pytest_plugins = ["pytester"]
 
 
 def test_the_page_is_what_the_results_say() -> None:
-    assert PAGE.read_text() == page(read()), "run `python tests/promise_page.py`"
+    assert PAGE.read_text() == page(read()), "run `make promises`"
 
 
 def test_every_promise_has_a_row_and_every_test_exists() -> None:
@@ -22,7 +22,7 @@ def test_every_promise_has_a_row_and_every_test_exists() -> None:
         assert f"\n| {number} | {PROMISES[number]} | " in text
         assert (row(number, {}).split(" | ")[2] == "later") == (number in LATER)
     named = {test for tests in read().values() for test in tests}
-    assert named <= set(marked_tests()), "a test was renamed: run `python tests/promise_page.py`"
+    assert named <= set(marked_tests()), "a test was renamed: run `make promises`"
 
 
 def test_a_lighter_run_takes_nothing_from_a_heavier_one_unless_it_fails() -> None:
