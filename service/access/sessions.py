@@ -6,12 +6,13 @@ session in every worker, not in this browser alone.
 """
 
 import hashlib
-import hmac
 import os
 import secrets
 import time
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from itsdangerous import BadSignature, Signer
 
 from service.access.ended_sessions import EndedSessions
 from service.access.key_ring import Caller, KeyRing
@@ -38,13 +39,14 @@ class Sessions:
 
     def __init__(self, ring: KeyRing, folder: Path | None) -> None:
         self._ring = ring
-        self._secret = _shared(folder / "session.secret") if folder else secrets.token_bytes(_BYTES)
+        secret = _shared(folder / "session.secret") if folder else secrets.token_bytes(_BYTES)
+        self._signer = Signer(secret, salt=COOKIE, digest_method=hashlib.sha256)
         self._ended = EndedSessions(folder)
 
     def begin(self, caller: Caller) -> str:
         """The cookie's value."""
         content = f"{caller.secret}.{secrets.token_hex(8)}.{time.monotonic_ns()}"
-        return f"{content}.{self._sign(content)}"
+        return self._signer.sign(content).decode()
 
     def caller(self, cookie: str) -> Caller | None:
         """Who signed in, if the cookie is ours, in time and not signed out of, and the key is
@@ -64,14 +66,12 @@ class Sessions:
 
     def _session(self, cookie: str) -> _Session | None:
         """What a cookie says, if we said it."""
-        content, _, signature = cookie.rpartition(".")
-        if not hmac.compare_digest(self._sign(content).encode(), signature.encode()):
+        try:
+            content = self._signer.unsign(cookie.encode("utf-8", "replace")).decode()
+        except BadSignature:
             return None
         secret, session, began = content.split(".")
         return _Session(secret, session, int(began) / 1e9)
-
-    def _sign(self, content: str) -> str:
-        return hmac.new(self._secret, content.encode(), hashlib.sha256).hexdigest()
 
 
 def _shared(path: Path) -> bytes:
