@@ -17,7 +17,7 @@ from reranker.evaluation.leakage import FittedOn, Leaks
 from reranker.evaluation.results import ENGINE, Moved, QueryResult, Ranker, query_results, rank_with
 from reranker.evaluation.settings import EvaluationSettings
 from reranker.evaluation.slices import Facts
-from reranker.evaluation.wrong_history import Strangers, Watched, unpersonalised
+from reranker.evaluation.wrong_history import Watched, WrongHistories, unpersonalised
 from reranker.metrics.intervals import Difference
 from reranker.metrics.ranking import Measures, measures
 from reranker.metrics.significance import Comparison
@@ -102,7 +102,7 @@ def evaluate(
     watched: dict[str, Watched] = {}
     if strangers:
         requests = list(requests)
-        watched = _with_strangers(rankers, Strangers(requests))
+        watched = _with_wrong_histories(rankers, WrongHistories(requests))
         rankers = {**rankers, **watched}
     tally = Tally(chosen.names, (ENGINE, *rankers))
     proofs = Proofs(names, baseline, chosen.names[0])
@@ -148,7 +148,7 @@ def evaluate(
     )
 
 
-def _with_strangers(rankers: dict[str, Ranker], others: Strangers) -> dict[str, Watched]:
+def _with_wrong_histories(rankers: dict[str, Ranker], others: WrongHistories) -> dict[str, Watched]:
     """Each blend three more times: watched, with a stranger's history, and with none."""
     found = {}
     for name, rank in rankers.items():

@@ -16,7 +16,7 @@ from indexes.errors import Failure
 from indexes.items.words import folded
 from reranker.blends.blend import Blend
 from reranker.evaluation.requests import rerank_request
-from reranker.model.training_users import TrainedShoppers
+from reranker.model.training_users import TrainingUsers
 from reranker.pseudonyms.pseudonyms import Pseudonyms
 from reranker.ranking.state import NamedBlend, ServedState
 from reranker.requests import JudgedRequest
@@ -48,11 +48,11 @@ class Leaks:
 
     def __init__(self, state: ServedState, blends: Iterable[Blend], allowed: bool) -> None:
         self.reasons: Counter[Reason] = Counter()
-        self._seen: TrainedShoppers | None = None
+        self._seen: TrainingUsers | None = None
         model = state.model
         uses = any(_LEARNED & set(blend.signals) for blend in blends)
         if model is not None and uses and not allowed:
-            self._seen = TrainedShoppers(model.folder, state.keys)
+            self._seen = TrainingUsers(model.folder, state.keys)
 
     @property
     def count(self) -> int:
@@ -126,7 +126,7 @@ _SENTENCES: Final[dict[str, str]] = {
 }
 
 
-def _reason(judged: JudgedRequest, seen: TrainedShoppers) -> Reason | None:
+def _reason(judged: JudgedRequest, seen: TrainingUsers) -> Reason | None:
     newest = seen.newest(judged.user, judged.session)
     if newest is None:
         return None

@@ -41,7 +41,7 @@ class Facts:
     def __init__(self, state: ServedState) -> None:
         self._personal = state.personal
         learned = state.personal.learned
-        self._seen = frozenset(learned.habits.card.item_ids) if learned else None
+        self._seen = frozenset(learned.statistics.card.item_ids) if learned else None
 
     def __call__(self, judged: JudgedRequest, request: RerankRequest) -> RequestFacts:
         """request: what the main path is given."""

@@ -36,7 +36,7 @@ class Watched:
         return sum(self.gates) / max(len(self.gates), 1)
 
 
-class Strangers:
+class WrongHistories:
     """The shoppers of a file, to be mistaken for each other."""
 
     def __init__(self, requests: Sequence[JudgedRequest]) -> None:

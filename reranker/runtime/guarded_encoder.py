@@ -117,16 +117,16 @@ class GuardedEncoder:
     def _begun(self, key: _Key) -> _Encoding:
         """The encoding of these texts that is under way, or a new one."""
         with self._lock:
-            found = self._under_way.get(key)
-            if found is not None:
-                return found
+            under_way = self._under_way.get(key)
+            if under_way is not None:
+                return under_way
             kind, texts = key
-            made = _Encoding(lambda: self._encoded(kind, list(texts)), self._breaker)
+            encoding = _Encoding(lambda: self._encoded(kind, list(texts)), self._breaker)
             try:
-                self._queue.put_nowait(made)
+                self._queue.put_nowait(encoding)
             except queue.Full:
                 raise Unavailable("overloaded", counted=True) from None
-            self._under_way[key] = made
+            self._under_way[key] = encoding
             while len(self._under_way) > _KEPT or (
                 len(self._under_way) > 1 and _size(self._under_way) > _KEPT_CHARACTERS
             ):
@@ -134,7 +134,7 @@ class GuardedEncoder:
             if self._threads < _THREADS:
                 self._threads += 1
                 threading.Thread(target=self._run, name="encoder", daemon=True).start()
-            return made
+            return encoding
 
     def _run(self) -> None:
         """Encode until there is nothing to do: an encoder that is no longer served has to go."""

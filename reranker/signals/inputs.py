@@ -51,7 +51,7 @@ def _filled(values: Values, known: Mask) -> Values:
     """The values, with the mean of the known ones where nothing is known."""
     if complete(known):
         return np.clip(values, -LARGEST, LARGEST)
-    some = np.clip(values[known], -LARGEST, LARGEST)
-    filled = np.full(len(values), some.mean() if len(some) else 0.0)
-    filled[known] = some
+    known_values = np.clip(values[known], -LARGEST, LARGEST)
+    filled = np.full(len(values), known_values.mean() if len(known_values) else 0.0)
+    filled[known] = known_values
     return filled

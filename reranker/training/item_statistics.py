@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from indexes.storage.arrays import Floats, Ints
-from reranker.model.card import ARRAYS, HABITS_CARD, NONE, HabitsCard
+from reranker.model.card import ARRAYS, NONE, STATISTICS_CARD, ItemStatisticsCard
 from reranker.model.settings import TrainSettings
 from reranker.training.sequences import Sequences, met_by
 
@@ -34,11 +34,11 @@ _SHARE_DIGITS: Final = 11
 
 
 @dataclass(frozen=True, eq=False)
-class ShopHabits:
+class CountedStatistics:
     """neighbours (m, m): what an item's meeting says for another, at most 100 a row.
     counts (m, types): decayed counts."""
 
-    card: HabitsCard
+    card: ItemStatisticsCard
     neighbours: sparse.csr_matrix
     counts: npt.NDArray[np.float32]
 
@@ -55,12 +55,12 @@ class ShopHabits:
         save_file(
             {name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / ARRAYS
         )
-        (folder / HABITS_CARD).write_bytes(msgspec.json.encode(self.card))
+        (folder / STATISTICS_CARD).write_bytes(msgspec.json.encode(self.card))
 
 
-def shop_habits(
+def count_statistics(
     sequences: Sequences, catalogue_ids: list[str], settings: TrainSettings = DEFAULTS
-) -> ShopHabits:
+) -> CountedStatistics:
     """sequences: their items are rows of the catalogue.
 
     settings: min_users, of each item and of each type of event with it; min_users_together, of each
@@ -80,14 +80,14 @@ def shop_habits(
     )
     names = list(sequences.weights)
     least = settings.min_users
-    card = HabitsCard(
+    card = ItemStatisticsCard(
         item_ids=[catalogue_ids[row] for row in rows],
         types=names,
         lifts=repeat_lifts(met, names, least),
         newest=_DAY * float(days(met.times).max()) if len(kept) else 0.0,
     )
     near = neighbours(met, settings.min_users_together)
-    return ShopHabits(card, near, decayed_counts(met, len(names), least))
+    return CountedStatistics(card, near, decayed_counts(met, len(names), least))
 
 
 @dataclass(frozen=True, eq=False)

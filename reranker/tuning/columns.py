@@ -15,12 +15,12 @@ from reranker.blends.blend import Blend
 from reranker.blends.gate import gate_features
 from reranker.evaluation.requests import rerank_request
 from reranker.metrics.ranking import grades_of, has_ideal
-from reranker.ranking.partial import context_of
+from reranker.ranking.partial import context_features
 from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest
 from reranker.signals.columns import Column, Missing
-from reranker.signals.context import Scene
+from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Columns, compute
 
 _NONE: Final[Mapping[str, float]] = {}
@@ -87,18 +87,18 @@ def _columns_of(
     judged: JudgedRequest, ratings: Values, state: ServedState, names: list[str]
 ) -> JudgedColumns:
     request = rerank_request(judged)
-    scene = Scene(
+    context = RankingContext(
         request, state.index, state.query_vectors, state.text_limit, personal=state.personal
     )
-    columns = compute(scene, names)
+    columns = compute(context, names)
     personal = any(SIGNALS[name].personal and _there(column) for name, column in columns.items())
     return JudgedColumns(
         request=judged,
         columns=columns,
-        grades=grades_of(scene.ids, judged.ratings),
+        grades=grades_of(context.ids, judged.ratings),
         ratings=ratings,
-        gate=gate_features(scene) if personal else {},
-        context=context_of(scene),
+        gate=gate_features(context) if personal else {},
+        context=context_features(context),
     )
 
 

@@ -183,8 +183,8 @@ def test_a_failing_text_encoder_is_named_not_a_500(both: tuple[Any, ServedModel,
 
     card = ActionCard(possible=list(ACTIONS), types=list(TYPES), session_minutes=MINUTES)
     foreseen = NextAction(both[1], Recorder(), card)  # type: ignore[arg-type]
-    habits: Any = None  # not read here
-    personal = Personal(Learned(both[1], habits, foreseen))
+    statistics: Any = None  # not read here
+    personal = Personal(Learned(both[1], statistics, foreseen))
     state = SimpleNamespace(personal=personal, query_vectors=Broken(), versions={"model": "1"})
     app = Flask(__name__)
     served: Any = SimpleNamespace(state=state, timely=Timely(Breakers()), budget_ms=60_000.0)
