@@ -138,14 +138,14 @@ def context_features(context: RankingContext) -> dict[str, float]:
 
 def degraded_of(columns: Columns) -> list[Degraded]:
     """What these columns lack, as the answer names it."""
-    found = []
+    degraded = []
     for name, column in columns.items():
         if isinstance(column, Missing):
             if column.degraded:
-                found.append(Degraded(name, column.reason))
+                degraded.append(Degraded(name, column.reason))
         else:
-            found.extend(Degraded(name, reason, count) for reason, count in column.lost)
-    return found
+            degraded.extend(Degraded(name, reason, count) for reason, count in column.lost)
+    return degraded
 
 
 def _order(
@@ -160,8 +160,8 @@ def _order(
         order = spread
     if blend.guards != _NO_GUARDS and len(order):
         order, guard_moves = guarded(blend.guards, context, order)
-        for candidate, found in guard_moves.items():
-            moves.setdefault(candidate, []).extend(found)
+        for candidate, candidate_moves in guard_moves.items():
+            moves.setdefault(candidate, []).extend(candidate_moves)
     return order, moves
 
 
@@ -172,9 +172,9 @@ def results_of(
     explained: list[Explanation] | None,
 ) -> list[Ranked]:
     ids = [candidate.id for candidate in request.candidates]
-    kept = order[: request.top_n].tolist()
+    top = order[: request.top_n].tolist()
     values = score[order].tolist()
     return [
         Ranked(ids[index], index, place + 1, values[place], explained[place] if explained else None)
-        for place, index in enumerate(kept)
+        for place, index in enumerate(top)
     ]

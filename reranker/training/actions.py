@@ -94,12 +94,12 @@ def action_cases(sequences: Sequences, gap_minutes: float) -> ActionCases:
     closed = times[ends] + gap < times.max()
     settled = last.copy()
     settled[:-1] |= np.diff(times) > 0
-    kept = np.flatnonzero(closed & settled)
+    positions = np.flatnonzero(closed & settled)
     return ActionCases(
-        positions=kept,
-        shoppers=owner[kept],
-        labels=labels[kept],
-        ended=times[ends][kept],
+        positions=positions,
+        shoppers=owner[positions],
+        labels=labels[positions],
+        ended=times[ends][positions],
         open_visits=int((~closed).sum()),
         same_moment=int((closed & ~settled).sum()),
     )
@@ -111,16 +111,16 @@ def fit_next_action(
     """Learn the head of a model that is about to be published; False where there is too little."""
 
     cases = action_cases(sequences, session_minutes)
-    happened = [bool(one.any() and not one.all()) for one in cases.labels.T]
+    happened = [bool(column.any() and not column.all()) for column in cases.labels.T]
     if len(cases.positions) < 100 or not any(happened):
         return False
     rng = np.random.default_rng(1)
-    some = np.sort(rng.permutation(len(cases.positions))[:_MOST])
-    positions = cases.positions[some]
+    chosen = np.sort(rng.permutation(len(cases.positions))[:_MOST])
+    positions = cases.positions[chosen]
     plain = plain_inputs(sequences, positions, length, session_minutes)
     inputs = model_inputs(plain, model, items, sequences, positions, length)
-    head = fit_head(inputs, cases.labels[some], cases.shoppers[some], HIDDEN)
-    possible = [name for name, there in zip(ACTIONS, happened, strict=True) if there]
+    head = fit_head(inputs, cases.labels[chosen], cases.shoppers[chosen], HIDDEN)
+    possible = [name for name, seen in zip(ACTIONS, happened, strict=True) if seen]
     types = list(sequences.weights)
     save_head(
         head, ActionCard(possible=possible, types=types, session_minutes=session_minutes), folder

@@ -43,8 +43,8 @@ class Items:
         self.texts = None
         if texts is not None:
             nothing = texts.new_zeros(1, texts.shape[1])
-            found = [texts] if queries is None else [texts, queries]
-            self.texts = torch.cat([*found, nothing])  # the last row: neither item nor query
+            parts = [texts] if queries is None else [texts, queries]
+            self.texts = torch.cat([*parts, nothing])  # the last row: neither item nor query
 
     def __len__(self) -> int:
         return len(self.ids)

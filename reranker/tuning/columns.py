@@ -19,7 +19,7 @@ from reranker.ranking.partial import context_features
 from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest
-from reranker.signals.columns import Column, Missing
+from reranker.signals.columns import Column
 from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Columns, compute
 
@@ -71,16 +71,16 @@ def judged_columns(
     done: Callable[[int], object] = lambda _n: None,
 ) -> tuple[list[JudgedColumns], int]:
     """Each request that some order of is better than another, and how many are not such."""
-    found, left_out = [], 0
+    columns, left_out = [], 0
     names = list(signals)
     for judged in requests:
         done(1)
         ratings = np.array(list(judged.ratings.values()), dtype=np.float64)
         if has_ideal(ratings):
-            found.append(_columns_of(judged, ratings, state, names))
+            columns.append(_columns_of(judged, ratings, state, names))
         else:
             left_out += 1
-    return found, left_out
+    return columns, left_out
 
 
 def _columns_of(
@@ -91,7 +91,9 @@ def _columns_of(
         request, state.index, state.query_vectors, state.text_limit, personal=state.personal
     )
     columns = compute(context, names)
-    personal = any(SIGNALS[name].personal and _there(column) for name, column in columns.items())
+    personal = any(
+        SIGNALS[name].personal and isinstance(column, Column) for name, column in columns.items()
+    )
     return JudgedColumns(
         request=judged,
         columns=columns,
@@ -100,7 +102,3 @@ def _columns_of(
         gate=gate_features(context) if personal else {},
         context=context_features(context),
     )
-
-
-def _there(column: Column | Missing) -> bool:
-    return isinstance(column, Column)
