@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.torch_models import load_model
 
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.items.index import ItemIndex
@@ -28,7 +29,7 @@ from reranker.runtime.breakers import Breakers
 from reranker.runtime.query_vectors import QueryVectors
 from reranker.signals.personalization import Learned, Personal
 from reranker.training.actions import action_cases, fit_next_action, model_inputs, plain_inputs
-from reranker.training.publish import load_model, publish_model
+from reranker.training.publish import publish_model
 from reranker.training.sequences import sequences_of
 from service.api.next_action import next_action_routes
 from service.api.requests import RequestReader
