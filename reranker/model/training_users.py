@@ -133,11 +133,6 @@ class TrainingUsers:
         times = [self._time(place) for place in self._rows_of(user, session)]
         return max(times, default=None)
 
-    def knows_after(self, user: str | None, session: str | None, now: float) -> bool:
-        """Whether the model learned from an event of theirs at or after this time."""
-        newest = self.newest(user, session)
-        return newest is not None and newest >= now
-
     def met(self, user: str | None, session: str | None, items: Iterable[str]) -> bool:
         """Whether the model learned from an event of theirs on one of these items.
 

@@ -49,11 +49,6 @@ class Items:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def with_queries(self, queries: torch.Tensor) -> "Items":
-        """The same items beside other search texts."""
-        assert self.texts is not None
-        return Items(self.ids, self.texts[: len(self)], queries)
-
     def to(self, device: torch.device) -> "Items":
         moved = Items(self.ids.to(device), None)
         moved.texts = None if self.texts is None else self.texts.to(device)

@@ -50,12 +50,17 @@ class JudgedColumns:
         """How much personal signals count in this blend."""
         return blend.gate.value(dict(self.gate)) if blend.gate and self.gate else 1.0
 
-    def order(self, blend: Blend) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Candidates, best first, by the scores alone: without guard rails and diversity."""
+    def order(
+        self, blend: Blend, weights: Mapping[str, float] = _NONE
+    ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """Candidates, best first, by the scores alone: without guard rails and diversity.
+
+        weights: multipliers of the blend's, by signal, as a request may send them.
+        """
         scores, _ = scored(
             blend,
             self.columns,
-            _NONE,
+            weights,
             len(self.grades),
             self.gate_of(blend),
             self.context,

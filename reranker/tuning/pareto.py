@@ -13,7 +13,6 @@ import numpy as np
 
 from reranker.blends.blend import Blend
 from reranker.metrics.ranking import Measures
-from reranker.ranking.scoring import scored
 from reranker.signals.registry import SIGNALS
 from reranker.tuning.columns import JudgedColumns
 
@@ -56,9 +55,7 @@ def _point(
     weights = {
         name: own if SIGNALS[name].personal else text for name in blend.signals if name != "engine"
     }
-    n = len(judged.grades)
-    scores, _ = scored(blend, judged.columns, weights, n, judged.gate_of(blend), judged.context)
-    order = np.argsort(-scores, kind="stable")
-    first = min(TOP, n)
+    order = judged.order(blend, weights)
+    first = min(TOP, len(order))
     shared = np.count_nonzero(order[:first] < first) / first
     return metrics.of(judged.grades[order], judged.ratings)[0], 1.0 - shared

@@ -26,6 +26,14 @@ from reranker.training.model import Items, SequenceModel, numbers
 from reranker.training.sequences import sequences_of
 
 
+def with_queries(items: Items, queries: Vectors | None) -> Items:
+    """The same items beside other search texts."""
+    if queries is None:
+        return items
+    assert items.texts is not None
+    return Items(items.ids, items.texts[: len(items)], torch.from_numpy(queries))
+
+
 @dataclass(frozen=True, eq=False)
 class PublishedModel:
     """One model version, fitted to the rows of one index."""
@@ -51,9 +59,7 @@ class PublishedModel:
         now = np.array([time for _, time in histories], np.float64)
         nothing = np.zeros(len(present), np.int64)
         cases = Cases(np.arange(len(present)), sequences.at[1:], now[present], nothing)
-        items = self.items
-        if queries is not None:
-            items = items.with_queries(torch.from_numpy(queries))
+        items = with_queries(self.items, queries)
         vectors = np.zeros((len(histories), self.model.dimensions), np.float32)
         length = self.settings.length
         vectors[present] = user_vectors(self.model, items, sequences, cases, length)

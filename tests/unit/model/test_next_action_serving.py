@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.torch_models import load_model
+from support.torch_models import load_model, with_queries
 
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.items.index import ItemIndex
@@ -135,7 +135,6 @@ def test_serving_reads_what_training_read(
     both: tuple[Any, ServedModel, Any], steps: list[tuple[str, int, float]]
 ) -> None:
     """At every event of a history, cut to the newest as serving does."""
-    import torch
 
     from reranker.training.data import encoded_queries
 
@@ -147,9 +146,7 @@ def test_serving_reads_what_training_read(
         events.append(HistoryEvent(type=kind, time=time, query=query, item=named))
     sequences = sequences_of([("u", event) for event in events], TYPES)
     texts = encoded_queries(by_torch.index, sequences, by_torch.whitening)
-    items = (
-        by_torch.items if texts is None else by_torch.items.with_queries(torch.from_numpy(texts))
-    )
+    items = with_queries(by_torch.items, texts)
     sequences = sequences.with_rows(by_torch.index.rows(sequences.item_ids))
     positions = np.arange(len(events))
     plain = plain_inputs(sequences, positions, LENGTH, MINUTES)
