@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.items.words import words
+from indexes.storage.arrays import Mask
 from reranker.signals.catalogue import named_exactly
-from reranker.signals.columns import Mask, Missing
+from reranker.signals.columns import Missing
 from reranker.signals.context import RankingContext
 
 Order = npt.NDArray[np.int64]  # candidates, best first

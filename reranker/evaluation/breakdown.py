@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
+from indexes.storage.arrays import Mask
 from reranker.evaluation.aggregate import Tally
 from reranker.evaluation.results import Extremes, Moved, QueryResult
-from reranker.evaluation.slices import Mask, RequestSegments
+from reranker.evaluation.slices import RequestSegments
 from reranker.metrics.intervals import Difference, paired_differences
 from reranker.metrics.significance import Comparison, comparisons, holm
 

@@ -15,13 +15,12 @@ import numpy.typing as npt
 import xxhash
 
 from indexes.items.words import folded, words
+from indexes.storage.arrays import Mask
 from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest, RerankRequest
 from reranker.signals.columns import Missing
 from reranker.signals.context import now_of
 from reranker.signals.user_history import shopper_events
-
-Mask = npt.NDArray[np.bool_]
 
 
 class RequestFacts(msgspec.Struct, frozen=True):

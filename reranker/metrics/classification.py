@@ -1,14 +1,11 @@
 """classification.py: probabilities and what happened -> AUC, PR-AUC, Brier score, calibration."""
 
 import numpy as np
-import numpy.typing as npt
 
-from indexes.storage.arrays import Floats
-
-Truth = npt.NDArray[np.bool_]
+from indexes.storage.arrays import Floats, Mask
 
 
-def calibration_error(truth: Truth, chances: Floats, bins: int = 10) -> float:
+def calibration_error(truth: Mask, chances: Floats, bins: int = 10) -> float:
     """ECE: mean distance of probability and frequency, over bins of equal width.
 
     scikit-learn's calibration_curve does not say how many each bin holds.
@@ -19,7 +16,7 @@ def calibration_error(truth: Truth, chances: Floats, bins: int = 10) -> float:
     return float(np.abs(expected - observed).sum() / max(len(place), 1))
 
 
-def action_metrics(truth: Truth, chances: Floats) -> dict[str, float]:
+def action_metrics(truth: Mask, chances: Floats) -> dict[str, float]:
     """All four, and how often it happened; AUC is NaN where everything or nothing did."""
     from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 

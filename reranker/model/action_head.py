@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from indexes.storage.arrays import Vectors
 from reranker.model.card import ACTIONS
 
-Numbers = npt.NDArray[np.float32]
-Tensors = dict[str, Numbers]
+Tensors = dict[str, Vectors]
 WEIGHTS: Final = "next_action.safetensors"
 CARD: Final = "next_action.json"
 _EPOCHS: Final = 30
@@ -38,11 +38,11 @@ class ActionHead:
     def __init__(self, tensors: Tensors) -> None:
         self.tensors = tensors
 
-    def __call__(self, inputs: Numbers) -> npt.NDArray[np.float64]:
+    def __call__(self, inputs: Vectors) -> npt.NDArray[np.float64]:
         scores = self._scores(inputs)
         return np.asarray(expit(scores * self.tensors["slope"] + self.tensors["shift"]), np.float64)
 
-    def _scores(self, inputs: Numbers) -> Numbers:
+    def _scores(self, inputs: Vectors) -> Vectors:
         tensors = self.tensors
         hidden = (inputs - tensors["mean"]) / tensors["spread"]
         if "inner.weight" in tensors:
@@ -51,7 +51,7 @@ class ActionHead:
 
 
 def fit_head(
-    inputs: Numbers,
+    inputs: Vectors,
     labels: npt.NDArray[np.bool_],
     shoppers: npt.NDArray[np.int64],
     hidden: int,
@@ -110,7 +110,7 @@ def fit_head(
     return head
 
 
-def platt(scores: Numbers, truth: npt.NDArray[np.bool_]) -> tuple[float, float]:
+def platt(scores: Vectors, truth: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Slope and shift under which sigmoid(slope x score + shift) fits the truth best (Platt 1999).
 
     His smoothed targets keep it finite where everything or nothing happened.

@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from indexes.storage.arrays import Vectors
 from reranker.events.events import TYPES, HistoryEvent
 from reranker.model.action_head import ActionCard, ActionHead, load_head
 from reranker.model.card import ACTIONS
 from reranker.model.served_model import ServedModel
 from reranker.runtime.query_vectors import QueryVectors
 
-Numbers = npt.NDArray[np.float32]
 FEATURES: Final = ("length", "gap", "visit_seconds", "visit_events", "visits")
 
 HIDDEN: Final = 64
@@ -23,7 +23,7 @@ HIDDEN: Final = 64
 
 def action_features(
     types: npt.NDArray[np.int64], times: npt.NDArray[np.float64], kinds: int, gap_minutes: float
-) -> Numbers:
+) -> Vectors:
     """Of the events up to now (m,), oldest first, m >= 1 -> (5 + 3 x kinds,).
 
     Logs of 1 + : events, seconds since the event before, seconds and events of this visit, visits;

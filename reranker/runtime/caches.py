@@ -38,6 +38,7 @@ class RecentlyUsed(Generic[K, V]):
         self._size, self._seconds = size, seconds
         self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
         self._lock = threading.Lock()
+        self.counts = CacheCounts()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -47,7 +48,9 @@ class RecentlyUsed(Generic[K, V]):
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
+                self.counts.misses += 1
                 return None
+            self.counts.hits += 1
             self._entries[key] = (time.monotonic(), entry[1])
             self._entries.move_to_end(key)
             return entry[1]

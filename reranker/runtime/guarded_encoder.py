@@ -13,9 +13,10 @@ from typing import Final, Literal
 
 import numpy as np
 
+from indexes.storage.arrays import Vectors
 from reranker.runtime.breakers import ENCODER, Breaker, Unavailable
 from reranker.runtime.budget import current
-from reranker.runtime.query_vectors import Encoder, Vector
+from reranker.runtime.query_vectors import Encoder
 
 log = logging.getLogger("reranker")
 
@@ -37,12 +38,12 @@ def _size(encodings: Iterable[_Key]) -> int:
 class _Encoding:
     """One call of the encoder, for all who wait for it."""
 
-    def __init__(self, work: Callable[[], Vector], breaker: Breaker) -> None:
+    def __init__(self, work: Callable[[], Vectors], breaker: Breaker) -> None:
         self._work, self._breaker = work, breaker
         self._lock = threading.Lock()
         self._left = False
         self.done = threading.Event()
-        self.vectors: Vector | None = None
+        self.vectors: Vectors | None = None
 
     def run(self) -> None:
         try:
@@ -77,11 +78,11 @@ class GuardedEncoder:
         self._threads = 0
         self._under_way: OrderedDict[_Key, _Encoding] = OrderedDict()
 
-    def encode_queries(self, texts: list[str], /) -> Vector:
+    def encode_queries(self, texts: list[str], /) -> Vectors:
         """Vectors (n, d) of queries; Unavailable where they cannot be had in time."""
         return self._vectors("query", texts)
 
-    def encode_documents(self, texts: list[str], /) -> Vector:
+    def encode_documents(self, texts: list[str], /) -> Vectors:
         """Vectors (n, d) of item texts; Unavailable where they cannot be had in time."""
         return self._vectors("item", texts)
 
@@ -89,20 +90,20 @@ class GuardedEncoder:
         """Which share of a query's tokens the encoder knows; only its tokenizer is asked."""
         return self._encoder.known_share(text)
 
-    def _vectors(self, kind: Kind, texts: list[str]) -> Vector:
+    def _vectors(self, kind: Kind, texts: list[str]) -> Vectors:
         budget = current()
         if budget is None:
             return self._encoded(kind, texts)
         return budget.call(ENCODER, lambda: self._in_time(kind, texts, budget.patience()))
 
-    def _encoded(self, kind: Kind, texts: list[str]) -> Vector:
+    def _encoded(self, kind: Kind, texts: list[str]) -> Vectors:
         encode = {"query": self._encoder.encode_queries, "item": self._encoder.encode_documents}
         vectors = encode[kind](texts)
         if not sound(vectors, (len(texts), self._dimensions)):
             raise Unavailable("encoder_failed")
         return vectors
 
-    def _in_time(self, kind: Kind, texts: list[str], patience: float | None) -> Vector:
+    def _in_time(self, kind: Kind, texts: list[str], patience: float | None) -> Vectors:
         key: _Key = (kind, tuple(texts))
         encoding = self._begun(key)
         if not encoding.done.wait(patience):

@@ -6,8 +6,8 @@ import numpy as np
 
 from indexes.items.columns import UNKNOWN
 from indexes.items.words import fold
-from indexes.storage.arrays import Rows, Values
-from reranker.signals.columns import Column, Mask, Missing, Parts, indexed_only, over_all
+from indexes.storage.arrays import Mask, Rows, Values
+from reranker.signals.columns import Column, Missing, Parts, indexed_only, over_all
 from reranker.signals.context import RankingContext
 
 WORDS_SHARE: Final = 0.75

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from indexes.storage.arrays import Values
+from indexes.storage.arrays import Mask, Values
 
-Mask = npt.NDArray[np.bool_]
 Parts = dict[str, Values]
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex
-from indexes.storage.arrays import Rows, Vectors
+from indexes.storage.arrays import Mask, Rows, Vectors
 from reranker.model.whitening import row_by_row
 from reranker.requests import Event, RerankRequest
 from reranker.runtime.breakers import Unavailable
@@ -22,7 +22,6 @@ from reranker.signals.query_terms import QueryTerms, query_terms
 from reranker.signals.user_history import UserHistory, user_history_of
 from reranker.times import seconds_of
 
-Mask = npt.NDArray[np.bool_]
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
 
 

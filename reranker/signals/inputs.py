@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from indexes.storage.arrays import Values
-from reranker.signals.columns import Column, Mask, complete
+from indexes.storage.arrays import Mask, Values
+from reranker.signals.columns import Column, complete
 from reranker.signals.normalization import LARGEST, Normalise, normalised
 
 SCALED: Final = "scaled"

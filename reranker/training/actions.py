@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from indexes.storage.arrays import Floats, Ints
+from indexes.storage.arrays import Floats, Ints, Vectors
 from reranker.model.action_head import ActionCard, fit_head, save_head
 from reranker.model.card import ACTIONS
 from reranker.model.next_action import HIDDEN, action_features
@@ -16,12 +16,10 @@ from reranker.training.inference import user_vectors
 from reranker.training.model import Items, SequenceModel
 from reranker.training.sequences import Sequences
 
-Numbers = npt.NDArray[np.float32]
-
 _MOST: Final = 20_000  # cases that the head of a published model learns from
 
 
-def plain_inputs(sequences: Sequences, positions: Ints, length: int, gap_minutes: float) -> Numbers:
+def plain_inputs(sequences: Sequences, positions: Ints, length: int, gap_minutes: float) -> Vectors:
     """Recency and counts after each of these events (n, d)."""
     begins = sequences.at[sequences.shoppers_at(positions)]
     kinds = len(sequences.weights)
@@ -38,13 +36,13 @@ def plain_inputs(sequences: Sequences, positions: Ints, length: int, gap_minutes
 
 
 def model_inputs(
-    plain: Numbers,
+    plain: Vectors,
     model: SequenceModel,
     items: Items,
     sequences: Sequences,
     positions: Ints,
     length: int,
-) -> Numbers:
+) -> Vectors:
     """User vectors right after each of these events, beside recency and counts (n, d + e)."""
     shoppers = sequences.shoppers_at(positions)
     nothing = np.zeros(len(positions), np.int64)
