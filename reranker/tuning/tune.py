@@ -107,9 +107,7 @@ def tune(
     _, base, base_version = options.base or state.named(None)
     compared = _label(options.compare) if options.compare else ENGINE
     columns, left_out, leaks = _columns(requests, state, base, options, progress)
-    seen = state.store.fitted_on(base.name, base_version)
-    names = state.keys.open()
-    known = sum(was_fitted_on(judged.request, seen, names) for judged in columns)
+    known = _fitted_on(state, base, base_version, columns)
     start = start_of(
         base,
         [name for name in signals_seen(columns) if name not in options.without],
@@ -146,7 +144,7 @@ def tune(
         differences={kind: against(_FIT + kind, compared) for kind in options.kinds},
         against_published=against(CHOSEN, PUBLISHED),
         published=f"{published.name}@{version}",
-        fitted_on=_fitted_on(state, columns),
+        fitted_on=_fitted_on(state, published, version, columns),
         notes=_notes(base, known),
         chosen=chosen,
         recommended=_is_gain(difference[chosen_metrics.names[0]]),
@@ -166,9 +164,11 @@ def _label(compare: NamedBlend) -> str:
     return f"{compare.blend.name}@{compare.version}"
 
 
-def _fitted_on(state: ServedState, columns: Sequence[JudgedColumns]) -> int:
-    published, version = state.blend(None)
-    seen = state.store.fitted_on(published.name, version)
+def _fitted_on(
+    state: ServedState, blend: Blend, version: int, columns: Sequence[JudgedColumns]
+) -> int:
+    """How many of these requests a blend was fitted on."""
+    seen = state.store.fitted_on(blend.name, version)
     names = state.keys.open()
     return sum(was_fitted_on(judged.request, seen, names) for judged in columns)
 
