@@ -37,7 +37,7 @@ format: $(READY)  ## let ruff write the format
 	$(BIN)/ruff format .
 
 bench: $(READY)  ## timings as ratios against a peer or a limit, measured in the same run
-	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; PYTHONPATH=tests $(BIN)/python $$bench || exit 1; done
 
 screenshots: $(READY)  ## docs/search.png and docs/compare.png, from the small demo shop in chromium
 	PYTHONPATH=tests $(BIN)/python -m support.screenshots ./var

@@ -175,7 +175,9 @@ def test_every_module_says_what_leaves_it() -> None:
             assert first.startswith(f'"""{path.name}: '), f"{path}: {first}"
 
 
-@pytest.mark.parametrize("name", ["torch", "transformers", "sentence_transformers", "pyarrow"])
+@pytest.mark.parametrize(
+    "name", ["torch", "transformers", "sentence_transformers", "pyarrow", "sklearn"]
+)
 def test_serving_starts_without_the_offline_libraries(name: str) -> None:
     modules = "service.app, service.server.serve, reranker.ranking.ranking, sys"
     code = f"import {modules}; assert {name!r} not in sys.modules"

@@ -13,6 +13,7 @@ Rows = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 T = TypeVar("T", bound=np.generic)
 _FEW = 12
 

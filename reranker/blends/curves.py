@@ -37,12 +37,12 @@ def curve_values(column: Column, curves: Curves, normalise: Normalise) -> dict[s
 
     An input that the column does not have is worth nothing.
     """
-    found = {}
+    values_of_curves = {}
     for name, curve in curves.items():
         values = input_of(column, name, normalise)
         if values is not None:
-            found[name] = curve(values)
-    return found
+            values_of_curves[name] = curve(values)
+    return values_of_curves
 
 
 def check_curves(curves: Mapping[str, Curves]) -> None:

@@ -10,8 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from indexes.storage.arrays import Values
-from reranker.signals.columns import Mask
+from indexes.storage.arrays import Mask, Values
 
 Order = npt.NDArray[np.int64]
 

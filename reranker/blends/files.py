@@ -63,8 +63,8 @@ def _place(message: str, raw: Any) -> tuple[str, str]:
 def _culprits(raw: Any, path: str) -> Iterator[str]:
     """Paths with each `[...]` as the key of an entry that by itself cannot be read."""
     before, _, after = path.partition("[...]")
-    there = _follow(raw, before)
-    for key in there if isinstance(there, dict) else ():
+    earlier = _follow(raw, before)
+    for key in earlier if isinstance(earlier, dict) else ():
         trial = f"{before}.{key}{after}"
         alone = _with_only(raw, before, key)
         try:

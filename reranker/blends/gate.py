@@ -1,4 +1,4 @@
-"""gate.py: scene -> how much personal signals count here, from 0 to 1.
+"""gate.py: context -> how much personal signals count here, from 0 to 1.
 
 Undifferentiated personalisation hurts real queries: a history that has nothing to do with what is
 searched for should not move it. Zero-attention models let a query attend to nothing (ZAM, Ai et
@@ -13,7 +13,7 @@ import numpy as np
 
 from reranker.runtime.breakers import Unavailable
 from reranker.signals.columns import Missing, complete
-from reranker.signals.context import Scene
+from reranker.signals.context import RankingContext
 
 Weight = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
 
@@ -30,32 +30,32 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def value(self, features: dict[str, float]) -> float:
         """From `floor` to 1."""
-        total = self.bias + sum(getattr(self, name) * some for name, some in features.items())
+        total = self.bias + sum(getattr(self, name) * value for name, value in features.items())
         opened = 1.0 / (1.0 + math.exp(-min(max(total, -50.0), 50.0)))
         return self.floor + (1.0 - self.floor) * opened
 
 
-def gate_features(scene: Scene) -> dict[str, float]:
-    """What a gate reads; empty without a past.
+def gate_features(context: RankingContext) -> dict[str, float]:
+    """What a gate reads; empty without a history.
 
     closest: largest whitened cosine of a candidate with an item of the history. query: of the query
     with one. together: log(1 + 100 x the largest co-occurrence). length: log(1 + events).
     """
-    if isinstance(scene.past, Missing):
+    if isinstance(context.history, Missing):
         return {}
-    found = {"length": math.log1p(len(scene.past.events))}
-    if scene.personal.learned is None or not len(scene.past.rows):
-        return found
-    found["together"] = math.log1p(100.0 * float(scene.met_together.max(initial=0.0)))
-    cosines, known = scene.nearness
+    features = {"length": math.log1p(len(context.history.events))}
+    if context.personal.learned is None or not len(context.history.rows):
+        return features
+    features["together"] = math.log1p(100.0 * float(context.met_together.max(initial=0.0)))
+    cosines, known = context.nearness
     if not known.any():
-        return found
-    some = cosines if complete(known) else cosines[known]
-    found["closest"] = float(np.maximum.reduce(some, axis=None))
-    if scene.query:
+        return features
+    known_cosines = cosines if complete(known) else cosines[known]
+    features["closest"] = float(np.maximum.reduce(known_cosines, axis=None))
+    if context.query:
         try:
-            if scene.query_known:  # else its vector says nothing
-                found["query"] = scene.query_nearness
+            if context.query_known:  # else its vector says nothing
+                features["query"] = context.query_nearness
         except Unavailable:  # the history speaks for itself
-            return found
-    return found
+            return features
+    return features

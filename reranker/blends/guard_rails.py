@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.items.words import words
+from indexes.storage.arrays import Mask
 from reranker.signals.catalogue import named_exactly
-from reranker.signals.columns import Mask, Missing
-from reranker.signals.context import Scene
+from reranker.signals.columns import Missing
+from reranker.signals.context import RankingContext
 
 Order = npt.NDArray[np.int64]  # candidates, best first
 Item = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
@@ -51,11 +52,11 @@ class Move(msgspec.Struct, frozen=True, rename={"from_": "from"}):
 Moves = dict[int, list[Move]]  # by candidate
 
 
-def guarded(guards: Guards, scene: Scene, order: Order) -> tuple[Order, Moves]:
+def guarded(guards: Guards, context: RankingContext, order: Order) -> tuple[Order, Moves]:
     """The order after every rule, and what each rule moved."""
     moves: Moves = {}
     for name, rule in _RULES.items():
-        after = rule(guards, scene, order)
+        after = rule(guards, context, order)
         if after is not None:
             note_moves(moves, name, order, after)
             order = after
@@ -89,59 +90,59 @@ def within_limits(order: Order, earliest: Order, latest: Order) -> Order:
     return result
 
 
-def _limits(guards: Guards, scene: Scene, order: Order) -> Order | None:
+def _limits(guards: Guards, context: RankingContext, order: Order) -> Order | None:
     if guards.max_move is None and not guards.exact_stays:
         return None
     n = len(order)
     places = np.arange(n)
     away = n if guards.max_move is None else guards.max_move
     latest = np.minimum(places + away, n - 1)
-    if guards.exact_stays and scene.query_words:
+    if guards.exact_stays and context.query_words:
         exact = np.zeros(n, dtype=bool)
-        exact[scene.indexed] = named_exactly(scene)
+        exact[context.indexed] = named_exactly(context)
         latest = np.where(exact, places, latest)
     if (np.argsort(order) <= latest).all() and guards.max_move is None:
         return order
     return within_limits(order, np.maximum(places - away, 0), latest)
 
 
-def _bought_last(guards: Guards, scene: Scene, order: Order) -> Order | None:
-    if not guards.bought_last or isinstance(past := scene.past, Missing):
+def _bought_last(guards: Guards, context: RankingContext, order: Order) -> Order | None:
+    if not guards.bought_last or isinstance(history := context.history, Missing):
         return None
-    kept: dict[str | None, bool] = {}
-    for event in past.events:  # oldest first: a purchase may be cancelled later
+    bought: dict[str | None, bool] = {}
+    for event in history.events:  # oldest first: a purchase may be cancelled later
         if event.type in ("purchase", "cancel"):
-            kept[event.item] = event.type == "purchase"
-    return _last(order, np.array([kept.get(item, False) for item in scene.ids], dtype=bool))
+            bought[event.item] = event.type == "purchase"
+    return _last(order, np.array([bought.get(item, False) for item in context.ids], dtype=bool))
 
 
-def _unavailable_last(guards: Guards, scene: Scene, order: Order) -> Order | None:
+def _unavailable_last(guards: Guards, context: RankingContext, order: Order) -> Order | None:
     if not guards.unavailable_last:
         return None
     gone = np.zeros(len(order), dtype=bool)
-    gone[scene.indexed] = scene.index.columns.available[scene.rows[scene.indexed]] == 0
+    gone[context.indexed] = context.index.columns.available[context.rows[context.indexed]] == 0
     return _last(order, gone)
 
 
-def _buried(guards: Guards, scene: Scene, order: Order) -> Order | None:
-    placed = _placed(guards.buried, scene)
+def _buried(guards: Guards, context: RankingContext, order: Order) -> Order | None:
+    placed = _placed(guards.buried, context)
     return np.concatenate([_others(order, placed), placed]) if len(placed) else None
 
 
-def _pinned(guards: Guards, scene: Scene, order: Order) -> Order | None:
-    placed = _placed(guards.pinned, scene)
+def _pinned(guards: Guards, context: RankingContext, order: Order) -> Order | None:
+    placed = _placed(guards.pinned, context)
     return np.concatenate([placed, _others(order, placed)]) if len(placed) else None
 
 
-def _placed(rules: list[Placed], scene: Scene) -> Order:
+def _placed(rules: list[Placed], context: RankingContext) -> Order:
     """Candidates that these rules name for this query, in the order of the rules."""
     if not rules:
         return np.zeros(0, np.int64)
-    places = {item: place for place, item in enumerate(scene.ids)}
+    places = {item: place for place, item in enumerate(context.ids)}
     named = dict.fromkeys(
         places[item]
         for rule in rules
-        if not rule.queries or scene.query_words in [words(query) for query in rule.queries]
+        if not rule.queries or context.query_words in [words(query) for query in rule.queries]
         for item in rule.items
         if item in places
     )
@@ -157,7 +158,7 @@ def _last(order: Order, doomed: Mask) -> Order:
     return order[np.argsort(doomed[order], kind="stable")]
 
 
-_RULES: dict[str, Callable[[Guards, Scene, Order], Order | None]] = {
+_RULES: dict[str, Callable[[Guards, RankingContext, Order], Order | None]] = {
     "limits": _limits,
     "bought_last": _bought_last,
     "unavailable_last": _unavailable_last,

@@ -99,10 +99,10 @@ def changes(before: Blend, after: Blend) -> list[str]:
 
 
 def _plain(blend: Blend) -> Any:
-    found = msgspec.to_builtins(blend)
+    fields = msgspec.to_builtins(blend)
     for name in _NOT_COMPARED:
-        found.pop(name, None)
-    return found
+        fields.pop(name, None)
+    return fields
 
 
 def _differences(path: str, old: Any, new: Any) -> Iterator[str]:

@@ -10,7 +10,7 @@ from indexes.items.words import word_hash
 from reranker.blends.gate import Gate, Weight
 from reranker.errors import BadBlend
 from reranker.signals.columns import Missing
-from reranker.signals.context import Scene
+from reranker.signals.context import RankingContext
 
 _TOP = 10  # candidates that say which department a search is about
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -42,24 +42,26 @@ class Segment(
     gate: Gate | None = None
 
 
-def segment_of(segments: list[Segment], scene: Scene) -> Segment | None:
+def segment_of(segments: list[Segment], context: RankingContext) -> Segment | None:
     """The first segment whose rule holds."""
-    return next((one for one in segments if _holds(one.when, scene)), None)
+    return next((segment for segment in segments if _holds(segment.when, context)), None)
 
 
 def check_segments(segments: list[Segment], signals: set[str]) -> None:
     """BadBlend for a rule that says nothing, a name given twice, or a signal not in the blend."""
-    names = [one.name for one in segments]
-    for place, one in enumerate(segments):
+    names = [segment.name for segment in segments]
+    for place, segment in enumerate(segments):
         where = f"segments[{place}]"
-        if names.index(one.name) != place:
-            raise BadBlend(f"{where}.name is {one.name!r} a second time.", field=f"{where}.name")
-        if one.when == When():
+        if names.index(segment.name) != place:
+            raise BadBlend(
+                f"{where}.name is {segment.name!r} a second time.", field=f"{where}.name"
+            )
+        if segment.when == When():
             raise BadBlend(
                 f"{where}.when is empty; the blend's own weights are the fallback.",
                 field=f"{where}.when",
             )
-        for name in one.weights:
+        for name in segment.weights:
             if name not in signals:
                 raise BadBlend(
                     f"{where}.weights names {name!r}, which the blend does not weigh; "
@@ -68,14 +70,14 @@ def check_segments(segments: list[Segment], signals: set[str]) -> None:
                 )
 
 
-def _holds(when: When, scene: Scene) -> bool:
-    past = scene.past
-    history = 0 if isinstance(past, Missing) else len(past.events)
+def _holds(when: When, context: RankingContext) -> bool:
+    history = context.history
+    events = 0 if isinstance(history, Missing) else len(history.events)
     return (
-        _within(len(scene.query_words), when.min_query_words, when.max_query_words)
-        and _within(history, when.min_history, when.max_history)
-        and when.known_user in (None, history > 0)
-        and (not when.departments or _about(when.departments, scene))
+        _within(len(context.query_words), when.min_query_words, when.max_query_words)
+        and _within(events, when.min_history, when.max_history)
+        and when.known_user in (None, events > 0)
+        and (not when.departments or _about(when.departments, context))
     )
 
 
@@ -83,10 +85,10 @@ def _within(count: int, least: int | None, most: int | None) -> bool:
     return (least is None or count >= least) and (most is None or count <= most)
 
 
-def _about(departments: list[str], scene: Scene) -> bool:
-    rows = scene.rows[:_TOP]
+def _about(departments: list[str], context: RankingContext) -> bool:
+    rows = context.rows[:_TOP]
     rows = rows[rows >= 0]
-    levels, owner = scene.index.columns.categories.gather(rows)
+    levels, owner = context.index.columns.categories.gather(rows)
     return any(
         2 * len(np.unique(owner[levels == np.uint32(_level(name))])) >= len(rows) > 0
         for name in departments

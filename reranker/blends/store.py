@@ -107,8 +107,8 @@ class BlendStore:
 
     def fitted_on(self, name: str, number: int) -> frozenset[str]:
         """Fingerprints of the requests that this version was fitted on; none unless it was."""
-        for version, found in self._of(name):
-            if found == number:
+        for version, its_number in self._of(name):
+            if its_number == number:
                 return frozenset(version.about.get("fitted_on", ()))
         return frozenset()
 
@@ -243,9 +243,9 @@ class BlendStore:
             numbered = [pair for pair in numbered if str(pair[1]) == number]
         if not numbered:
             stored = [_stored(version, False).label for version in versions if version.about]
-            there = ", ".join(stored[:-21:-1] or ["none stored"])  # the newest 20
+            known_labels = ", ".join(stored[:-21:-1] or ["none stored"])  # the newest 20
             raise UnknownBlend(
-                f"blend is {label!r}, which does not exist; there is {there}.", field="blend"
+                f"blend is {label!r}, which does not exist; there is {known_labels}.", field="blend"
             )
         return max(numbered, key=_number)[0]
 

@@ -49,17 +49,17 @@ def tree_inputs(
     n: int,
 ) -> Inputs:
     """The inputs (n, columns) in the model's order; NaN where a signal says nothing."""
-    found = np.full((n, len(names)), np.nan)
+    inputs = np.full((n, len(names)), np.nan)
     for place, name in enumerate(names):
         signal, _, part = name.partition(".")
         column = columns.get(signal)
         if signal == CONTEXT:
-            found[:, place] = context.get(part, np.nan)
+            inputs[:, place] = context.get(part, np.nan)
         elif isinstance(column, Column):
             values = input_of(column, part, normalise(signal))
             if values is not None:
-                found[:, place] = values
-    return found
+                inputs[:, place] = values
+    return inputs
 
 
 def tree_scores(trees: Trees, inputs: Inputs) -> Values:
@@ -73,11 +73,11 @@ def tree_shares(trees: Trees, inputs: Inputs) -> dict[str, Values]:
     """Each signal's share (n,) of the scores; they add up to `tree_scores`."""
     booster, _ = _booster(trees.model)
     shares = np.asarray(booster.predict(inputs, pred_contrib=True, num_threads=1))
-    found: dict[str, Values] = {}
+    by_signal: dict[str, Values] = {}
     for place, name in enumerate(trees.inputs):
         signal = name.partition(".")[0]
-        found[signal] = found.get(signal, 0.0) + shares[:, place]
-    return found
+        by_signal[signal] = by_signal.get(signal, 0.0) + shares[:, place]
+    return by_signal
 
 
 def check_trees(trees: Trees, signals: Mapping[str, object]) -> None:

@@ -87,13 +87,13 @@ def train(
     """Train and publish; what came of it."""
     from reranker.blends.store import BlendStore, publish_personal
     from reranker.events.settings import EventSettings
-    from reranker.model.training_users import save_trained_shoppers
+    from reranker.model.training_users import save_training_users
     from reranker.model.versions import model_store
     from reranker.pseudonyms.keys import PseudonymKeys
     from reranker.training.actions import fit_next_action
     from reranker.training.checkpoints import Checkpoint
     from reranker.training.data import index_catalogue, training_data
-    from reranker.training.item_statistics import shop_habits
+    from reranker.training.item_statistics import count_statistics
     from reranker.training.publish import publish_model
 
     began = time.perf_counter()
@@ -120,12 +120,12 @@ def train(
         **_measured(trained),
     }
     store = model_store(workspace)
-    habits = shop_habits(sequences, catalogue.ids, settings)
+    statistics = count_statistics(sequences, catalogue.ids, settings)
 
     def more(folder: Path) -> None:
-        habits.save(folder)
+        statistics.save(folder)
         names = PseudonymKeys(workspace.home).open()
-        save_trained_shoppers(sequences, folder, names, catalogue.ids, sessions)
+        save_training_users(sequences, folder, names, catalogue.ids, sessions)
         if trained:
             items, minutes = data.items, workspace.section(EventSettings).session_minutes
             fit_next_action(trained.model.cpu(), items, sequences, minutes, settings.length, folder)

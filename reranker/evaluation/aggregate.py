@@ -70,9 +70,11 @@ class Tally:
             self._add_degraded(blend, lost, result.candidates)
 
     def _add_degraded(self, blend: str, lost: list[Degraded], candidates: int) -> None:
-        for one in lost:
-            count = self._degraded.setdefault((blend, one.signal, one.reason), Counter())
-            count.update(requests=1, candidates=candidates if one.count is None else one.count)
+        for degraded in lost:
+            count = self._degraded.setdefault((blend, degraded.signal, degraded.reason), Counter())
+            count.update(
+                requests=1, candidates=candidates if degraded.count is None else degraded.count
+            )
 
     def check(self) -> None:
         """Failure when there is nothing to report on."""
@@ -111,13 +113,13 @@ class Tally:
         self, order: str, baseline: str, resamples: int = RESAMPLES, seed: int = SEED
     ) -> dict[str, Difference]:
         """One order minus another, by metric."""
-        found = paired_differences(
+        differences = paired_differences(
             self.values(order) - self.values(baseline),
             self.clusters,
             resamples,
             seed,
         )
-        return dict(zip(self.metric_names, found, strict=True))
+        return dict(zip(self.metric_names, differences, strict=True))
 
     def coverage(self) -> Coverage:
         """How much of the evaluated requests is judged."""
@@ -133,8 +135,8 @@ class Tally:
 
     def degraded_counts(self) -> list[DegradedCount]:
         """The most frequent first."""
-        found = [
+        counts = [
             DegradedCount(*key, requests=count["requests"], candidates=count["candidates"])
             for key, count in self._degraded.items()
         ]
-        return sorted(found, key=lambda one: -one.requests)
+        return sorted(counts, key=lambda degraded: -degraded.requests)

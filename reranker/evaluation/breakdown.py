@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
+from indexes.storage.arrays import Mask
 from reranker.evaluation.aggregate import Tally
 from reranker.evaluation.results import Extremes, Moved, QueryResult
-from reranker.evaluation.slices import Mask, RequestSegments
+from reranker.evaluation.slices import RequestSegments
 from reranker.metrics.intervals import Difference, paired_differences
 from reranker.metrics.significance import Comparison, comparisons, holm
 
@@ -63,7 +64,7 @@ class Proofs:
             for extremes in self._extremes.values():
                 extremes.add(result)
 
-    def found(
+    def of(
         self,
         tally: Tally,
         differences: Mapping[str, Mapping[str, Difference]],
@@ -73,11 +74,11 @@ class Proofs:
         """The proof of each blend. differences: by blend and metric."""
         corrected = _holm_by_metric(differences, tally.metric_names)
         members = self._segments.members()
-        found = {}
+        by_blend = {}
         for place, (blend, extremes) in enumerate(self._extremes.items()):
             apart = tally.values(blend) - tally.values(self.baseline)
             ps = [corrected[metric][place] for metric in tally.metric_names]
-            found[blend] = Proof(
+            by_blend[blend] = Proof(
                 comparison=dict(
                     zip(tally.metric_names, comparisons(apart, ps), strict=True),
                 ),
@@ -87,13 +88,14 @@ class Proofs:
                     members, tally, blend, self.baseline, min(resamples, _RESAMPLES), seed
                 ),
             )
-        return found
+        return by_blend
 
 
 def _holm_by_metric(
     differences: Mapping[str, Mapping[str, Difference]], metrics: Iterable[str]
 ) -> dict[str, list[float | None]]:
-    return {metric: holm([one[metric].p for one in differences.values()]) for metric in metrics}
+    blends = differences.values()
+    return {metric: holm([difference[metric].p for difference in blends]) for metric in metrics}
 
 
 def _segment_results(
@@ -106,11 +108,11 @@ def _segment_results(
 ) -> list[SegmentResult]:
     orders = {order: tally.values(order) for order in (baseline, blend)}
     apart = orders[blend] - orders[baseline]
-    found = []
+    results = []
     for (kind, name), mask in members.items():
         clusters = tally.clusters and list(compress(tally.clusters, mask))
         difference = paired_differences(apart[mask], clusters, resamples, seed)
-        found.append(
+        results.append(
             SegmentResult(
                 kind=kind,
                 segment=name,
@@ -122,7 +124,7 @@ def _segment_results(
                 difference=dict(zip(tally.metric_names, difference, strict=True)),
             )
         )
-    return _marked(found, tally.metric_names[0])
+    return _marked(results, tally.metric_names[0])
 
 
 def _named(tally: Tally, means: list[float]) -> dict[str, float]:
@@ -131,6 +133,9 @@ def _named(tally: Tally, means: list[float]) -> dict[str, float]:
 
 def _marked(segments: list[SegmentResult], metric: str) -> list[SegmentResult]:
     """The same, with the worst marked."""
-    enough = [one for one in segments if one.queries >= _ENOUGH]
-    worst = min(enough, key=lambda one: one.difference[metric].mean, default=None)
-    return [msgspec.structs.replace(one, worst=True) if one is worst else one for one in segments]
+    enough = [segment for segment in segments if segment.queries >= _ENOUGH]
+    worst = min(enough, key=lambda segment: segment.difference[metric].mean, default=None)
+    return [
+        msgspec.structs.replace(segment, worst=True) if segment is worst else segment
+        for segment in segments
+    ]

@@ -35,8 +35,8 @@ class Failed(msgspec.Struct, frozen=True):
     value: float | None
 
     def __str__(self) -> str:
-        found = "there is no interval" if self.value is None else f"it is {self.value:+.4f}"
-        return f"{self.expression} holds for {self.blend}: {found}"
+        value = "there is no interval" if self.value is None else f"it is {self.value:+.4f}"
+        return f"{self.expression} holds for {self.blend}: {value}"
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class FailIf:
 
 def fail_if(expression: str, metrics: Sequence[str]) -> FailIf:
     """Read a condition on one of these metrics; Failure says what is allowed."""
-    found = _FORM.fullmatch(expression)
-    if found is None:
+    match = _FORM.fullmatch(expression)
+    if match is None:
         raise _refused(
             f"--fail-if {expression!r} cannot be read; METRIC<NUMBER, METRIC.low<NUMBER or "
             "METRIC.high<NUMBER is expected, with <, <=, > or >=."
         )
-    metric, part = found["metric"], found["part"] or "mean"
+    metric, part = match["metric"], match["part"] or "mean"
     if metric not in metrics:
         raise _refused(
             f"--fail-if {expression!r} names {metric!r}, which is not measured here; "
@@ -76,7 +76,7 @@ def fail_if(expression: str, metrics: Sequence[str]) -> FailIf:
         raise _refused(
             f"--fail-if {expression!r} asks for {part!r}; allowed are {', '.join(_PARTS)}."
         )
-    return FailIf(expression.strip(), metric, part, found["sign"], float(found["limit"]))
+    return FailIf(expression.strip(), metric, part, match["sign"], float(match["limit"]))
 
 
 def failed(
@@ -84,10 +84,10 @@ def failed(
 ) -> list[Failed]:
     """The conditions that hold, of any blend. differences: by blend and metric."""
     return [
-        one
+        failure
         for condition in conditions
         for blend, difference in differences.items()
-        if (one := condition.of(blend, difference[condition.metric]))
+        if (failure := condition.of(blend, difference[condition.metric]))
     ]
 
 

@@ -17,7 +17,7 @@ from reranker.evaluation.leakage import FittedOn, Leaks
 from reranker.evaluation.results import ENGINE, Moved, QueryResult, Ranker, query_results, rank_with
 from reranker.evaluation.settings import EvaluationSettings
 from reranker.evaluation.slices import Facts
-from reranker.evaluation.wrong_history import Strangers, Watched, unpersonalised
+from reranker.evaluation.wrong_history import Watched, WrongHistories, unpersonalised
 from reranker.metrics.intervals import Difference
 from reranker.metrics.ranking import Measures, measures
 from reranker.metrics.significance import Comparison
@@ -102,7 +102,7 @@ def evaluate(
     watched: dict[str, Watched] = {}
     if strangers:
         requests = list(requests)
-        watched = _with_strangers(rankers, Strangers(requests))
+        watched = _with_wrong_histories(rankers, WrongHistories(requests))
         rankers = {**rankers, **watched}
     tally = Tally(chosen.names, (ENGINE, *rankers))
     proofs = Proofs(names, baseline, chosen.names[0])
@@ -117,14 +117,14 @@ def evaluate(
     leaks.check(tally.queries + tally.left_out)
     tally.check()
     how = (settings.resamples, settings.seed)
-    found = {name: tally.differences(name, baseline, *how) for name in names}
-    proved = proofs.found(tally, found, *how)
+    differences = {name: tally.differences(name, baseline, *how) for name in names}
+    proved = proofs.of(tally, differences, *how)
     first = proved[names[0]]
     return Evaluation(
         queries=tally.queries,
         left_out=tally.left_out,
         metrics=tally.means(),
-        difference=found[names[0]],
+        difference=differences[names[0]],
         comparison=first.comparison,
         hurt=first.hurt,
         helped=first.helped,
@@ -138,24 +138,24 @@ def evaluate(
         later_events=tally.later_events,
         linear_gain=linear_gain,
         seconds=round(time.perf_counter() - began, 3),
-        differences=found if len(found) > 1 else {},
+        differences=differences if len(differences) > 1 else {},
         proofs=proved if len(proved) > 1 else {},
         leaks=leaks.count,
         leaks_by=leaks.by_reason,
         warnings=leaks.warnings(),
         fitted_on=fitted.counts(),
-        gates={name: one.mean for name, one in watched.items()},
+        gates={name: ranker.mean for name, ranker in watched.items()},
     )
 
 
-def _with_strangers(rankers: dict[str, Ranker], others: Strangers) -> dict[str, Watched]:
+def _with_wrong_histories(rankers: dict[str, Ranker], others: WrongHistories) -> dict[str, Watched]:
     """Each blend three more times: watched, with a stranger's history, and with none."""
-    found = {}
+    watched = {}
     for name, rank in rankers.items():
-        found[name] = Watched(rank)
-        found[f"{name}:stranger"] = Watched(rank, others.swapped)
-        found[f"{name}:unpersonalised"] = Watched(rank, unpersonalised)
-    return found
+        watched[name] = Watched(rank)
+        watched[f"{name}:stranger"] = Watched(rank, others.swapped)
+        watched[f"{name}:unpersonalised"] = Watched(rank, unpersonalised)
+    return watched
 
 
 def _check_names(blends: Iterable[NamedBlend]) -> None:

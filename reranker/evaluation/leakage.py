@@ -20,7 +20,7 @@ from reranker.blends.blend import Blend
 from reranker.errors import HistoryFailure
 from reranker.evaluation.requests import rerank_request
 from reranker.histories.histories import Shopper
-from reranker.model.training_users import TrainedShoppers
+from reranker.model.training_users import TrainingUsers
 from reranker.pseudonyms.pseudonyms import Pseudonyms
 from reranker.ranking.state import NamedBlend, ServedState
 from reranker.requests import JudgedRequest
@@ -61,11 +61,11 @@ class Leaks:
         self.reasons: Counter[Reason] = Counter()
         self.undated_answers = 0  # taken, though what is ranked with may hold the answer
         self._personal = state.personal
-        self._seen: TrainedShoppers | None = None
+        self._seen: TrainingUsers | None = None
         model = state.model
         signals = {name for blend in blends for name in blend.signals}
         if model is not None and _LEARNED & signals and not allowed:
-            self._seen = TrainedShoppers(model.folder, state.keys)
+            self._seen = TrainingUsers(model.folder, state.keys)
         self._looks_back = bool(_PERSONAL & signals) and not allowed
 
     @property
@@ -164,7 +164,7 @@ _SENTENCES: Final[dict[str, str]] = {
 }
 
 
-def _reason(judged: JudgedRequest, people: list[Shopper], seen: TrainedShoppers) -> Reason | None:
+def _reason(judged: JudgedRequest, people: list[Shopper], seen: TrainingUsers) -> Reason | None:
     times = [time for one in people if (time := seen.newest(*one)) is not None]
     if not times:
         return None

@@ -134,7 +134,7 @@ def code_hash() -> VersionHash:
         number = version("reranker")
     except PackageNotFoundError:  # run from a checkout that was not installed
         number = "unknown"
-    return VersionHash(number, sources_hash(Path(one.__path__[0]) for one in _PACKAGES))
+    return VersionHash(number, sources_hash(Path(package.__path__[0]) for package in _PACKAGES))
 
 
 def sources_hash(folders: Iterable[Path]) -> str:
@@ -147,8 +147,8 @@ def sources_hash(folders: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _version_hash(found: Version) -> VersionHash:
-    return VersionHash(found.id, found.manifest.sha256 if found.manifest else "")
+def _version_hash(version: Version) -> VersionHash:
+    return VersionHash(version.id, version.manifest.sha256 if version.manifest else "")
 
 
 def _file_changes(name: str, was: FileHash) -> Iterator[str]:

@@ -121,7 +121,7 @@ def _segments(result: Evaluation) -> Iterator[str]:
         orders = result.compared_with, next(iter(result.blends))
         yield ""
         yield from table(segment_rows(next(iter(result.difference)), orders, result.segments))
-        worst = next((one for one in result.segments if one.worst), None)
+        worst = next((segment for segment in result.segments if segment.worst), None)
         if worst:
             difference = next(iter(worst.difference.values()))
             yield f"worst: {worst.segment}, {difference.mean:+.4f} ({interval_of(difference)})"
@@ -131,9 +131,9 @@ def _degraded(result: Evaluation) -> list[str]:
     if not result.degraded:
         return []
     rows = [
-        f"  {one.blend}: {one.signal} {one.reason} in {one.requests:,} requests "
-        f"({one.candidates:,} candidates)"
-        for one in result.degraded
+        f"  {count.blend}: {count.signal} {count.reason} in {count.requests:,} requests "
+        f"({count.candidates:,} candidates)"
+        for count in result.degraded
     ]
     return ["", "degraded:", *rows]
 

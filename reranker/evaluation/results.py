@@ -137,8 +137,8 @@ class Extremes:
         """Look at one query; of equal ones the first in the file stays."""
         before = result.metrics[self.baseline][self.metric]
         after = result.metrics[self.order][self.metric]
-        one = Moved(result.id, result.query, before, after, after - before)
-        if one.delta < -EQUAL:
-            self.hurt = heapq.nsmallest(SHOWN, [*self.hurt, one], key=lambda moved: moved.delta)
-        elif one.delta > EQUAL:
-            self.helped = heapq.nlargest(SHOWN, [*self.helped, one], key=lambda moved: moved.delta)
+        change = Moved(result.id, result.query, before, after, after - before)
+        if change.delta < -EQUAL:
+            self.hurt = heapq.nsmallest(SHOWN, [*self.hurt, change], key=lambda each: each.delta)
+        elif change.delta > EQUAL:
+            self.helped = heapq.nlargest(SHOWN, [*self.helped, change], key=lambda each: each.delta)

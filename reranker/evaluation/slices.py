@@ -15,13 +15,12 @@ import numpy.typing as npt
 import xxhash
 
 from indexes.items.words import folded, words
+from indexes.storage.arrays import Mask
 from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest, RerankRequest
 from reranker.signals.columns import Missing
 from reranker.signals.context import now_of
 from reranker.signals.user_history import shopper_events
-
-Mask = npt.NDArray[np.bool_]
 
 
 class RequestFacts(msgspec.Struct, frozen=True):
@@ -41,7 +40,7 @@ class Facts:
     def __init__(self, state: ServedState) -> None:
         self._personal = state.personal
         learned = state.personal.learned
-        self._seen = frozenset(learned.habits.card.item_ids) if learned else None
+        self._seen = frozenset(learned.statistics.card.item_ids) if learned else None
 
     def __call__(self, judged: JudgedRequest, request: RerankRequest) -> RequestFacts:
         """request: what the main path is given."""
@@ -52,7 +51,7 @@ class Facts:
         return RequestFacts(
             words=len(words(judged.query)),
             history=0 if isinstance(events, Missing) else len(events),
-            cold=None if self._seen is None else any(one not in self._seen for one in relevant),
+            cold=None if self._seen is None else any(item not in self._seen for item in relevant),
         )
 
 
@@ -78,17 +77,17 @@ class RequestSegments:
 
         A kind all of whose requests are in one segment is left out: it would repeat the total.
         """
-        found: dict[tuple[str, str], Mask] = {}
+        members: dict[tuple[str, str], Mask] = {}
         for kind, names, number in self._kinds():
-            there = [place for place in range(len(names)) if np.any(number == place)]
-            if len(there) > 1:
-                found |= {(kind, names[place]): number == place for place in there}
-        return found
+            present = [place for place in range(len(names)) if np.any(number == place)]
+            if len(present) > 1:
+                members |= {(kind, names[place]): number == place for place in present}
+        return members
 
     def _kinds(self) -> list[tuple[str, tuple[str, ...], npt.NDArray[np.int64]]]:
         """Each kind with its segments and the number of each request's segment (n,), -1: none."""
         kinds = [
-            (kind, names, np.array([number(one) for one in self._facts], np.int64))
+            (kind, names, np.array([number(facts) for facts in self._facts], np.int64))
             for kind, names, number in _KINDS
         ]
         kinds.insert(1, ("query frequency", ("head query", "tail query"), self._frequency()))
@@ -113,17 +112,17 @@ _KINDS: Final[list[tuple[str, tuple[str, ...], Callable[[RequestFacts], int]]]] 
     (
         "query length",
         ("no query", "query 1 word", "query 2-3 words", "query 4+ words"),
-        lambda one: _number((1, 2, 4), one.words),
+        lambda facts: _number((1, 2, 4), facts.words),
     ),
-    ("user", ("new user", "known user"), lambda one: int(one.history > 0)),
+    ("user", ("new user", "known user"), lambda facts: int(facts.history > 0)),
     (
         "history length",
         ("history 0", "history 1", "history 2-4", "history 5+"),
-        lambda one: _number((1, 2, 5), one.history),
+        lambda facts: _number((1, 2, 5), facts.history),
     ),
     (
         "item",
         ("cold item", "seen items"),
-        lambda one: -1 if one.cold is None else int(not one.cold),
+        lambda facts: -1 if facts.cold is None else int(not facts.cold),
     ),
 ]

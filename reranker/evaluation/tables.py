@@ -30,25 +30,25 @@ def table(rows: Rows) -> list[str]:
 
 def difference_rows(result: Evaluation, blend: str) -> Rows:
     """Every metric of one blend beside the engine and the baseline."""
-    difference = by_blend(result)[blend]
+    differences = by_blend(result)[blend]
     proof = result.proofs.get(blend)
     comparison = proof.comparison if proof else result.comparison
     orders = list(dict.fromkeys(("engine", result.compared_with, blend)))
     p = "p (Holm)" if result.proofs else "p"
     rows = [["", *orders, "difference", "95 % interval", p, "d_z", "won-tied-lost", ""]]
-    reach = _reach(difference.values())
-    for metric, found in difference.items():
+    reach = _reach(differences.values())
+    for metric, difference in differences.items():
         more = comparison[metric]
         rows.append(
             [
                 metric,
                 *(f"{result.metrics[order][metric]:.4f}" for order in orders),
-                f"{found.mean:+.4f}",
-                interval_of(found),
+                f"{difference.mean:+.4f}",
+                interval_of(difference),
                 _number(more.p_holm, ".4f"),
                 _number(more.effect, "+.2f"),
                 f"{more.wins}-{more.ties}-{more.losses}",
-                drawn(found, reach),
+                drawn(difference, reach),
             ]
         )
     return rows
@@ -57,17 +57,17 @@ def difference_rows(result: Evaluation, blend: str) -> Rows:
 def segment_rows(metric: str, orders: tuple[str, str], segments: Sequence[SegmentResult]) -> Rows:
     """Every segment by one metric."""
     rows = [[f"segments, {metric}", "queries", *orders, "difference", "95 % interval", ""]]
-    reach = _reach(one.difference[metric] for one in segments)
-    for one in segments:
-        found = one.difference[metric]
+    reach = _reach(segment.difference[metric] for segment in segments)
+    for segment in segments:
+        difference = segment.difference[metric]
         rows.append(
             [
-                f"{'* ' if one.worst else '  '}{one.segment}",
-                f"{one.queries:,}",
-                *(f"{one.metrics[order][metric]:.4f}" for order in orders),
-                f"{found.mean:+.4f}",
-                interval_of(found),
-                drawn(found, reach),
+                f"{'* ' if segment.worst else '  '}{segment.segment}",
+                f"{segment.queries:,}",
+                *(f"{segment.metrics[order][metric]:.4f}" for order in orders),
+                f"{difference.mean:+.4f}",
+                interval_of(difference),
+                drawn(difference, reach),
             ]
         )
     return rows
@@ -76,9 +76,9 @@ def segment_rows(metric: str, orders: tuple[str, str], segments: Sequence[Segmen
 def moved_rows(title: str, orders: tuple[str, str], moved: Sequence[Moved]) -> Rows:
     """The first few queries."""
     rows = [[title, *orders, "difference"]]
-    for one in moved[:_SHOWN]:
-        name = f"  {one.id}: {one.query}" if one.id != one.query else f"  {one.query}"
-        rows.append([_cut(name), f"{one.before:.4f}", f"{one.after:.4f}", f"{one.delta:+.4f}"])
+    for move in moved[:_SHOWN]:
+        name = f"  {move.id}: {move.query}" if move.id != move.query else f"  {move.query}"
+        rows.append([_cut(name), f"{move.before:.4f}", f"{move.after:.4f}", f"{move.delta:+.4f}"])
     return rows
 
 
@@ -111,7 +111,10 @@ def drawn(difference: Difference, reach: float) -> str:
 def _reach(differences: Iterable[Difference]) -> float:
     """How far a drawing has to go, so that all of them can be held against each other."""
     ends = [
-        abs(end) for one in differences for end in (one.mean, one.low, one.high) if end is not None
+        abs(end)
+        for apart in differences
+        for end in (apart.mean, apart.low, apart.high)
+        if end is not None
     ]
     return max(ends, default=0.0) or 1.0
 

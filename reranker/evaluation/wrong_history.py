@@ -36,15 +36,18 @@ class Watched:
         return sum(self.gates) / max(len(self.gates), 1)
 
 
-class Strangers:
+class WrongHistories:
     """The shoppers of a file, to be mistaken for each other."""
 
     def __init__(self, requests: Sequence[JudgedRequest]) -> None:
         self._shoppers: list[tuple[str | None, dict[str, Any]]] = [
-            (one.user or one.session, {"user": one.user, "session": one.session, "time": one.time})
-            for one in requests
+            (
+                request.user or request.session,
+                {"user": request.user, "session": request.session, "time": request.time},
+            )
+            for request in requests
         ]
-        self._events = [rerank_request(one).history for one in requests]
+        self._events = [rerank_request(request).history for request in requests]
 
     def swapped(self, request: RerankRequest) -> RerankRequest:
         """The request with the history of another shopper, always the same one."""
@@ -53,8 +56,8 @@ class Strangers:
         first = int.from_bytes(digest[:8], "little")
         for step in range(len(self._shoppers)):
             place = (first + step) % len(self._shoppers)
-            who, names = self._shoppers[place]
-            if who != own:
+            shopper, names = self._shoppers[place]
+            if shopper != own:
                 return msgspec.structs.replace(request, history=self._events[place], **names)
         return msgspec.structs.replace(request, personalize=False)
 

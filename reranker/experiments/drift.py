@@ -69,12 +69,12 @@ def baseline_of(blend: str, rows: list[tuple[float, float, float]]) -> Baseline:
 
 def stability(baseline: Baseline, rows: list[tuple[float, float, float]]) -> dict[str, float]:
     """The population stability index of each feature."""
-    found = {}
+    by_feature = {}
     for name, values in zip(FEATURES, np.array(rows).T, strict=True):
         before = np.maximum(np.array(baseline.shares[name]), _FLOOR)
         recent = np.maximum(_shares(values, np.array(baseline.edges[name])), _FLOOR)
-        found[name] = float(np.sum((recent - before) * np.log(recent / before)))
-    return found
+        by_feature[name] = float(np.sum((recent - before) * np.log(recent / before)))
+    return by_feature
 
 
 def _shares(values: Counts, edges: Counts) -> Counts:
@@ -112,7 +112,7 @@ class Drift:
                 if len(rows) < self._wanted:
                     self._baseline = self._read()  # another process may have been faster
                 else:
-                    self._baseline = self._made(rows[: self._wanted])
+                    self._baseline = self._baseline_of(rows[: self._wanted])
                     self._rows.clear()
                     rows = []
             recent = rows[-self._window :]
@@ -136,16 +136,16 @@ class Drift:
         except (OSError, msgspec.DecodeError):
             return None
 
-    def _made(self, rows: list[tuple[float, float, float]]) -> Baseline:
-        found = self._read()
-        if found is not None:
-            return found
-        made = baseline_of(self._blend, rows)
+    def _baseline_of(self, rows: list[tuple[float, float, float]]) -> Baseline:
+        published = self._read()
+        if published is not None:
+            return published
+        baseline = baseline_of(self._blend, rows)
         path = self._path()
         if path is not None:
             try:
                 durable.make_own_folder(path.parent)
-                durable.replace_synced(path, msgspec.json.encode(made), durable.OWN_FILE)
+                durable.replace_synced(path, msgspec.json.encode(baseline), durable.OWN_FILE)
             except OSError as error:  # a read-only home: this process' own baseline then
                 log.warning("the baseline of scores is not kept: %s", os.strerror(error.errno or 0))
-        return made
+        return baseline

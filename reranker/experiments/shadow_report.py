@@ -33,35 +33,37 @@ def summaries(
 ) -> list[ShadowSummary]:
     """One for each pair of served and shadow blend. clicked: by ranking, places in the engine's
     list of what was clicked."""
-    found: dict[tuple[str, str], list[Agreement]] = {}
+    agreements: dict[tuple[str, str], list[Agreement]] = {}
     places: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for line in lines:
         for label, order in line.orders.items():
-            one = agreement(line.served, order)
-            if one is not None:
-                found.setdefault((line.blend, label), []).append(one)
+            measured = agreement(line.served, order)
+            if measured is not None:
+                agreements.setdefault((line.blend, label), []).append(measured)
                 pairs = _places(line, order, (clicked or {}).get(line.id, []))
                 places.setdefault((line.blend, label), []).extend(pairs)
-    return [_summary(*pair, some, places[pair]) for pair, some in sorted(found.items())]
+    return [_summary(*pair, of_pair, places[pair]) for pair, of_pair in sorted(agreements.items())]
 
 
 def _places(line: ShadowLine, order: list[int], clicked: list[int]) -> Iterator[tuple[int, int]]:
     for candidate in clicked:
         if candidate in line.served:
-            there = order.index(candidate) if candidate in order else len(order)
-            yield line.served.index(candidate) + 1, there + 1
+            place = order.index(candidate) if candidate in order else len(order)
+            yield line.served.index(candidate) + 1, place + 1
 
 
 def _summary(
-    served: str, shadow: str, some: list[Agreement], places: list[tuple[int, int]]
+    served: str, shadow: str, agreements: list[Agreement], places: list[tuple[int, int]]
 ) -> ShadowSummary:
-    columns = np.array([(one.overlap, one.tau, one.displacement, one.same_first) for one in some])
+    columns = np.array(
+        [(pair.overlap, pair.tau, pair.displacement, pair.same_first) for pair in agreements]
+    )
     overlap, tau, displacement, same = columns.mean(axis=0).tolist()
     before, after = np.array(places, dtype=float).mean(axis=0) if places else (None, None)
     return ShadowSummary(
         served,
         shadow,
-        len(some),
+        len(agreements),
         overlap,
         tau,
         displacement,
@@ -72,24 +74,24 @@ def _summary(
     )
 
 
-def shown_summaries(found: list[ShadowSummary]) -> str:
+def shown_summaries(shadows: list[ShadowSummary]) -> str:
     """For people."""
     lines: list[str] = []
-    for one in found:
-        lines.append(f"{one.shadow} beside {one.served}, {one.rankings:,} rankings")
-        lines.append(f"  the same in the first ten   {one.overlap:.1%}")
-        lines.append(f"  another first item          {one.first_changed:.1%}")
-        lines.append(f"  Kendall's tau               {one.tau:+.3f}")
-        lines.append(f"  moved by                    {one.displacement:.1f} places")
-        if one.clicks:
+    for summary in shadows:
+        lines.append(f"{summary.shadow} beside {summary.served}, {summary.rankings:,} rankings")
+        lines.append(f"  the same in the first ten   {summary.overlap:.1%}")
+        lines.append(f"  another first item          {summary.first_changed:.1%}")
+        lines.append(f"  Kendall's tau               {summary.tau:+.3f}")
+        lines.append(f"  moved by                    {summary.displacement:.1f} places")
+        if summary.clicks:
             lines.append(
-                f"  {one.clicks:,} clicks: mean place   {one.clicked_served:.1f} as served, "
-                f"{one.clicked_shadow:.1f} here"
+                f"  {summary.clicks:,} clicks: mean place   "
+                f"{summary.clicked_served:.1f} as served, {summary.clicked_shadow:.1f} here"
             )
     hint = "Clicks without position bias: `reranker requests estimate --blend NAME`."
     return "\n".join([*lines, hint]) if lines else "No shadow ranking is logged yet."
 
 
-def as_rows(found: list[ShadowSummary]) -> list[dict[str, Any]]:
+def as_rows(shadows: list[ShadowSummary]) -> list[dict[str, Any]]:
     """For programs."""
-    return [msgspec.to_builtins(one) for one in found]
+    return [msgspec.to_builtins(summary) for summary in shadows]

@@ -73,11 +73,11 @@ class Shadows:
         self._home, self._settings = home, settings
         self._count, self._note, self._busy = count, note, busy
         self._queue: deque[_Offered] = deque()
-        self._some = threading.Event()
+        self._waiting = threading.Event()
         self._begin = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stamp, self._looked = -1, 0.0
-        self._said = False
+        self._warned = False
         self.choice = ShadowChoice()
         self.look()
 
@@ -111,7 +111,7 @@ class Shadows:
         self._queue.append(_Offered(ranking_id, time.time(), asked, ranking, state))
         if self._thread is None:
             self._start()
-        self._some.set()
+        self._waiting.set()
 
     def _start(self) -> None:
         with self._begin:
@@ -121,54 +121,54 @@ class Shadows:
 
     def _run(self) -> None:
         while True:
-            self._some.wait()
-            self._some.clear()
+            self._waiting.wait()
+            self._waiting.clear()
             while self._queue:
                 self._take(self._queue.popleft())
 
-    def _take(self, one: _Offered) -> None:
+    def _take(self, offered: _Offered) -> None:
         while self._busy():
-            if time.time() - one.time > PATIENCE:
+            if time.time() - offered.time > PATIENCE:
                 self._count(DROPPED)
                 return
             time.sleep(_PAUSE)
-        self.rank(one)
+        self.rank(offered)
 
-    def rank(self, one: _Offered) -> None:
+    def rank(self, offered: _Offered) -> None:
         """Rank one request by every shadow, tell how they agree, and log the orders."""
-        served = [ranked.index for ranked in one.ranking.results]
+        served = [ranked.index for ranked in offered.ranking.results]
         orders = {}
         for label in self.choice.blends:
             try:
-                orders[label] = _order(one, label)
-                found = agreement(served, orders[label])
-                if found is not None:
-                    self._note(label, found)
+                orders[label] = _order(offered, label)
+                measured = agreement(served, orders[label])
+                if measured is not None:
+                    self._note(label, measured)
                 self._count(COMPUTED)
             except Exception:  # whatever a shadow does, it costs its own line and no more
                 self._count(FAILED)
-                if not self._said:
+                if not self._warned:
                     log.exception(
                         "shadow blend %s failed; more such failures are only counted", label
                     )
-                self._said = True
+                self._warned = True
         if orders:
-            self._log(one, served, orders)
+            self._log(offered, served, orders)
 
-    def _log(self, one: _Offered, served: list[int], orders: dict[str, list[int]]) -> None:
-        blend = f"{one.ranking.blend.name}@{one.ranking.blend.version}"
-        count = len(one.asked.candidates)
-        line = ShadowLine(one.ranking_id, round(one.time, 3), blend, count, served, orders)
+    def _log(self, offered: _Offered, served: list[int], orders: dict[str, list[int]]) -> None:
+        blend = f"{offered.ranking.blend.name}@{offered.ranking.blend.version}"
+        count = len(offered.asked.candidates)
+        line = ShadowLine(offered.ranking_id, round(offered.time, 3), blend, count, served, orders)
         try:
             write_shadow(self._home, self._settings, line)
         except (OSError, Failure):
             self._count(LOST)
 
 
-def _order(one: _Offered, label: str) -> list[int]:
+def _order(offered: _Offered, label: str) -> list[int]:
     """By the same index, model and events as the answer: nothing that came after it is read."""
-    asked = one.asked
-    at = one.time if asked.time is None and asked.history is None else asked.time
+    asked = offered.asked
+    at = offered.time if asked.time is None and asked.history is None else asked.time
     again = msgspec.structs.replace(asked, time=at, top_n=None, explain=False, budget_ms=None)
-    blend, version = one.state.blend(label)
-    return [ranked.index for ranked in rank(again, one.state, blend, version).results]
+    blend, version = offered.state.blend(label)
+    return [ranked.index for ranked in rank(again, offered.state, blend, version).results]

@@ -41,8 +41,8 @@ def ndcg(grades: ArrayLike, ratings: ArrayLike, k: int = 10, linear_gain: bool =
 
 def mrr(grades: ArrayLike) -> float:
     """1 / rank of the first relevant item; 0 without one."""
-    found = np.flatnonzero(np.asarray(grades) > 0.0)
-    return 1.0 / (int(found[0]) + 1) if found.size else 0.0
+    relevant = np.flatnonzero(np.asarray(grades) > 0.0)
+    return 1.0 / (int(relevant[0]) + 1) if relevant.size else 0.0
 
 
 def precision(grades: ArrayLike, k: int = 10) -> float:
@@ -88,16 +88,16 @@ def measures(names: Iterable[str] = DEFAULT_METRICS, linear_gain: bool = False) 
 
 def _function(name: str, linear_gain: bool) -> Callable[[Floats, Floats], float]:
     kind, at, cut = name.partition("@")
-    if name in _WHOLE:
-        return _WHOLE[name]
+    if name in _UNCUT:
+        return _UNCUT[name]
     if kind in _CUT and re.fullmatch(r"[1-9][0-9]{0,5}", cut):
         options: dict[str, Any] = {"linear_gain": linear_gain} if kind == "ndcg" else {}
         return partial(_CUT[kind], k=int(cut), **options)
-    allowed = ", ".join([*(f"{known}@K" for known in _CUT), *_WHOLE])
+    allowed = ", ".join([*(f"{known}@K" for known in _CUT), *_UNCUT])
     raise Failure(f"Unknown metric {name!r}.", field="metric", hint=f"Known: {allowed}.")
 
 
-_WHOLE: dict[str, Callable[[Floats, Floats], float]] = {
+_UNCUT: dict[str, Callable[[Floats, Floats], float]] = {
     "mrr": lambda grades, ratings: mrr(grades),
     "map": average_precision,
 }

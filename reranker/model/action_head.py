@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from indexes.storage.arrays import Vectors
 from reranker.model.card import ACTIONS
 
-Numbers = npt.NDArray[np.float32]
-Tensors = dict[str, Numbers]
+Tensors = dict[str, Vectors]
 WEIGHTS: Final = "next_action.safetensors"
 CARD: Final = "next_action.json"
 _EPOCHS: Final = 30
@@ -38,20 +38,20 @@ class ActionHead:
     def __init__(self, tensors: Tensors) -> None:
         self.tensors = tensors
 
-    def __call__(self, inputs: Numbers) -> npt.NDArray[np.float64]:
-        found = self._scores(inputs)
-        return np.asarray(expit(found * self.tensors["slope"] + self.tensors["shift"]), np.float64)
+    def __call__(self, inputs: Vectors) -> npt.NDArray[np.float64]:
+        scores = self._scores(inputs)
+        return np.asarray(expit(scores * self.tensors["slope"] + self.tensors["shift"]), np.float64)
 
-    def _scores(self, inputs: Numbers) -> Numbers:
-        some = self.tensors
-        hidden = (inputs - some["mean"]) / some["spread"]
-        if "inner.weight" in some:
-            hidden = np.maximum(hidden @ some["inner.weight"].T + some["inner.bias"], 0.0)
-        return np.asarray(hidden @ some["outer.weight"].T + some["outer.bias"])
+    def _scores(self, inputs: Vectors) -> Vectors:
+        tensors = self.tensors
+        hidden = (inputs - tensors["mean"]) / tensors["spread"]
+        if "inner.weight" in tensors:
+            hidden = np.maximum(hidden @ tensors["inner.weight"].T + tensors["inner.bias"], 0.0)
+        return np.asarray(hidden @ tensors["outer.weight"].T + tensors["outer.bias"])
 
 
 def fit_head(
-    inputs: Numbers,
+    inputs: Vectors,
     labels: npt.NDArray[np.bool_],
     shoppers: npt.NDArray[np.int64],
     hidden: int,
@@ -83,21 +83,21 @@ def fit_head(
         parts.train()
         order = rng.permutation(learn)
         for begin in range(0, len(order), _BATCH):
-            some = order[begin : begin + _BATCH]
+            batch = order[begin : begin + _BATCH]
             adam.zero_grad()
-            loss = loss_of(parts(ready[some]), truth[some])
+            loss = loss_of(parts(ready[batch]), truth[batch])
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             adam.step()
         parts.eval()
         with torch.no_grad():
             now = float(loss_of(parts(ready[check]), truth[check]))
         if now < best_loss - 1e-5:
-            best, best_loss, waited = [one.detach().clone() for one in parts.parameters()], now, 0
+            best, best_loss, waited = [part.detach().clone() for part in parts.parameters()], now, 0
         else:
             waited += 1
             if waited >= _PATIENCE:
                 break
-    values = [one.numpy() for one in best or [p.detach() for p in parts.parameters()]]
+    values = [part.numpy() for part in best or [part.detach() for part in parts.parameters()]]
     layers = ["inner.weight", "inner.bias"] if wide else []
     tensors = dict(zip([*layers, "outer.weight", "outer.bias"], values, strict=True))
     tensors |= {"mean": mean, "spread": spread}
@@ -110,7 +110,7 @@ def fit_head(
     return head
 
 
-def platt(scores: Numbers, truth: npt.NDArray[np.bool_]) -> tuple[float, float]:
+def platt(scores: Vectors, truth: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Slope and shift under which sigmoid(slope x score + shift) fits the truth best (Platt 1999).
 
     His smoothed targets keep it finite where everything or nothing happened.
@@ -122,12 +122,12 @@ def platt(scores: Numbers, truth: npt.NDArray[np.bool_]) -> tuple[float, float]:
     target = np.where(truth, high, low)
     values = scores.astype(np.float64)
 
-    def loss(some: npt.NDArray[np.float64]) -> float:
-        line = some[0] * values + some[1]
+    def loss(slope_and_shift: npt.NDArray[np.float64]) -> float:
+        line = slope_and_shift[0] * values + slope_and_shift[1]
         return float((np.logaddexp(0, line) - target * line).sum())
 
-    found = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead").x
-    return float(found[0]), float(found[1])
+    fitted = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead").x
+    return float(fitted[0]), float(fitted[1])
 
 
 def save_head(head: ActionHead, card: ActionCard, folder: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 ARRAYS: Final = "habits.safetensors"
-HABITS_CARD: Final = "habits.json"
+STATISTICS_CARD: Final = "habits.json"
 
 NONE: Final = -1
 
@@ -29,7 +29,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     encoder: bool = True  # False: too little to learn one from; the weights are the whitening's
 
 
-class HabitsCard(msgspec.Struct, frozen=True, kw_only=True):
+class ItemStatisticsCard(msgspec.Struct, frozen=True, kw_only=True):
     """item_ids: of the arrays' rows. lifts: how much more often (log) than by chance the next item
     is one of the shopper's own earlier ones, by the type of the earlier event; 0 for a type that
     too few shoppers have."""

@@ -1,4 +1,4 @@
-"""item_statistics.py: published habits of shoppers -> what they say for candidates."""
+"""item_statistics.py: published item statistics -> co-occurrence, popularity, by candidate."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,28 +10,30 @@ from safetensors.numpy import load_file
 
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Rows, Values
-from reranker.model.card import ARRAYS, HABITS_CARD, HabitsCard
+from reranker.model.card import ARRAYS, STATISTICS_CARD, ItemStatisticsCard
 
 
-class Habits:
-    """Of one model version, for the rows of one index."""
+class ItemStatistics:
+    """Those of one model version, for the rows of one index."""
 
     def __init__(self, folder: Path, index: ItemIndex) -> None:
-        self.card = msgspec.json.decode((folder / HABITS_CARD).read_bytes(), type=HabitsCard)
+        self.card = msgspec.json.decode(
+            (folder / STATISTICS_CARD).read_bytes(), type=ItemStatisticsCard
+        )
         arrays = load_file(folder / ARRAYS)
         self._at, self._near = arrays["at"], arrays["numbers"]
         self._shares, self.counts = arrays["shares"], arrays["counts"]
         self._popular: tuple[Values, Values] | None = None
         self._numbers = np.full(len(index) + 1, -1, np.int64)  # the last: of row -1, outside
         rows = index.rows(self.card.item_ids)
-        there = rows >= 0
-        self._numbers[rows[there]] = np.flatnonzero(there)
+        indexed = rows >= 0
+        self._numbers[rows[indexed]] = np.flatnonzero(indexed)
 
     def numbers(self, rows: Rows) -> Rows:
-        """The habits' own number of each row (n,); -1 for an item that nobody met."""
+        """The statistics' own number of each row (n,); -1 for an item that nobody met."""
         return self._numbers[rows]
 
-    def met_with(self, history: Rows, worth: npt.NDArray[Any]) -> "MetWith":
+    def co_occurrences(self, history: Rows, worth: npt.NDArray[Any]) -> "CoOccurrences":
         """What meeting the history's rows (h,), each counting its worth, says for other items."""
         numbers = self.numbers(history)
         met = numbers >= 0
@@ -39,11 +41,12 @@ class Habits:
         lengths = self._at[numbers[met] + 1] - starts
         ends = np.cumsum(lengths)
         flat = np.repeat(starts - (ends - lengths), lengths) + np.arange(int(lengths.sum()))
-        said = self._shares[flat] * np.repeat(worth[met], lengths)
-        found, place = np.unique(self._near[flat], return_inverse=True)
-        return MetWith(found, np.asarray(np.bincount(place, said, len(found)), np.float64))
+        amounts = self._shares[flat] * np.repeat(worth[met], lengths)
+        neighbours, place = np.unique(self._near[flat], return_inverse=True)
+        sums = np.bincount(place, amounts, len(neighbours))
+        return CoOccurrences(neighbours, np.asarray(sums, np.float64))
 
-    def said(self, met: "MetWith", candidates: Rows) -> Values:
+    def amounts_of(self, met: "CoOccurrences", candidates: Rows) -> Values:
         """That, for each candidate row (n,)."""
         if not len(met.numbers):
             return np.zeros(len(candidates))
@@ -71,8 +74,8 @@ class Habits:
         }
 
 
-class MetWith(NamedTuple):
-    """Items by the habits' own numbers (m,), sorted, and what is said for each (m,)."""
+class CoOccurrences(NamedTuple):
+    """Items by the statistics' own numbers (m,), sorted, and how much speaks for each (m,)."""
 
     numbers: npt.NDArray[np.int32]
     amounts: npt.NDArray[np.float64]

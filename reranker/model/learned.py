@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from reranker.model.item_statistics import Habits
+from reranker.model.item_statistics import ItemStatistics
 from reranker.model.next_action import NextAction
 from reranker.model.served_model import ServedModel
 
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """Model, habits and the next action's head of one version, over one index."""
+    """Model, item statistics and the next action's head of one version, over one index."""
 
     model: ServedModel
-    habits: Habits
+    statistics: ItemStatistics
     next_action: NextAction | None  # None where there were too few visits to learn from

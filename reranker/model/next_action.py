@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from indexes.storage.arrays import Vectors
 from reranker.events.events import TYPES, HistoryEvent
 from reranker.model.action_head import ActionCard, ActionHead, load_head
 from reranker.model.card import ACTIONS
 from reranker.model.served_model import ServedModel
 from reranker.runtime.query_vectors import QueryVectors
 
-Numbers = npt.NDArray[np.float32]
 FEATURES: Final = ("length", "gap", "visit_seconds", "visit_events", "visits")
 
 HIDDEN: Final = 64
@@ -23,7 +23,7 @@ HIDDEN: Final = 64
 
 def action_features(
     types: npt.NDArray[np.int64], times: npt.NDArray[np.float64], kinds: int, gap_minutes: float
-) -> Numbers:
+) -> Vectors:
     """Of the events up to now (m,), oldest first, m >= 1 -> (5 + 3 x kinds,).
 
     Logs of 1 + : events, seconds since the event before, seconds and events of this visit, visits;
@@ -62,20 +62,20 @@ class NextAction:
     ) -> dict[str, float]:
         """Chances of the actions that training saw; events: oldest first, at least one known."""
         model = self._model
-        kept = [event for event in events if event.type in model.types][-model.length :]
-        types = np.array([model.types[event.type] for event in kept], np.int64)
-        times = np.array([event.time for event in kept], np.float64)
+        read = [event for event in events if event.type in model.types][-model.length :]
+        types = np.array([model.types[event.type] for event in read], np.int64)
+        times = np.array([event.time for event in read], np.float64)
         plain = action_features(types, times, len(model.types), self.card.session_minutes)
-        vector = model.user_vector(kept, kept[-1].time, query_vectors)
+        vector = model.user_vector(read, read[-1].time, query_vectors)
         chances = self._head(np.concatenate([vector, plain])[None])[0].tolist()
-        found = dict(zip(ACTIONS, chances, strict=True))
-        return {name: found[name] for name in self.card.possible}
+        by_action = dict(zip(ACTIONS, chances, strict=True))
+        return {name: by_action[name] for name in self.card.possible}
 
 
 def load_next_action(model: ServedModel) -> NextAction | None:
     """None where the model was trained without a head."""
-    found = load_head(model.folder)
-    return None if found is None else NextAction(model, *found)
+    head = load_head(model.folder)
+    return None if head is None else NextAction(model, *head)
 
 
 def lacking(action: str, types: Iterable[str]) -> str:

@@ -132,9 +132,9 @@ class _Block:
 
     def after(self, states: Numbers, seen: Numbers) -> Numbers:
         """The new states (n, width)."""
-        kept = states + seen @ self.joined[0] + self.joined[1]
-        inner = layer_norm(kept, *self.before_network) @ self.wide[0] + self.wide[1]
-        return np.asarray(kept + gelu(inner) @ self.narrow[0] + self.narrow[1])
+        attended = states + seen @ self.joined[0] + self.joined[1]
+        inner = layer_norm(attended, *self.before_network) @ self.wide[0] + self.wide[1]
+        return np.asarray(attended + gelu(inner) @ self.narrow[0] + self.narrow[1])
 
     def _scores(self, query: Numbers, key: Numbers) -> Numbers:
         each = query.dtype.type(np.sqrt(query.shape[2]))
@@ -169,21 +169,21 @@ class _Recurrent:
         begun: Begun = []
         states = events
         for from_input, from_state, input_bias, state_bias in self.layers:
-            kept = self._nothing(events.dtype, len(from_state))
-            found = np.empty((len(states), len(from_state)), events.dtype)
+            memory = self._nothing(events.dtype, len(from_state))
+            outputs = np.empty((len(states), len(from_state)), events.dtype)
             for at, row in enumerate(states @ from_input + input_bias):
-                kept = self.step(row, kept, from_state, state_bias)
-                found[at] = kept[0]
-            begun.append(kept)
-            states = found
+                memory = self.step(row, memory, from_state, state_bias)
+                outputs[at] = memory[0]
+            begun.append(memory)
+            states = outputs
         return begun
 
     def end(self, begun: Begun, event: Numbers, /) -> Numbers:
         state = event
-        for kept, (from_input, from_state, input_bias, state_bias) in zip(
+        for memory, (from_input, from_state, input_bias, state_bias) in zip(
             begun, self.layers, strict=True
         ):
-            state = self.step(state @ from_input + input_bias, kept, from_state, state_bias)[0]
+            state = self.step(state @ from_input + input_bias, memory, from_state, state_bias)[0]
         return layer_norm(state, *self.last)
 
     def _nothing(self, dtype: Any, width: int) -> tuple[Numbers, ...]:
@@ -194,15 +194,15 @@ class _Step(Protocol):
     """One event's gates (k d,) and what is kept -> what is kept then, the state (d,) first."""
 
     def __call__(
-        self, row: Numbers, kept: tuple[Numbers, ...], from_state: Numbers, bias: Numbers, /
+        self, row: Numbers, memory: tuple[Numbers, ...], from_state: Numbers, bias: Numbers, /
     ) -> tuple[Numbers, ...]: ...
 
 
 def _lstm(
-    row: Numbers, kept: tuple[Numbers, ...], from_state: Numbers, bias: Numbers, /
+    row: Numbers, memory: tuple[Numbers, ...], from_state: Numbers, bias: Numbers, /
 ) -> tuple[Numbers, ...]:
     """row (4 d,): gates input, forget, cell, output, as torch orders them."""
-    state, cell = kept
+    state, cell = memory
     width = len(state)
     gates = row + bias + state @ from_state
     opened = expit(gates)  # of all four: one call costs less than two
@@ -212,14 +212,14 @@ def _lstm(
 
 
 def _gru(
-    row: Numbers, kept: tuple[Numbers, ...], from_state: Numbers, bias: Numbers, /
+    row: Numbers, memory: tuple[Numbers, ...], from_state: Numbers, bias: Numbers, /
 ) -> tuple[Numbers, ...]:
     """row (3 d,): gates reset, update, new, as torch orders them."""
-    state = kept[0]
+    state = memory[0]
     width = len(state)
     own = state @ from_state + bias
     opened = expit(row[: 2 * width] + own[: 2 * width])
     reset, update = opened[:width], opened[width:]
     new = np.tanh(row[2 * width :] + reset * own[2 * width :])
     state = new + update * (state - new)
-    return state, kept[1]
+    return state, memory[1]

@@ -74,8 +74,8 @@ class ServedModel:
         self._text_lengths = RowMemo(len(index), self._as_text_lengths)
         self._numbers = np.zeros(len(index) + 1, np.int32)  # the last: of row -1, outside
         rows = index.rows(card.item_ids)
-        there = rows >= 0  # an item may have left the index since
-        self._numbers[rows[there]] = 1 + np.flatnonzero(there)
+        indexed = rows >= 0  # an item may have left the index since
+        self._numbers[rows[indexed]] = 1 + np.flatnonzero(indexed)
 
     @property
     def dimensions(self) -> int:
@@ -94,8 +94,8 @@ class ServedModel:
 
     def text_part(self, vectors: Vectors) -> Vectors:
         """Text vectors (n, text width) of items or queries -> text parts (n, width) of length 1."""
-        found = self._as_text(vectors)
-        return np.asarray(found / lengths(found)[:, None])
+        projected = self._as_text(vectors)
+        return np.asarray(projected / lengths(projected)[:, None])
 
     def _as_text(self, vectors: Vectors) -> Vectors:
         return np.asarray((vectors - self.whitening.mean) @ self._to_text)
@@ -134,22 +134,22 @@ class ServedModel:
         self, events: Sequence[HistoryEvent], now: float, query_vectors: QueryVectors
     ) -> Vectors:
         """The vector (d,) after these events, oldest first, at that time; zeros for none."""
-        kept = self.read(events)
-        if not kept:
+        read = self.read(events)
+        if not read:
             return np.zeros(self.dimensions, np.float32)
-        prefix = self.prefix(kept[:-1], query_vectors)
-        return self.vector(self.state(prefix, kept[-1], query_vectors), now - kept[-1].time)
+        prefix = self.prefix(read[:-1], query_vectors)
+        return self.vector(self.state(prefix, read[-1], query_vectors), now - read[-1].time)
 
     def query_length(self, query: str, vector: Vectors) -> float:
         """How long the vector (w,) of this query is once whitened."""
-        found = self._query_lengths.get(query)
-        if found is None:
+        length = self._query_lengths.get(query)
+        if length is None:
             if len(query) > _LONGEST:
                 return float(self.whitening.lengths(vector[None])[0])
             if len(self._query_lengths) >= _QUERIES:
                 self._query_lengths = {}
-            found = self._query_lengths[query] = float(self.whitening.lengths(vector[None])[0])
-        return found
+            length = self._query_lengths[query] = float(self.whitening.lengths(vector[None])[0])
+        return length
 
     def read(self, events: Sequence[HistoryEvent]) -> list[HistoryEvent]:
         """Those of the events that the encoder reads: the newest, of types that it knows."""

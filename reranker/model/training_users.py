@@ -31,7 +31,7 @@ from reranker.model.card import NONE
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.pseudonyms.pseudonyms import Pseudonyms
 
-TRAINED_SHOPPERS: Final = "shoppers.safetensors"
+TRAINING_USERS: Final = "shoppers.safetensors"
 _BYTES: Final = 16  # of a pseudonym
 _SALT: Final = 16
 _HASH: Final = 8
@@ -56,7 +56,7 @@ class ShoppersEvents(Protocol):
     def item_ids(self) -> Sequence[str]: ...
 
 
-def save_trained_shoppers(
+def save_training_users(
     sequences: ShoppersEvents,
     folder: Path,
     names: Pseudonyms,
@@ -68,22 +68,26 @@ def save_trained_shoppers(
     item_ids: by the numbers that the sequences' items are; default: the sequences' own.
     sessions: those that became a shopper's, who is asked for in their stead.
     """
-    there = np.flatnonzero(np.diff(sequences.at) > 0)
-    newest = sequences.times[sequences.at[there + 1] - 1]
-    made = [_pseudonym(sequences.shoppers[place], names) for place in there.tolist()]
+    present = np.flatnonzero(np.diff(sequences.at) > 0)
+    newest = sequences.times[sequences.at[present + 1] - 1]
+    pseudonyms = [_pseudonym(sequences.shoppers[place], names) for place in present.tolist()]
     salt = secrets.token_bytes(_SALT)
-    own = [_secret(name, salt, names) for name in made]
-    rows = {sequences.shoppers[place]: row for row, place in enumerate(there.tolist())}
-    later = {names.session(one): rows[who] for one, who in sessions.items() if who in rows}
+    own = [_secret(name, salt, names) for name in pseudonyms]
+    rows = {sequences.shoppers[place]: row for row, place in enumerate(present.tolist())}
+    later = {
+        names.session(session): rows[shopper]
+        for session, shopper in sessions.items()
+        if shopper in rows
+    }
     hidden = np.fromiter(later.values(), np.uint64, len(later))
-    digits = np.frombuffer(b"".join(map(_digits, (*made, *later))), np.uint8)
+    digits = np.frombuffer(b"".join(map(_digits, (*pseudonyms, *later))), np.uint8)
     about = {
         "generation": f"{names.generation}",
         "fingerprint": names.fingerprint,
         "salt": salt.hex(),
     }
     ids = sequences.item_ids if item_ids is None else item_ids
-    hashes = np.fromiter(_item_hashes(sequences, there.tolist(), own, ids), np.uint64)
+    hashes = np.fromiter(_item_hashes(sequences, present.tolist(), own, ids), np.uint64)
     hashes.sort()
     arrays: dict[str, npt.NDArray[Any]] = {
         "names": digits.reshape(-1, _BYTES),
@@ -91,14 +95,14 @@ def save_trained_shoppers(
         "owner": hidden ^ _pads([_secret(name, salt, names) for name in later]),
         "items": np.append(hashes, _END),
     }
-    save_file(arrays, folder / TRAINED_SHOPPERS, about)
+    save_file(arrays, folder / TRAINING_USERS, about)
 
 
-class TrainedShoppers:
+class TrainingUsers:
     """Looked up by user or session. Failure where the home's keys are not those of its time."""
 
     def __init__(self, folder: Path, keys: PseudonymKeys) -> None:
-        self._path = folder / TRAINED_SHOPPERS
+        self._path = folder / TRAINING_USERS
         with safe_open(self._path, framework="numpy") as file:
             about = file.metadata() or {}
             if "fingerprint" not in about:
@@ -114,8 +118,10 @@ class TrainedShoppers:
             self._owner: Hashes = file.get_tensor("owner") if "salt" in about else _NO_HASHES
         self._salt = bytes.fromhex(about["salt"]) if "salt" in about else None
         self._names = keys.open()
-        self._kept = [f"~{generation:02x}{bytes(row).hex()}" for row in names]
-        self._places = {self._names.user(name): place for place, name in enumerate(self._kept)}
+        self._pseudonyms = [f"~{generation:02x}{bytes(row).hex()}" for row in names]
+        self._places = {
+            self._names.user(name): place for place, name in enumerate(self._pseudonyms)
+        }
 
     @property
     def knows_items(self) -> bool:
@@ -124,13 +130,8 @@ class TrainedShoppers:
 
     def newest(self, user: str | None, session: str | None) -> float | None:
         """The time of the newest event of theirs that was learned from; None without any."""
-        times = [self._time(place) for place in self._found(user, session)]
+        times = [self._time(place) for place in self._rows_of(user, session)]
         return max(times, default=None)
-
-    def knows_after(self, user: str | None, session: str | None, now: float) -> bool:
-        """Whether the model learned from an event of theirs at or after this time."""
-        newest = self.newest(user, session)
-        return newest is not None and newest >= now
 
     def met(self, user: str | None, session: str | None, items: Iterable[str]) -> bool:
         """Whether the model learned from an event of theirs on one of these items.
@@ -139,11 +140,13 @@ class TrainedShoppers:
         """
         if self._salt is None:
             return True
-        own = [
-            _secret(self._kept[place], self._salt, self._then)
-            for place in self._found(user, session)
+        user_secrets = [
+            _secret(self._pseudonyms[place], self._salt, self._then)
+            for place in self._rows_of(user, session)
         ]
-        wanted = np.array([_item_hash(one, item) for item in items for one in own], np.uint64)
+        wanted = np.array(
+            [_item_hash(secret, item) for item in items for secret in user_secrets], np.uint64
+        )
         return bool((self._items[np.searchsorted(self._items, wanted)] == wanted).any())
 
     @cached_property
@@ -157,7 +160,7 @@ class TrainedShoppers:
         """Whether the shopper of this pseudonym is among them."""
         return self._names.user(name) in self._places
 
-    def _found(self, user: str | None, session: str | None) -> list[int]:
+    def _rows_of(self, user: str | None, session: str | None) -> list[int]:
         asked = [self._names.user(user)] if user is not None else []
         asked += [self._names.session(session)] if session is not None else []
         return [self._row(self._places[name]) for name in asked if name in self._places]
@@ -166,13 +169,13 @@ class TrainedShoppers:
         """Where a shopper's newest time is: behind all of them come sessions of users."""
         if place < len(self._newest) or self._salt is None:
             return place
-        [pad] = _pads([_secret(self._kept[place], self._salt, self._then)])
+        [pad] = _pads([_secret(self._pseudonyms[place], self._salt, self._then)])
         return int(self._owner[place - len(self._newest)] ^ pad)
 
     def _time(self, place: int) -> float:
         if self._salt is None:  # of a release that kept it open
             return float(self._newest[place])
-        pad = _pads([_secret(self._kept[place], self._salt, self._then)])
+        pad = _pads([_secret(self._pseudonyms[place], self._salt, self._then)])
         return float((self._newest[place : place + 1] ^ pad).view(np.float64)[0])
 
 
@@ -189,9 +192,12 @@ def _secret(pseudonym: str, salt: bytes, names: Pseudonyms) -> bytes:
     return names.tag(salt + _digits(pseudonym))
 
 
-def _pads(own: Sequence[bytes]) -> Hashes:
+def _pads(user_secrets: Sequence[bytes]) -> Hashes:
     """64 bits of each secret (n,), of which its item hashes tell nothing."""
-    parts = [hashlib.blake2b(key=one, digest_size=_HASH, person=b"newest").digest() for one in own]
+    parts = [
+        hashlib.blake2b(key=secret, digest_size=_HASH, person=b"newest").digest()
+        for secret in user_secrets
+    ]
     return np.frombuffer(b"".join(parts), np.uint64)
 
 
@@ -204,7 +210,7 @@ def _item_hashes(
     sequences: ShoppersEvents, shoppers: list[int], own: Sequence[bytes], item_ids: Sequence[str]
 ) -> Iterator[int]:
     """Each shopper's different items, hashed."""
-    for place, one in zip(shoppers, own, strict=True):
+    for place, secret in zip(shoppers, own, strict=True):
         met = sequences.items[sequences.at[place] : sequences.at[place + 1]]
         for item in np.unique(met[met != NONE]).tolist():
-            yield _item_hash(one, item_ids[item])
+            yield _item_hash(secret, item_ids[item])

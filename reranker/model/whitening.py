@@ -24,9 +24,9 @@ class Whitening:
     @classmethod
     def of(cls, vectors: Vectors) -> "Whitening":
         """Learned from the catalogue's own vectors (n, d)."""
-        some = vectors[:: 1 + len(vectors) // _SAMPLE].astype(np.float64)
-        mean = some.mean(axis=0)
-        spread, axes = np.linalg.eigh(np.cov(some - mean, rowvar=False, bias=True))
+        sample = vectors[:: 1 + len(vectors) // _SAMPLE].astype(np.float64)
+        mean = sample.mean(axis=0)
+        spread, axes = np.linalg.eigh(np.cov(sample - mean, rowvar=False, bias=True))
         floor = max(float(spread.max()) * _FLOOR, 1e-12)
         matrix = axes / np.sqrt(np.maximum(spread, floor))
         return cls(mean.astype(np.float32), matrix.astype(np.float32))

@@ -41,9 +41,9 @@ class TrainingPart:
         """Shoppers by items, 1 where they met."""
         ones = np.ones(len(self.rows), np.float32)
         shape = (self.count, self.items)
-        found = sparse.csr_matrix((ones, (self.shoppers, self.rows)), shape=shape)
-        found.data[:] = 1.0  # duplicates were added up
-        return found
+        matrix = sparse.csr_matrix((ones, (self.shoppers, self.rows)), shape=shape)
+        matrix.data[:] = 1.0  # duplicates were added up
+        return matrix
 
 
 def baselines(
@@ -54,17 +54,17 @@ def baselines(
     cutoff: the time at which all training events end, in a time split.
     """
     part = TrainingPart(sequences, limits, len(catalogue.ids))
-    found: dict[str, Callable[[], Score]] = {
+    scores: dict[str, Callable[[], Score]] = {
         "popular": lambda: popular(part),
         "popular-7d": lambda: popular_of_the_week(part, cutoff),
         "together": lambda: together(part, sequences),
     }
     texts = catalogue.texts
     if texts is not None:
-        found["last-item"] = lambda: last_item(texts, sequences)
+        scores["last-item"] = lambda: last_item(texts, sequences)
     if len(catalogue.ids) <= DENSE_ITEMS:
-        found["ease"] = lambda: ease(part, sequences)
-    return found
+        scores["ease"] = lambda: ease(part, sequences)
+    return scores
 
 
 def popular(part: TrainingPart) -> Score:
@@ -87,7 +87,7 @@ def popular_of_the_week(part: TrainingPart, cutoff: float | None) -> Score:
 
 def _counts_between(times: Floats, rows: Ints, now: Floats, items: int) -> Scores:
     """Counts (n, items) of the week before each moment (n,), by a window that slides."""
-    found = np.empty((len(now), items), np.float32)
+    week_counts = np.empty((len(now), items), np.float32)
     first = np.searchsorted(times, now - WEEK)
     last = np.searchsorted(times, now)
     counts = np.zeros(items, np.float32)
@@ -96,8 +96,8 @@ def _counts_between(times: Floats, rows: Ints, now: Floats, items: int) -> Score
         np.add.at(counts, rows[end : last[case]], 1.0)
         np.subtract.at(counts, rows[begin : first[case]], 1.0)
         begin, end = int(first[case]), int(last[case])
-        found[case] = counts
-    return found
+        week_counts[case] = counts
+    return week_counts
 
 
 def last_item(texts: npt.NDArray[np.float32], sequences: Sequences) -> Score:
@@ -152,7 +152,7 @@ def _history(
     places, case = places[known], case[known]
     ends = np.cumsum(np.bincount(case, minlength=len(cases)))
     later = ends[case] - 1 - np.arange(len(case))
-    kept = later < most
-    shares = (decay ** later[kept]).astype(np.float32)
-    rows = sequences.items[places[kept]]
-    return sparse.csr_matrix((shares, (case[kept], rows)), shape=(len(cases), items))
+    recent = later < most
+    shares = (decay ** later[recent]).astype(np.float32)
+    rows = sequences.items[places[recent]]
+    return sparse.csr_matrix((shares, (case[recent], rows)), shape=(len(cases), items))

@@ -79,7 +79,7 @@ def split_parts(sequences: Sequences, split: Split) -> Parts:
     else:
         cutoff = float(np.quantile(sequences.times, _TRAINED_SHARE))
         limits = sequences.limits_at(cutoff)
-        asked = _first_target_from(sequences, limits)
+        asked = sequences.first_target(limits, sequences.at[1:])
     positions = asked[(asked != NONE) & (limits > sequences.at[:-1])]
     if not len(positions):
         raise Failure(
@@ -93,41 +93,32 @@ def split_parts(sequences: Sequences, split: Split) -> Parts:
     return Parts(limits, cases, left_out, cutoff, split == "leave-one-out")
 
 
-def _first_target_from(sequences: Sequences, limits: Ints) -> Ints:
-    targets = sequences.targets
-    if not len(targets):
-        return np.full(len(sequences), NONE)
-    place = np.searchsorted(targets, limits)
-    found = targets[np.minimum(place, len(targets) - 1)]
-    return np.where((place < len(targets)) & (found < sequences.at[1:]), found, NONE)
-
-
 def baseline_ranks(score: Score, sequences: Sequences, parts: Parts, items: int) -> Ints:
     """The rank of each case's item among the whole catalogue, by a baseline."""
-    found = np.empty(len(parts.cases), np.int64)
+    target_ranks = np.empty(len(parts.cases), np.int64)
     for part in blocks(len(parts.cases), items):
-        some = np.arange(part.start, part.stop)
-        cases = parts.cases.some(some)
-        found[some] = ranks(score(cases), sequences, cases, parts.mask_seen)
-    return found
+        chosen = np.arange(part.start, part.stop)
+        cases = parts.cases.of(chosen)
+        target_ranks[chosen] = ranks(score(cases), sequences, cases, parts.mask_seen)
+    return target_ranks
 
 
-def values(found: Ints) -> Floats:
+def values(target_ranks: Ints) -> Floats:
     """METRICS of each case (n, 3)."""
-    columns = ((found <= TOP).astype(np.float64), ndcg_at_10(found), 1.0 / found)
-    return np.column_stack(columns)
+    hit = (target_ranks <= TOP).astype(np.float64)
+    return np.column_stack((hit, ndcg_at_10(target_ranks), 1.0 / target_ranks))
 
 
 def report(
     data: TrainingData,
     parts: Parts,
-    found: Mapping[str, Ints],
+    target_ranks: Mapping[str, Ints],
     split: Split,
     models: dict[str, dict[str, Any]],
     not_possible: dict[str, str],
 ) -> NextItem:
     """Everyone's ranks -> means, intervals and segments."""
-    each = {name: values(some) for name, some in found.items()}
+    each = {name: values(measured) for name, measured in target_ranks.items()}
     return NextItem(
         users=len(parts.cases),
         items=len(data.catalogue.ids),
@@ -136,33 +127,33 @@ def report(
         split=split,
         seen_masked=parts.mask_seen,
         known_items=len(data.seen),
-        metrics={name: _means(some) for name, some in each.items()},
-        intervals={name: _intervals(some) for name, some in each.items()},
+        metrics={name: _means(measured) for name, measured in each.items()},
+        intervals={name: _intervals(measured) for name, measured in each.items()},
         segments=_segments(data, parts.cases, each),
         models=models,
         not_possible=not_possible,
     )
 
 
-def _means(some: Floats) -> dict[str, float]:
-    return dict(zip(METRICS, some.mean(axis=0).tolist(), strict=True))
+def _means(measured: Floats) -> dict[str, float]:
+    return dict(zip(METRICS, measured.mean(axis=0).tolist(), strict=True))
 
 
-def _intervals(some: Floats) -> dict[str, Interval]:
-    if len(some) < 2:
+def _intervals(measured: Floats) -> dict[str, Interval]:
+    if len(measured) < 2:
         return {}
-    low, high = bootstrap_interval(some, resamples=_RESAMPLES)
+    low, high = bootstrap_interval(measured, resamples=_RESAMPLES)
     pairs = zip(low.tolist(), high.tolist(), strict=True)
     return {name: Interval(*pair) for name, pair in zip(METRICS, pairs, strict=True)}
 
 
 def _segments(data: TrainingData, cases: Cases, each: Mapping[str, Floats]) -> dict[str, Segment]:
-    found = {}
+    segments = {}
     for name, chosen in _kinds(data, cases):
         if chosen.any():
-            means = {who: _means(some[chosen]) for who, some in each.items()}
-            found[name] = Segment(int(chosen.sum()), means)
-    return found
+            means = {forecaster: _means(measured[chosen]) for forecaster, measured in each.items()}
+            segments[name] = Segment(int(chosen.sum()), means)
+    return segments
 
 
 def _kinds(data: TrainingData, cases: Cases) -> Iterable[tuple[str, Any]]:

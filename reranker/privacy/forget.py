@@ -143,9 +143,9 @@ def _models(workspace: Workspace, pseudonym: str) -> list[OlderModel]:
 
 def _learned_from(folder: Path, workspace: Workspace, pseudonym: str) -> bool | None:
     from indexes.errors import Failure
-    from reranker.model.training_users import TrainedShoppers
+    from reranker.model.training_users import TrainingUsers
 
     try:
-        return pseudonym in TrainedShoppers(folder, PseudonymKeys(workspace.home))
+        return pseudonym in TrainingUsers(folder, PseudonymKeys(workspace.home))
     except (OSError, Failure):
         return None

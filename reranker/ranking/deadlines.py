@@ -59,13 +59,13 @@ class _Work(Generic[T]):
         self._context = contextvars.copy_context()  # the log of the thread names the request
         self._done = threading.Lock()
         self._done.acquire()
-        self._found: list[T] = []
+        self._results: list[T] = []
         self._error: BaseException | None = None
 
     def run(self) -> None:
         try:
             with spending(self._budget):
-                self._found.append(self._context.run(self._work))
+                self._results.append(self._context.run(self._work))
         except Left:
             pass
         except BaseException as error:
@@ -82,7 +82,7 @@ class _Work(Generic[T]):
             raise TooLate("history_slow" if waited_for == HISTORY else "deadline")
         if self._error is not None:
             raise self._error
-        return self._found[0]
+        return self._results[0]
 
     def _is_done(self, seconds: float | None) -> bool:
         return self._done.acquire(timeout=-1 if seconds is None else seconds)
@@ -123,7 +123,7 @@ class Timely:
             except TooLate as late:
                 if not begun:
                     return engine_order(request, state, late.reason)
-                return _by_what_is_there(begun[0], state, late.reason)
+                return _by_what_is_done(begun[0], state, late.reason)
         except (BadRequest, UnknownBlend):
             raise
         except Exception:
@@ -168,7 +168,7 @@ class Timely:
                 self._idle += 1
 
 
-def _by_what_is_there(begun: PartialRanking, state: ServedState, late: str) -> Ranking:
+def _by_what_is_done(begun: PartialRanking, state: ServedState, late: str) -> Ranking:
     """A ranking of the columns that were done. Nothing new is asked: it might hang, too."""
     blend, guards = begun.blend, begun.blend.guards
     columns = _columns(begun, late)
@@ -180,10 +180,10 @@ def _by_what_is_there(begun: PartialRanking, state: ServedState, late: str) -> R
     placed = msgspec.structs.replace(
         blend, diversity=None, guards=Guards(pinned=guards.pinned, buried=guards.buried)
     )
-    there = dataclasses.replace(begun, blend=placed, columns=columns)
+    done = dataclasses.replace(begun, blend=placed, columns=columns)
     # The engine's order keeps max_move; working out how much of ours may stay takes too long.
     by_score = guards.max_move is None
-    return finished(there, state.versions, missing, Stages(), by_score=by_score)
+    return finished(done, state.versions, missing, Stages(), by_score=by_score)
 
 
 def _columns(begun: PartialRanking, late: str) -> Columns:
@@ -203,7 +203,7 @@ def _rules_left_out(blend: Blend) -> list[Degraded]:
     guards = blend.guards
     read = guards.exact_stays or guards.unavailable_last or guards.bought_last
     late = (("diversity", blend.diversity is not None), ("guards", read))
-    return [Degraded(name, "deadline") for name, there in late if there]
+    return [Degraded(name, "deadline") for name, lost in late if lost]
 
 
 def engine_order(request: RerankRequest, state: ServedState, reason: str) -> Ranking:

@@ -18,7 +18,7 @@ from reranker.ranking.scoring import scored
 from reranker.requests import RerankRequest
 from reranker.runtime.stages import Stages
 from reranker.signals.columns import Missing
-from reranker.signals.context import Scene
+from reranker.signals.context import RankingContext
 from reranker.signals.registry import Columns
 
 _NO_GUARDS: Final = Guards()
@@ -70,7 +70,7 @@ class PartialRanking:
     blend: with the weights that count in the segment. wanted: the signals that are computed.
     """
 
-    context: Scene
+    context: RankingContext
     blend: Blend
     version: int
     segment: Segment | None
@@ -96,8 +96,8 @@ def finished(
 
     by_score: else the candidates stay in the engine's order but for diversity and guard rails.
     """
-    scene, blend, gate = partial.context, partial.blend, partial.gate
-    request = scene.request
+    context, blend, gate = partial.context, partial.blend, partial.gate
+    request = context.request
     with stages("blend"):
         score, parts = scored(
             blend,
@@ -106,10 +106,10 @@ def finished(
             len(request.candidates),
             1.0 if gate is None else gate,
             # A history that nothing reads is not fetched.
-            context_of(scene) if blend.trees else {},
+            context_features(context) if blend.trees else {},
             request.explain,
         )
-        order, moves = _order(blend, scene, score if by_score else np.zeros_like(score))
+        order, moves = _order(blend, context, score if by_score else np.zeros_like(score))
     with stages("results"):
         explained = None
         if request.explain:
@@ -125,41 +125,43 @@ def finished(
     )
 
 
-def context_of(scene: Scene) -> dict[str, float]:
+def context_features(context: RankingContext) -> dict[str, float]:
     """What trees may know of a request, the same for all of its candidates."""
-    past = scene.past
-    history = 0 if isinstance(past, Missing) else len(past.events)
+    history = context.history
+    events = 0 if isinstance(history, Missing) else len(history.events)
     return {
-        "history": math.log1p(history),
-        "query_words": float(len(scene.query_words)),
-        "candidates": math.log1p(len(scene.ids)),
+        "history": math.log1p(events),
+        "query_words": float(len(context.query_words)),
+        "candidates": math.log1p(len(context.ids)),
     }
 
 
 def degraded_of(columns: Columns) -> list[Degraded]:
     """What these columns lack, as the answer names it."""
-    found = []
+    degraded = []
     for name, column in columns.items():
         if isinstance(column, Missing):
             if column.degraded:
-                found.append(Degraded(name, column.reason))
+                degraded.append(Degraded(name, column.reason))
         else:
-            found.extend(Degraded(name, reason, count) for reason, count in column.lost)
-    return found
+            degraded.extend(Degraded(name, reason, count) for reason, count in column.lost)
+    return degraded
 
 
-def _order(blend: Blend, scene: Scene, score: Values) -> tuple[npt.NDArray[np.int64], Moves]:
+def _order(
+    blend: Blend, context: RankingContext, score: Values
+) -> tuple[npt.NDArray[np.int64], Moves]:
     """Candidates by score, equal scores in the engine's order; then diversity and guard rails."""
     order = np.argsort(-score, kind="stable")
     moves: Moves = {}
     if blend.diversity is not None and len(order):
-        spread = diversified(blend.diversity, order, score, *scene.item_vectors)
+        spread = diversified(blend.diversity, order, score, *context.item_vectors)
         note_moves(moves, "diversity", order, spread)
         order = spread
     if blend.guards != _NO_GUARDS and len(order):
-        order, guard_moves = guarded(blend.guards, scene, order)
-        for candidate, found in guard_moves.items():
-            moves.setdefault(candidate, []).extend(found)
+        order, guard_moves = guarded(blend.guards, context, order)
+        for candidate, candidate_moves in guard_moves.items():
+            moves.setdefault(candidate, []).extend(candidate_moves)
     return order, moves
 
 
@@ -170,9 +172,9 @@ def results_of(
     explained: list[Explanation] | None,
 ) -> list[Ranked]:
     ids = [candidate.id for candidate in request.candidates]
-    kept = order[: request.top_n].tolist()
+    top = order[: request.top_n].tolist()
     values = score[order].tolist()
     return [
         Ranked(ids[index], index, place + 1, values[place], explained[place] if explained else None)
-        for place, index in enumerate(kept)
+        for place, index in enumerate(top)
     ]

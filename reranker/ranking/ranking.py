@@ -23,7 +23,7 @@ from reranker.requests import RerankRequest
 from reranker.runtime.budget import Left, RequestBudget
 from reranker.runtime.stages import Stages
 from reranker.signals.columns import Column
-from reranker.signals.context import Scene
+from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Columns, compute
 
 log = logging.getLogger("reranker")
@@ -54,7 +54,7 @@ def rank(
 ) -> Ranking:
     """Rank the candidates of one request by this blend, whichever the request names.
 
-    budget: of a request that somebody waits for; see timely.py. stages: where to add the seconds
+    budget: of a request that somebody waits for; see deadlines.py. stages: where to add the seconds
     of each stage. begun: is told what will be filled, as soon as it is known. Raises BadRequest for
     what cannot be meant; everything else that is missing or late is left out and named in
     `degraded`.
@@ -62,7 +62,7 @@ def rank(
     budget = budget or _budget_of(request)
     _check_weights(request)
     stages = stages or Stages()
-    scene = Scene(
+    context = RankingContext(
         request,
         state.index,
         state.query_vectors,
@@ -72,22 +72,22 @@ def rank(
         stages=stages,
     )
     with stages("signals"):
-        segment = _segment(blend, scene)
+        segment = _segment(blend, context)
         blend = for_segment(blend, segment)
-        partial = PartialRanking(scene, blend, version, segment, wanted(blend, request.weights))
+        partial = PartialRanking(context, blend, version, segment, wanted(blend, request.weights))
         if begun is not None:
             begun(partial)
-        columns = compute(scene, partial.wanted, budget, partial.columns)
+        columns = compute(context, partial.wanted, budget, partial.columns)
     with stages("blend"):
-        partial.weigh(gate_of(blend, scene, columns))
+        partial.weigh(gate_of(blend, context, columns))
     degraded = degraded_of(columns) if request.candidates else []  # no results are normal
     return finished(partial, state.versions, degraded, stages)
 
 
-def _segment(blend: Blend, scene: Scene) -> Segment | None:
+def _segment(blend: Blend, context: RankingContext) -> Segment | None:
     """The segment that this request belongs to; the blend's own weights where that is not known."""
     try:
-        return segment_of(blend.segments, scene)
+        return segment_of(blend.segments, context)
     except (BadRequest, Left):  # the caller's to mend, or nobody waits
         raise
     except Exception:
@@ -95,7 +95,7 @@ def _segment(blend: Blend, scene: Scene) -> Segment | None:
         return None
 
 
-def gate_of(blend: Blend, scene: Scene, columns: Columns) -> float | None:
+def gate_of(blend: Blend, context: RankingContext, columns: Columns) -> float | None:
     """How much the personal signals count; None where none says anything."""
     if not any(
         SIGNALS[name].personal and isinstance(column, Column) for name, column in columns.items()
@@ -104,7 +104,7 @@ def gate_of(blend: Blend, scene: Scene, columns: Columns) -> float | None:
     if blend.gate is None:
         return 1.0
     try:
-        return blend.gate.value(gate_features(scene))
+        return blend.gate.value(gate_features(context))
     except Left:
         raise
     except Exception:

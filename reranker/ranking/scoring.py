@@ -82,16 +82,16 @@ def weighed(blend: Blend, columns: Columns, factors: Mapping[str, float], n: int
 
     The same operations on the same numbers in the same order, a matrix at a time.
     """
-    there = [
+    present = [
         (column, part.normalise, factors[name])
         for name, part in blend.signals.items()
         if isinstance(column := columns.get(name), Column)
     ]
-    if not there:
+    if not present:
         return np.zeros(n)
-    values = np.empty((len(there), n))
+    values = np.empty((len(present), n))
     stretched = []
-    for row, (column, how, _) in enumerate(there):
+    for row, (column, how, _) in enumerate(present):
         if how == "minmax" and how not in column.scaled and column.complete:
             values[row] = column.values
             stretched.append(row)
@@ -99,7 +99,7 @@ def weighed(blend: Blend, columns: Columns, factors: Mapping[str, float], n: int
             values[row] = normalised(column, how)
     if stretched:
         values[stretched] = minmax_rows(values[stretched])
-    values *= np.array([factor for _, _, factor in there])[:, None]
+    values *= np.array([factor for _, _, factor in present])[:, None]
     return np.asarray(np.add.accumulate(values, axis=0)[-1] + 0.0)  # no sum is -0.0
 
 
@@ -107,7 +107,7 @@ def contributions(
     blend: Blend, columns: Columns, factors: Mapping[str, float]
 ) -> list[Contribution]:
     """What each present signal adds, by weights or by curves."""
-    found = []
+    parts = []
     for name, part in blend.signals.items():
         column = columns.get(name)
         if column is None or isinstance(column, Missing):
@@ -119,8 +119,8 @@ def contributions(
             curves = curve_values(column, blend.curves.get(name, {}), part.normalise)
             values = sum(curves.values(), np.zeros(len(column.values)))
         factor = factors[name]
-        found.append(Contribution(name, column, values, factor, factor * values, curves))
-    return found
+        parts.append(Contribution(name, column, values, factor, factor * values, curves))
+    return parts
 
 
 def added_up(parts: list[Contribution], n: int) -> Values:

@@ -16,7 +16,7 @@ from reranker.blends.store import BlendStore
 from reranker.histories.guarded import GuardedRecent
 from reranker.histories.histories import Histories
 from reranker.histories.store import open_histories
-from reranker.model.item_statistics import Habits
+from reranker.model.item_statistics import ItemStatistics
 from reranker.model.next_action import load_next_action
 from reranker.model.served_model import ServedModel
 from reranker.model.versions import (
@@ -32,7 +32,7 @@ from reranker.runtime.breakers import ENCODER, Breakers
 from reranker.runtime.guarded_encoder import GuardedEncoder
 from reranker.runtime.query_vectors import QueryVectors
 from reranker.signals.personalization import Learned, Personal
-from reranker.signals.user_profiles import Profiles
+from reranker.signals.user_profiles import UserProfiles
 
 log = logging.getLogger("reranker")
 
@@ -148,8 +148,8 @@ def load_state(
 def load_personal(
     workspace: Workspace, index: ItemIndex, histories: Histories, breakers: Breakers | None = None
 ) -> Personal:
-    """Model, habits and histories; a model that does not fit the index is left out, and said so."""
-    profiles = Profiles(workspace.section(RankingSettings).user_cache)
+    """Model, statistics, histories; a model that does not fit the index is left out, logged."""
+    profiles = UserProfiles(workspace.section(RankingSettings).user_cache)
     store = model_store(workspace)
     recent = GuardedRecent(histories.recent) if breakers else histories.recent
     kept = Personal(recent=recent, profiles=profiles, same_person=histories.same_person)
@@ -164,5 +164,5 @@ def load_personal(
         log.warning("the model is left out: %s %s", failure, failure.hint)
         return replace(kept, reason=failure.code)
     model = ServedModel(version, index)
-    learned = Learned(model, Habits(version.folder, index), load_next_action(model))
+    learned = Learned(model, ItemStatistics(version.folder, index), load_next_action(model))
     return replace(kept, learned=learned)

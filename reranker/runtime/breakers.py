@@ -31,10 +31,11 @@ class Breaker:
         self,
         failures: int,
         seconds: float,
-        told: Callable[[bool], None] = lambda _open: None,
+        on_change: Callable[[bool], None] = lambda _open: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._most, self._seconds, self._told, self._clock = failures, seconds, told, clock
+        self._most, self._seconds, self._clock = failures, seconds, clock
+        self._on_change = on_change
         self._lock = threading.Lock()
         self._failures = 0
         self._stuck = 0
@@ -66,7 +67,7 @@ class Breaker:
             closes = self._try_at is not None
             self._try_at = None
         if closes:
-            self._told(False)
+            self._on_change(False)
 
     def failed(self) -> None:
         """A call raised, or answered nonsense."""
@@ -77,7 +78,7 @@ class Breaker:
             opens = self._try_at is None
             self._try_at = self._clock() + self._seconds
         if opens:
-            self._told(True)
+            self._on_change(True)
 
     def left(self) -> None:
         """A call was left behind because it took too long; it counts as a failure."""
@@ -98,21 +99,23 @@ class Breakers:
         self,
         failures: int = 5,
         seconds: float = 5.0,
-        told: Callable[[str, bool], None] = lambda _name, _open: None,
+        on_change: Callable[[str, bool], None] = lambda _name, _open: None,
     ) -> None:
-        self._failures, self._seconds, self._told = failures, seconds, told
+        self._failures, self._seconds, self._on_change = failures, seconds, on_change
         self._lock = threading.Lock()
-        self._made: dict[str, Breaker] = {}
+        self._breakers: dict[str, Breaker] = {}
         for name in (HISTORY, ENCODER):
-            told(name, False)
+            on_change(name, False)
 
     def of(self, name: str) -> Breaker:
         """The breaker of this dependency or signal."""
-        found = self._made.get(name)
-        if found is None:
+        breaker = self._breakers.get(name)
+        if breaker is None:
             with self._lock:
-                found = self._made.setdefault(
+                breaker = self._breakers.setdefault(
                     name,
-                    Breaker(self._failures, self._seconds, lambda opened: self._told(name, opened)),
+                    Breaker(
+                        self._failures, self._seconds, lambda opened: self._on_change(name, opened)
+                    ),
                 )
-        return found
+        return breaker

@@ -36,41 +36,44 @@ class RecentlyUsed(Generic[K, V]):
 
     def __init__(self, size: int, seconds: float = KEPT_SECONDS) -> None:
         self._size, self._seconds = size, seconds
-        self._kept: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
         self._lock = threading.Lock()
+        self.counts = CacheCounts()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._entries)
 
     def get(self, key: K) -> V | None:
         """The value, if it is there."""
         with self._lock:
-            found = self._kept.get(key)
-            if found is None:
+            entry = self._entries.get(key)
+            if entry is None:
+                self.counts.misses += 1
                 return None
-            self._kept[key] = (time.monotonic(), found[1])
-            self._kept.move_to_end(key)
-            return found[1]
+            self.counts.hits += 1
+            self._entries[key] = (time.monotonic(), entry[1])
+            self._entries.move_to_end(key)
+            return entry[1]
 
     def put(self, key: K, value: V) -> None:
         """Keep a value; the one that was not used for longest makes room."""
         now = time.monotonic()
         with self._lock:
-            self._kept[key] = (now, value)
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
+            self._entries[key] = (now, value)
+            self._entries.move_to_end(key)
+            while len(self._entries) > self._size:
+                self._entries.popitem(last=False)
             self._drop_before(now - self._seconds)
 
     def drop(self, key: K) -> None:
         """Keep nothing under this key."""
         with self._lock:
-            self._kept.pop(key, None)
+            self._entries.pop(key, None)
 
     def clear(self) -> None:
         """Keep nothing."""
         with self._lock:
-            self._kept.clear()
+            self._entries.clear()
 
     def drop_unused(self) -> None:
         """Keep nothing that was not used for so many seconds."""
@@ -78,8 +81,8 @@ class RecentlyUsed(Generic[K, V]):
             self._drop_before(time.monotonic() - self._seconds)
 
     def _drop_before(self, when: float) -> None:
-        while self._kept and next(iter(self._kept.values()))[0] < when:
-            self._kept.popitem(last=False)
+        while self._entries and next(iter(self._entries.values()))[0] < when:
+            self._entries.popitem(last=False)
 
 
 class RowMemo:
@@ -89,7 +92,7 @@ class RowMemo:
     """
 
     def __init__(self, rows: int, of: Callable[[Vectors], Lengths]) -> None:
-        self._kept = np.zeros(rows + 1, np.float32)  # the last, of row -1, stays 0
+        self._numbers = np.zeros(rows + 1, np.float32)  # the last, of row -1, stays 0
         self._of = of
 
     def __call__(self, rows: Rows, vectors: Vectors) -> Lengths:
@@ -97,10 +100,10 @@ class RowMemo:
 
         Threads that meet a row at the same time both work it out, and write the same.
         """
-        found = self._kept[rows]
-        if not np.minimum.reduce(found):
-            new = found == 0
-            found[new] = self._of(vectors[new])
+        numbers = self._numbers[rows]
+        if not np.minimum.reduce(numbers):
+            new = numbers == 0
+            numbers[new] = self._of(vectors[new])
             lasting = new & (rows >= 0)
-            self._kept[rows[lasting]] = found[lasting]
-        return found
+            self._numbers[rows[lasting]] = numbers[lasting]
+        return numbers

@@ -13,9 +13,10 @@ from typing import Final, Literal
 
 import numpy as np
 
+from indexes.storage.arrays import Vectors
 from reranker.runtime.breakers import ENCODER, Breaker, Unavailable
 from reranker.runtime.budget import RequestBudget, current
-from reranker.runtime.query_vectors import Encoder, Vector
+from reranker.runtime.query_vectors import Encoder
 
 log = logging.getLogger("reranker")
 
@@ -37,12 +38,12 @@ def _size(encodings: Iterable[_Key]) -> int:
 class _Encoding:
     """One call of the encoder, for all who wait for it."""
 
-    def __init__(self, work: Callable[[], Vector], breaker: Breaker) -> None:
+    def __init__(self, work: Callable[[], Vectors], breaker: Breaker) -> None:
         self._work, self._breaker = work, breaker
         self._lock = threading.Lock()
         self._left = False
         self.done = threading.Event()
-        self.vectors: Vector | None = None
+        self.vectors: Vectors | None = None
 
     def run(self) -> None:
         try:
@@ -77,11 +78,11 @@ class GuardedEncoder:
         self._threads = 0
         self._under_way: OrderedDict[_Key, _Encoding] = OrderedDict()
 
-    def encode_queries(self, texts: list[str], /) -> Vector:
+    def encode_queries(self, texts: list[str], /) -> Vectors:
         """Vectors (n, d) of queries; Unavailable where they cannot be had in time."""
         return self._vectors("query", texts)
 
-    def encode_documents(self, texts: list[str], /) -> Vector:
+    def encode_documents(self, texts: list[str], /) -> Vectors:
         """Vectors (n, d) of item texts; Unavailable where they cannot be had in time."""
         return self._vectors("item", texts)
 
@@ -89,20 +90,20 @@ class GuardedEncoder:
         """Which share of a query's tokens the encoder knows; only its tokenizer is asked."""
         return self._encoder.known_share(text)
 
-    def _vectors(self, kind: Kind, texts: list[str]) -> Vector:
+    def _vectors(self, kind: Kind, texts: list[str]) -> Vectors:
         budget = current()
         if budget is None:
             return self._encoded(kind, texts)
         return budget.call(ENCODER, lambda: self._in_time(kind, texts, budget))
 
-    def _encoded(self, kind: Kind, texts: list[str]) -> Vector:
+    def _encoded(self, kind: Kind, texts: list[str]) -> Vectors:
         encode = {"query": self._encoder.encode_queries, "item": self._encoder.encode_documents}
         vectors = encode[kind](texts)
         if not sound(vectors, (len(texts), self._dimensions)):
             raise Unavailable("encoder_failed")
         return vectors
 
-    def _in_time(self, kind: Kind, texts: list[str], budget: RequestBudget) -> Vector:
+    def _in_time(self, kind: Kind, texts: list[str], budget: RequestBudget) -> Vectors:
         key: _Key = (kind, tuple(texts))
         encoding = self._begun(key)
         if not budget.wait(encoding.done.wait, budget.patience()):
@@ -117,16 +118,16 @@ class GuardedEncoder:
     def _begun(self, key: _Key) -> _Encoding:
         """The encoding of these texts that is under way, or a new one."""
         with self._lock:
-            found = self._under_way.get(key)
-            if found is not None:
-                return found
+            under_way = self._under_way.get(key)
+            if under_way is not None:
+                return under_way
             kind, texts = key
-            made = _Encoding(lambda: self._encoded(kind, list(texts)), self._breaker)
+            encoding = _Encoding(lambda: self._encoded(kind, list(texts)), self._breaker)
             try:
-                self._queue.put_nowait(made)
+                self._queue.put_nowait(encoding)
             except queue.Full:
                 raise Unavailable("overloaded", counted=True) from None
-            self._under_way[key] = made
+            self._under_way[key] = encoding
             while len(self._under_way) > _KEPT or (
                 len(self._under_way) > 1 and _size(self._under_way) > _KEPT_CHARACTERS
             ):
@@ -134,7 +135,7 @@ class GuardedEncoder:
             if self._threads < _THREADS:
                 self._threads += 1
                 threading.Thread(target=self._run, name="encoder", daemon=True).start()
-            return made
+            return encoding
 
     def _run(self) -> None:
         """Encode until there is nothing to do: an encoder that is no longer served has to go."""

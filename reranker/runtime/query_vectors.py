@@ -1,31 +1,28 @@
 """query_vectors.py: query text -> query vector, remembered, because shoppers repeat each other."""
 
 import hashlib
-import threading
-from collections import OrderedDict
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from reranker.runtime.caches import CacheCounts
-
-Vector = npt.NDArray[np.float32]
+from indexes.storage.arrays import Vectors
+from reranker.runtime.caches import RecentlyUsed
 
 
 class Encoder(Protocol):
     """What reads text while serving: `indexes.encoders.query_encoder.QueryEncoder`."""
 
-    def encode_queries(self, texts: list[str], /) -> Vector: ...
-    def encode_documents(self, texts: list[str], /) -> Vector: ...
+    def encode_queries(self, texts: list[str], /) -> Vectors: ...
+    def encode_documents(self, texts: list[str], /) -> Vectors: ...
     def known_share(self, text: str, /) -> float: ...
 
 
 class EncodedQuery(NamedTuple):
     """A text's vector (d,), and which share of its tokens the encoder knows, from 0 to 1."""
 
-    vector: Vector
+    vector: Vectors
     known: float
 
 
@@ -37,17 +34,15 @@ class QueryVectors:
 
     def __init__(self, encoder: Encoder, size: int) -> None:
         self._encoder = encoder
-        self._size = size
-        self._kept: OrderedDict[_Key, EncodedQuery] = OrderedDict()
-        self._lock = threading.Lock()
-        self.counts = CacheCounts()
+        self._entries: RecentlyUsed[_Key, EncodedQuery] = RecentlyUsed(size, seconds=math.inf)
+        self.counts = self._entries.counts
 
     @property
     def misses(self) -> int:
         """Texts that had to be encoded."""
         return self.counts.misses
 
-    def query(self, text: str) -> Vector:
+    def query(self, text: str) -> Vectors:
         """The vector (d,) of a query; spaces do not matter."""
         return self.encoded(text).vector
 
@@ -55,43 +50,30 @@ class QueryVectors:
         """The vector (d,) of a query, and how much of the query the encoder knows."""
         text = " ".join(text.split())
         key = _key("query", text)
-        found = self._get(key)
-        if found is None:
+        entry = self._entries.get(key)
+        if entry is None:
             vector = self._encoder.encode_queries([text])[0]
-            found = EncodedQuery(vector, self._encoder.known_share(text))
-            self._put(key, found)
-        return found
+            entry = EncodedQuery(vector, self._encoder.known_share(text))
+            self._put(key, entry)
+        return entry
 
-    def texts(self, texts: Sequence[str]) -> Vector:
+    def texts(self, texts: Sequence[str]) -> Vectors:
         """The vectors (n, d) of item texts that the index does not hold."""
         keys = {text: _key("item", text) for text in texts}
-        kept = {text: self._get(key) for text, key in keys.items()}
-        found = {text: one.vector if one else None for text, one in kept.items()}
-        new = [text for text, vector in found.items() if vector is None]
+        entries = {text: self._entries.get(key) for text, key in keys.items()}
+        vectors = {text: entry.vector if entry else None for text, entry in entries.items()}
+        new = [text for text, vector in vectors.items() if vector is None]
         if new:
             for text, vector in zip(new, self._encoder.encode_documents(new), strict=True):
-                found[text] = vector
+                vectors[text] = vector
                 self._put(keys[text], EncodedQuery(vector, 1.0))
-        return np.stack([found[text] for text in texts])  # type: ignore[misc]  # no None is left
+        return np.stack([vectors[text] for text in texts])  # type: ignore[misc]  # no None is left
 
-    def _get(self, key: _Key) -> EncodedQuery | None:
-        with self._lock:
-            found = self._kept.get(key)
-            if found is None:
-                self.counts.misses += 1
-            else:
-                self.counts.hits += 1
-                self._kept.move_to_end(key)
-            return found
-
-    def _put(self, key: _Key, found: EncodedQuery) -> None:
-        with self._lock:
-            # A row of a batch would keep the whole batch.
-            self._kept[key] = found._replace(vector=found.vector.copy())
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
+    def _put(self, key: _Key, entry: EncodedQuery) -> None:
+        # A row of a batch would keep the whole batch.
+        self._entries.put(key, entry._replace(vector=entry.vector.copy()))
 
 
 def _key(kind: str, text: str) -> _Key:
-    whole = f"{kind} {text}".encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(whole, digest_size=16).digest()
+    content = f"{kind} {text}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(content, digest_size=16).digest()

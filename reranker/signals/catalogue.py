@@ -6,9 +6,9 @@ import numpy as np
 
 from indexes.items.columns import UNKNOWN
 from indexes.items.words import fold
-from indexes.storage.arrays import Rows, Values
-from reranker.signals.columns import Column, Mask, Missing, Parts, indexed_only, over_all
-from reranker.signals.context import Scene
+from indexes.storage.arrays import Mask, Rows, Values
+from reranker.signals.columns import Column, Missing, Parts, indexed_only, over_all
+from reranker.signals.context import RankingContext
 
 WORDS_SHARE: Final = 0.75
 BRAND_SHARE: Final = 0.25
@@ -16,72 +16,72 @@ HALF_LIFE_DAYS: Final = 90.0
 _DAY: Final = 86400.0
 
 
-def match(scene: Scene) -> Column | Missing:
+def match(context: RankingContext) -> Column | Missing:
     """1 for the exact title, id or model; else 3/4 share of query words + 1/4 brand named."""
-    if not scene.query_words:
+    if not context.query_words:
         return Missing("no_query")
-    if not scene.indexed.any():
+    if not context.indexed.any():
         return Missing("not_in_index")
-    rows = scene.indexed_rows
-    share = _share_of_query_words(scene, rows)
-    brand = _brand_named(scene, rows).astype(np.float64)
-    exact = named_exactly(scene).astype(np.float64)
+    rows = context.indexed_rows
+    share = _share_of_query_words(context, rows)
+    brand = _brand_named(context, rows).astype(np.float64)
+    exact = named_exactly(context).astype(np.float64)
     value = np.maximum(exact, WORDS_SHARE * share + BRAND_SHARE * brand)
 
     def parts() -> Parts:
         spread = {"words": share, "brand": brand, "exact": exact}
-        return {name: over_all(part, scene.indexed) for name, part in spread.items()}
+        return {name: over_all(part, context.indexed) for name, part in spread.items()}
 
-    return indexed_only(over_all(value, scene.indexed), scene.indexed, parts)
+    return indexed_only(over_all(value, context.indexed), context.indexed, parts)
 
 
-def fresh(scene: Scene) -> Column | Missing:
+def fresh(context: RankingContext) -> Column | Missing:
     """0.5 ** (age / 90 days); a date in the future counts as today."""
-    updated = scene.index.columns.updated[scene.indexed_rows]
+    updated = context.index.columns.updated[context.indexed_rows]
     if not np.isfinite(updated).any():
         return Missing("no_field", degraded=False)
-    age = np.maximum(scene.now - updated, 0.0) / _DAY
-    values = over_all(np.exp2(-age / HALF_LIFE_DAYS), scene.indexed)
-    return Column(np.nan_to_num(values), over_all(np.isfinite(updated), scene.indexed) > 0)
+    age = np.maximum(context.now - updated, 0.0) / _DAY
+    values = over_all(np.exp2(-age / HALF_LIFE_DAYS), context.indexed)
+    return Column(np.nan_to_num(values), over_all(np.isfinite(updated), context.indexed) > 0)
 
 
-def available(scene: Scene) -> Column | Missing:
+def available(context: RankingContext) -> Column | Missing:
     """1 where the catalogue says available, 0 where it says not."""
-    flags = scene.index.columns.available[scene.indexed_rows]
-    told = flags != UNKNOWN
-    if not told.any():
+    flags = context.index.columns.available[context.indexed_rows]
+    stated = flags != UNKNOWN
+    if not stated.any():
         return Missing("no_field", degraded=False)
-    known = scene.indexed if told.all() else over_all(told, scene.indexed) > 0
-    return Column(over_all(flags == 1, scene.indexed), known)
+    known = context.indexed if stated.all() else over_all(stated, context.indexed) > 0
+    return Column(over_all(flags == 1, context.indexed), known)
 
 
-def _share_of_query_words(scene: Scene, rows: Rows) -> Values:
-    found, _ = scene.index.columns.title_words.count(rows, scene.terms.hashes)
-    return np.asarray(found / len(scene.terms.hashes))
+def _share_of_query_words(context: RankingContext, rows: Rows) -> Values:
+    matched, _ = context.index.columns.title_words.count(rows, context.terms.hashes)
+    return np.asarray(matched / len(context.terms.hashes))
 
 
-def _brand_named(scene: Scene, rows: Rows) -> Mask:
+def _brand_named(context: RankingContext, rows: Rows) -> Mask:
     """All words of the brand stand in the query."""
-    keys, brands = scene.index.columns.brands(rows)
-    query = set(scene.terms.hashes.tolist())
-    named = {key for key, found in brands.items() if found and found <= query}
+    keys, brands = context.index.columns.brands(rows)
+    query = set(context.terms.hashes.tolist())
+    named = {key for key, brand_words in brands.items() if brand_words and brand_words <= query}
     if not named:
         return np.zeros(len(rows), dtype=bool)
     return np.array([key in named for key in keys], dtype=bool)
 
 
-def named_exactly(scene: Scene) -> Mask:
+def named_exactly(context: RankingContext) -> Mask:
     """Which of the indexed candidates (m,) the query names: by title, id or model number."""
-    rows, terms, columns = scene.indexed_rows, scene.terms, scene.index.columns
+    rows, terms, columns = context.indexed_rows, context.terms, context.index.columns
     named: Mask = columns.title_keys[rows] == np.uint64(terms.title)
     if len(terms.models):
         codes, _ = columns.codes.count(rows, terms.models)
         named |= codes > 0
-    places = _ids_named(scene.ids, terms.folded)
+    places = _ids_named(context.ids, terms.folded)
     if places:
-        spread = np.zeros(len(scene.ids), dtype=bool)
+        spread = np.zeros(len(context.ids), dtype=bool)
         spread[places] = True
-        named |= spread[scene.indexed]
+        named |= spread[context.indexed]
     return named
 
 

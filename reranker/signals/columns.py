@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from indexes.storage.arrays import Values
+from indexes.storage.arrays import Mask, Values
 
-Mask = npt.NDArray[np.bool_]
 Parts = dict[str, Values]
 
 
@@ -96,7 +95,7 @@ def indexed_only(
     return Column(np.where(known, values, 0.0).astype(np.float64), known, lost, parts or {})
 
 
-def whole(values: Values, reason: str | None = None) -> Column:
+def complete_column(values: Values, reason: str | None = None) -> Column:
     """A column that knows every candidate; `reason` marks how its values had to be made."""
     lost = ((reason, len(values)),) if reason else ()
     return Column(values, everything(len(values)), lost)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex
-from indexes.storage.arrays import Rows, Vectors
+from indexes.storage.arrays import Mask, Rows, Vectors
 from reranker.model.whitening import row_by_row
 from reranker.requests import Event, RerankRequest
 from reranker.runtime.breakers import Unavailable
@@ -19,10 +19,9 @@ from reranker.runtime.stages import Stages
 from reranker.signals.columns import Column, Missing, complete, mask_of
 from reranker.signals.personalization import Learned, Personal
 from reranker.signals.query_terms import QueryTerms, query_terms
-from reranker.signals.user_history import Past, past_of
+from reranker.signals.user_history import UserHistory, user_history_of
 from reranker.times import seconds_of
 
-Mask = npt.NDArray[np.bool_]
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
 
 
@@ -41,7 +40,7 @@ def now_of(
 
 
 @dataclass
-class Scene:
+class RankingContext:
     """One request in front of one index. Every property is worked out when first asked for."""
 
     request: RerankRequest
@@ -51,7 +50,7 @@ class Scene:
     clock: Callable[[], float] = time.time
     deadline: float | None = None  # on `time.perf_counter`
     personal: Personal = field(default_factory=Personal)
-    found: dict[str, Column | Missing] = field(default_factory=dict)  # signals worked out so far
+    columns: dict[str, Column | Missing] = field(default_factory=dict)  # signals worked out so far
     stages: Stages = field(default_factory=Stages)
 
     @lazily
@@ -134,10 +133,10 @@ class Scene:
         return now_of(self.request.time, self.request.history, self.clock)
 
     @lazily
-    def past(self) -> Past | Missing:
+    def history(self) -> UserHistory | Missing:
         """What the shopper did before now, or why nothing of it counts."""
         with self.stages("history"):
-            return past_of(self.request, lambda: self.now, self.personal, self.index)
+            return user_history_of(self.request, lambda: self.now, self.personal, self.index)
 
     @lazily
     def query_encoded(self) -> EncodedQuery:
@@ -156,21 +155,21 @@ class Scene:
         return self.query_encoded.known
 
     @property
-    def shopper(self) -> Past:
-        """The past, for signals that are asked only where there is one."""
-        assert isinstance(self.past, Past)
-        return self.past
+    def known_history(self) -> UserHistory:
+        """The history, for signals that are asked only where there is one."""
+        assert isinstance(self.history, UserHistory)
+        return self.history
 
     @property
     def learned(self) -> Learned:
-        """Model and habits, for signals that are asked only where there are some."""
+        """Model and item statistics, for signals that are asked only where there are some."""
         assert self.personal.learned is not None
         return self.personal.learned
 
     @lazily
     def user_vector(self) -> Vectors:
-        """What the model makes of the past and this search (d,)."""
-        profile = self.shopper.profile  # before the clock of this stage is on
+        """What the model makes of the history and this search (d,)."""
+        profile = self.known_history.profile  # before the clock of this stage is on
         with self.stages("user_vector"):
             return profile.user_vector(self.query, self.now, self.query_vectors)
 
@@ -178,7 +177,7 @@ class Scene:
     def nearness(self) -> tuple[Vectors, Mask]:
         """Whitened cosines (n, h) of candidates with the newest items met, and which are known."""
         vectors, known = self.item_vectors
-        towards, middle = self.shopper.profile.nearest
+        towards, middle = self.known_history.profile.nearest
         lengths = self.learned.model.white_lengths(self.rows, vectors)
         # Not `@`: two items of the same text would differ by where they stand.
         return (row_by_row(vectors, towards) - middle) / lengths[:, None], known
@@ -186,7 +185,7 @@ class Scene:
     @lazily
     def query_nearness(self) -> float:
         """Largest whitened cosine of the query with one of the newest items met."""
-        towards, middle = self.shopper.profile.nearest
+        towards, middle = self.known_history.profile.nearest
         vector = self.query_vector
         length = self.learned.model.query_length(self.query, vector)
         return float(np.maximum.reduce(vector @ towards - middle)) / length
@@ -194,4 +193,4 @@ class Scene:
     @lazily
     def met_together(self) -> npt.NDArray[np.float64]:
         """What the newest items met say for each candidate (n,), by who else met both."""
-        return self.learned.habits.said(self.shopper.profile.together, self.rows)
+        return self.learned.statistics.amounts_of(self.known_history.profile.together, self.rows)

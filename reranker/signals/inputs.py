@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from indexes.storage.arrays import Values
-from reranker.signals.columns import Column, Mask, complete
+from indexes.storage.arrays import Mask, Values
+from reranker.signals.columns import Column, complete
 from reranker.signals.normalization import LARGEST, Normalise, normalised
 
 SCALED: Final = "scaled"
@@ -51,7 +51,7 @@ def _filled(values: Values, known: Mask) -> Values:
     """The values, with the mean of the known ones where nothing is known."""
     if complete(known):
         return np.clip(values, -LARGEST, LARGEST)
-    some = np.clip(values[known], -LARGEST, LARGEST)
-    filled = np.full(len(values), some.mean() if len(some) else 0.0)
-    filled[known] = some
+    known_values = np.clip(values[known], -LARGEST, LARGEST)
+    filled = np.full(len(values), known_values.mean() if len(known_values) else 0.0)
+    filled[known] = known_values
     return filled

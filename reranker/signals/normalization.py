@@ -19,10 +19,10 @@ def normalised(column: Column, how: Normalise) -> Values:
 
     The mean moves an item neither up nor down against those that the signal does know.
     """
-    found = column.scaled.get(how)
-    if found is None:
-        found = column.scaled[how] = _normalised(column, how)
-    return found
+    scaled = column.scaled.get(how)
+    if scaled is None:
+        scaled = column.scaled[how] = _normalised(column, how)
+    return scaled
 
 
 def _normalised(column: Column, how: Normalise) -> Values:

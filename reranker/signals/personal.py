@@ -20,40 +20,40 @@ from reranker.signals.columns import (
     indexed_only,
     over_all,
 )
-from reranker.signals.context import Scene
-from reranker.signals.user_profiles import Profile
+from reranker.signals.context import RankingContext
+from reranker.signals.user_profiles import UserProfile
 
 _DAY: Final = 86_400.0
 
 
-def behaviour(scene: Scene) -> Column | Missing:
+def behaviour(context: RankingContext) -> Column | Missing:
     """User vector . item vector, minus the mean over the candidates: log odds of being next."""
-    if not scene.learned.model.has_encoder:
+    if not context.learned.model.has_encoder:
         return Missing("no_encoder")
-    vectors, known = scene.item_vectors
+    vectors, known = context.item_vectors
     if not known.any():
         return Missing("not_in_index")
-    affinities = scene.learned.model.affinities(scene.user_vector, scene.rows, vectors)
+    affinities = context.learned.model.affinities(context.user_vector, context.rows, vectors)
     values = affinities.astype(np.float64)
-    some = values if complete(known) else values[known]
-    return indexed_only(values - some.mean(), known)
+    known_values = values if complete(known) else values[known]
+    return indexed_only(values - known_values.mean(), known)
 
 
-def repeat(scene: Scene) -> Column | Missing:
+def repeat(context: RankingContext) -> Column | Missing:
     """Own earlier events with the item, each type times its learned lift, halved every 90 days.
 
     A lift is the log of how much more often than by chance shoppers here come back to what they
     viewed, bought, ...: below 0 where bought is done. Sums above 0 count as log(1 + sum): that a
     shopper looked twice does not make it what is searched for now.
     """
-    past, lifts = scene.shopper, scene.learned.habits.card.lifts
-    n, places = len(scene.ids), past.profile.places
-    met = [(at, places[item]) for at, item in enumerate(scene.ids) if item in places]
-    worth = np.exp2(-past.ages / (_DAY * HALF_LIFE_DAYS)).tolist() if met else []
+    history, lifts = context.known_history, context.learned.statistics.card.lifts
+    n, places = len(context.ids), history.profile.places
+    met = [(at, places[item]) for at, item in enumerate(context.ids) if item in places]
+    worth = np.exp2(-history.ages / (_DAY * HALF_LIFE_DAYS)).tolist() if met else []
     counts: dict[str, Values] = {}
     for candidate, events in met:
         for place in events:
-            column = counts.setdefault(past.events[place].type, np.zeros(n))
+            column = counts.setdefault(history.events[place].type, np.zeros(n))
             column[candidate] += worth[place]
     parts = {
         kind: lifts.get(kind, 0.0) * np.minimum(column, 1.0) for kind, column in counts.items()
@@ -63,62 +63,62 @@ def repeat(scene: Scene) -> Column | Missing:
     return Column(values, everything(n), (), parts)
 
 
-def together(scene: Scene) -> Column | Missing:
+def together(context: RankingContext) -> Column | Missing:
     """How often shoppers met the candidate with the newest items of this history; log(1 + sum)."""
-    if not len(scene.shopper.rows):
+    if not len(context.known_history.rows):
         return Missing("unknown_history")
-    if not scene.indexed.any():
+    if not context.indexed.any():
         return Missing("not_in_index")
-    return indexed_only(np.log1p(100.0 * scene.met_together), scene.indexed)
+    return indexed_only(np.log1p(100.0 * context.met_together), context.indexed)
 
 
-def popular(scene: Scene) -> Column | Missing:
+def popular(context: RankingContext) -> Column | Missing:
     """log(1 + events with the item, each counting its type's weight, halved every 90 days)."""
-    if not scene.indexed.any():
+    if not context.indexed.any():
         return Missing("not_in_index")
-    habits, weights = scene.learned.habits, scene.learned.model.weights
-    by_type = np.array([weights.get(name, 0.0) for name in habits.card.types])
-    values = habits.popularity(scene.rows, by_type)
-    return indexed_only(values, scene.indexed, lambda: habits.counts_by_type(scene.rows))
+    statistics, weights = context.learned.statistics, context.learned.model.weights
+    by_type = np.array([weights.get(name, 0.0) for name in statistics.card.types])
+    values = statistics.popularity(context.rows, by_type)
+    return indexed_only(values, context.indexed, lambda: statistics.counts_by_type(context.rows))
 
 
-def near(scene: Scene) -> Column | Missing:
+def near(context: RankingContext) -> Column | Missing:
     """Cosine with the nearest item of the history, whitened; its parts are the other nearnesses."""
-    cosines, known = scene.nearness
+    cosines, known = context.nearness
     if not cosines.shape[1]:
         return Missing("unknown_history")
     if not known.any():
         return Missing("not_in_index")
 
     def parts() -> Parts:
-        vectors, _ = scene.item_vectors
-        raw = np.max(row_by_row(vectors, scene.shopper.profile.vectors.T), axis=1)
-        found = {"mean": cosines.mean(axis=1), "last": cosines[:, 0], "raw": raw}
-        return {name: part.astype(np.float64) for name, part in found.items()}
+        vectors, _ = context.item_vectors
+        raw = np.max(row_by_row(vectors, context.known_history.profile.vectors.T), axis=1)
+        nearness = {"mean": cosines.mean(axis=1), "last": cosines[:, 0], "raw": raw}
+        return {name: part.astype(np.float64) for name, part in nearness.items()}
 
     return indexed_only(np.maximum.reduce(cosines, axis=1), known, parts)
 
 
-def taste(scene: Scene) -> Column | Missing:
+def taste(context: RankingContext) -> Column | Missing:
     """Share of the brand and of the category levels in the history, and nearness of the price."""
-    profile = scene.shopper.profile
+    profile = context.known_history.profile
     if not len(profile.rows):
         return Missing("unknown_history")
-    if not scene.indexed.any():
+    if not context.indexed.any():
         return Missing("not_in_index")
-    rows, columns = scene.indexed_rows, scene.index.columns
+    rows, columns = context.indexed_rows, context.index.columns
     brand = profile.brands.of(columns.brand_keys[rows])
     category = _category_share(columns, profile, rows)
     price = _price_nearness(columns, profile, rows)
 
     def parts() -> Parts:
         spread = {"brand": brand, "category": category, "price": price}
-        return {name: over_all(part, scene.indexed) for name, part in spread.items()}
+        return {name: over_all(part, context.indexed) for name, part in spread.items()}
 
-    return indexed_only(over_all(brand + category + price, scene.indexed), scene.indexed, parts)
+    return indexed_only(over_all(brand + category + price, context.indexed), context.indexed, parts)
 
 
-def _category_share(columns: ItemColumns, profile: Profile, rows: Rows) -> Values:
+def _category_share(columns: ItemColumns, profile: UserProfile, rows: Rows) -> Values:
     """Mean over the candidate's levels of the share of the history below that level."""
     levels, candidate = columns.categories.gather(rows)
     if not len(levels):
@@ -127,7 +127,7 @@ def _category_share(columns: ItemColumns, profile: Profile, rows: Rows) -> Value
     return np.asarray(total / np.maximum(np.bincount(candidate, minlength=len(rows)), 1))
 
 
-def _price_nearness(columns: ItemColumns, profile: Profile, rows: Rows) -> Values:
+def _price_nearness(columns: ItemColumns, profile: UserProfile, rows: Rows) -> Values:
     """exp(-|log price - the history's median log price|); 0 where a price is not known."""
     if profile.price is None:
         return np.zeros(len(rows))

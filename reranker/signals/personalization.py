@@ -1,11 +1,11 @@
-"""personalization.py: what the served state knows of shoppers: model, habits, histories."""
+"""personalization.py: what serving knows of shoppers: model, item statistics, histories."""
 
 from dataclasses import dataclass, field
 from typing import Final
 
 from reranker.histories.histories import Recent, SamePerson
 from reranker.model.learned import Learned
-from reranker.signals.user_profiles import Profiles
+from reranker.signals.user_profiles import UserProfiles
 
 PROFILES: Final = 1000
 LENGTH: Final = 50  # newest events that are read where no model says how many
@@ -21,7 +21,7 @@ class Personal:
     learned: Learned | None = None
     reason: str = "no_model"
     recent: Recent | None = None
-    profiles: Profiles = field(default_factory=lambda: Profiles(PROFILES))
+    profiles: UserProfiles = field(default_factory=lambda: UserProfiles(PROFILES))
     same_person: SamePerson | None = None
 
     @property

@@ -29,13 +29,13 @@ def query_terms(query: str) -> QueryTerms:
 
 
 def _terms(query: str) -> QueryTerms:
-    found = words(query)
+    query_words = words(query)
     return QueryTerms(
-        words=found,
+        words=query_words,
         folded=fold(query),
-        hashes=word_hashes(found),
+        hashes=word_hashes(query_words),
         models=word_hashes(model_numbers(query)),
-        title=id_hash(" ".join(found)),
+        title=id_hash(" ".join(query_words)),
     )
 
 

@@ -1,4 +1,4 @@
-"""registry.py: scene -> one column a signal. Adding a signal adds a function and a row here.
+"""registry.py: context -> one column a signal. Adding a signal adds a function and a row here.
 
 The same functions run in evaluation, tuning and serving.
 """
@@ -13,7 +13,7 @@ from reranker.runtime.breakers import Unavailable
 from reranker.runtime.budget import Left, RequestBudget
 from reranker.signals.catalogue import available, fresh, match
 from reranker.signals.columns import Column, Missing, checked
-from reranker.signals.context import Scene
+from reranker.signals.context import RankingContext
 from reranker.signals.personal import behaviour, near, popular, repeat, taste, together
 from reranker.signals.text import engine, semantic, typical
 
@@ -27,9 +27,9 @@ class Signal:
     """A named column, and what it means in one line."""
 
     name: str
-    compute: Callable[[Scene], Column | Missing]
+    compute: Callable[[RankingContext], Column | Missing]
     meaning: str
-    personal: bool = False  # asked only where the shopper has a past
+    personal: bool = False  # asked only where the shopper has a history
     learned: bool = False  # asked only where a model is served
 
 
@@ -60,7 +60,7 @@ SIGNALS: Mapping[str, Signal] = {
 
 
 def compute(
-    scene: Scene,
+    context: RankingContext,
     names: Iterable[str],
     budget: RequestBudget | None = None,
     columns: Columns | None = None,
@@ -77,13 +77,13 @@ def compute(
         if deadline is not None and name != "engine" and time.perf_counter() >= deadline:
             columns[name] = Missing("deadline")
             continue
-        columns[name] = _computed(SIGNALS[name], scene, budget)
+        columns[name] = _computed(SIGNALS[name], context, budget)
     return columns
 
 
-def _computed(signal: Signal, scene: Scene, budget: RequestBudget) -> Column | Missing:
+def _computed(signal: Signal, context: RankingContext, budget: RequestBudget) -> Column | Missing:
     try:
-        column = budget.call(signal.name, lambda: _asked(signal, scene))
+        column = budget.call(signal.name, lambda: _asked(signal, context))
     except (BadRequest, Left):  # the caller's to mend, or nobody waits
         raise
     except Unavailable as unavailable:
@@ -91,22 +91,22 @@ def _computed(signal: Signal, scene: Scene, budget: RequestBudget) -> Column | M
     except Exception:
         log.exception("signal %s failed and was left out", signal.name)
         column = Missing("internal_error")
-    scene.found[signal.name] = column
+    context.columns[signal.name] = column
     return column
 
 
-def _asked(signal: Signal, scene: Scene) -> Column | Missing:
-    column = _lacking(signal, scene) or signal.compute(scene)
-    n = len(scene.ids)
+def _asked(signal: Signal, context: RankingContext) -> Column | Missing:
+    column = _lacking(signal, context) or signal.compute(context)
+    n = len(context.ids)
     if isinstance(column, Column) and not column.values.shape == column.known.shape == (n,):
         raise ValueError(f"{signal.name} gave {column.values.shape} values for {n} candidates")
     return checked(column)
 
 
-def _lacking(signal: Signal, scene: Scene) -> Missing | None:
+def _lacking(signal: Signal, context: RankingContext) -> Missing | None:
     """Why this signal cannot be asked."""
-    if signal.personal and isinstance(scene.past, Missing):
-        return scene.past
-    if signal.learned and scene.personal.learned is None:
-        return Missing(scene.personal.reason)
+    if signal.personal and isinstance(context.history, Missing):
+        return context.history
+    if signal.learned and context.personal.learned is None:
+        return Missing(context.personal.reason)
     return None

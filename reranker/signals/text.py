@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.storage.arrays import Values
-from reranker.signals.columns import Column, Missing, complete, indexed_only, whole
-from reranker.signals.context import Scene
+from reranker.signals.columns import Column, Missing, complete, complete_column, indexed_only
+from reranker.signals.context import RankingContext
 from reranker.signals.normalization import normalised
 
 _HALF_RANKS: Final = 10.0  # of a first pass: every ten places further down count half ...
@@ -17,60 +17,60 @@ _HALF_KNOWN: Final = 0.5  # of the query's tokens: from there on its vector coun
 _FEWEST: Final = 10  # candidates of which there is no telling what most are like
 
 
-def engine(scene: Scene) -> Column | Missing:
+def engine(context: RankingContext) -> Column | Missing:
     """The engine's score where every candidate has one, else minus the position.
 
     The order of the candidates is the engine's word. Scores that contradict it (a rescored page)
     would change the order even with nothing to add, so then the order counts.
     """
-    scores = [candidate.score for candidate in scene.request.candidates]
+    scores = [candidate.score for candidate in context.request.candidates]
     by_rank = -np.arange(len(scores), dtype=np.float64)
     sent = [score for score in scores if score is not None]
     if not sent:
-        return whole(by_rank)
+        return complete_column(by_rank)
     if len(sent) < len(scores):
-        return whole(by_rank, "partial_scores")
+        return complete_column(by_rank, "partial_scores")
     values = np.array(sent, dtype=np.float64)
     if (values[1:] > values[:-1]).any():
-        return whole(by_rank, "scores_against_order")
-    return whole(values)
+        return complete_column(by_rank, "scores_against_order")
+    return complete_column(values)
 
 
-def semantic(scene: Scene) -> Column | Missing:
+def semantic(context: RankingContext) -> Column | Missing:
     """Cosine of query vector and item vector, both of length 1."""
-    if not scene.query:
+    if not context.query:
         return Missing("no_query")
-    vectors, known = scene.item_vectors
+    vectors, known = context.item_vectors
     if not known.any():
         return Missing("not_in_index")
-    if not scene.query_known:
+    if not context.query_known:
         return Missing("unknown_query")
     # Not `@`: its rounding depends on a row's place, and minmax would stretch that to a difference
     # between items of the same text.
-    cosines = np.vecdot(vectors, scene.query_vector).astype(np.float64)
-    return _trusted(indexed_only(cosines, known), scene)
+    cosines = np.vecdot(vectors, context.query_vector).astype(np.float64)
+    return _trusted(indexed_only(cosines, known), context)
 
 
-def _trusted(column: Column, scene: Scene) -> Column:
+def _trusted(column: Column, context: RankingContext) -> Column:
     """The same column, which counts less where the encoder knows less than half of the query."""
-    column.trust = min(1.0, scene.query_known / _HALF_KNOWN)
+    column.trust = min(1.0, context.query_known / _HALF_KNOWN)
     return column
 
 
-def typical(scene: Scene) -> Column | Missing:
+def typical(context: RankingContext) -> Column | Missing:
     """Cosine with the mean of what a first pass finds: what most good candidates are like.
 
     Pseudo-relevance feedback (Rocchio, 1971) on item vectors. The first pass is engine + semantic,
     both from 0 to 1; the candidate at rank r counts 0.5 ^ (r / h), h = n / 4 and from 1 to 10.
     """
-    if not scene.query:
+    if not context.query:
         return Missing("no_query")
-    if len(scene.ids) < _FEWEST:
+    if len(context.ids) < _FEWEST:
         return Missing("few_candidates", degraded=False)
-    vectors, known = scene.item_vectors
+    vectors, known = context.item_vectors
     if not known.any():
         return Missing("not_in_index")
-    first = _first_pass(scene)
+    first = _first_pass(context)
     if isinstance(first, Missing):
         return first
     worth = np.empty(len(first), np.float32)
@@ -82,7 +82,7 @@ def typical(scene: Scene) -> Column | Missing:
     if length == 0:
         return Missing("not_in_index")
     cosines = np.vecdot(vectors, centre / np.float32(length)).astype(np.float64)
-    return _trusted(indexed_only(cosines, known), scene)
+    return _trusted(indexed_only(cosines, known), context)
 
 
 @lru_cache(maxsize=1024)
@@ -93,11 +93,11 @@ def _worth_of_ranks(n: int) -> npt.NDArray[np.float32]:
     return worth
 
 
-def _first_pass(scene: Scene) -> Values | Missing:
+def _first_pass(context: RankingContext) -> Values | Missing:
     """Engine and semantic (n,), as most blends have had them before; Missing without the latter."""
-    first = np.zeros(len(scene.ids))
+    first = np.zeros(len(context.ids))
     for name, signal in (("engine", engine), ("semantic", semantic)):
-        column = scene.found.get(name) or signal(scene)
+        column = context.columns.get(name) or signal(context)
         if isinstance(column, Missing):
             return column
         first += normalised(column, "minmax") * column.trust

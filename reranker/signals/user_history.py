@@ -19,7 +19,7 @@ from reranker.runtime.breakers import Unavailable
 from reranker.runtime.budget import Left
 from reranker.signals.columns import Missing
 from reranker.signals.personalization import Personal
-from reranker.signals.user_profiles import Profile
+from reranker.signals.user_profiles import UserProfile
 from reranker.times import seconds_of
 
 log = logging.getLogger("reranker")
@@ -28,10 +28,10 @@ NOT_ASKED: Final = Missing("not_asked", degraded=False)
 
 
 @dataclass(frozen=True, eq=False)
-class Past:
+class UserHistory:
     """What a shopper did before now, at least one event of which the index or a text knows."""
 
-    profile: Profile
+    profile: UserProfile
     now: float
 
     @property
@@ -50,10 +50,10 @@ class Past:
         return np.maximum(self.now - self.profile.times, 0.0)
 
 
-def past_of(
+def user_history_of(
     request: RerankRequest, now: Callable[[], float], personal: Personal, index: ItemIndex
-) -> Past | Missing:
-    """The past that counts for this request, or why there is none."""
+) -> UserHistory | Missing:
+    """The history that counts for this request, or why there is none."""
     if not request.personalize:
         return NOT_ASKED
     events = _events(request, now, personal)
@@ -64,15 +64,15 @@ def past_of(
         return Missing("no_history")
     if not len(profile.rows) and not any(event.query for event in events):
         return Missing("unknown_history")
-    return Past(profile, now())
+    return UserHistory(profile, now())
 
 
 def _profile(
     request: RerankRequest, events: list[HistoryEvent], personal: Personal, index: ItemIndex
-) -> Profile | None:
+) -> UserProfile | None:
     """What is kept of a stored history, or worked out anew; None without any event."""
     if request.history is not None:
-        return Profile(events, index, personal.learned) if events else None
+        return UserProfile(events, index, personal.learned) if events else None
     shopper = request.user, request.session
     if events:
         return personal.profiles.of(shopper, events, index, personal.learned)
@@ -111,7 +111,7 @@ def _sent(history: Sequence[Event], timed: bool, now: float) -> list[HistoryEven
 
     timed: the request has a time, so that what is not before it is not read.
     """
-    found, last = [], None
+    events, last = [], None
     for position, event in enumerate(history):
         if event.time is None:
             time = now if last is None else last
@@ -120,7 +120,7 @@ def _sent(history: Sequence[Event], timed: bool, now: float) -> list[HistoryEven
             if timed and time >= now:
                 continue
         last = time
-        found.append(
+        events.append(
             HistoryEvent(**{**msgspec.structs.asdict(event), "time": time, "unknown": False})
         )
-    return sorted(found, key=lambda event: event.time)
+    return sorted(events, key=lambda event: event.time)

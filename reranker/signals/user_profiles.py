@@ -14,7 +14,7 @@ from indexes.cached import lazily
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Rows, Values, Vectors
 from reranker.events.events import SEARCH, TYPES, HistoryEvent
-from reranker.model.item_statistics import MetWith
+from reranker.model.item_statistics import CoOccurrences
 from reranker.model.learned import Learned
 from reranker.model.served_model import Prefix
 from reranker.runtime.caches import CacheCounts, RecentlyUsed
@@ -41,7 +41,7 @@ class Shares(NamedTuple):
         return np.where(self.keys[at] == wanted, self.shares[at], 0.0)
 
 
-class Profile:
+class UserProfile:
     """One history, oldest event first, against one index and what was learned on it.
 
     Everything is worked out when first asked for. Threads may work out the same at once, and come
@@ -68,10 +68,10 @@ class Profile:
             for event in self.events
             if event.item is not None and self.weights.get(event.type, 0.0) > 0
         }
-        found = sorted(
+        met = sorted(
             enumerate(newest.values()), key=lambda pair: (pair[1].time, pair[0]), reverse=True
         )
-        return [event for _, event in found]
+        return [event for _, event in met]
 
     @lazily
     def rows(self) -> Rows:
@@ -92,11 +92,11 @@ class Profile:
     @lazily
     def places(self) -> dict[str, list[int]]:
         """Of each item, which of the events (e,) are about it."""
-        found: dict[str, list[int]] = {}
+        places: dict[str, list[int]] = {}
         for place, event in enumerate(self.events):
             if event.item is not None:
-                found.setdefault(event.item, []).append(place)
-        return found
+                places.setdefault(event.item, []).append(place)
+        return places
 
     @lazily
     def worth(self) -> Values:
@@ -129,10 +129,10 @@ class Profile:
         return self.learned.model.whitening.towards(self.vectors)
 
     @lazily
-    def together(self) -> MetWith:
+    def together(self) -> CoOccurrences:
         """What the newest items met say for others, by who else met both."""
         rows = self.rows[:RECENT]
-        return self.learned.habits.met_with(rows, DECAY ** np.arange(len(rows)))
+        return self.learned.statistics.co_occurrences(rows, DECAY ** np.arange(len(rows)))
 
     @lazily
     def read(self) -> list[HistoryEvent]:
@@ -192,7 +192,7 @@ def _shares(keys: Keys, worth: Values) -> Shares:
     return Shares(distinct, np.asarray(np.bincount(place, worth, len(distinct)), np.float64))
 
 
-class Profiles:
+class UserProfiles:
     """The profiles of the shoppers who searched last; safe between threads.
 
     Nobody is recognised by name alone: a profile counts only for the very same events, so what was
@@ -200,7 +200,7 @@ class Profiles:
     """
 
     def __init__(self, size: int) -> None:
-        self._kept: RecentlyUsed[Hashable, Profile] = RecentlyUsed(size)
+        self._profiles: RecentlyUsed[Hashable, UserProfile] = RecentlyUsed(size)
         self.counts = CacheCounts()
 
     def of(
@@ -209,21 +209,21 @@ class Profiles:
         events: list[HistoryEvent],
         index: ItemIndex,
         learned: Learned | None,
-    ) -> Profile:
+    ) -> UserProfile:
         """The profile of these events, of this shopper."""
-        found = self._kept.get(shopper)
-        if found is not None and found.events == events:
+        profile = self._profiles.get(shopper)
+        if profile is not None and profile.events == events:
             self.counts.hits += 1
-            return found
+            return profile
         self.counts.misses += 1
-        found = Profile(events, index, learned)
-        self._kept.put(shopper, found)
-        return found
+        profile = UserProfile(events, index, learned)
+        self._profiles.put(shopper, profile)
+        return profile
 
     def drop(self, shopper: Hashable) -> None:
         """Keep nothing of a shopper who has no history any more."""
-        self._kept.drop(shopper)
+        self._profiles.drop(shopper)
 
     def drop_unused(self) -> None:
         """Keep nothing of those who were not asked for lately."""
-        self._kept.drop_unused()
+        self._profiles.drop_unused()

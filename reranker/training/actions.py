@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from indexes.storage.arrays import Floats, Ints
+from indexes.storage.arrays import Floats, Ints, Vectors
 from reranker.model.action_head import ActionCard, fit_head, save_head
 from reranker.model.card import ACTIONS
 from reranker.model.next_action import HIDDEN, action_features
@@ -16,12 +16,10 @@ from reranker.training.inference import user_vectors
 from reranker.training.model import Items, SequenceModel
 from reranker.training.sequences import Sequences
 
-Numbers = npt.NDArray[np.float32]
-
 _MOST: Final = 20_000  # cases that the head of a published model learns from
 
 
-def plain_inputs(sequences: Sequences, positions: Ints, length: int, gap_minutes: float) -> Numbers:
+def plain_inputs(sequences: Sequences, positions: Ints, length: int, gap_minutes: float) -> Vectors:
     """Recency and counts after each of these events (n, d)."""
     begins = sequences.at[sequences.shoppers_at(positions)]
     kinds = len(sequences.weights)
@@ -38,13 +36,13 @@ def plain_inputs(sequences: Sequences, positions: Ints, length: int, gap_minutes
 
 
 def model_inputs(
-    plain: Numbers,
+    plain: Vectors,
     model: SequenceModel,
     items: Items,
     sequences: Sequences,
     positions: Ints,
     length: int,
-) -> Numbers:
+) -> Vectors:
     """User vectors right after each of these events, beside recency and counts (n, d + e)."""
     shoppers = sequences.shoppers_at(positions)
     nothing = np.zeros(len(positions), np.int64)
@@ -94,12 +92,12 @@ def action_cases(sequences: Sequences, gap_minutes: float) -> ActionCases:
     closed = times[ends] + gap < times.max()
     settled = last.copy()
     settled[:-1] |= np.diff(times) > 0
-    kept = np.flatnonzero(closed & settled)
+    positions = np.flatnonzero(closed & settled)
     return ActionCases(
-        positions=kept,
-        shoppers=owner[kept],
-        labels=labels[kept],
-        ended=times[ends][kept],
+        positions=positions,
+        shoppers=owner[positions],
+        labels=labels[positions],
+        ended=times[ends][positions],
         open_visits=int((~closed).sum()),
         same_moment=int((closed & ~settled).sum()),
     )
@@ -111,16 +109,16 @@ def fit_next_action(
     """Learn the head of a model that is about to be published; False where there is too little."""
 
     cases = action_cases(sequences, session_minutes)
-    happened = [bool(one.any() and not one.all()) for one in cases.labels.T]
+    happened = [bool(column.any() and not column.all()) for column in cases.labels.T]
     if len(cases.positions) < 100 or not any(happened):
         return False
     rng = np.random.default_rng(1)
-    some = np.sort(rng.permutation(len(cases.positions))[:_MOST])
-    positions = cases.positions[some]
+    chosen = np.sort(rng.permutation(len(cases.positions))[:_MOST])
+    positions = cases.positions[chosen]
     plain = plain_inputs(sequences, positions, length, session_minutes)
     inputs = model_inputs(plain, model, items, sequences, positions, length)
-    head = fit_head(inputs, cases.labels[some], cases.shoppers[some], HIDDEN)
-    possible = [name for name, there in zip(ACTIONS, happened, strict=True) if there]
+    head = fit_head(inputs, cases.labels[chosen], cases.shoppers[chosen], HIDDEN)
+    possible = [name for name, seen in zip(ACTIONS, happened, strict=True) if seen]
     types = list(sequences.weights)
     save_head(
         head, ActionCard(possible=possible, types=types, session_minutes=session_minutes), folder

@@ -25,8 +25,8 @@ def dropout(values: torch.Tensor, share: float, training: bool) -> torch.Tensor:
     seed = int(torch.randint(1 << 62, (1,)))
     drawn = np.random.Generator(np.random.SFC64(seed)).bytes(values.numel())
     bytes_ = torch.from_numpy(np.frombuffer(drawn, np.uint8).copy())
-    kept = (bytes_ >= out).to(values.dtype).mul_(256 / (256 - out))
-    return values * kept.view(values.shape)
+    mask = (bytes_ >= out).to(values.dtype).mul_(256 / (256 - out))
+    return values * mask.view(values.shape)
 
 
 class Layout:

@@ -50,7 +50,7 @@ class Cases:
     def __len__(self) -> int:
         return len(self.stops)
 
-    def some(self, chosen: Ints) -> "Cases":
+    def of(self, chosen: Ints) -> "Cases":
         return Cases(
             self.shoppers[chosen], self.stops[chosen], self.now[chosen], self.targets[chosen]
         )
@@ -101,8 +101,8 @@ def case_batches(
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
     for first in range(0, len(order), size):
-        some = order[first : first + size]
-        yield some, batch_of(sequences, starts[some], cases.stops[some], cases.now[some])[0]
+        chosen = order[first : first + size]
+        yield chosen, batch_of(sequences, starts[chosen], cases.stops[chosen], cases.now[chosen])[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,10 +127,10 @@ class TrainingWindows:
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[tuple[Batch, torch.Tensor]]:
         """All windows in random order, with the row to foresee at each event (p,); NONE: none."""
-        for some in self._shuffled(size, rng):
-            stops = self.stops[some]
+        for chosen in self._shuffled(size, rng):
+            stops = self.stops[chosen]
             now = self.sequences.times[stops]
-            batch, places = batch_of(self.sequences, self.starts[some], stops, now)
+            batch, places = batch_of(self.sequences, self.starts[chosen], stops, now)
             # The target that ends a window is before its limit, and so are all before it.
             rows = self.sequences.items[self.following[places]]
             yield batch, torch.from_numpy(rows)
@@ -141,7 +141,7 @@ class TrainingWindows:
         lengths = self.stops - self.starts
         batches: list[Ints] = []
         for first in range(0, len(order), size * _WITHIN):
-            some = order[first : first + size * _WITHIN]
-            some = some[np.argsort(lengths[some], kind="stable")]
-            batches += [some[at : at + size] for at in range(0, len(some), size)]
+            stretch = order[first : first + size * _WITHIN]
+            stretch = stretch[np.argsort(lengths[stretch], kind="stable")]
+            batches += [stretch[at : at + size] for at in range(0, len(stretch), size)]
         return [batches[number] for number in rng.permutation(len(batches))]

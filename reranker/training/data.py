@@ -75,8 +75,8 @@ def training_data(
     seen, counts = np.unique(rows[rows != NONE], return_counts=True)
     known = seen
     if catalogue.texts is not None:  # without texts nothing else is known of an item
-        there = rows != NONE
-        known = met_by(rows[there], sequences.owner[places][there], settings.min_users)
+        is_item = rows != NONE
+        known = met_by(rows[is_item], sequences.owner[places][is_item], settings.min_users)
     validation = cases_at(sequences, last[chosen])
     return TrainingData(sequences, catalogue, windows, validation, seen, counts, known)
 

@@ -53,11 +53,11 @@ def user_vectors(
 ) -> Vectors:
     """A vector (n, d) for each case; 0 where nothing came before."""
     model.eval()
-    found = np.zeros((len(cases), model.dimensions), np.float32)
-    for some, batch in case_batches(sequences, cases, length, _BATCH):
+    vectors = np.zeros((len(cases), model.dimensions), np.float32)
+    for chosen, batch in case_batches(sequences, cases, length, _BATCH):
         batch = batch.to(items.ids.device)
-        found[some] = numbers(model(batch, items)[batch.last])
-    return found
+        vectors[chosen] = numbers(model(batch, items)[batch.last])
+    return vectors
 
 
 @torch.no_grad()
@@ -84,11 +84,11 @@ def model_ranks(
     catalogue = item_vectors(model, items)
     users = user_vectors(model, items, sequences, cases, length)
     unknown = numbers(items.ids) == 0 if items.texts is None else None
-    found = np.empty(len(cases), np.int64)
+    target_ranks = np.empty(len(cases), np.int64)
     for part in blocks(len(cases), len(items)):
-        some = np.arange(part.start, part.stop)
-        scores = users[some] @ catalogue.T
+        chosen = np.arange(part.start, part.stop)
+        scores = users[chosen] @ catalogue.T
         if unknown is not None:
             scores[:, unknown] = -np.inf
-        found[some] = ranks(scores, sequences, cases.some(some), mask_seen)
-    return found
+        target_ranks[chosen] = ranks(scores, sequences, cases.of(chosen), mask_seen)
+    return target_ranks

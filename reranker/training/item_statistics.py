@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from indexes.storage.arrays import Floats, Ints
-from reranker.model.card import ARRAYS, HABITS_CARD, NONE, HabitsCard
+from reranker.model.card import ARRAYS, NONE, STATISTICS_CARD, ItemStatisticsCard
 from reranker.model.settings import TrainSettings
 from reranker.training.sequences import Sequences, met_by
 
@@ -34,11 +34,11 @@ _SHARE_DIGITS: Final = 11
 
 
 @dataclass(frozen=True, eq=False)
-class ShopHabits:
+class CountedStatistics:
     """neighbours (m, m): what an item's meeting says for another, at most 100 a row.
     counts (m, types): decayed counts."""
 
-    card: HabitsCard
+    card: ItemStatisticsCard
     neighbours: sparse.csr_matrix
     counts: npt.NDArray[np.float32]
 
@@ -55,39 +55,39 @@ class ShopHabits:
         save_file(
             {name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / ARRAYS
         )
-        (folder / HABITS_CARD).write_bytes(msgspec.json.encode(self.card))
+        (folder / STATISTICS_CARD).write_bytes(msgspec.json.encode(self.card))
 
 
-def shop_habits(
+def count_statistics(
     sequences: Sequences, catalogue_ids: list[str], settings: TrainSettings = DEFAULTS
-) -> ShopHabits:
+) -> CountedStatistics:
     """sequences: their items are rows of the catalogue.
 
     settings: min_users, of each item and of each type of event with it; min_users_together, of each
     two items: what fewer shoppers did is nobody's habit.
     """
     wanted = np.array([weight > 0 for weight in sequences.weights.values()])
-    kept = np.flatnonzero(wanted[sequences.types] & (sequences.items != NONE))
-    enough = met_by(sequences.items[kept], sequences.owner[kept], settings.min_users)
-    kept = kept[np.isin(sequences.items[kept], enough)]
-    rows, numbers = np.unique(sequences.items[kept], return_inverse=True)
+    positions = np.flatnonzero(wanted[sequences.types] & (sequences.items != NONE))
+    enough = met_by(sequences.items[positions], sequences.owner[positions], settings.min_users)
+    positions = positions[np.isin(sequences.items[positions], enough)]
+    rows, numbers = np.unique(sequences.items[positions], return_inverse=True)
     met = Met(
-        shoppers=sequences.owner[kept],
+        shoppers=sequences.owner[positions],
         items=numbers.astype(np.int64),
-        types=sequences.types[kept],
-        times=sequences.times[kept],
+        types=sequences.types[positions],
+        times=sequences.times[positions],
         count=len(rows),
     )
     names = list(sequences.weights)
     least = settings.min_users
-    card = HabitsCard(
+    card = ItemStatisticsCard(
         item_ids=[catalogue_ids[row] for row in rows],
         types=names,
         lifts=repeat_lifts(met, names, least),
-        newest=_DAY * float(days(met.times).max()) if len(kept) else 0.0,
+        newest=_DAY * float(days(met.times).max()) if len(positions) else 0.0,
     )
     near = neighbours(met, settings.min_users_together)
-    return ShopHabits(card, near, decayed_counts(met, len(names), least))
+    return CountedStatistics(card, near, decayed_counts(met, len(names), least))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,17 +125,17 @@ def neighbours(met: Met, least: int = 1) -> sparse.csr_matrix:
 
 def _met_by(met: Met, least: int) -> sparse.csr_matrix:
     """1 for each two items that so many different shoppers met near to each other."""
-    found = []
+    meetings = []
     for distance in range(1, min(_NEAR, len(met.items) - 1) + 1):
         same = met.shoppers[distance:] == met.shoppers[:-distance]
         first, then = met.items[:-distance][same], met.items[distance:][same]
         pair = np.minimum(first, then) * met.count + np.maximum(first, then)
-        found.append(np.stack([pair, met.shoppers[distance:][same]]))
-    every = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
+        meetings.append(np.stack([pair, met.shoppers[distance:][same]]))
+    every = np.concatenate(meetings, axis=1) if meetings else np.zeros((2, 0), np.int64)
     pairs = met_by(every[0], every[1], least)
-    one, other = pairs // met.count, pairs % met.count
+    first, other = pairs // met.count, pairs % met.count
     ones = np.ones(len(pairs), np.float32)
-    half = sparse.csr_matrix((ones, (one, other)), shape=(met.count, met.count))
+    half = sparse.csr_matrix((ones, (first, other)), shape=(met.count, met.count))
     return half.maximum(half.T)
 
 
@@ -146,9 +146,11 @@ def _strongest(near: sparse.csr_matrix) -> sparse.csr_matrix:
     rows = np.repeat(np.arange(near.shape[0]), np.diff(near.indptr))
     order = np.lexsort((-near.data, rows))
     place = np.arange(len(order)) - near.indptr[rows[order]]
-    kept = order[place < _NEIGHBOURS]
-    found = sparse.csr_matrix((near.data[kept], (rows[kept], near.indices[kept])), shape=near.shape)
-    return found.tocsr()
+    strongest = order[place < _NEIGHBOURS]
+    cut = sparse.csr_matrix(
+        (near.data[strongest], (rows[strongest], near.indices[strongest])), shape=near.shape
+    )
+    return cut.tocsr()
 
 
 def decayed_counts(met: Met, types: int, least: int = 1) -> npt.NDArray[np.float32]:
@@ -161,8 +163,8 @@ def decayed_counts(met: Met, types: int, least: int = 1) -> npt.NDArray[np.float
     enough = np.isin(kinds, met_by(kinds, met.shoppers, least))
     ages = days(met.times).max(initial=0) - days(met.times)
     worth = np.where(enough, np.exp2(-ages / HALF_LIFE_DAYS), 0.0)
-    found = np.bincount(kinds, worth, minlength=met.count * types)
-    return rounded(found, _COUNT_DIGITS).reshape(met.count, types).astype(np.float32)
+    totals = np.bincount(kinds, worth, minlength=met.count * types)
+    return rounded(totals, _COUNT_DIGITS).reshape(met.count, types).astype(np.float32)
 
 
 def days(times: Floats) -> Ints:
@@ -195,5 +197,5 @@ def repeat_lifts(met: Met, names: list[str], least: int = 1) -> dict[str, float]
     goes_on = met.shoppers[1:] == met.shoppers[:-1]
     usual = met_by(met.types[:-1][goes_on], met.shoppers[:-1][goes_on], least)
     lifts[~np.isin(np.arange(len(names)), usual)] = 0.0
-    found = rounded(lifts, _SHARE_DIGITS).tolist()
-    return dict(zip(names, found, strict=True))
+    published = rounded(lifts, _SHARE_DIGITS).tolist()
+    return dict(zip(names, published, strict=True))

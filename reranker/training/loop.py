@@ -104,12 +104,12 @@ class Training:
     def _begin(self) -> Notes:
         """The notes of a fresh training, or those of the one that was interrupted."""
         key = training_key(self.data, self.settings)
-        found = self._checkpoint.notes(key) if self._checkpoint else None
-        if found is not None and self._checkpoint:
+        notes = self._checkpoint.notes(key) if self._checkpoint else None
+        if notes is not None and self._checkpoint:
             best = self._checkpoint.read(self.model, self.adam)
             if best is not None:
                 self.best = best
-                return found
+                return notes
         asked = self.settings.precision
         fast = faster_bfloat16(self.device) if asked == "auto" else asked == "bfloat16"
         return Notes(key=key, bfloat16=fast)

@@ -43,16 +43,11 @@ class Items:
         self.texts = None
         if texts is not None:
             nothing = texts.new_zeros(1, texts.shape[1])
-            found = [texts] if queries is None else [texts, queries]
-            self.texts = torch.cat([*found, nothing])  # the last row: neither item nor query
+            parts = [texts] if queries is None else [texts, queries]
+            self.texts = torch.cat([*parts, nothing])  # the last row: neither item nor query
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def with_queries(self, queries: torch.Tensor) -> "Items":
-        """The same items beside other search texts."""
-        assert self.texts is not None
-        return Items(self.ids, self.texts[: len(self)], queries)
 
     def to(self, device: torch.device) -> "Items":
         moved = Items(self.ids.to(device), None)

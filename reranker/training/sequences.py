@@ -64,8 +64,8 @@ class Sequences:
     def limits_at(self, time: float) -> Ints:
         """For each shopper the position of the first event at or after this time (s,)."""
         before = np.append(0, np.cumsum(self.times < time))
-        found: Ints = self.at[:-1] + before[self.at[1:]] - before[self.at[:-1]]
-        return found
+        limits: Ints = self.at[:-1] + before[self.at[1:]] - before[self.at[:-1]]
+        return limits
 
     def last_target_before(self, stops: Ints) -> Ints:
         """For each shopper the newest target event before stops (s,); NONE without one."""
@@ -73,18 +73,23 @@ class Sequences:
         if not len(targets):
             return np.full(len(self), NONE)
         place = np.searchsorted(targets, stops) - 1
-        found = targets[np.maximum(place, 0)]
-        return np.where((place >= 0) & (found >= self.at[:-1]), found, NONE)
+        last = targets[np.maximum(place, 0)]
+        return np.where((place >= 0) & (last >= self.at[:-1]), last, NONE)
 
     def next_target(self) -> Ints:
         """For each event the position of the same shopper's next target event; NONE without."""
+        return self.first_target(
+            np.arange(1, len(self.items) + 1), np.repeat(self.at[1:], np.diff(self.at))
+        )
+
+    def first_target(self, starts: Ints, ends: Ints) -> Ints:
+        """The first target event from each start to before its end (n,); NONE without one."""
         targets = self.targets
         if not len(targets):
-            return np.full(len(self.items), NONE)
-        place = np.searchsorted(targets, np.arange(len(self.items)), side="right")
-        found = targets[np.minimum(place, len(targets) - 1)]
-        ends = np.repeat(self.at[1:], np.diff(self.at))
-        return np.where((place < len(targets)) & (found < ends), found, NONE)
+            return np.full(len(starts), NONE)
+        place = np.searchsorted(targets, starts)
+        first = targets[np.minimum(place, len(targets) - 1)]
+        return np.where((place < len(targets)) & (first < ends), first, NONE)
 
 
 class SequenceBuilder:
@@ -104,13 +109,13 @@ class SequenceBuilder:
         kind = self._types.get(event.type)
         if kind is None:
             return
-        found = (
+        row = (
             _number(self._shoppers, shopper),
             _number(self._items, event.item),
             _number(self._queries, event.query),
             kind,
         )
-        for column, value in zip(self._columns, found, strict=True):
+        for column, value in zip(self._columns, row, strict=True):
             column.append(value)
         self._times.append(event.time)
 
@@ -150,10 +155,10 @@ def kept_events(histories: Histories, most: int | None = None) -> Iterator[Named
 
 def noting_sessions(events: Iterable[Named], sessions: dict[str, str]) -> Iterator[Named]:
     """The same events; sessions: filled with those of users, and whose they are."""
-    for who, event in events:
-        if event.session is not None and who.startswith("u "):
-            sessions[event.session] = who
-        yield who, event
+    for shopper, event in events:
+        if event.session is not None and shopper.startswith("u "):
+            sessions[event.session] = shopper
+        yield shopper, event
 
 
 def file_events(
@@ -183,5 +188,5 @@ def met_by(things: Ints, shoppers: Ints, least: int) -> Ints:
     things, shoppers = things[order], shoppers[order]
     new = np.ones(len(things), bool)
     new[1:] = (things[1:] != things[:-1]) | (shoppers[1:] != shoppers[:-1])
-    found, users = np.unique(things[new], return_counts=True)
-    return found[users >= least]
+    distinct, users = np.unique(things[new], return_counts=True)
+    return distinct[users >= least]

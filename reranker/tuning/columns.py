@@ -15,12 +15,12 @@ from reranker.blends.blend import Blend
 from reranker.blends.gate import gate_features
 from reranker.evaluation.requests import rerank_request
 from reranker.metrics.ranking import grades_of, has_ideal
-from reranker.ranking.partial import context_of
+from reranker.ranking.partial import context_features
 from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest
-from reranker.signals.columns import Column, Missing
-from reranker.signals.context import Scene
+from reranker.signals.columns import Column
+from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Columns, compute
 
 _NONE: Final[Mapping[str, float]] = {}
@@ -50,12 +50,17 @@ class JudgedColumns:
         """How much personal signals count in this blend."""
         return blend.gate.value(dict(self.gate)) if blend.gate and self.gate else 1.0
 
-    def order(self, blend: Blend) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Candidates, best first, by the scores alone: without guard rails and diversity."""
+    def order(
+        self, blend: Blend, weights: Mapping[str, float] = _NONE
+    ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """Candidates, best first, by the scores alone: without guard rails and diversity.
+
+        weights: multipliers of the blend's, by signal, as a request may send them.
+        """
         scores, _ = scored(
             blend,
             self.columns,
-            _NONE,
+            weights,
             len(self.grades),
             self.gate_of(blend),
             self.context,
@@ -71,36 +76,34 @@ def judged_columns(
     done: Callable[[int], object] = lambda _n: None,
 ) -> tuple[list[JudgedColumns], int]:
     """Each request that some order of is better than another, and how many are not such."""
-    found, left_out = [], 0
+    columns, left_out = [], 0
     names = list(signals)
     for judged in requests:
         done(1)
         ratings = np.array(list(judged.ratings.values()), dtype=np.float64)
         if has_ideal(ratings):
-            found.append(_columns_of(judged, ratings, state, names))
+            columns.append(_columns_of(judged, ratings, state, names))
         else:
             left_out += 1
-    return found, left_out
+    return columns, left_out
 
 
 def _columns_of(
     judged: JudgedRequest, ratings: Values, state: ServedState, names: list[str]
 ) -> JudgedColumns:
     request = rerank_request(judged)
-    scene = Scene(
+    context = RankingContext(
         request, state.index, state.query_vectors, state.text_limit, personal=state.personal
     )
-    columns = compute(scene, names)
-    personal = any(SIGNALS[name].personal and _there(column) for name, column in columns.items())
+    columns = compute(context, names)
+    personal = any(
+        SIGNALS[name].personal and isinstance(column, Column) for name, column in columns.items()
+    )
     return JudgedColumns(
         request=judged,
         columns=columns,
-        grades=grades_of(scene.ids, judged.ratings),
+        grades=grades_of(context.ids, judged.ratings),
         ratings=ratings,
-        gate=gate_features(scene) if personal else {},
-        context=context_of(scene),
+        gate=gate_features(context) if personal else {},
+        context=context_features(context),
     )
-
-
-def _there(column: Column | Missing) -> bool:
-    return isinstance(column, Column)

@@ -24,37 +24,37 @@ def curves_of(booster: Any, rows: Rows, weights: dict[str, float]) -> dict[str, 
     curves of the scaled inputs.
     """
     steps = _steps(booster, len(rows.names))
-    found: dict[str, tuple[Values, Values]] = {}
+    lines: dict[str, tuple[Values, Values]] = {}
     for place, name in enumerate(rows.names):
         signal, _, part = name.partition(".")
         slope = weights.get(signal, 0.0) if part == SCALED else 0.0
         column = rows.values[:, place]
         column = column[np.isfinite(column)]
         if len(column) and (steps[place] or slope):
-            found[name] = _line(steps[place], slope, column)
-    largest = max((np.ptp(y) for _, y in found.values()), default=0.0)
+            lines[name] = _line(steps[place], slope, column)
+    largest = max((np.ptp(y) for _, y in lines.values()), default=0.0)
     curves: dict[str, dict[str, Curve]] = {}
-    for name, (x, y) in found.items():
+    for name, (x, y) in lines.items():
         if np.ptp(y) > _FLAT * largest:
             signal, _, part = name.partition(".")
-            kept = _fewer(x, y)
+            knots = _fewer(x, y)
             short, first = np.unique(
-                [float(f"{value:.9g}") for value in x[kept]], return_index=True
+                [float(f"{value:.9g}") for value in x[knots]], return_index=True
             )
             curves.setdefault(signal, {})[part] = Curve(
-                short.tolist(), [float(f"{value:.5g}") for value in y[kept][first]]
+                short.tolist(), [float(f"{value:.5g}") for value in y[knots][first]]
             )
     return curves
 
 
 def _steps(booster: Any, inputs: int) -> list[list[Any]]:
     """The trees of each input."""
-    found: list[list[Any]] = [[] for _ in range(inputs)]
+    trees: list[list[Any]] = [[] for _ in range(inputs)]
     for tree in booster.dump_model()["tree_info"]:
         root = tree["tree_structure"]
         if "split_feature" in root:
-            found[root["split_feature"]].append(root)
-    return found
+            trees[root["split_feature"]].append(root)
+    return trees
 
 
 def _line(trees: list[Any], slope: float, column: Values) -> tuple[Values, Values]:
@@ -90,11 +90,11 @@ def _add(node: Any, x: Values, here: np.ndarray[Any, Any], y: Values) -> None:
 
 def _fewer(x: Values, y: Values) -> list[int]:
     """At most KNOTS places that keep the line's shape: always add the worst missed one."""
-    kept = [0, len(x) - 1] if len(x) > 1 else [0]
-    while len(kept) < min(KNOTS, len(x)):
-        missed = np.abs(np.interp(x, x[kept], y[kept]) - y)
+    knots = [0, len(x) - 1] if len(x) > 1 else [0]
+    while len(knots) < min(KNOTS, len(x)):
+        missed = np.abs(np.interp(x, x[knots], y[knots]) - y)
         worst = int(missed.argmax())
         if missed[worst] <= _FLAT * max(np.ptp(y), 1e-12):
             break
-        kept = sorted([*kept, worst])
-    return kept
+        knots = sorted([*knots, worst])
+    return knots

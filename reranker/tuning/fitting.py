@@ -46,7 +46,7 @@ class Fitter:
         self, requests: Sequence[JudgedColumns], start: Blend, metric: Measures, threads: int = 2
     ) -> None:
         self._requests, self._start = requests, start
-        rows = sum(len(one.grades) for one in requests)
+        rows = sum(len(judged.grades) for judged in requests)
         self._threads = threads if rows > _LARGE else 1  # threads cost more than they bring there
         self._metric = metric
         # Curves and trees read how near a history is by themselves; a gate on top blunts them.
@@ -54,7 +54,7 @@ class Fitter:
         self._gated = linear_rows(requests, start)
         self._plain = linear_rows(requests, self._open)
         self._alone = learned_rows(requests, start, context=False)
-        self._whole = learned_rows(requests, start, context=True)
+        self._with_context = learned_rows(requests, start, context=True)
 
     def fit(self, kind: Kind, train: Ints) -> Fitted:
         """A blend of this kind, of these requests."""
@@ -90,13 +90,13 @@ class Fitter:
 
     def _trees(self, train: Ints) -> Fitted:
         def grow(part: Ints, rounds: int) -> Any:
-            return grown(self._whole.of(part), rounds, alone=False, threads=self._threads)
+            return grown(self._with_context.of(part), rounds, alone=False, threads=self._threads)
 
         def scores(model: Any, part: Ints, rounds: int) -> Values:
-            return _predicted(model, self._whole.of(part), rounds)
+            return _predicted(model, self._with_context.of(part), rounds)
 
         rounds, values = self._rounds(train, self._few(_TREE_ROUNDS), grow, scores)
-        trees = trees_of(grow(train, rounds), self._whole.of(train))
+        trees = trees_of(grow(train, rounds), self._with_context.of(train))
         blend = msgspec.structs.replace(
             self._open, kind="trees", signals=self._ones(self._start.signals), trees=trees
         )
@@ -104,7 +104,7 @@ class Fitter:
 
     def _few(self, rounds: tuple[int, ...]) -> tuple[int, ...]:
         """Few queries bear out few rounds, and are asked many times over."""
-        return tuple(one for one in rounds if one <= max(50, len(self._requests) / 4))
+        return tuple(count for count in rounds if count <= max(50, len(self._requests) / 4))
 
     def _ones(self, names: Any) -> dict[str, SignalWeight]:
         return {name: SignalWeight(1.0, self._start.signals[name].normalise) for name in names}
@@ -114,12 +114,12 @@ class Fitter:
 
     def _hold(self, rows: Rows, train: Ints) -> tuple[float, Values]:
         """How firmly the first weights are held, and the validation values of that choice."""
-        found: list[list[Values]] = [[] for _ in _HOLDS]
+        values: list[list[Values]] = [[] for _ in _HOLDS]
         for fold in inner_folds(self._requests, train):
             for place, hold in enumerate(_HOLDS):
                 weights = self._weights(rows, fold.train, hold)
-                found[place].append(self._values(rows.of(fold.test).values @ weights, fold.test))
-        return _steadiest(_HOLDS, found)
+                values[place].append(self._values(rows.of(fold.test).values @ weights, fold.test))
+        return _steadiest(_HOLDS, values)
 
     def _rounds(
         self,
@@ -129,32 +129,32 @@ class Fitter:
         scores: Callable[[Any, Ints, int], Values],
     ) -> tuple[int, Values]:
         """After how many rounds boosting stops, and the validation values of that choice."""
-        found: list[list[Values]] = [[] for _ in choices]
+        values: list[list[Values]] = [[] for _ in choices]
         for fold in inner_folds(self._requests, train):
             model = grow(fold.train, choices[-1])
             for place, rounds in enumerate(choices):
-                found[place].append(self._values(scores(model, fold.test, rounds), fold.test))
-        return _steadiest(choices, found)
+                values[place].append(self._values(scores(model, fold.test, rounds), fold.test))
+        return _steadiest(choices, values)
 
     def _values(self, scores: Values, part: Ints) -> Values:
         """The metric of each of these requests, ranked by scores (rows,)."""
-        found, begin = [], 0
+        values, begin = [], 0
         for number in part.tolist():
-            one = self._requests[number]
-            end = begin + len(one.grades)
+            judged = self._requests[number]
+            end = begin + len(judged.grades)
             order = np.argsort(-scores[begin:end], kind="stable")
-            found.append(self._metric.of(one.grades[order], one.ratings)[0])
+            values.append(self._metric.of(judged.grades[order], judged.ratings)[0])
             begin = end
-        return np.array(found)
+        return np.array(values)
 
 
 def _predicted(booster: Any, rows: Rows, rounds: int) -> Values:
     return np.asarray(booster.predict(rows.values, num_iteration=rounds), np.float64)
 
 
-def _steadiest(choices: tuple[N, ...], found: list[list[Values]]) -> tuple[N, Values]:
+def _steadiest(choices: tuple[N, ...], validated: list[list[Values]]) -> tuple[N, Values]:
     """The first choice that loses no more than half a standard error against the best."""
-    values = np.array([np.concatenate(parts) for parts in found])  # (choices, requests)
+    values = np.array([np.concatenate(parts) for parts in validated])  # (choices, requests)
     best = values[values.mean(axis=1).argmax()]
     lost = best[None] - values
     error = lost.std(axis=1) / np.sqrt(lost.shape[1])

@@ -34,17 +34,17 @@ def fit_weights(rows: Rows, start: Values, pull: float) -> Values:
         away = weights - origin
         return value + 0.5 * pull * float(away @ away) / 10, slope + pull * away / 10
 
-    found = minimize(
+    fitted = minimize(
         loss, origin, jac=True, method="L-BFGS-B", bounds=[(0.0, _LARGEST)] * len(origin)
     )
-    return np.asarray(found.x)
+    return np.asarray(fitted.x)
 
 
 def with_weights(blend: Blend, weights: Values) -> Blend:
     """The blend with these weights, scaled so that they add up to what the blend's did."""
     total = float(weights_of(blend).sum()) or 1.0
-    kept = np.where(weights > _NOTHING * weights.sum(), weights, 0.0)
-    scaled = kept * (total / kept.sum()) if kept.sum() > 0 else kept
+    lasting = np.where(weights > _NOTHING * weights.sum(), weights, 0.0)
+    scaled = lasting * (total / lasting.sum()) if lasting.sum() > 0 else lasting
     scaled *= min(1.0, _MOST / max(float(scaled.max()), _MOST))
     return msgspec.structs.replace(
         blend,
@@ -80,9 +80,9 @@ def _scale(rows: Rows, target: Values, mass: Values, start: Values) -> float:
 
     if not start.any():
         return 1.0
-    found = minimize_scalar(
+    fitted = minimize_scalar(
         lambda log: _softmax_loss(rows, target, mass, start * np.exp(log))[0],
         bounds=(-3.0, 4.0),
         method="bounded",
     )
-    return float(np.exp(found.x))
+    return float(np.exp(fitted.x))

@@ -43,19 +43,19 @@ class Rows:
 
     def of(self, requests: Ints) -> "Rows":
         """The rows of these requests only."""
-        kept = np.concatenate(
-            [np.arange(self.at[one], self.at[one + 1]) for one in requests.tolist()]
+        rows = np.concatenate(
+            [np.arange(self.at[request], self.at[request + 1]) for request in requests.tolist()]
         )
         at = np.append(0, np.cumsum(self.groups[requests]))
-        return Rows(self.names, self.values[kept], self.grades[kept], at)
+        return Rows(self.names, self.values[rows], self.grades[rows], at)
 
 
 def signals_seen(requests: Sequence[JudgedColumns]) -> list[str]:
     """Signals that say anything of these requests."""
     seen = {
         name
-        for one in requests
-        for name, column in one.columns.items()
+        for judged in requests
+        for name, column in judged.columns.items()
         if isinstance(column, Column) and column.known.any()
     }
     return [name for name in SIGNALS if name in seen]
@@ -81,11 +81,11 @@ def start_of(base: Blend, signals: Sequence[str], built_in: bool = False) -> Ble
 def linear_rows(requests: Sequence[JudgedColumns], blend: Blend) -> Rows:
     """A column a signal: what a weight of 1 would add to the scores in this blend."""
     blocks = []
-    for one in requests:
-        gate = one.gate_of(blend)
-        block = np.zeros((len(one.grades), len(blend.signals)))
+    for judged in requests:
+        gate = judged.gate_of(blend)
+        block = np.zeros((len(judged.grades), len(blend.signals)))
         for place, (name, part) in enumerate(blend.signals.items()):
-            column = one.columns.get(name)
+            column = judged.columns.get(name)
             if isinstance(column, Column):
                 block[:, place] = normalised(column, part.normalise) * column.trust
                 if SIGNALS[name].personal:
@@ -99,9 +99,9 @@ def learned_rows(requests: Sequence[JudgedColumns], blend: Blend, context: bool)
     names = list(
         dict.fromkeys(
             f"{signal}.{part}"
-            for one in requests
+            for judged in requests
             for signal in blend.signals
-            for column in (one.columns.get(signal),)
+            for column in (judged.columns.get(signal),)
             if isinstance(column, Column)
             for part in input_names(column)
         )
@@ -111,12 +111,12 @@ def learned_rows(requests: Sequence[JudgedColumns], blend: Blend, context: bool)
     blocks = [
         tree_inputs(
             names,
-            one.columns,
+            judged.columns,
             lambda name: blend.signals[name].normalise,
-            one.context,
-            len(one.grades),
+            judged.context,
+            len(judged.grades),
         )
-        for one in requests
+        for judged in requests
     ]
     return _rows(names, blocks, requests)
 
@@ -130,5 +130,5 @@ def shares_of_gain(rows: Rows) -> Values:
 
 def _rows(names: list[str], blocks: list[Floats], requests: Sequence[JudgedColumns]) -> Rows:
     at = np.append(0, np.cumsum([len(block) for block in blocks]))
-    grades = np.concatenate([one.grades for one in requests])
+    grades = np.concatenate([judged.grades for judged in requests])
     return Rows(names, np.concatenate(blocks), grades, at)

@@ -13,7 +13,6 @@ import numpy as np
 
 from reranker.blends.blend import Blend
 from reranker.metrics.ranking import Measures
-from reranker.ranking.scoring import scored
 from reranker.signals.registry import SIGNALS
 from reranker.tuning.columns import JudgedColumns
 
@@ -36,29 +35,27 @@ def change_points(
     judged: Sequence[tuple[JudgedColumns, Blend]], metrics: Measures
 ) -> list[ChangePoint]:
     """Points in the order of how much they change; requests come with the blend that ranks them."""
-    personal = any(one.gate for one, _ in judged)
-    found = []
+    personal = any(columns.gate for columns, _ in judged)
+    outcomes = []
     for text, own in product(_TEXT, _PERSONAL if personal else (1.0,)):
-        results = [_point(one, blend, text, own, metrics) for one, blend in judged]
+        results = [_point(columns, blend, text, own, metrics) for columns, blend in judged]
         value, changed = np.mean(results, axis=0).tolist()
-        found.append((changed, -value, text, own))
-    found.sort()
+        outcomes.append((changed, -value, text, own))
+    outcomes.sort()
     points, best = [], -np.inf
-    for changed, negative, text, own in found:
+    for changed, negative, text, own in outcomes:
         points.append(ChangePoint(text, own, -negative, changed, front=-negative > best))
         best = max(best, -negative)
     return points
 
 
 def _point(
-    one: JudgedColumns, blend: Blend, text: float, own: float, metrics: Measures
+    judged: JudgedColumns, blend: Blend, text: float, own: float, metrics: Measures
 ) -> tuple[float, float]:
     weights = {
         name: own if SIGNALS[name].personal else text for name in blend.signals if name != "engine"
     }
-    n = len(one.grades)
-    scores, _ = scored(blend, one.columns, weights, n, one.gate_of(blend), one.context)
-    order = np.argsort(-scores, kind="stable")
-    first = min(TOP, n)
-    kept = np.count_nonzero(order[:first] < first) / first
-    return metrics.of(one.grades[order], one.ratings)[0], 1.0 - kept
+    order = judged.order(blend, weights)
+    first = min(TOP, len(order))
+    shared = np.count_nonzero(order[:first] < first) / first
+    return metrics.of(judged.grades[order], judged.ratings)[0], 1.0 - shared

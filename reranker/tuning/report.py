@@ -99,12 +99,12 @@ def _pareto(tuning: Tuning) -> Iterator[str]:
 
 def _next(tuning: Tuning, saved: str | None) -> str:
     if tuning.recommended:
-        said = f"recommended: {tuning.chosen}"
+        recommendation = f"recommended: {tuning.chosen}"
     else:
-        said = (
+        recommendation = (
             f"not recommended: the interval of the gain over "
             f"{tuning.compared_with} includes zero; more judged queries would tell"
         )
     if saved is None:
-        return f"{said}. Nothing was stored; --save NAME stores it."
-    return f"{said}. Stored as {saved}, not published: `reranker blends publish {saved}`."
+        return f"{recommendation}. Nothing was stored; --save NAME stores it."
+    return f"{recommendation}. Stored as {saved}, not published: `reranker blends publish {saved}`."

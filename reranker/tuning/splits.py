@@ -55,9 +55,9 @@ def outer_folds(requests: Sequence[JudgedColumns], split: Split) -> list[Fold]:
 
 def inner_folds(requests: Sequence[JudgedColumns], among: Ints) -> list[Fold]:
     """The same within a training part, for choosing how much to fit; numbers of all requests."""
-    units = _units([requests[one] for one in among.tolist()])
+    units = _units([requests[number] for number in among.tolist()])
     if len(set(units)) < _INNER:  # one shopper's log: its requests are all there is
-        units = [str(one) for one in among.tolist()]
+        units = [str(number) for number in among.tolist()]
     folds = _folds(units, _INNER if len(set(units)) <= _FOLDS[0][0] else 1, share=0.25)
     folds = [fold for fold in folds if len(fold.train) and len(fold.test)]
     return [Fold(among[fold.train], among[fold.test]) for fold in folds]
@@ -78,20 +78,20 @@ def _folds(units: list[str], count: int, share: float = _TEST_SHARE) -> list[Fol
 
 
 def _units(requests: Sequence[JudgedColumns]) -> list[str]:
-    return [one.unit for one in requests]
+    return [judged.unit for judged in requests]
 
 
 def _is_a_log(requests: Sequence[JudgedColumns], units: list[str]) -> bool:
     """Every request has a time, and shoppers come again: then the past can foretell the future."""
-    timed = all(one.request.time is not None for one in requests)
+    timed = all(judged.request.time is not None for judged in requests)
     return timed and len(set(units)) < 0.8 * len(units)
 
 
 def _by_time(requests: Sequence[JudgedColumns]) -> Fold:
-    if any(one.request.time is None for one in requests):
+    if any(judged.request.time is None for judged in requests):
         raise Failure(
             "--split time needs a time in every request.", field="split", hint="Use --split unit."
         )
-    times = np.array([seconds_of(one.request.time or 0.0) for one in requests])
+    times = np.array([seconds_of(judged.request.time or 0.0) for judged in requests])
     cut = np.quantile(times, 1 - _TEST_SHARE)
     return Fold(np.flatnonzero(times < cut), np.flatnonzero(times >= cut))

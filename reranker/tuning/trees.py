@@ -63,7 +63,7 @@ def _labels(grades: Values) -> tuple[Values, list[float]]:
     """Grades as whole numbers from 0, and the gain 2^grade - 1 of each."""
     levels = np.unique(grades)
     if len(levels) > _GRADES:
-        some = np.quantile(levels[levels > 0], np.linspace(0, 1, _GRADES - 1))
-        levels = np.unique(np.append(0.0, some))
+        quantiles = np.quantile(levels[levels > 0], np.linspace(0, 1, _GRADES - 1))
+        levels = np.unique(np.append(0.0, quantiles))
     labels = np.abs(grades[:, None] - levels[None]).argmin(axis=1)
     return labels.astype(np.float64), (np.exp2(levels) - 1).tolist()

@@ -107,9 +107,7 @@ def tune(
     _, base, base_version = options.base or state.named(None)
     compared = _label(options.compare) if options.compare else ENGINE
     columns, left_out, leaks = _columns(requests, state, base, options, progress)
-    seen = state.store.fitted_on(base.name, base_version)
-    names = state.keys.open()
-    known = sum(was_fitted_on(one.request, seen, names) for one in columns)
+    known = _fitted_on(state, base, base_version, columns)
     start = start_of(
         base,
         [name for name in signals_seen(columns) if name not in options.without],
@@ -140,13 +138,13 @@ def tune(
         folds=len(folds),
         shoppers=tally.shoppers,
         metric=chosen_metrics.names[0],
-        metrics={order.removeprefix(_FIT): found for order, found in tally.means().items()},
+        metrics={order.removeprefix(_FIT): means for order, means in tally.means().items()},
         compared_with=compared,
         difference=difference,
         differences={kind: against(_FIT + kind, compared) for kind in options.kinds},
         against_published=against(CHOSEN, PUBLISHED),
         published=f"{published.name}@{version}",
-        fitted_on=_fitted_on(state, columns),
+        fitted_on=_fitted_on(state, published, version, columns),
         notes=_notes(base, known),
         chosen=chosen,
         recommended=_is_gain(difference[chosen_metrics.names[0]]),
@@ -166,11 +164,13 @@ def _label(compare: NamedBlend) -> str:
     return f"{compare.blend.name}@{compare.version}"
 
 
-def _fitted_on(state: ServedState, columns: Sequence[JudgedColumns]) -> int:
-    published, version = state.blend(None)
-    seen = state.store.fitted_on(published.name, version)
+def _fitted_on(
+    state: ServedState, blend: Blend, version: int, columns: Sequence[JudgedColumns]
+) -> int:
+    """How many of these requests a blend was fitted on."""
+    seen = state.store.fitted_on(blend.name, version)
     names = state.keys.open()
-    return sum(was_fitted_on(one.request, seen, names) for one in columns)
+    return sum(was_fitted_on(judged.request, seen, names) for judged in columns)
 
 
 def _notes(base: Blend, known: int) -> list[str]:
@@ -181,7 +181,7 @@ def _notes(base: Blend, known: int) -> list[str]:
             "built-in weights"
         )
     if base.segments:
-        names = ", ".join(one.name for one in base.segments)
+        names = ", ".join(segment.name for segment in base.segments)
         notes.append(f"segments of {base.name} are not carried over: {names}")
     return notes
 
@@ -223,11 +223,11 @@ def _fit_all(
     fitted: list[dict[Kind, Fitted]] = []
     with progress("fit", len(folds) * len(kinds)) as done:
         for fold in folds:
-            found: dict[Kind, Fitted] = {}
+            blends: dict[Kind, Fitted] = {}
             for kind in kinds:
-                found[kind] = fitter.fit(kind, fold.train)
+                blends[kind] = fitter.fit(kind, fold.train)
                 done(1)
-            fitted.append(found)
+            fitted.append(blends)
     return fitted
 
 
@@ -249,11 +249,12 @@ def _judge(
     with progress("judge", sum(len(fold.test) for fold in folds)) as done:
         for fold, blends in zip(folds, fitted, strict=True):
             trials = {
-                _FIT + kind: partial(rank_with, state, one.blend, 0) for kind, one in blends.items()
+                _FIT + kind: partial(rank_with, state, trial.blend, 0)
+                for kind, trial in blends.items()
             }
             rankers = others | trials
             chosen = _FIT + _choose([blends], options.kinds)
-            held_out = [columns[one].request for one in fold.test.tolist()]
+            held_out = [columns[number].request for number in fold.test.tolist()]
             for result in query_results(held_out, rankers, metrics):
                 tally.add(_with_chosen(result, chosen))
                 done(1)
@@ -284,7 +285,7 @@ def _choose(fitted: Sequence[dict[Kind, Fitted]], kinds: Sequence[Kind]) -> Kind
 
 
 def _validated(fitted: Sequence[dict[Kind, Fitted]], kind: Kind) -> Values:
-    return np.concatenate([one[kind].validated for one in fitted])
+    return np.concatenate([by_kind[kind].validated for by_kind in fitted])
 
 
 def _is_gain(difference: Difference) -> bool:
@@ -308,13 +309,13 @@ def _pareto(
         return None, []
     kind = drawable[0]
     judged = [
-        (columns[one], blends[kind].blend)
+        (columns[number], blends[kind].blend)
         for fold, blends in zip(folds, fitted, strict=True)
-        for one in _some(fold.test)
+        for number in _thinned(fold.test)
     ]
     return kind, change_points(judged, metrics)
 
 
-def _some(test: Ints, most: int = 400) -> list[int]:
-    found: list[int] = test[:: max(1, len(test) // most)].tolist()
-    return found
+def _thinned(test: Ints, most: int = 400) -> list[int]:
+    numbers: list[int] = test[:: max(1, len(test) // most)].tolist()
+    return numbers

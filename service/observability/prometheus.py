@@ -278,11 +278,6 @@ class Metrics:
         if not found.same_first:
             self.shadow_first_changed.labels(blend).inc()
 
-    def count_degraded(self, signal: str, reason: str) -> None:
-        """Count a degradation; what does not look like a name of ours is counted as "other"."""
-        with self._tallies.lock:
-            self._degraded.inc(_labels(signal, reason))
-
     def watch(self, served: Callable[[], ServedState]) -> None:
         """What is live is asked of the served state."""
         self._served = served

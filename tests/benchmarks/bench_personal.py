@@ -96,8 +96,7 @@ def history(state: ServedState, length: int, seed: int = 0) -> list[HistoryEvent
 def user_vectors(state: ServedState, workspace: Workspace) -> None:
     """Ours beside torch, on the same weights."""
     import torch
-
-    from reranker.training.publish import load_model
+    from support.torch_models import load_model
 
     torch.set_num_threads(1)
     by_torch, model = load_model(workspace, state.index), state.model

@@ -293,7 +293,7 @@ def compare(size: int, served: Server, empty: Server, shop: Shop, seconds: float
 
 
 def misses(server: Server) -> tuple[float, float]:
-    """Profiles asked for, and worked out anew, from /metrics."""
+    """UserProfiles asked for, and worked out anew, from /metrics."""
     url = f"http://127.0.0.1:{server.port}/metrics"
     with urllib.request.urlopen(url) as answer:
         text = answer.read().decode()

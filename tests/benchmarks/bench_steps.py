@@ -32,7 +32,7 @@ from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, RerankRequest
 from reranker.signals.columns import checked
-from reranker.signals.context import Scene
+from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Columns
 from service.api.requests import RequestReader
 from service.api.rerank import answer_of
@@ -79,23 +79,23 @@ def one(state: ServedState, body: bytes, limits: LimitSettings, steps: Steps) ->
     """What `rerank` does, in its order, with a clock between its parts."""
     began = time.perf_counter()
     asked = steps("read JSON", lambda: RequestReader(limits).read(body))
-    scene = Scene(
+    context = RankingContext(
         asked, state.index, state.query_vectors, state.text_limit, personal=state.personal
     )
     blend, _ = state.blend(None)
-    steps("ids to rows", lambda: scene.rows)
-    steps("history and profile", lambda: scene.past)
-    steps("item vectors", lambda: scene.item_vectors)
-    steps("query vector", lambda: scene.query_vector)
-    steps("query words", lambda: scene.terms)
-    steps("user vector", lambda: scene.user_vector)
+    steps("ids to rows", lambda: context.rows)
+    steps("history and profile", lambda: context.history)
+    steps("item vectors", lambda: context.item_vectors)
+    steps("query vector", lambda: context.query_vector)
+    steps("query words", lambda: context.terms)
+    steps("user vector", lambda: context.user_vector)
     columns: Columns = {}
     for name in wanted(blend, {}):
-        column = steps(f"signal {name}", lambda n=name: checked(SIGNALS[n].compute(scene)))
-        columns[name] = scene.found[name] = column
-    gate = steps("gate", lambda: gate_of(blend, scene, columns))
+        column = steps(f"signal {name}", lambda n=name: checked(SIGNALS[n].compute(context)))
+        columns[name] = context.columns[name] = column
+    gate = steps("gate", lambda: gate_of(blend, context, columns))
     score, _ = steps(
-        "blend", lambda: scored(blend, columns, {}, len(scene.ids), gate or 1.0, {}, False)
+        "blend", lambda: scored(blend, columns, {}, len(context.ids), gate or 1.0, {}, False)
     )
     order = steps("sort", lambda: np.argsort(-score, kind="stable"))
     results = steps("results", lambda: results_of(asked, order, score, None))

@@ -28,7 +28,7 @@ from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.runtime.query_vectors import QueryVectors
 from reranker.signals.columns import Column, Missing
-from reranker.signals.context import Scene
+from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Signal
 
 KNOWN = [str(number) for number in range(60)]
@@ -46,17 +46,17 @@ def raises(*_anything: Any) -> Any:
     raise OSError("the disk is gone")
 
 
-def not_a_number(scene: Scene) -> Column:
-    count = len(scene.ids)
+def not_a_number(context: RankingContext) -> Column:
+    count = len(context.ids)
     return Column(np.full(count, math.nan), np.full(count, True))
 
 
-def endless(scene: Scene) -> Column:
-    count = len(scene.ids)
+def endless(context: RankingContext) -> Column:
+    count = len(context.ids)
     return Column(np.full(count, math.inf), np.full(count, True))
 
 
-def says_nothing(_scene: Scene) -> Missing:
+def says_nothing(_context: RankingContext) -> Missing:
     return Missing("no_field")
 
 

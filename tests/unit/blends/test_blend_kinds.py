@@ -19,7 +19,7 @@ from reranker.ranking.ranking import Ranking, rank
 from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
-from reranker.signals.columns import Column, whole
+from reranker.signals.columns import Column, complete_column
 from reranker.signals.inputs import input_of
 from reranker.signals.personalization import Personal
 from reranker.tuning.curves import curves_of
@@ -123,7 +123,7 @@ def test_a_blend_survives_its_file(name: str) -> None:
 
 
 def test_a_curve_by_hand() -> None:
-    columns = {"engine": whole(np.array([10.0, 5.0, 0.0])), "semantic": half_known()}
+    columns = {"engine": complete_column(np.array([10.0, 5.0, 0.0])), "semantic": half_known()}
     score, parts = scored(CURVES, columns, {}, 3)
     # engine: scaled 1, 1/2, 0, and rank worth 7 everywhere
     # semantic: 2 x (0.25 -> 1.5, 0.75 -> 3.25, unknown: as the mean of the known, 0.5 -> 3)

@@ -12,7 +12,7 @@ from reranker.blends.store import BlendStore
 from reranker.errors import BadBlend, UnknownBlend
 from reranker.ranking.explanations import explain
 from reranker.ranking.scoring import scored
-from reranker.signals.columns import Column, Missing, whole
+from reranker.signals.columns import Column, Missing, complete_column
 
 BLEND = Blend(
     name="two",
@@ -23,7 +23,7 @@ BLEND = Blend(
     },
 )
 COLUMNS: dict[str, Column | Missing] = {
-    "engine": whole(np.array([10.0, 5.0, 0.0])),
+    "engine": complete_column(np.array([10.0, 5.0, 0.0])),
     "semantic": Column(np.array([0.1, 0.7, 0.0]), np.array([True, True, False])),
     "fresh": Missing("no_field", degraded=False),
 }

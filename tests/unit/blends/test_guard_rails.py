@@ -16,7 +16,7 @@ from reranker.blends.guard_rails import Guards, Placed, guarded, within_limits
 from reranker.ranking.ranking import Ranking, rank
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
-from reranker.signals.context import Scene
+from reranker.signals.context import RankingContext
 
 Ranks = Callable[..., Ranking]
 
@@ -122,9 +122,9 @@ def test_limits_hold_and_change_as_little_as_they_can(
 @given(st.integers(0, 4))
 def test_moves_lead_from_the_place_by_score_to_the_place_that_is_shown(most: int) -> None:
     order_ = np.array([3, 1, 4, 0, 2])
-    scene = Scene.__new__(Scene)
-    scene.__dict__["query_words"] = []
-    after, found = guarded(Guards(max_move=most), scene, order_)
+    context = RankingContext.__new__(RankingContext)
+    context.__dict__["query_words"] = []
+    after, found = guarded(Guards(max_move=most), context, order_)
     for candidate in range(5):
         steps = found.get(candidate, [])
         by_score = order_.tolist().index(candidate) + 1

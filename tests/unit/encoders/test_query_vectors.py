@@ -5,7 +5,8 @@ from zlib import crc32
 
 import numpy as np
 
-from reranker.runtime.query_vectors import QueryVectors, Vector
+from indexes.storage.arrays import Vectors
+from reranker.runtime.query_vectors import QueryVectors
 
 
 class Counting:
@@ -14,18 +15,18 @@ class Counting:
     def __init__(self) -> None:
         self.encoded: list[str] = []
 
-    def encode_queries(self, texts: list[str], /) -> Vector:
+    def encode_queries(self, texts: list[str], /) -> Vectors:
         self.encoded += [f"query {text}" for text in texts]
         return self._vectors(texts, 1)
 
-    def encode_documents(self, texts: list[str], /) -> Vector:
+    def encode_documents(self, texts: list[str], /) -> Vectors:
         self.encoded += [f"item {text}" for text in texts]
         return self._vectors(texts, 2)
 
     def known_share(self, text: str, /) -> float:
         return 0.25 if text == "red shoe" else 1.0
 
-    def _vectors(self, texts: list[str], kind: int) -> Vector:
+    def _vectors(self, texts: list[str], kind: int) -> Vectors:
         rows = [np.random.default_rng([kind, crc32(text.encode())]).random(384) for text in texts]
         return np.array(rows, dtype=np.float32)
 

@@ -31,9 +31,9 @@ from reranker.events.events import HistoryEvent
 from reranker.histories.store import open_histories
 from reranker.model.settings import TrainSettings
 from reranker.model.training_users import (
-    TRAINED_SHOPPERS,
-    TrainedShoppers,
-    save_trained_shoppers,
+    TRAINING_USERS,
+    TrainingUsers,
+    save_training_users,
 )
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.ranking.state import ServedState, load_state
@@ -226,7 +226,7 @@ def test_a_model_that_does_not_note_items_refuses_what_it_cannot_tell(
             "names": np.frombuffer(b"".join(digits), np.uint8).reshape(4, 16),
             "newest": np.full(4, NEWEST),
         },
-        tmp_path / TRAINED_SHOPPERS,
+        tmp_path / TRAINING_USERS,
         {"generation": f"{names.generation}", "fingerprint": names.fingerprint},
     )
     model = copy(state.model)
@@ -271,9 +271,9 @@ def check_noted(
         (f"{kind} {hide(who)}", HistoryEvent(type="view", item=item, time=at))
         for kind, hide, (who, item, at) in named
     ]
-    save_trained_shoppers(sequences_of(events, {"view": 1.0}), folder, names)
+    save_training_users(sequences_of(events, {"view": 1.0}), folder, names)
     keys.add()  # a rotation afterwards
-    seen = TrainedShoppers(folder, keys)
+    seen = TrainingUsers(folder, keys)
     for who in "abcd":
         mine = [(item, at) for name, item, at in users if name == who]
         theirs = [(item, at) for name, item, at in sessions if name == who]
@@ -297,11 +297,11 @@ def test_nobody_without_the_keys_reads_times_or_items(tmp_path: Path) -> None:
     met: set[int] = set()
     for folder in (tmp_path / "one", tmp_path / "two"):
         folder.mkdir()
-        save_trained_shoppers(sequences_of(events, {"purchase": 1.0}), folder, names)
-        content = (folder / TRAINED_SHOPPERS).read_bytes()
+        save_training_users(sequences_of(events, {"purchase": 1.0}), folder, names)
+        content = (folder / TRAINING_USERS).read_bytes()
         assert b"item-17" not in content
         assert np.float64(at).tobytes() not in content
-        hashes = load_file(folder / TRAINED_SHOPPERS)["items"][:-1].tolist()
+        hashes = load_file(folder / TRAINING_USERS)["items"][:-1].tolist()
         assert len(set(hashes)) == 2  # the same item of two shoppers is not the same
         assert met.isdisjoint(hashes)  # nor is that of two versions of a model
         met.update(hashes)

@@ -90,7 +90,7 @@ def proved(results: Sequence[QueryResult], resamples: int = 500) -> tuple[Proof,
         tally.add(one)
         proofs.add(one)
     differences = {"b": tally.differences("b", "engine", resamples)}
-    return proofs.found(tally, differences, resamples, 7)["b"], tally
+    return proofs.of(tally, differences, resamples, 7)["b"], tally
 
 
 @given(

@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.torch_models import load_model, with_queries
 
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.items.index import ItemIndex
@@ -28,7 +29,7 @@ from reranker.runtime.breakers import Breakers
 from reranker.runtime.query_vectors import QueryVectors
 from reranker.signals.personalization import Learned, Personal
 from reranker.training.actions import action_cases, fit_next_action, model_inputs, plain_inputs
-from reranker.training.publish import load_model, publish_model
+from reranker.training.publish import publish_model
 from reranker.training.sequences import sequences_of
 from service.api.next_action import next_action_routes
 from service.api.requests import RequestReader
@@ -134,7 +135,6 @@ def test_serving_reads_what_training_read(
     both: tuple[Any, ServedModel, Any], steps: list[tuple[str, int, float]]
 ) -> None:
     """At every event of a history, cut to the newest as serving does."""
-    import torch
 
     from reranker.training.data import encoded_queries
 
@@ -146,9 +146,7 @@ def test_serving_reads_what_training_read(
         events.append(HistoryEvent(type=kind, time=time, query=query, item=named))
     sequences = sequences_of([("u", event) for event in events], TYPES)
     texts = encoded_queries(by_torch.index, sequences, by_torch.whitening)
-    items = (
-        by_torch.items if texts is None else by_torch.items.with_queries(torch.from_numpy(texts))
-    )
+    items = with_queries(by_torch.items, texts)
     sequences = sequences.with_rows(by_torch.index.rows(sequences.item_ids))
     positions = np.arange(len(events))
     plain = plain_inputs(sequences, positions, LENGTH, MINUTES)
@@ -183,8 +181,8 @@ def test_a_failing_text_encoder_is_named_not_a_500(both: tuple[Any, ServedModel,
 
     card = ActionCard(possible=list(ACTIONS), types=list(TYPES), session_minutes=MINUTES)
     foreseen = NextAction(both[1], Recorder(), card)  # type: ignore[arg-type]
-    habits: Any = None  # not read here
-    personal = Personal(Learned(both[1], habits, foreseen))
+    statistics: Any = None  # not read here
+    personal = Personal(Learned(both[1], statistics, foreseen))
     state = SimpleNamespace(personal=personal, query_vectors=Broken(), versions={"model": "1"})
     app = Flask(__name__)
     served: Any = SimpleNamespace(state=state, timely=Timely(Breakers()), budget_ms=60_000.0)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from support.torch_models import load_model
 
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.items.index import ItemIndex
@@ -17,7 +18,7 @@ from reranker.model.served_model import ServedModel
 from reranker.model.settings import ENCODERS, TrainSettings
 from reranker.model.versions import model_store
 from reranker.runtime.query_vectors import QueryVectors
-from reranker.training.publish import load_model, publish_model
+from reranker.training.publish import publish_model
 
 
 @pytest.fixture(scope="module", params=[*ENCODERS, "transformer of two heads"])

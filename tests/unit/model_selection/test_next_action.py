@@ -14,7 +14,7 @@ from indexes.progress import silent
 from indexes.workspace import Workspace
 from reranker.events.events import TYPES, HistoryEvent
 from reranker.histories.store import open_histories
-from reranker.metrics.classification import brier, calibration_error, pr_auc, roc_auc
+from reranker.metrics.classification import action_metrics, calibration_error
 from reranker.model.action_head import ActionCard, fit_head, load_head, save_head
 from reranker.model.next_action import action_features, lacking
 from reranker.training.actions import action_cases
@@ -58,23 +58,29 @@ def test_features_by_hand() -> None:
 def test_metrics_by_hand() -> None:
     truth = np.array([True, False, True, False])
     scores = np.array([0.9, 0.8, 0.7, 0.1])
-    assert roc_auc(truth, scores) == 0.75
-    assert pr_auc(truth, scores) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
-    assert brier(truth, scores) == pytest.approx((0.01 + 0.64 + 0.09 + 0.01) / 4)
+    measured = action_metrics(truth, scores)
+    assert measured["base_rate"] == 0.5
+    assert measured["auc"] == 0.75
+    assert measured["pr_auc"] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert measured["brier"] == pytest.approx((0.01 + 0.64 + 0.09 + 0.01) / 4)
+    assert measured["ece"] == pytest.approx((0.1 + 0.8 + 0.3 + 0.1) / 4)
     assert calibration_error(truth, np.array([1.0, 0.0, 1.0, 0.0])) == 0.0
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=60))
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=60))
 @settings(max_examples=60, deadline=None)
-def test_metrics_are_scikit_learns(rows: list[tuple[bool, int]]) -> None:
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    truth = np.array([one for one, _ in rows])
-    scores = np.array([some / 5 for _, some in rows])
-    if truth.any():
-        assert pr_auc(truth, scores) == pytest.approx(average_precision_score(truth, scores))
-    if truth.any() and not truth.all():
-        assert roc_auc(truth, scores) == pytest.approx(roc_auc_score(truth, scores))
+def test_metrics_of_anything_are_numbers_or_not_defined(rows: list[tuple[bool, int]]) -> None:
+    truth = np.array([happened for happened, _ in rows])
+    chances = np.array([fifths / 5 for _, fifths in rows])
+    measured = action_metrics(truth, chances)
+    assert np.isnan(measured["auc"]) == (truth.all() or not truth.any())
+    assert np.isnan(measured["pr_auc"]) == (not truth.any())
+    pairs = [(yes, no) for yes in chances[truth] for no in chances[~truth]]
+    if pairs:  # the chance that one that happened scores above one that did not
+        above = np.mean([(yes > no) + 0.5 * (yes == no) for yes, no in pairs])
+        assert measured["auc"] == pytest.approx(above)
+    assert measured["brier"] == pytest.approx(np.mean((chances - truth) ** 2))
+    assert 0.0 <= measured["ece"] <= 1.0
 
 
 def test_a_head_learns_what_is_there_and_says_honest_chances(tmp_path: Path) -> None:
@@ -87,9 +93,9 @@ def test_a_head_learns_what_is_there_and_says_honest_chances(tmp_path: Path) -> 
     head = fit_head(inputs[:4000], labels[:4000], shoppers[:4000], 32)
     line = fit_head(inputs[:4000], labels[:4000], shoppers[:4000], 0)
     truth = labels[4000:, 0]
-    found = head(inputs[4000:])[:, 0]
-    assert roc_auc(truth, found) > roc_auc(truth, line(inputs[4000:])[:, 0]) + 0.1
-    assert calibration_error(truth, found) < 0.05
+    curved, straight = (action_metrics(truth, each(inputs[4000:])[:, 0]) for each in (head, line))
+    assert curved["auc"] > straight["auc"] + 0.1
+    assert curved["ece"] < 0.05
     assert head(inputs)[:, 1].max() < 0.01
     save_head(head, ActionCard(possible=["leave"], types=[], session_minutes=30), tmp_path)
     loaded = load_head(tmp_path)

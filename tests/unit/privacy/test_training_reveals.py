@@ -11,7 +11,12 @@ from safetensors.numpy import load_file
 from reranker.events.events import HistoryEvent
 from reranker.model.card import ARRAYS
 from reranker.model.settings import TrainSettings
-from reranker.training.item_statistics import HALF_LIFE_DAYS, ShopHabits, rounded, shop_habits
+from reranker.training.item_statistics import (
+    HALF_LIFE_DAYS,
+    CountedStatistics,
+    count_statistics,
+    rounded,
+)
 from reranker.training.sequences import Sequences, sequences_of
 
 DAY = 86_400.0
@@ -43,8 +48,10 @@ def shop(buyers: int, seed: int = 1) -> tuple[Sequences, npt.NDArray[np.float64]
     return sequences_of(events, TYPES), times
 
 
-def published(sequences: Sequences, folder: Path) -> tuple[ShopHabits, dict[str, npt.NDArray]]:  # type: ignore[type-arg]
-    found = shop_habits(sequences, sequences.item_ids)
+def published(
+    sequences: Sequences, folder: Path
+) -> tuple[CountedStatistics, dict[str, npt.NDArray]]:  # type: ignore[type-arg]
+    found = count_statistics(sequences, sequences.item_ids)
     found.save(folder)
     return found, load_file(folder / ARRAYS)
 
@@ -90,10 +97,10 @@ def test_counts_do_not_change_within_a_day(tmp_path: Path) -> None:
             for who in range(3)
         ]
         found = sequences_of(sorted(events, key=lambda one: one[1].time), TYPES)
-        habits = shop_habits(found, found.item_ids)
-        order = np.argsort(habits.card.item_ids)
-        assert habits.card.newest % DAY == 0
-        return habits.counts[order]
+        statistics = count_statistics(found, found.item_ids)
+        order = np.argsort(statistics.card.item_ids)
+        assert statistics.card.newest % DAY == 0
+        return statistics.counts[order]
 
     np.testing.assert_array_equal(counts(1.0), counts(40_000.0))
 
@@ -105,7 +112,7 @@ def test_each_type_of_event_needs_enough_shoppers() -> None:
     sequences = sequences_of(events, TYPES)
     for least, bought, carted in ((1, True, True), (2, False, True), (3, False, False)):
         settings = TrainSettings(min_users=least)
-        found = shop_habits(sequences, sequences.item_ids, settings)
+        found = count_statistics(sequences, sequences.item_ids, settings)
         one, two = (found.card.item_ids.index(item) for item in "12")
         view, cart, purchase = (found.card.types.index(name) for name in TYPES)
         assert (found.counts[one, purchase] > 0) is np.bool_(bought)
@@ -119,9 +126,9 @@ def test_how_one_shopper_comes_back_is_no_habit() -> None:
     ]
     events += [("u 0", event("cart", 1, 100.0 + at)) for at in range(9)]  # again and again
     sequences = sequences_of(sorted(events, key=lambda one: one[1].time), TYPES)
-    lifts = shop_habits(sequences, sequences.item_ids, TrainSettings(min_users=2)).card.lifts
+    lifts = count_statistics(sequences, sequences.item_ids, TrainSettings(min_users=2)).card.lifts
     assert lifts["view"] != 0.0 and lifts["cart"] == 0.0
-    alone = shop_habits(sequences, sequences.item_ids, TrainSettings(min_users=1)).card.lifts
+    alone = count_statistics(sequences, sequences.item_ids, TrainSettings(min_users=1)).card.lifts
     assert alone["cart"] > 0.0
 
 

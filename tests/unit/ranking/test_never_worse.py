@@ -25,7 +25,7 @@ from reranker.runtime.breakers import Breaker, Breakers, Unavailable
 from reranker.runtime.budget import RequestBudget, spending
 from reranker.runtime.guarded_encoder import GuardedEncoder
 from reranker.signals.columns import Column, Missing
-from reranker.signals.context import Scene
+from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Signal
 from service.app import create_app, served
 
@@ -270,21 +270,21 @@ def test_a_history_that_hangs_costs_next_action_its_answer_only(
 
 # Promise 1: whatever fails, the ids that were sent come back once each.
 
-Fault = Callable[[Scene], Any]
+Fault = Callable[[RankingContext], Any]
 
 
-def odd_columns(scene: Scene) -> Column:
-    return Column(np.full(len(scene.ids), np.inf), np.ones(len(scene.ids), bool))
+def odd_columns(context: RankingContext) -> Column:
+    return Column(np.full(len(context.ids), np.inf), np.ones(len(context.ids), bool))
 
 
 FAULTS: dict[str, Fault] = {
     "raises": die,
-    "wrong type": lambda _scene: 7,
-    "nothing": lambda _scene: None,
-    "too short": lambda _scene: Column(np.zeros(1), np.ones(1, bool)),
+    "wrong type": lambda _context: 7,
+    "nothing": lambda _context: None,
+    "too short": lambda _context: Column(np.zeros(1), np.ones(1, bool)),
     "infinite": odd_columns,
-    "missing": lambda _scene: Missing("a_reason"),
-    "stops": lambda _scene: (_ for _ in ()).throw(MemoryError()),
+    "missing": lambda _context: Missing("a_reason"),
+    "stops": lambda _context: (_ for _ in ()).throw(MemoryError()),
 }
 
 

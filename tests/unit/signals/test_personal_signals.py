@@ -26,9 +26,9 @@ from reranker.ranking.ranking import rerank
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.signals.columns import Column, Missing
-from reranker.signals.context import Scene
+from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, compute
-from reranker.signals.user_history import Past
+from reranker.signals.user_history import UserHistory
 
 PERSONAL = [name for name, signal in SIGNALS.items() if signal.personal]
 DAY = 86_400.0
@@ -47,8 +47,8 @@ def event(item: str, days: float = 1.0, kind: str = "view") -> Event:
 
 
 def column(state: ServedState, name: str, asked: RerankRequest) -> Column | Missing:
-    scene = Scene(asked, state.index, state.query_vectors, 10, personal=state.personal)
-    return compute(scene, [name])[name]
+    context = RankingContext(asked, state.index, state.query_vectors, 10, personal=state.personal)
+    return compute(context, [name])[name]
 
 
 def values(state: ServedState, name: str, asked: RerankRequest) -> list[float]:
@@ -59,11 +59,11 @@ def values(state: ServedState, name: str, asked: RerankRequest) -> list[float]:
 
 def test_behaviour_is_the_inner_product_minus_the_mean(state: ServedState) -> None:
     asked = request([event("1"), event("6")])
-    scene = Scene(asked, state.index, state.query_vectors, 10, personal=state.personal)
+    context = RankingContext(asked, state.index, state.query_vectors, 10, personal=state.personal)
     assert state.model
     rows = state.index.rows(IDS[:12])
     items = state.model.item_vectors(rows, state.index.vectors(rows))
-    products = items @ scene.user_vector
+    products = items @ context.user_vector
     found = values(state, "behaviour", asked)
     np.testing.assert_allclose(found, products - products.mean(), atol=1e-5)
     assert sum(found) == pytest.approx(0.0, abs=1e-5)
@@ -71,8 +71,8 @@ def test_behaviour_is_the_inner_product_minus_the_mean(state: ServedState) -> No
 
 def test_repeat_by_hand(state: ServedState) -> None:
     assert state.personal.learned
-    habits = state.personal.learned.habits
-    habits.card.lifts.update(view=2.0, purchase=-3.0)
+    statistics = state.personal.learned.statistics
+    statistics.card.lifts.update(view=2.0, purchase=-3.0)
     found = values(
         state,
         "repeat",
@@ -258,15 +258,17 @@ def test_a_model_that_reads_searches_reads_this_one(state: ServedState) -> None:
     model = state.model
     assert model and not model.reads_searches
     asked = request([event("1"), event("6")])
-    plain = Scene(asked, state.index, state.query_vectors, 10, personal=state.personal)
+    plain = RankingContext(asked, state.index, state.query_vectors, 10, personal=state.personal)
     without = plain.user_vector
     model.about["searches"] = 3
     try:
-        scene = Scene(asked, state.index, state.query_vectors, 10, personal=state.personal)
-        assert isinstance(scene.past, Past)
+        context = RankingContext(
+            asked, state.index, state.query_vectors, 10, personal=state.personal
+        )
+        assert isinstance(context.history, UserHistory)
         search = HistoryEvent(type="search", query="rain jacket", time=NOW)
-        wanted = model.user_vector([*scene.past.events, search], NOW, state.query_vectors)
-        np.testing.assert_array_equal(scene.user_vector, wanted)
+        wanted = model.user_vector([*context.history.events, search], NOW, state.query_vectors)
+        np.testing.assert_array_equal(context.user_vector, wanted)
         assert not np.allclose(wanted, without)
     finally:
         model.about["searches"] = 0

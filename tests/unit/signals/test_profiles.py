@@ -23,10 +23,10 @@ from reranker.ranking.state import ServedState
 from reranker.requests import Candidate, RerankRequest
 from reranker.runtime.caches import RowMemo
 from reranker.signals.columns import Column
-from reranker.signals.context import Scene
+from reranker.signals.context import RankingContext
 from reranker.signals.personalization import Personal
 from reranker.signals.registry import compute
-from reranker.signals.user_profiles import Profile, Profiles
+from reranker.signals.user_profiles import UserProfile, UserProfiles
 
 NOW = 1_790_000_000.0
 IDS = [str(number) for number in range(1, 13)]
@@ -41,14 +41,14 @@ def events(*items: str, newest: float = NOW) -> list[HistoryEvent]:
 
 def kept_for(
     state: ServedState, histories: dict[str, list[HistoryEvent]]
-) -> tuple[Callable[[str, str], bytes], Profiles]:
+) -> tuple[Callable[[str, str], bytes], UserProfiles]:
     """Ranks for a user and a query, by a state that keeps profiles."""
     import msgspec
 
     def recent(user: str | None, *_: Any) -> list[HistoryEvent]:
         return list(histories.get(user or "", []))  # a new list each time, as a store gives it
 
-    personal = Personal(state.personal.learned, recent=recent, profiles=Profiles(3))
+    personal = Personal(state.personal.learned, recent=recent, profiles=UserProfiles(3))
     keeping = replace(state, personal=personal, published=PERSONAL)
 
     def ranked(user: str, query: str) -> bytes:
@@ -92,7 +92,7 @@ def test_an_event_more_or_less_is_another_profile(state: ServedState) -> None:
     histories["ann"] = []
     nobody = ranked("ann", "rain jacket")
     assert nobody != two
-    assert not len(profiles._kept)
+    assert not len(profiles._profiles)
 
 
 def test_only_so_many_profiles_are_kept_and_unused_ones_go(state: ServedState) -> None:
@@ -102,15 +102,15 @@ def test_only_so_many_profiles_are_kept_and_unused_ones_go(state: ServedState) -
         ranked(user, "rain jacket")
     assert profiles.counts.misses == 5
     profiles.drop_unused()
-    assert len(profiles._kept) == 3
-    profiles._kept._seconds = 0.001
+    assert len(profiles._profiles) == 3
+    profiles._profiles._seconds = 0.001
     time.sleep(0.01)
     profiles.drop_unused()
-    assert not len(profiles._kept)
+    assert not len(profiles._profiles)
 
 
 def test_a_history_without_anything_known_has_a_profile_too(state: ServedState) -> None:
-    profile = Profile(events("nowhere"), state.index, state.personal.learned)
+    profile = UserProfile(events("nowhere"), state.index, state.personal.learned)
     assert profile.rows.tolist() == []
     assert profile.price is None
     assert profile.brands.of(np.array([5], np.uint64)).tolist() == [0]
@@ -204,8 +204,8 @@ def test_items_of_the_same_vector_are_equally_near_wherever_they_stand(state: Se
         time=NOW,
     )
     personal = Personal(state.personal.learned, recent=lambda *_: events("1", "6", "3"))
-    scene = Scene(asked, state.index, state.query_vectors, 100, personal=personal)
-    column = compute(scene, ["near"])["near"]
+    context = RankingContext(asked, state.index, state.query_vectors, 100, personal=personal)
+    column = compute(context, ["near"])["near"]
     assert isinstance(column, Column)
     assert len(set(column.values.tolist())) == 1
     assert len(set(column.parts["raw"].tolist())) == 1
@@ -214,10 +214,10 @@ def test_items_of_the_same_vector_are_equally_near_wherever_they_stand(state: Se
 def test_habits_of_a_shop_where_nobody_met_the_same(state: ServedState) -> None:
     learned = state.personal.learned
     assert learned
-    habits = copy.copy(learned.habits)
-    habits.counts, habits._popular = habits.counts[:0], None
-    habits._numbers = np.full_like(habits._numbers, -1)
+    statistics = copy.copy(learned.statistics)
+    statistics.counts, statistics._popular = statistics.counts[:0], None
+    statistics._numbers = np.full_like(statistics._numbers, -1)
     rows = np.array([0, 1, -1])
-    assert habits.counts_by_type(rows) == {}
-    weights = np.ones(len(habits.card.types))
-    assert habits.popularity(rows, weights).tolist() == [0.0, 0.0, 0.0]
+    assert statistics.counts_by_type(rows) == {}
+    weights = np.ones(len(statistics.card.types))
+    assert statistics.popularity(rows, weights).tolist() == [0.0, 0.0, 0.0]

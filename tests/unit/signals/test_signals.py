@@ -19,7 +19,7 @@ from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.runtime.budget import RequestBudget
 from reranker.signals.columns import Column, Missing, checked
-from reranker.signals.context import Scene, now_of
+from reranker.signals.context import RankingContext, now_of
 from reranker.signals.registry import SIGNALS, Signal, compute
 
 DAY = 86400.0
@@ -42,25 +42,27 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> ServedState:
 
 
 @pytest.fixture(scope="module")
-def scene(state: ServedState) -> Callable[..., Scene]:
-    def scene(query: str = "", *candidates: Candidate | str, **more: Any) -> Scene:
+def context(state: ServedState) -> Callable[..., RankingContext]:
+    def context(query: str = "", *candidates: Candidate | str, **more: Any) -> RankingContext:
         chosen = candidates or tuple(item["id"] for item in ITEMS)
         sent = [Candidate(c) if isinstance(c, str) else c for c in chosen]
         request = RerankRequest(candidates=sent, query=query, **more)
-        return Scene(request, state.index, state.query_vectors, text_limit=2)
+        return RankingContext(request, state.index, state.query_vectors, text_limit=2)
 
-    return scene
+    return context
 
 
-def column(scene: Scene, name: str) -> Column:
-    found = SIGNALS[name].compute(scene)
+def column(context: RankingContext, name: str) -> Column:
+    found = SIGNALS[name].compute(context)
     assert isinstance(found, Column), found
     return found
 
 
-def test_engine_takes_scores_that_agree_with_the_order(scene: Callable[..., Scene]) -> None:
+def test_engine_takes_scores_that_agree_with_the_order(
+    context: Callable[..., RankingContext],
+) -> None:
     sent = [Candidate("shoe", 9.0), Candidate("tent", 9.0), Candidate("ear", -1.5)]
-    assert column(scene("x", *sent), "engine").values.tolist() == [9.0, 9.0, -1.5]
+    assert column(context("x", *sent), "engine").values.tolist() == [9.0, 9.0, -1.5]
 
 
 @pytest.mark.parametrize(
@@ -72,22 +74,24 @@ def test_engine_takes_scores_that_agree_with_the_order(scene: Callable[..., Scen
     ],
 )
 def test_engine_counts_places_where_scores_are_no_use(
-    scene: Callable[..., Scene], scores: list[float | None], lost: tuple[tuple[str, int], ...]
+    context: Callable[..., RankingContext],
+    scores: list[float | None],
+    lost: tuple[tuple[str, int], ...],
 ) -> None:
     sent = [Candidate(str(n), score) for n, score in enumerate(scores)]
-    found = column(scene("x", *sent), "engine")
+    found = column(context("x", *sent), "engine")
     assert found.values.tolist() == [0, -1, -2]
     assert found.lost == lost
 
 
-def test_semantic_is_the_cosine(scene: Callable[..., Scene], state: ServedState) -> None:
-    found = column(scene("something to hear music with"), "semantic")
+def test_semantic_is_the_cosine(context: Callable[..., RankingContext], state: ServedState) -> None:
+    found = column(context("something to hear music with"), "semantic")
     assert found.known.all() and int(found.values.argmax()) == 2
     vector = state.query_vectors.query("something to hear music with")
     assert found.values == pytest.approx(state.index.vectors(np.arange(4)) @ vector, abs=1e-6)
 
 
-def test_semantic_reads_the_candidates_own_text(scene: Callable[..., Scene]) -> None:
+def test_semantic_reads_the_candidates_own_text(context: Callable[..., RankingContext]) -> None:
     sent = [
         Candidate("shoe"),
         Candidate("new", text="a kettle that boils water"),
@@ -95,15 +99,15 @@ def test_semantic_reads_the_candidates_own_text(scene: Callable[..., Scene]) -> 
         Candidate("newest", text="beyond the limit of two"),
         Candidate("unknown"),
     ]
-    found = column(scene("boil water", *sent), "semantic")
+    found = column(context("boil water", *sent), "semantic")
     assert found.known.tolist() == [True, True, True, False, False]
     assert int(found.values.argmax()) == 1
     assert found.lost == (("not_in_index", 2),)
 
 
-def test_a_blank_text_says_nothing(scene: Callable[..., Scene]) -> None:
+def test_a_blank_text_says_nothing(context: Callable[..., RankingContext]) -> None:
     sent = [Candidate("shoe"), Candidate("new", text=" \n"), Candidate("newer", text="")]
-    assert column(scene("boil water", *sent), "semantic").known.tolist() == [True, False, False]
+    assert column(context("boil water", *sent), "semantic").known.tolist() == [True, False, False]
 
 
 def test_no_candidates_are_no_degradation(state: ServedState) -> None:
@@ -112,13 +116,13 @@ def test_no_candidates_are_no_degradation(state: ServedState) -> None:
 
 
 @pytest.mark.promise(5)
-def test_semantic_without_query_or_items_says_so(scene: Callable[..., Scene]) -> None:
-    assert SIGNALS["semantic"].compute(scene("  ")) == Missing("no_query")
-    assert SIGNALS["semantic"].compute(scene("x", "a", "b")) == Missing("not_in_index")
+def test_semantic_without_query_or_items_says_so(context: Callable[..., RankingContext]) -> None:
+    assert SIGNALS["semantic"].compute(context("  ")) == Missing("no_query")
+    assert SIGNALS["semantic"].compute(context("x", "a", "b")) == Missing("not_in_index")
 
 
-def test_match_by_hand(scene: Callable[..., Scene]) -> None:
-    found = column(scene("north peak red shoe for rain"), "match")
+def test_match_by_hand(context: Callable[..., RankingContext]) -> None:
+    found = column(context("north peak red shoe for rain"), "match")
     # two of six words in the title, and the whole brand
     assert found.values.tolist() == [0.75 * 2 / 6 + 0.25, 0, 0, 0]
     assert found.parts["brand"].tolist() == [1, 0, 0, 0]
@@ -129,24 +133,24 @@ def test_match_by_hand(scene: Callable[..., Scene]) -> None:
     [("red running shoes", 0), ("RED Running shoe", 0), ("wf1000xm4", 2), ("b00x99", 3)],
 )
 def test_exact_title_model_number_or_id_is_a_full_match(
-    scene: Callable[..., Scene], query: str, place: int
+    context: Callable[..., RankingContext], query: str, place: int
 ) -> None:
-    values = column(scene(query), "match").values
+    values = column(context(query), "match").values
     assert values[place] == 1 and (np.delete(values, place) < 1).all()
 
 
-def test_fresh_halves_in_ninety_days(scene: Callable[..., Scene]) -> None:
-    found = column(scene("x", time=NOW), "fresh")
+def test_fresh_halves_in_ninety_days(context: Callable[..., RankingContext]) -> None:
+    found = column(context("x", time=NOW), "fresh")
     assert found.values[:2].tolist() == [0.5, 1.0]
     assert found.known.tolist() == [True, True, False, False]
-    assert column(scene("x", time=NOW - 900 * DAY), "fresh").values[:2].tolist() == [1.0, 1.0]
+    assert column(context("x", time=NOW - 900 * DAY), "fresh").values[:2].tolist() == [1.0, 1.0]
 
 
-def test_available_is_what_the_catalogue_says(scene: Callable[..., Scene]) -> None:
-    found = column(scene("x"), "available")
+def test_available_is_what_the_catalogue_says(context: Callable[..., RankingContext]) -> None:
+    found = column(context("x"), "available")
     assert found.known.tolist() == [False, True, True, False]
     assert found.values[1:3].tolist() == [1, 0]
-    assert SIGNALS["available"].compute(scene("x", "shoe")) == Missing("no_field", degraded=False)
+    assert SIGNALS["available"].compute(context("x", "shoe")) == Missing("no_field", degraded=False)
 
 
 def test_now_is_the_requests_time_then_its_newest_event_then_the_clock() -> None:
@@ -156,8 +160,10 @@ def test_now_is_the_requests_time_then_its_newest_event_then_the_clock() -> None
     assert now_of(None, events[2:], lambda: 1.0) == 1.0
 
 
-def test_a_late_signal_is_left_out_but_never_the_engine(scene: Callable[..., Scene]) -> None:
-    columns = compute(scene("shoes"), ["engine", "semantic", "match"], RequestBudget(0.0))
+def test_a_late_signal_is_left_out_but_never_the_engine(
+    context: Callable[..., RankingContext],
+) -> None:
+    columns = compute(context("shoes"), ["engine", "semantic", "match"], RequestBudget(0.0))
     assert isinstance(columns["engine"], Column)
     assert columns["semantic"] == columns["match"] == Missing("deadline")
 
@@ -165,28 +171,30 @@ def test_a_late_signal_is_left_out_but_never_the_engine(scene: Callable[..., Sce
 @pytest.mark.promise(1)
 @pytest.mark.promise(5)
 def test_a_signal_that_fails_is_left_out_and_named(
-    scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch
+    context: Callable[..., RankingContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_scene: Scene) -> Column:
+    def fail(_context: RankingContext) -> Column:
         raise OSError("the disk is gone")
 
     broken = {**SIGNALS, "semantic": Signal("semantic", fail, "")}
     monkeypatch.setattr("reranker.signals.registry.SIGNALS", broken)
-    columns = compute(scene("shoes"), ["engine", "semantic", "match"])
+    columns = compute(context("shoes"), ["engine", "semantic", "match"])
     assert columns["semantic"] == Missing("internal_error")
     assert isinstance(columns["engine"], Column) and isinstance(columns["match"], Column)
 
 
-def test_a_time_that_cannot_be_read_is_the_callers_to_mend(scene: Callable[..., Scene]) -> None:
+def test_a_time_that_cannot_be_read_is_the_callers_to_mend(
+    context: Callable[..., RankingContext],
+) -> None:
     with pytest.raises(BadRequest, match="time"):
-        compute(scene("shoes", time="yesterday"), ["fresh"])
+        compute(context("shoes", time="yesterday"), ["fresh"])
 
 
 @pytest.mark.promise(2)
 @pytest.mark.parametrize("n", [3, 5, 7, 59])
-def test_equal_vectors_have_equal_cosines(scene: Callable[..., Scene], n: int) -> None:
+def test_equal_vectors_have_equal_cosines(context: Callable[..., RankingContext], n: int) -> None:
     """However many there are: a difference by rounding alone would become a whole place."""
-    shop = scene("boils water", *(f"new{place}" for place in range(n)))
+    shop = context("boils water", *(f"new{place}" for place in range(n)))
     shop.item_vectors = np.repeat(shop.query_vectors.query("tea")[None], n, 0), np.full(n, True)
     values = column(shop, "semantic").values
     assert len(set(values.tolist())) == 1
@@ -201,9 +209,11 @@ def test_nan_and_infinity_become_not_known() -> None:
 
 
 @pytest.mark.promise(2)
-def test_columns_do_not_depend_on_the_other_candidates(scene: Callable[..., Scene]) -> None:
-    both = scene("red shoes for tea", "shoe", "B00X99")
-    one = scene("red shoes for tea", "B00X99")
+def test_columns_do_not_depend_on_the_other_candidates(
+    context: Callable[..., RankingContext],
+) -> None:
+    both = context("red shoes for tea", "shoe", "B00X99")
+    one = context("red shoes for tea", "B00X99")
     for name in ("semantic", "match"):
         assert column(both, name).values[1] == pytest.approx(column(one, name).values[0], abs=1e-6)
 
@@ -215,9 +225,9 @@ def test_every_signal_is_in_the_documentation() -> None:
 
 
 def test_own_texts_are_encoded_only_until_the_deadline(
-    scene: Callable[..., Scene], state: ServedState
+    context: Callable[..., RankingContext], state: ServedState
 ) -> None:
     sent = [Candidate(f"own {n}", text=f"own text {n} {time.monotonic_ns()}") for n in range(2)]
-    late = scene("x", *sent)
+    late = context("x", *sent)
     late.deadline = 0.0
     assert SIGNALS["semantic"].compute(late) == Missing("not_in_index")

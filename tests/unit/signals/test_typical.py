@@ -9,7 +9,7 @@ from indexes.workspace import Workspace
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, RerankRequest
 from reranker.signals.columns import Column, Missing
-from reranker.signals.context import Scene
+from reranker.signals.context import RankingContext
 from reranker.signals.text import typical
 
 IDS = ["55", *[str(number) for number in range(10)]]  # board games; shoes and jackets
@@ -22,7 +22,7 @@ def state(shop_home: Path) -> ServedState:
 
 def column(state: ServedState, query: str, ids: list[str]) -> Column | Missing:
     request = RerankRequest([Candidate(one) for one in ids], query=query)
-    return typical(Scene(request, state.index, state.query_vectors, text_limit=0))
+    return typical(RankingContext(request, state.index, state.query_vectors, text_limit=0))
 
 
 def test_one_item_unlike_all_others_is_the_least_typical(state: ServedState) -> None:

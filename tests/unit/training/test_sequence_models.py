@@ -181,7 +181,7 @@ def test_new_items_are_found_by_their_text() -> None:
     assert texts is not None
     texts[CIRCLE] = texts[4]  # shared memory: the catalogue's unseen item
     model: SequenceModel = Training(data, settings).run().model
-    told = cases.some(np.flatnonzero(cases.targets == 4))
+    told = cases.of(np.flatnonzero(cases.targets == 4))
     told = type(told)(told.shoppers, told.stops, told.now, np.full(len(told), CIRCLE))
     ranks = model_ranks(model, data.items, data.sequences, told, 10, mask_seen=False)
     assert len(ranks) and (ranks <= 3).all() and TOP > 3

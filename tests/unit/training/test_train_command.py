@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from support.shop import PATIENT, copy_home
+from support.torch_models import load_model
 
 from indexes.items.index import ItemIndex
 from indexes.storage.versions import Version, VersionStore
@@ -19,7 +20,6 @@ from reranker.histories.store import open_histories
 from reranker.model.versions import ModelMismatch, check_fits, model_store
 from reranker.ranking.settings import RankingSettings
 from reranker.training.loop import Training
-from reranker.training.publish import load_model
 from service.app import create_app
 from service.commands import doctor_home
 from service.commands.cli import run

@@ -9,10 +9,10 @@ from reranker.commands.train import imported_sequences
 from reranker.events.events import HistoryEvent
 from reranker.histories.store import open_histories
 from reranker.model.settings import TrainSettings
-from reranker.model.training_users import TrainedShoppers, save_trained_shoppers
+from reranker.model.training_users import TrainingUsers, save_training_users
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.training.data import Catalogue, new_model, training_data
-from reranker.training.item_statistics import shop_habits
+from reranker.training.item_statistics import count_statistics
 from reranker.training.sequences import Sequences, met_by, sequences_of
 
 
@@ -39,9 +39,9 @@ def test_met_by_counts_different_shoppers() -> None:
 def test_setting_min_users() -> None:
     sequences = world()
     ids = sequences.item_ids
-    card = shop_habits(sequences, ids, TrainSettings(min_users=2)).card
+    card = count_statistics(sequences, ids, TrainSettings(min_users=2)).card
     assert sorted(card.item_ids) == ["a", "b", "c"]
-    everything = shop_habits(sequences, ids, TrainSettings(min_users=1)).card
+    everything = count_statistics(sequences, ids, TrainSettings(min_users=1)).card
     assert sorted(everything.item_ids) == ["a", "b", "c", "x", "y"]
     texts = np.eye(len(ids), 8, dtype=np.float32)
     for least, known in ((1, 5), (2, 3), (9, 0)):
@@ -61,7 +61,7 @@ def test_setting_min_users_together() -> None:
     sequences = world()
     for least, together in ((1, True), (2, False)):
         settings = TrainSettings(min_users=1, min_users_together=least)
-        found = shop_habits(sequences, sequences.item_ids, settings)
+        found = count_statistics(sequences, sequences.item_ids, settings)
         places = [found.card.item_ids.index(item) for item in "xy"]
         assert bool(found.neighbours[places[0], places[1]] > 0) is together
         a, b = (found.card.item_ids.index(item) for item in "ab")
@@ -82,10 +82,10 @@ def test_a_leak_is_told_by_any_pseudonym_and_after_a_rotation(tmp_path: Path) ->
     keys = PseudonymKeys(tmp_path)
     first = keys.open()
     events = [(f"u {first.user('one')}", HistoryEvent(type="view", item="a", time=5.0))]
-    save_trained_shoppers(sequences_of(events, {"view": 1.0}), tmp_path, first)
+    save_training_users(sequences_of(events, {"view": 1.0}), tmp_path, first)
     later = keys.add()
-    seen = TrainedShoppers(tmp_path, keys)
+    seen = TrainingUsers(tmp_path, keys)
     for name in ("one", first.user("one"), later.user("one")):
-        assert seen.knows_after(name, None, 5.0) and not seen.knows_after(name, None, 6.0)
-    assert not seen.knows_after("other", "one", 0.0)
+        assert seen.newest(name, None) == 5.0
+    assert seen.newest("other", "one") is None
     assert b"one" not in (tmp_path / "shoppers.safetensors").read_bytes()
