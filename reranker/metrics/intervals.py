@@ -6,10 +6,10 @@ shoppers are drawn and flipped; without clusters every query stands for itself.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
-from statistics import NormalDist
 
 import msgspec
 import numpy as np
+from scipy.special import ndtr, stdtrit
 
 from indexes.storage.arrays import Floats
 
@@ -109,20 +109,8 @@ def _per_cluster(differences: Floats, clusters: Sequence[Hashable] | None) -> tu
 
 def _expanded_tail(count: int, level: float) -> float:
     """The percentile whose normal quantile is as far out as the t interval of this many."""
-    normal = NormalDist()
-    t = _t_quantile((1.0 + level) / 2.0, count - 1)
-    return normal.cdf(-t * (count / (count - 1)) ** 0.5)
-
-
-def _t_quantile(probability: float, freedom: int) -> float:
-    """Student's t from the normal quantile (Abramowitz and Stegun 26.7.5): to 0.1 % from 4 on."""
-    z = NormalDist().inv_cdf(probability)
-    return (
-        z
-        + (z**3 + z) / (4 * freedom)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
-    )
+    t = stdtrit(count - 1, (1.0 + level) / 2.0)
+    return float(ndtr(-t * (count / (count - 1)) ** 0.5))
 
 
 def _blocks(rows: int, width: int) -> Iterator[tuple[int, int]]:
