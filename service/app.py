@@ -31,7 +31,8 @@ from service.http.security_headers import register_security_headers
 from service.http.settings import ServeSettings
 from service.live.reload import Served
 from service.live.retention import Retention
-from service.observability.prometheus import Metrics, run_folder
+from service.observability.exposition import run_folder
+from service.observability.prometheus import Metrics
 from service.observability.request_ids import register_request_ids
 from service.observability.settings import LogSettings
 from service.page.page_routes import page_routes
