@@ -12,12 +12,12 @@ from reranker.commands.feedback_options import FILE, Joined, joined, source_of, 
 from reranker.commands.feedback_report import (
     counts_of,
     curve_of,
-    encoded,
     read_positions,
     shown_curve,
     shown_estimate,
     table,
 )
+from reranker.commands.output import echo_result, json_option
 from reranker.evaluation.leakage import Leaks, refused
 from reranker.evaluation.results import ENGINE, rank_with
 from reranker.feedback.click_counts import ClickCounts, clicked_on
@@ -39,7 +39,7 @@ from reranker.feedback.requests import (
 )
 from reranker.ranking.state import NamedBlend, ServedState, load_state
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
+_JSON = json_option("End with one JSON object.")
 _ACTION = click.option(
     "--action",
     default="click",
@@ -93,7 +93,7 @@ def from_events_command(
         )
         written = write_requests(out, rows)
     result = {"requests": written, **counts_of(found)}
-    click.echo(encoded(result) if as_json else table(f"{out}: {written:,} requests", found))
+    echo_result(result, table(f"{out}: {written:,} requests", found), as_json)
 
 
 @requests_commands.command("positions")
@@ -123,7 +123,7 @@ def positions_command(
     result = {"estimate": True, **curve_of(model), **counts_of(found)}
     if out is not None:
         out.write_bytes(msgspec.json.encode(curve_of(model)) + b"\n")
-    click.echo(encoded(result) if as_json else table(shown_curve(model), found))
+    echo_result(result, table(shown_curve(model), found), as_json)
 
 
 @requests_commands.command("judgments")
@@ -180,7 +180,7 @@ def judgments_command(
         f"{'corrected for position' if curve else 'not corrected for position'}; "
         f"{few:,} pairs had fewer than {min_impressions} impressions"
     )
-    click.echo(encoded({**result, **counts_of(found)}) if as_json else table(said, found))
+    echo_result({**result, **counts_of(found)}, table(said, found), as_json)
 
 
 @requests_commands.command("estimate")
@@ -243,7 +243,7 @@ def estimate_command(
     refusals = {"leaks": leaks.count, "leaks_by": leaks.by_reason}
     result = {"estimate": True, **msgspec.to_builtins(report), **refusals, **counts_of(found)}
     said = "\n".join([shown_estimate(report), *refused(leaks.by_reason, "rankings")])
-    click.echo(encoded(result) if as_json else table(said, found))
+    echo_result(result, table(said, found), as_json)
 
 
 def _orders(

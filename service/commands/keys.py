@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 import click
-import msgspec
 
 from indexes.workspace import Workspace
+from reranker.commands.output import echo_json, json_option
 from service.access.keys import (
     OVERLAP_SECONDS,
     SCOPES,
@@ -19,7 +19,7 @@ from service.access.keys import (
     live,
 )
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
+_JSON = json_option()
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -97,7 +97,7 @@ def create_command(
     first = not file.read()
     key, made = file.create(name, cast(tuple[Scope, ...], scopes), rate)
     if as_json:
-        _say_json({"key": key, **_row(made)})
+        echo_json({"key": key, **_row(made)})
         return
     click.echo(key)
     click.echo(f"This is the key of {name}, for {', '.join(made.scopes)}. {_ONCE}", err=True)
@@ -122,7 +122,7 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
     file = KeyFile(workspace.home)
     keys = file.read()
     if as_json:
-        _say_json({"keys": [_row(key) for key in keys]})
+        echo_json({"keys": [_row(key) for key in keys]})
         return
     if not keys and file.required:
         click.echo(
@@ -161,7 +161,7 @@ def rotate_command(workspace: Workspace, name: str, overlap: float, as_json: boo
     """Print a new key for NAME; the old one stays valid for the overlap, and then ends."""
     key, rotated = KeyFile(workspace.home).rotate(name, overlap)
     if as_json:
-        _say_json({"key": key, **_row(rotated)})
+        echo_json({"key": key, **_row(rotated)})
         return
     click.echo(key)
     until = _old_until(rotated)
@@ -178,7 +178,7 @@ def revoke_command(workspace: Workspace, name: str, as_json: bool) -> None:
     file = KeyFile(workspace.home)
     revoked = file.revoke(name)
     if as_json:
-        _say_json(_row(revoked))
+        echo_json(_row(revoked))
         return
     click.echo(f"The key {name} is revoked; a running service refuses it within a second.")
     if not any(one.active for one in file.read()):
@@ -205,7 +205,7 @@ def open_command(workspace: Workspace, yes: bool, as_json: bool) -> None:
         )
     file.open()
     if as_json:
-        _say_json({"required": file.required})
+        echo_json({"required": file.required})
         return
     click.echo("No key is asked for from the next start on; a running service stays locked.")
 
@@ -240,7 +240,3 @@ def _old_until(key: ApiKey) -> str | None:
 
 def _day(time: str) -> str:
     return time[:10]
-
-
-def _say_json(value: Any) -> None:
-    click.echo(msgspec.json.encode(value).decode())

@@ -7,11 +7,12 @@ import click
 import msgspec
 
 from indexes.workspace import Workspace
+from reranker.commands.output import echo_json, json_option
 from service.settings import SECTIONS, SHORT_NAMES, Setting, allowed, known_settings
 
 
 @click.command("settings")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
+@json_option()
 @click.option("--markdown", is_flag=True, help="The page docs/settings.md.")
 @click.pass_obj
 def settings_command(workspace: Workspace, as_json: bool, markdown: bool) -> None:
@@ -23,7 +24,7 @@ def settings_command(workspace: Workspace, as_json: bool, markdown: bool) -> Non
     if markdown:
         click.echo(settings_page(), nl=False)
     elif as_json:
-        click.echo(msgspec.json.encode(settings_rows(workspace)).decode())
+        echo_json(settings_rows(workspace))
     else:
         click.echo(settings_list(workspace))
 
