@@ -19,8 +19,9 @@ from indexes.encoders.text_encoder import TextEncoder, load_encoder
 from indexes.errors import Failure
 from indexes.items.columns import FORMAT
 from indexes.items.ids import ItemIds
-from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, IndexSettings, parsed_factory
+from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, parsed_factory
 from indexes.items.records import ItemReader, Unreadable
+from indexes.items.settings import IndexSettings
 from indexes.items.text import ItemText
 from indexes.progress import Progress, bars
 from indexes.readers.file_forms import FileForm

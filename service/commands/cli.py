@@ -17,7 +17,7 @@ from indexes.errors import Failure
 from indexes.quoting import nearest_or_all, shown
 from indexes.workspace import Workspace
 from reranker.commands.output import echo_json
-from service.settings import SETTINGS_FAILURE
+from service.commands.doctor_findings import SETTINGS_FAILURE
 
 _WITH_VALUE: Final = ("--home", "--settings")
 _FLAG: Final = "--json"

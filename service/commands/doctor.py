@@ -24,8 +24,7 @@ from indexes.workspace import Workspace
 from reranker.commands.output import echo_json, json_option
 from reranker.evaluation.requests import read_requests
 from service.commands import doctor_home, doctor_machine, doctor_private
-from service.commands.doctor_findings import Finding
-from service.settings import SETTINGS_FAILURE
+from service.commands.doctor_findings import SETTINGS_FAILURE, Finding
 
 QUERY_MS: Final = 2.5
 _TOKENS: Final = 1_000_000

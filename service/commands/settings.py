@@ -8,7 +8,8 @@ import msgspec
 
 from indexes.workspace import Workspace
 from reranker.commands.output import echo_json, json_option
-from service.settings import SECTIONS, SHORT_NAMES, Setting, allowed, known_settings
+from service.setting_types import Setting, allowed
+from service.settings import SECTIONS, SHORT_NAMES, known_settings
 
 
 @click.command("settings")

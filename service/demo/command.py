@@ -19,6 +19,7 @@ from reranker.ingestion.importer import Importer
 from reranker.ranking.state import ServedState, load_state
 from service.http.settings import ServeSettings
 from service.server.serve import serve
+from service.settings import with_options
 
 if TYPE_CHECKING:
     from service.demo.measure import Measured
@@ -39,8 +40,6 @@ def demo_command(
     found for 640 searches, and shows one of them before and after. While it serves, a model of what
     shoppers do is trained beside it for three minutes, and then used.
     """
-    from service.settings import with_options  # settings.py imports every part of the program
-
     _check_installed()
     began = time.monotonic()
     home = workspace.home / ("demo-small" if small else "demo")

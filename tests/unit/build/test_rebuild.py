@@ -29,7 +29,8 @@ from indexes.build.vector_cache import VectorCache, text_digest
 from indexes.encoders.settings import EncoderSettings
 from indexes.errors import Failure
 from indexes.items.columns import FORMAT
-from indexes.items.index import IndexSettings, ItemIndex
+from indexes.items.index import ItemIndex
+from indexes.items.settings import IndexSettings
 from indexes.progress import silent
 from indexes.storage.versions import CRASH_POINTS, LockHeld, VersionStore, exclusive
 from indexes.workspace import Workspace
