@@ -154,8 +154,8 @@ JUMPS = [
 def test_versions_follow_each_other_whatever_the_clock_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("versions", "served_link", "sealing"):
-        monkeypatch.setattr(f"indexes.{module}.datetime", Clock)
+    for module in ("versions", "current", "publishing"):
+        monkeypatch.setattr(f"indexes.storage.{module}.datetime", Clock)
     store = VersionStore(tmp_path / "index")
     for place, jump in enumerate(JUMPS):
         monkeypatch.setattr(Clock, "at", Clock.at + jump)
