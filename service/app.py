@@ -105,26 +105,26 @@ def _let_in(app: Flask, workspace: Workspace, metrics: Metrics, limits: LimitSet
 
 def served(app: Flask) -> Served:
     """What this application answers from."""
-    found: Served = app.extensions["served"]
-    return found
+    current: Served = app.extensions["served"]
+    return current
 
 
 def ranking_log(app: Flask) -> RankingLog:
     """Where this application logs its rankings."""
-    found: RankingLog = app.extensions["rankings"]
-    return found
+    rankings: RankingLog = app.extensions["rankings"]
+    return rankings
 
 
 def retention(app: Flask) -> Retention:
     """What deletes by age in this application; `reranker serve` lets it run."""
-    found: Retention = app.extensions["retention"]
-    return found
+    deleting: Retention = app.extensions["retention"]
+    return deleting
 
 
 def metrics_of(app: Flask) -> Metrics:
     """Where this application counts."""
-    found: Metrics = app.extensions["metrics"]
-    return found
+    metrics: Metrics = app.extensions["metrics"]
+    return metrics
 
 
 def _count_requests(app: Flask, metrics: Metrics) -> None:

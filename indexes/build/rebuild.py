@@ -121,7 +121,7 @@ class _Job:
             finally:
                 spool.close()
             self._write_vectors(staged, catalogue, cache)
-            export_query_encoder(encoder, _made(staged / ENCODER_FOLDER))
+            export_query_encoder(encoder, _new_folder(staged / ENCODER_FOLDER))
             version = self.store.publish(staged, self._about(catalogue, encoder, alike))
             self._tidy(cache, catalogue)
         return version, catalogue, True, removed
@@ -307,6 +307,6 @@ def _unknown_share(encoder: TextEncoder, catalogue: Catalogue) -> float:
     return round(unknown / max(tokens, 1), 6)
 
 
-def _made(folder: Path) -> Path:
+def _new_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder

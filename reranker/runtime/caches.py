@@ -38,6 +38,7 @@ class RecentlyUsed(Generic[K, V]):
         self._size, self._seconds = size, seconds
         self._kept: OrderedDict[K, tuple[float, V]] = OrderedDict()
         self._lock = threading.Lock()
+        self.counts = CacheCounts()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -45,12 +46,14 @@ class RecentlyUsed(Generic[K, V]):
     def get(self, key: K) -> V | None:
         """The value, if it is there."""
         with self._lock:
-            found = self._kept.get(key)
-            if found is None:
+            entry = self._kept.get(key)
+            if entry is None:
+                self.counts.misses += 1
                 return None
-            self._kept[key] = (time.monotonic(), found[1])
+            self.counts.hits += 1
+            self._kept[key] = (time.monotonic(), entry[1])
             self._kept.move_to_end(key)
-            return found[1]
+            return entry[1]
 
     def put(self, key: K, value: V) -> None:
         """Keep a value; the one that was not used for longest makes room."""

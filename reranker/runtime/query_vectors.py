@@ -1,15 +1,14 @@
 """query_vectors.py: query text -> query vector, remembered, because shoppers repeat each other."""
 
 import hashlib
-import threading
-from collections import OrderedDict
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from reranker.runtime.caches import CacheCounts
+from reranker.runtime.caches import RecentlyUsed
 
 Vector = npt.NDArray[np.float32]
 
@@ -37,10 +36,8 @@ class QueryVectors:
 
     def __init__(self, encoder: Encoder, size: int) -> None:
         self._encoder = encoder
-        self._size = size
-        self._kept: OrderedDict[_Key, EncodedQuery] = OrderedDict()
-        self._lock = threading.Lock()
-        self.counts = CacheCounts()
+        self._kept: RecentlyUsed[_Key, EncodedQuery] = RecentlyUsed(size, math.inf)
+        self.counts = self._kept.counts
 
     @property
     def misses(self) -> int:
@@ -55,7 +52,7 @@ class QueryVectors:
         """The vector (d,) of a query, and how much of the query the encoder knows."""
         text = " ".join(text.split())
         key = _key("query", text)
-        found = self._get(key)
+        found = self._kept.get(key)
         if found is None:
             vector = self._encoder.encode_queries([text])[0]
             found = EncodedQuery(vector, self._encoder.known_share(text))
@@ -65,7 +62,7 @@ class QueryVectors:
     def texts(self, texts: Sequence[str]) -> Vector:
         """The vectors (n, d) of item texts that the index does not hold."""
         keys = {text: _key("item", text) for text in texts}
-        kept = {text: self._get(key) for text, key in keys.items()}
+        kept = {text: self._kept.get(key) for text, key in keys.items()}
         found = {text: one.vector if one else None for text, one in kept.items()}
         new = [text for text, vector in found.items() if vector is None]
         if new:
@@ -74,22 +71,9 @@ class QueryVectors:
                 self._put(keys[text], EncodedQuery(vector, 1.0))
         return np.stack([found[text] for text in texts])  # type: ignore[misc]  # no None is left
 
-    def _get(self, key: _Key) -> EncodedQuery | None:
-        with self._lock:
-            found = self._kept.get(key)
-            if found is None:
-                self.counts.misses += 1
-            else:
-                self.counts.hits += 1
-                self._kept.move_to_end(key)
-            return found
-
-    def _put(self, key: _Key, found: EncodedQuery) -> None:
-        with self._lock:
-            # A row of a batch would keep the whole batch.
-            self._kept[key] = found._replace(vector=found.vector.copy())
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
+    def _put(self, key: _Key, query: EncodedQuery) -> None:
+        # A row of a batch would keep the whole batch.
+        self._kept.put(key, query._replace(vector=query.vector.copy()))
 
 
 def _key(kind: str, text: str) -> _Key:

@@ -52,8 +52,8 @@ def doctor_command(ctx: click.Context, requests: Path | None, as_json: bool) -> 
         click.echo(f"{mark}{finding.check:<10} {finding.message}", err=as_json)
         if finding.do:
             click.echo(f"{'':15} {finding.do}", err=as_json)
-    said = ", ".join(f"{counts[state]} {state}" for state in _COLOURS if counts[state])
-    click.echo(f"\n{said}", err=as_json)
+    summary = ", ".join(f"{counts[state]} {state}" for state in _COLOURS if counts[state])
+    click.echo(f"\n{summary}", err=as_json)
     failed = any(finding.state == "fail" for finding in findings)
     if as_json:
         echo_json({"well": not failed, "findings": findings})

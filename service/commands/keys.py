@@ -51,10 +51,10 @@ class Duration(click.ParamType[float]):
     ) -> float:
         if isinstance(value, float):
             return value
-        found = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
-        if not found:
+        match = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
+        if not match:
             self.fail(f"{value!r} is no time; write 90s, 15m, 24h, 7d or 0s.", param, ctx)
-        return int(found[1]) * _UNITS[found[2]]
+        return int(match[1]) * _UNITS[match[2]]
 
 
 @click.group("keys")
@@ -95,12 +95,12 @@ def create_command(
     """Make a key and print it: the only line on stdout, and the only time it is shown."""
     file = KeyFile(workspace.home)
     first = not file.read()
-    key, made = file.create(name, cast(tuple[Scope, ...], scopes), rate)
+    key, created = file.create(name, cast(tuple[Scope, ...], scopes), rate)
     if as_json:
-        echo_json({"key": key, **_row(made)})
+        echo_json({"key": key, **_row(created)})
         return
     click.echo(key)
-    click.echo(f"This is the key of {name}, for {', '.join(made.scopes)}. {_ONCE}", err=True)
+    click.echo(f"This is the key of {name}, for {', '.join(created.scopes)}. {_ONCE}", err=True)
     if first:
         click.echo(
             "It is this home's first: from now on every route but /livez and /readyz needs a key.",
@@ -137,7 +137,7 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
         )
         return
     rows = [
-        (one.name, " ".join(one.scopes), _rate(one), _day(one.created), _state(one)) for one in keys
+        (key.name, " ".join(key.scopes), _rate(key), _day(key.created), _state(key)) for key in keys
     ]
     rows.insert(0, ("name", "scopes", "rate", "made", "state"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -181,7 +181,7 @@ def revoke_command(workspace: Workspace, name: str, as_json: bool) -> None:
         echo_json(_row(revoked))
         return
     click.echo(f"The key {name} is revoked; a running service refuses it within a second.")
-    if not any(one.active for one in file.read()):
+    if not any(key.active for key in file.read()):
         click.echo(
             "It was the last one: nothing gets in until another is made. To be open on loopback "
             "again,\nrun `reranker keys open` and restart the service.",

@@ -68,7 +68,8 @@ def settings_page() -> str:
     for section, kind in SECTIONS.items():
         lines += [f"## [{section}]", "", (kind.__doc__ or "").splitlines()[0], ""]
         lines += ["| setting | default | allowed | what it does |", "|---|---|---|---|"]
-        lines += [_row(one) for one in known_settings().values() if one.section == section]
+        known = known_settings().values()
+        lines += [_row(setting) for setting in known if setting.section == section]
         lines.append("")
     return "\n".join(lines)
 
