@@ -1,6 +1,7 @@
 """app.py: a workspace -> the Flask application that serves what is published in it."""
 
 import time
+from typing import cast
 
 from flask import Flask, Response, g, request
 
@@ -105,26 +106,22 @@ def _let_in(app: Flask, workspace: Workspace, metrics: Metrics, limits: LimitSet
 
 def served(app: Flask) -> Served:
     """What this application answers from."""
-    current: Served = app.extensions["served"]
-    return current
+    return cast(Served, app.extensions["served"])
 
 
 def ranking_log(app: Flask) -> RankingLog:
     """Where this application logs its rankings."""
-    rankings: RankingLog = app.extensions["rankings"]
-    return rankings
+    return cast(RankingLog, app.extensions["rankings"])
 
 
 def retention(app: Flask) -> Retention:
     """What deletes by age in this application; `reranker serve` lets it run."""
-    deleting: Retention = app.extensions["retention"]
-    return deleting
+    return cast(Retention, app.extensions["retention"])
 
 
 def metrics_of(app: Flask) -> Metrics:
     """Where this application counts."""
-    metrics: Metrics = app.extensions["metrics"]
-    return metrics
+    return cast(Metrics, app.extensions["metrics"])
 
 
 def _count_requests(app: Flask, metrics: Metrics) -> None:

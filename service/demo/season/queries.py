@@ -72,9 +72,9 @@ def _of_kind(draw: Draw, shop: Shop, kind: int, rows: list[int], shared: list[st
     queries = [Query(text, kind, 4.0) for text in words.asked]
     queries += [Query(text.lower(), kind, 2.0, (("noun", text),)) for text in words.nouns]
     queries += [Query(text, kind, 1.5) for text in shared]
-    for row in draw.some(rows, 10):
+    for row in draw.sample(rows, 10):
         queries.append(_detailed(draw, kind, shop.facts[row]))
-    for row in draw.some([row for row in rows if shop.facts[row].model], 2):
+    for row in draw.sample([row for row in rows if shop.facts[row].model], 2):
         queries.append(Query(shop.facts[row].model, kind, 1.0, model_row=row))
     for brand in sorted({int(shop.brand[row]) for row in rows}):
         name = f"{BRANDS[brand].name} {words.name}".lower()

@@ -19,12 +19,12 @@ def description_of(draw: Draw, facts: Facts) -> str:
     """Two to five sentences: an opening, then what it is made of, what it is like, its look."""
     opening = _opening(draw, facts)
     middle = [_material_line(draw, facts)] if draw.chance(0.7) else []
-    middle += draw.some(facts.kind.says, draw.pick((0, 1, 1, 1, 2)))
+    middle += draw.sample(facts.kind.says, draw.pick((0, 1, 1, 1, 2)))
     if draw.chance(0.4) or not middle:
         middle.append(draw.pick(facts.style.says))
     if draw.chance(0.2):
         middle.extend(_detail(draw, facts, opening))
-    return " ".join([opening, *draw.some(middle, len(middle))])
+    return " ".join([opening, *draw.sample(middle, len(middle))])
 
 
 def named(facts: Facts) -> str:
