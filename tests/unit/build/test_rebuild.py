@@ -161,7 +161,7 @@ def test_another_format_is_refused_and_a_rebuild_mends_it(
     tmp_path: Path, run: Callable[..., Summary], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(items(20))
-    for module in ("rebuild", "item_index"):
+    for module in ("build.rebuild", "items.index"):
         monkeypatch.setattr(f"indexes.{module}.FORMAT", FORMAT + 1)
     with pytest.raises(Failure, match=f"format {FORMAT}.*reranker rebuild"):
         served(tmp_path)
