@@ -307,7 +307,8 @@ def test_any_sequence_of_calls(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from reranker.events.events import HistoryEvent, HistorySettings
+from reranker.events.events import HistoryEvent
+from reranker.events.settings import HistorySettings
 from reranker.histories.store import SqliteHistories
 
 store = SqliteHistories(Path(sys.argv[1]), HistorySettings(events_per_user=10**6))
