@@ -1,6 +1,7 @@
 """app.py: a workspace -> the Flask application that serves what is published in it."""
 
 import time
+from typing import cast
 
 from flask import Flask, Response, g, request
 
@@ -31,7 +32,8 @@ from service.http.security_headers import register_security_headers
 from service.http.settings import ServeSettings
 from service.live.reload import Served
 from service.live.retention import Retention
-from service.observability.prometheus import Metrics, run_folder
+from service.observability.exposition import run_folder
+from service.observability.prometheus import Metrics
 from service.observability.request_ids import register_request_ids
 from service.observability.settings import LogSettings
 from service.page.page_routes import page_routes
@@ -104,26 +106,22 @@ def _let_in(app: Flask, workspace: Workspace, metrics: Metrics, limits: LimitSet
 
 def served(app: Flask) -> Served:
     """What this application answers from."""
-    found: Served = app.extensions["served"]
-    return found
+    return cast(Served, app.extensions["served"])
 
 
 def ranking_log(app: Flask) -> RankingLog:
     """Where this application logs its rankings."""
-    found: RankingLog = app.extensions["rankings"]
-    return found
+    return cast(RankingLog, app.extensions["rankings"])
 
 
 def retention(app: Flask) -> Retention:
     """What deletes by age in this application; `reranker serve` lets it run."""
-    found: Retention = app.extensions["retention"]
-    return found
+    return cast(Retention, app.extensions["retention"])
 
 
 def metrics_of(app: Flask) -> Metrics:
     """Where this application counts."""
-    found: Metrics = app.extensions["metrics"]
-    return found
+    return cast(Metrics, app.extensions["metrics"])
 
 
 def _count_requests(app: Flask, metrics: Metrics) -> None:

@@ -1,19 +1,17 @@
 """settings.py: defaults, then settings.toml, then RERANKER_* variables -> one checked Workspace."""
 
-import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import inspect
 
 from indexes.build.settings import RebuildSettings
 from indexes.encoders.settings import EncoderSettings
 from indexes.errors import Failure
-from indexes.items.index import IndexSettings
+from indexes.items.settings import IndexSettings
 from indexes.quoting import nearest, nearest_or_all
 from indexes.times import TimeSettings
 from indexes.workspace import Settings, Workspace
@@ -27,15 +25,7 @@ from service.http.settings import ServeSettings
 from service.live.settings import ReloadSettings
 from service.observability.settings import LogSettings
 from service.server.settings import AdmissionSettings
-
-_WORDS = {
-    inspect.BoolType: "true or false",
-    inspect.StrType: "a text",
-    inspect.NoneType: "nothing",
-    inspect.ListType: "a list",
-    inspect.VarTupleType: "a list",
-}
-
+from service.setting_types import Setting, allowed, converted, setting_of
 
 SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "encoder": EncoderSettings,
@@ -66,65 +56,14 @@ _NOT_SETTINGS: Final = (
 _PREFIX: Final = "RERANKER_"
 _TESTS: Final = "RERANKER_TEST_"
 FILE_NAME: Final = "settings.toml"
-_MOST_WHOLE: Final = 2**63 - 1
 
 S = TypeVar("S", bound=Settings)
-
-
-def allowed(annotated: Any) -> str:
-    """What may be written, such as "a whole number from 0 to 65535"."""
-    return _described(inspect.type_info(annotated))
-
-
-def _described(kind: inspect.Type) -> str:
-    if isinstance(kind, inspect.Metadata):
-        return _described(kind.type)
-    if isinstance(kind, inspect.UnionType):
-        return " or ".join(_described(part) for part in kind.types)
-    if isinstance(kind, inspect.LiteralType):
-        return "one of " + ", ".join(f'"{value}"' for value in kind.values)
-    if isinstance(kind, inspect.IntType):
-        return "a whole number" + _bounds(kind)
-    if isinstance(kind, inspect.FloatType):
-        return "a number" + _bounds(kind)
-    return _WORDS.get(type(kind), type(kind).__name__)
-
-
-def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
-    lower = f" from {kind.ge:,}" if kind.ge is not None else ""
-    if kind.gt is not None:
-        lower = f" above {kind.gt:,}"
-    upper = f" to {kind.le:,}" if kind.le is not None else ""
-    if kind.lt is not None:
-        upper = f" below {kind.lt:,}"
-    return lower + upper
 
 
 class BadSetting(Failure):
     """A setting that does not exist, or a value that it cannot have."""
 
     code = "bad_setting"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One knob: where it stands, what it takes, what it does."""
-
-    section: str
-    field: str
-    type: Any
-    default: Any
-    help: str
-
-    @property
-    def name(self) -> str:
-        """As errors and `reranker settings` write it."""
-        return f"{self.section}.{self.field}"
-
-    @property
-    def variable(self) -> str:
-        """The environment variable that sets it."""
-        return f"RERANKER_{self.section}_{self.field}".upper()
 
 
 @dataclass(frozen=True)
@@ -138,12 +77,12 @@ class _Given:
 
 def known_settings() -> dict[str, Setting]:
     """Every setting by its name, in the order of the sections."""
-    found = (
-        Setting(section, field.name, field.type, _default(field), _help(field.type))
+    settings = (
+        setting_of(section, field)
         for section, kind in SECTIONS.items()
         for field in msgspec.structs.fields(kind)
     )
-    return {setting.name: setting for setting in found}
+    return {setting.name: setting for setting in settings}
 
 
 def load_workspace(home: Path, settings_file: Path | None, environ: Mapping[str, str]) -> Workspace:
@@ -156,16 +95,16 @@ def load_workspace(home: Path, settings_file: Path | None, environ: Mapping[str,
     given = dict(_from_file(path, known)) if settings_file or path.exists() else {}
     given |= dict(_from_environment(environ, known))
     values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    for name, found in given.items():
+    for name, value in given.items():
         setting = known[name]
-        values[setting.section][setting.field] = _checked(setting, found)
+        values[setting.section][setting.field] = _checked(setting, value)
     sections = {kind: kind(**values[section]) for section, kind in SECTIONS.items()}
-    return Workspace(home, sections, {name: found.source for name, found in given.items()})
+    return Workspace(home, sections, {name: value.source for name, value in given.items()})
 
 
 def with_options(workspace: Workspace, kind: type[S], **options: Any) -> Workspace:
     """The workspace with some settings given on the command line; None means not given."""
-    section = next(name for name, there in SECTIONS.items() if there is kind)
+    section = next(name for name, known_kind in SECTIONS.items() if known_kind is kind)
     known = known_settings()
     values, sources = {}, {}
     for field, value in options.items():
@@ -247,43 +186,12 @@ def _near_variable(variable: str, known: tuple[str, ...]) -> str:
 
 
 def _checked(setting: Setting, given: _Given) -> Any:
-    value = given.value
-    if given.text and allowed(setting.type).startswith("a list"):
-        value = [part.strip() for part in value.split(",") if part.strip()]
     try:
-        converted = msgspec.convert(value, setting.type, strict=not given.text)
-        if not _storable(converted):
-            raise ValueError
-        return converted
-    except (msgspec.ValidationError, ValueError):
+        return converted(setting.type, given.value, text=given.text)
+    except ValueError:
         raise BadSetting(
             f"{setting.name} is {given.value!r} ({given.source}); "
             f"allowed is {allowed(setting.type)}.",
             field=setting.name,
             hint=setting.help,
         ) from None
-
-
-def _storable(value: Any) -> bool:
-    """Whether nothing in it passes bounds only because it compares with nothing (nan), has no end
-    (inf), is more than a machine counts, or ends where C ends a text."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, int):
-        return -_MOST_WHOLE <= value <= _MOST_WHOLE
-    if isinstance(value, str):
-        return "\0" not in value
-    if isinstance(value, dict):
-        return all(_storable(key) and _storable(held) for key, held in value.items())
-    return all(map(_storable, value)) if isinstance(value, list | tuple) else True
-
-
-def _default(field: msgspec.structs.FieldInfo) -> Any:
-    if field.default_factory is not msgspec.NODEFAULT:
-        return field.default_factory()
-    return field.default
-
-
-def _help(annotated: Any) -> str:
-    metas = [part for part in get_args(annotated) if isinstance(part, msgspec.Meta)]
-    return next((meta.description for meta in metas if meta.description), "")

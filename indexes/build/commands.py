@@ -131,14 +131,14 @@ def _row(version: Version, current: Version | None) -> dict[str, Any]:
 def verify_command(workspace: Workspace, version_id: str | None, every: bool, as_json: bool) -> int:
     """Hash every file of a version again and compare with its manifest; exit 1 on damage."""
     store = VersionStore(workspace.index_root)
-    found = {version.id: store.verify(version) for version in _chosen(store, version_id, every)}
-    for name, problems in found.items():
+    checked = {version.id: store.verify(version) for version in _chosen(store, version_id, every)}
+    for name, problems in checked.items():
         click.echo(f"{name}  {'damaged' if problems else 'sound'}", err=as_json)
         for problem in problems:
             click.echo(f"  {problem}", err=True)
-    damaged = [name for name, problems in found.items() if problems]
+    damaged = [name for name, problems in checked.items() if problems]
     if as_json:
-        click.echo(msgspec.json.encode({"versions": found, "sound": not damaged}).decode())
+        click.echo(msgspec.json.encode({"versions": checked, "sound": not damaged}).decode())
         return int(bool(damaged))  # the findings stay the last line
     if damaged:
         raise Failure(

@@ -14,13 +14,13 @@ def source_notes(source: Source) -> list[str]:
     reader = source.reader
     notes = [f"read as: {what}" for what in source.form.assumed]
     report = reader.chooser.report()
-    said = [f"{field} from {name!r}" for field, name in report["from"].items()]
+    parts = [f"{field} from {name!r}" for field, name in report["from"].items()]
     if report["not_read"]:
         names = report["not_read"]
         more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-        said.append(f"not read: {', '.join(map(repr, names[:_NAMES_SHOWN]))}{more}")
-    if said:
-        notes.append(f"columns: {'; '.join(said)}")
+        parts.append(f"not read: {', '.join(map(repr, names[:_NAMES_SHOWN]))}{more}")
+    if parts:
+        notes.append(f"columns: {'; '.join(parts)}")
     notes += [
         f"warning: {bad.unreadable:,} values of {field} could not be read and are absent, "
         f"the first in line {bad.line:,}: {bad.example}"

@@ -19,8 +19,9 @@ from indexes.encoders.text_encoder import TextEncoder, load_encoder
 from indexes.errors import Failure
 from indexes.items.columns import FORMAT
 from indexes.items.ids import ItemIds
-from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, IndexSettings, parsed_factory
+from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, parsed_factory
 from indexes.items.records import ItemReader, Unreadable
+from indexes.items.settings import IndexSettings
 from indexes.items.text import ItemText
 from indexes.progress import Progress, bars
 from indexes.readers.file_forms import FileForm
@@ -120,7 +121,7 @@ class _Job:
             finally:
                 spool.close()
             self._write_vectors(staged, catalogue, cache)
-            export_query_encoder(encoder, _made(staged / ENCODER_FOLDER))
+            export_query_encoder(encoder, _new_folder(staged / ENCODER_FOLDER))
             version = self.store.publish(staged, self._about(catalogue, encoder, alike))
             self._tidy(cache, catalogue)
         return version, catalogue, True, removed
@@ -306,6 +307,6 @@ def _unknown_share(encoder: TextEncoder, catalogue: Catalogue) -> float:
     return round(unknown / max(tokens, 1), 6)
 
 
-def _made(folder: Path) -> Path:
+def _new_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder

@@ -46,10 +46,10 @@ class TemplateFills:
         ]
 
     def _refusal(self, name: str, columns: Sequence[str]) -> Failure:
-        there = [*sorted(FIELDS - {"attributes"}), *(c for c in columns if c not in FIELDS)]
-        there += [f"attributes.{attribute}" for attribute in self.attributes]
-        shown = ", ".join(there[: len(FIELDS) + _NAMES_SHOWN])
-        more = len(there) - len(FIELDS) - _NAMES_SHOWN
+        names = [*sorted(FIELDS - {"attributes"}), *(c for c in columns if c not in FIELDS)]
+        names += [f"attributes.{attribute}" for attribute in self.attributes]
+        shown = ", ".join(names[: len(FIELDS) + _NAMES_SHOWN])
+        more = len(names) - len(FIELDS) - _NAMES_SHOWN
         return Failure(
             f"The template names {{{name}}}, which fills 0 of {self.items:,} items. There are: "
             f"{shown}{f' and {more} more' if more > 0 else ''}. Nothing was published.",

@@ -136,10 +136,10 @@ class VectorCache:
 
     def vectors(self, digests: Digests) -> Vectors:
         """The vectors (n, d) of texts (n,), all of which are known."""
-        found = self._find(digests)
-        if (found < 0).any():
-            raise KeyError(f"{int((found < 0).sum())} texts have no vector in {self.path.name}")
-        places = self._places[found]
+        rows = self._find(digests)
+        if (rows < 0).any():
+            raise KeyError(f"{int((rows < 0).sum())} texts have no vector in {self.path.name}")
+        places = self._places[rows]
         dimensions = int(places[0, 1])
         halves = np.asarray(np.memmap(self.path, dtype=np.float16, mode="r"))
         # Every run of d numbers, as a view: gathering rows of it needs no index a number.

@@ -46,8 +46,8 @@ class ModulesForward:
         self.name = str(next(modules.parameters()).dtype).removeprefix("torch.")
 
     def tokens(self, texts: list[str]) -> Tokens:
-        found = self.modules.tokenizer(texts, truncation=True, max_length=self.max_tokens)
-        rows: Tokens = found["input_ids"]
+        tokenized = self.modules.tokenizer(texts, truncation=True, max_length=self.max_tokens)
+        rows: Tokens = tokenized["input_ids"]
         return rows
 
     @torch.inference_mode()
@@ -60,8 +60,8 @@ class ModulesForward:
             name: value.to(device) if isinstance(value, torch.Tensor) else value
             for name, value in inputs.items()
         }
-        found = self.modules(moved)["sentence_embedding"].float().cpu().numpy()
-        return np.asarray(found, dtype=np.float32)
+        vectors = self.modules(moved)["sentence_embedding"].float().cpu().numpy()
+        return np.asarray(vectors, dtype=np.float32)
 
 
 class PackedForward:
@@ -167,8 +167,8 @@ def _reference(
 def _close(forward: ModulesForward | PackedForward, expected: Vectors) -> bool:
     """Whether this arithmetic gives float32's vectors, nearly enough, for every fixed text."""
     texts = list(CHECK_TEXTS)
-    found = forward.vectors(texts, forward.tokens(texts), "")
-    least = least_cosine(found, expected)
+    vectors = forward.vectors(texts, forward.tokens(texts), "")
+    least = least_cosine(vectors, expected)
     if least >= LEAST_COSINE:  # false for NaN, too
         return True
     _LOG.warning(

@@ -66,10 +66,10 @@ class Forward(Protocol):
         """The vectors (n, d) of a batch; `tokens` are those of prompt and text."""
 
 
-def least_cosine(found: Vectors, expected: Vectors) -> float:
+def least_cosine(vectors: Vectors, expected: Vectors) -> float:
     """The smallest cosine between rows of the same place; NaN where one is NaN."""
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    return float(((found * expected).sum(axis=1) / np.maximum(lengths, 1e-12)).min())
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(expected, axis=1)
+    return float(((vectors * expected).sum(axis=1) / np.maximum(lengths, 1e-12)).min())
 
 
 class Batch(NamedTuple):
@@ -141,11 +141,11 @@ def _batches(
 ) -> Iterator[Batch]:
     """Window after window, the longest texts of each first."""
     start = 0
-    for found, tokens in _tokenized(forward, texts, prompt, window):
+    for read, tokens in _tokenized(forward, texts, prompt, window):
         lengths = np.array([len(row) for row in tokens], dtype=np.int64)
         for rows in _by_length(lengths, batch_tokens):
-            yield Batch(start + rows, [found[row] for row in rows], [tokens[row] for row in rows])
-        start += len(found)
+            yield Batch(start + rows, [read[row] for row in rows], [tokens[row] for row in rows])
+        start += len(read)
 
 
 def _tokenized(
@@ -155,11 +155,11 @@ def _tokenized(
     source = iter(texts)
     with ThreadPoolExecutor(1) as aside:
         ahead: tuple[list[str], Future[Any]] | None = None
-        while found := list(islice(source, window)):
-            future = aside.submit(forward.tokens, [prompt + text for text in found])
+        while taken := list(islice(source, window)):
+            future = aside.submit(forward.tokens, [prompt + text for text in taken])
             if ahead:
                 yield ahead[0], ahead[1].result()
-            ahead = found, future
+            ahead = taken, future
         if ahead:
             yield ahead[0], ahead[1].result()
 

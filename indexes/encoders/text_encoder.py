@@ -45,8 +45,8 @@ class TextEncoder:
 
     def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        for positions, found in self.model.batches(texts, prompt, WINDOW):
-            vectors[positions] = found
+        for positions, batch in self.model.batches(texts, prompt, WINDOW):
+            vectors[positions] = batch
         return vectors
 
 

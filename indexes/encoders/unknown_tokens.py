@@ -25,7 +25,7 @@ def count_unknown(encoder_folder: Path, texts: Iterable[str]) -> tuple[int, int]
     tokenizer = Tokenizer.from_file(str(path))
     unknown: Any = unknown_token(tokenizer, path)
     cut = [text[:_CHARACTERS] for text in texts]
-    rows = [found.ids for found in tokenizer.encode_batch(cut, add_special_tokens=False)]
+    rows = [encoding.ids for encoding in tokenizer.encode_batch(cut, add_special_tokens=False)]
     return sum(row.count(unknown) for row in rows), sum(len(row) for row in rows)
 
 

@@ -5,10 +5,9 @@ Everything is mapped: opening costs milliseconds and no private memory, whatever
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import faiss
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -17,22 +16,9 @@ from indexes.items.columns import FORMAT, ItemColumns
 from indexes.items.ids import ItemIds
 from indexes.storage.arrays import Rows, Vectors
 from indexes.storage.versions import Version
-from indexes.workspace import Settings
 
 VECTORS_FILE: Final = "vectors.faiss"
 ENCODER_FOLDER: Final = "encoder"
-
-
-class IndexSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The FAISS part of the index."""
-
-    factory: Annotated[
-        str,
-        msgspec.Meta(
-            description="FAISS index factory string. SQbf16 is half of Flat, as fast to look up by "
-            "id, and errs by 2e-6 in cosine; SQ8 is a quarter; IVF and HNSW speed up neighbours."
-        ),
-    ] = "SQbf16"
 
 
 class VectorReader(Protocol):

@@ -72,9 +72,9 @@ class Ragged(Generic[T]):
     def count(self, rows: Rows, wanted: npt.NDArray[T]) -> tuple[Rows, Rows]:
         """How many of each row's numbers are wanted (sorted), and how many it has; each (n,)."""
         values, ends, lengths = self._gathered(rows)
-        found = np.zeros(len(values) + 1, dtype=np.int64)
-        np.add.accumulate(_among(values, wanted), dtype=np.int64, out=found[1:])
-        return found[ends] - found[ends - lengths], lengths
+        upto = np.zeros(len(values) + 1, dtype=np.int64)
+        np.add.accumulate(_among(values, wanted), dtype=np.int64, out=upto[1:])
+        return upto[ends] - upto[ends - lengths], lengths
 
     def _gathered(self, rows: Rows) -> tuple[npt.NDArray[T], Rows, Rows]:
         """All numbers of these rows (m,), where each row's end among them (n,), how many it has."""
@@ -91,10 +91,10 @@ def _among(values: npt.NDArray[T], wanted: npt.NDArray[T]) -> npt.NDArray[np.boo
     if len(wanted) > _FEW:
         place = np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)
         return np.asarray(wanted[place] == values)
-    found = np.zeros(len(values), dtype=bool)
-    for one in wanted:
-        found |= values == one
-    return found
+    among = np.zeros(len(values), dtype=bool)
+    for value in wanted:
+        among |= values == value
+    return among
 
 
 def save_ragged(

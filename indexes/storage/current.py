@@ -75,7 +75,7 @@ class ServedLink:
     def ever_served(self) -> set[str]:
         """Every id in the log; a line that a crash cut off hides no other."""
         try:
-            return {found[0] for found in _ID.finditer(self._log.read_text(errors="replace"))}
+            return {match[0] for match in _ID.finditer(self._log.read_text(errors="replace"))}
         except OSError:
             return set()
 

@@ -4,9 +4,11 @@ import gzip
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import msgspec
 
@@ -50,26 +52,43 @@ def make_own_folder(path: Path) -> None:
 
 def write_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
     """A new file with this content, on the disk; its folder is not synced yet."""
-    with path.open("xb") as file:
+    with _new(path, mode) as file:
         file.write(content)
+
+
+@contextmanager
+def _new(path: Path, mode: int) -> Iterator[IO[bytes]]:
+    """A new file, on the disk when the block ends."""
+    with path.open("xb") as file:
         os.fchmod(file.fileno(), mode)
+        yield file
         file.flush()
         os.fsync(file.fileno())
 
 
-def replace_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Swap a file's content in one step: a reader sees the old or the new, never half."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
+@contextmanager
+def replaced(path: Path, mode: int = OWN_FILE) -> Iterator[IO[bytes]]:
+    """Write a file anew in the block: in one step it then stands where the old one stood.
+
+    A reader sees the old or the new, never half. A block that fails leaves the old.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}")
     aside.unlink(missing_ok=True)
     try:
-        write_synced(aside, content, mode)
+        with _new(aside, mode) as file:
+            yield file
         crash_point("aside_written")
         aside.rename(path)
         crash_point("aside_renamed")
-    except OSError:
+    finally:
         aside.unlink(missing_ok=True)
-        raise
     sync(path.parent)
+
+
+def replace_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Swap a file's content in one step."""
+    with replaced(path, mode) as file:
+        file.write(content)
 
 
 def append_synced(path: Path, line: bytes) -> None:
@@ -98,15 +117,15 @@ def swap_link(link: Path, target: str, aside: Path) -> None:
 
 def folders_of(folder: Path) -> list[Path]:
     """The folder and all in it, deepest first."""
-    return [Path(found) for found, _, _ in os.walk(folder, topdown=False)]
+    return [Path(inner) for inner, _, _ in os.walk(folder, topdown=False)]
 
 
 def remove_tree(folder: Path) -> None:
     """Delete a folder that may be read-only; being gone already is fine."""
     if not folder.is_symlink() and folder.is_dir():
-        for found, _, _ in os.walk(folder):  # top down: a folder opens before it is looked into
-            if not os.stat(found).st_mode & stat.S_IWUSR:
-                os.chmod(found, WRITABLE_FOLDER)
+        for inner, _, _ in os.walk(folder):  # top down: a folder opens before it is looked into
+            if not os.stat(inner).st_mode & stat.S_IWUSR:
+                os.chmod(inner, WRITABLE_FOLDER)
         shutil.rmtree(folder)
     else:
         folder.unlink(missing_ok=True)
@@ -119,15 +138,6 @@ def write_lines(path: Path, lines: Iterable[Any]) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Aside and synced first, then in one move into place."""
+    """The same for its owner alone: request sets and jobs name shoppers. The folder is made."""
     make_folder(path.parent)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            os.fchmod(file.fileno(), OWN_FILE)  # request sets and jobs name shoppers
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    replace_synced(path, content, OWN_FILE)

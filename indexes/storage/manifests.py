@@ -96,9 +96,9 @@ def stats_of(folder: Path) -> Stats:
 
     Unfit names what no version can hold.
     """
-    found = dict(_stats(folder, ""))
-    found.pop(MANIFEST, None)
-    return found
+    stats = dict(_stats(folder, ""))
+    stats.pop(MANIFEST, None)
+    return stats
 
 
 def _stats(folder: Path, prefix: str) -> Iterator[tuple[str, FileStat]]:
@@ -107,12 +107,12 @@ def _stats(folder: Path, prefix: str) -> Iterator[tuple[str, FileStat]]:
             name = prefix + entry.name
             if not name.isascii() and not _is_utf8(name):
                 raise Unfit(f"{name!r} is not a name in UTF-8")
-            found = entry.stat(follow_symlinks=False)
-            if stat.S_ISDIR(found.st_mode):
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
                 yield from _stats(folder / entry.name, f"{name}/")
-            elif stat.S_ISREG(found.st_mode):
-                times = found.st_mtime_ns, found.st_ctime_ns
-                yield name, FileStat(found.st_size, *times, found.st_ino)
+            elif stat.S_ISREG(status.st_mode):
+                times = status.st_mtime_ns, status.st_ctime_ns
+                yield name, FileStat(status.st_size, *times, status.st_ino)
             else:
                 raise Unfit(f"{name} is not a plain file")
 
@@ -126,7 +126,7 @@ def _is_utf8(name: str) -> bool:
 
 def settle(stats: Stats) -> bool:
     """Wait until a later write to these files must show in their ctime; False: it never will."""
-    newest = max((found.ctime_ns for found in stats.values()), default=0)
+    newest = max((file.ctime_ns for file in stats.values()), default=0)
     wait = newest + _TICK_NS - time.time_ns()
     if 0 < wait <= _TICK_NS:
         time.sleep(wait / 1e9)
@@ -152,15 +152,15 @@ def file_sum(path: Path) -> FileSum:
 def differences(folder: Path, files: Mapping[str, FileSum]) -> list[str]:
     """Where the folder's files differ from what they have to be; each difference names its file."""
     try:
-        there = stats_of(folder)
+        stats = stats_of(folder)
     except (OSError, Unfit) as error:
         return [f"{folder.name} cannot be read: {error}"]
-    found = [f"{name} is missing" for name in files if name not in there]
-    found += [f"{name} does not belong here" for name in there if name not in files]
+    problems = [f"{name} is missing" for name in files if name not in stats]
+    problems += [f"{name} does not belong here" for name in stats if name not in files]
     for name, wanted in files.items():
-        if name in there and (problem := _difference(folder / name, there[name].size, wanted)):
-            found.append(f"{name} {problem}")
-    return found
+        if name in stats and (problem := _difference(folder / name, stats[name].size, wanted)):
+            problems.append(f"{name} {problem}")
+    return problems
 
 
 def _difference(path: Path, size: int, wanted: FileSum) -> str | None:

@@ -127,8 +127,8 @@ class VersionStore:
         """One version by its id."""
         known = self._ids()
         if version_id not in known:
-            there = f"there are {', '.join(known[-10:])}" if known else "there is none yet"
-            raise Failure(f"Version {version_id!r} is not in {self._versions}; {there}.")
+            known_ids = f"there are {', '.join(known[-10:])}" if known else "there is none yet"
+            raise Failure(f"Version {version_id!r} is not in {self._versions}; {known_ids}.")
         return _version(self._versions / version_id)
 
     # Checking
@@ -225,8 +225,8 @@ class VersionStore:
             raise ValueError(f"keep is {keep}; at least 1, so that no number is given twice")
         with failing("Old versions could not be deleted.", self.root), self._work.alone():
             served = self.current()
-            kept = {served.id} if served else set()
-            doomed = [name for name in self._ids()[:-keep] if name not in kept]
+            needed = {served.id} if served else set()
+            doomed = [name for name in self._ids()[:-keep] if name not in needed]
             for name in doomed:
                 self._work.take_out(self._versions / name)
                 self._notes.drop(name)
@@ -255,8 +255,8 @@ class VersionStore:
             names = os.listdir(self._versions)
         except FileNotFoundError:
             return []
-        found = [name for name in names if is_version_id(name) and (self._versions / name).is_dir()]
-        return sorted(found, key=lambda name: (number_of(name), name))
+        ids = [name for name in names if is_version_id(name) and (self._versions / name).is_dir()]
+        return sorted(ids, key=lambda name: (number_of(name), name))
 
     def _next_number(self) -> int:
         return 1 + max(map(number_of, {*self._ids(), *self._link.ever_served()}), default=0)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -17,10 +16,11 @@ from indexes.workspace import Workspace
 from reranker.blends.blend import Blend
 from reranker.blends.files import parse, written
 from reranker.blends.store import BlendStore, StoredBlend
+from reranker.commands.output import echo_json, echo_result, json_option
 from reranker.commands.shadows import shadow_command
 
 _BY = click.option("--by", default=None, help="Who does it, for the log; default the account.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
+_JSON = json_option()
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -39,7 +39,7 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
     """Every version, newest first; * is published."""
     found = _store(workspace).listed()
     if as_json:
-        _say_json({"blends": found})
+        echo_json({"blends": found})
         return
     width = max((len(one.label) for one in found), default=0)
     for one in found:
@@ -58,7 +58,7 @@ def show_command(workspace: Workspace, blend: str | None, as_json: bool) -> None
     store = _store(workspace)
     found, number = _one(store, blend)
     if as_json:
-        _say_json(found)
+        echo_json(found)
         return
     click.echo(f"{found.name}@{number}, {found.kind}" + (f": {found.note}" if found.note else ""))
     for line in _described(found):
@@ -74,10 +74,7 @@ def diff_command(workspace: Workspace, before: str, after: str | None, as_json: 
     """What differs from BEFORE in AFTER; default AFTER: the published blend."""
     store = _store(workspace)
     lines = store.diff(before, after or _published(store).label)
-    if as_json:
-        _say_json({"diff": lines})
-    else:
-        click.echo("\n".join(lines) or "no difference")
+    echo_result({"diff": lines}, "\n".join(lines) or "no difference", as_json)
 
 
 @blends_commands.command("publish")
@@ -141,7 +138,7 @@ def import_command(
         blend = msgspec.structs.replace(blend, name=name, version=None)
     stored, number = store.save(blend, publish=publish, who=_who(by))
     if as_json:
-        _say_json({"name": stored.name, "version": number, "published": publish})
+        echo_json({"name": stored.name, "version": number, "published": publish})
     else:
         how = "published" if publish else f"stored, not published: publish {stored.name}@{number}"
         click.echo(f"{stored.name}@{number} {how}")
@@ -154,7 +151,7 @@ def log_command(workspace: Workspace, as_json: bool) -> None:
     """Who did what, newest last, with what changed against the blend published then."""
     entries = _store(workspace).log()
     if as_json:
-        _say_json({"log": entries})
+        echo_json({"log": entries})
         return
     for entry in entries:
         who = f" by {entry.who}" if entry.who else ""
@@ -206,14 +203,9 @@ def _who(by: str | None) -> str:
 
 
 def _say_published(stored: StoredBlend, as_json: bool) -> None:
-    if as_json:
-        _say_json(stored)
-    else:
-        click.echo(f"{stored.label} is published; a running service takes it up by itself.")
-
-
-def _say_json(value: Any) -> None:
-    click.echo(msgspec.json.encode(value).decode())
+    echo_result(
+        stored, f"{stored.label} is published; a running service takes it up by itself.", as_json
+    )
 
 
 def _minute(time: str) -> str:

@@ -16,6 +16,7 @@ from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
 from reranker.commands.next_action import next_action_command
 from reranker.commands.next_item import next_item_command
+from reranker.commands.output import echo_json, json_option
 from reranker.commands.request_files import (
     Checked,
     checked_judgments,
@@ -39,7 +40,7 @@ FILE = click.Path(path_type=Path)
 
 @click.command("stale")
 @click.argument("result", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--json", "as_json", is_flag=True, help="End with the changes as one JSON object.")
+@json_option("End with the changes as one JSON object.")
 @click.pass_context
 def stale_command(context: click.Context, result: Path, as_json: bool) -> None:
     """Say what has changed since RESULT was saved with --save-result.
@@ -49,7 +50,7 @@ def stale_command(context: click.Context, result: Path, as_json: bool) -> None:
     workspace: Workspace = context.obj
     changes = stale(read_saved(result), workspace)
     if as_json:
-        click.echo(msgspec.json.encode({"stale": changes}).decode())
+        echo_json({"stale": changes})
     elif changes:
         click.echo("\n".join([f"{result} is stale:", *(f"  {change}" for change in changes)]))
     else:
@@ -107,7 +108,7 @@ def stale_command(context: click.Context, result: Path, as_json: bool) -> None:
     type=FILE,
     help="Write the result as JSON; `reranker evaluate stale FILE` says when it no longer holds.",
 )
-@click.option("--json", "as_json", is_flag=True, help="End with the result as one JSON object.")
+@json_option("End with the result as one JSON object.")
 @click.pass_context
 def evaluate_command(context: click.Context, /, source: Path | None, **options: Any) -> None:
     """Compare a blend's order with the engine's on judged requests.

@@ -12,7 +12,7 @@ from indexes.errors import Failure
 from indexes.names import BadName, normalised, read_name
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
-from reranker.commands.request_files import show_bad
+from reranker.commands.output import echo_json, echo_result, json_option, show_bad
 from reranker.events.events import HistoryEvent, as_sent
 from reranker.feedback.files import rankings_folder
 from reranker.feedback.logged_shopper import LoggedShopper
@@ -25,9 +25,7 @@ from reranker.privacy.retention import expire
 from reranker.privacy.rotation import rotate
 from reranker.pseudonyms.keys import PseudonymKeys
 
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
+_JSON = json_option("End with one JSON object.")
 _SESSION = click.option("--session", is_flag=True, help="The id is an anonymous session's.")
 
 
@@ -60,7 +58,7 @@ def import_command(
             show_bad(importer.bad)
     for warning in summary.warnings if as_json else ():
         click.echo(f"warning: {warning}", err=True)
-    click.echo(msgspec.json.encode(summary).decode() if as_json else _table(summary))
+    echo_result(summary, _table(summary), as_json)
 
 
 @events_commands.command("expire")
@@ -77,7 +75,7 @@ def expire_command(workspace: Workspace, as_json: bool) -> None:
         f"{done.events:,} events and {done.days_of_rankings:,} days of logged rankings were too "
         f"old and are deleted, with {done.leftovers:,} leftovers of commands that were killed."
     )
-    click.echo(msgspec.json.encode(done).decode() if as_json else said)
+    echo_result(done, said, as_json)
 
 
 @click.command("export")
@@ -95,11 +93,11 @@ def export_command(workspace: Workspace, user: str, session: bool, events_only: 
             for event in histories.export(*kept):
                 found = True
                 sessions.add(event.session or "")
-                click.echo(msgspec.json.encode(as_sent(_named(event, who))).decode())
+                echo_json(as_sent(_named(event, who)))
     logged = LoggedShopper(rankings_folder(workspace), names, *who, sessions=sessions - {""})
     for row in () if events_only else logged.lines():
         found = True
-        click.echo(msgspec.json.encode(row).decode())
+        echo_json(row)
     if not found:
         raise _nobody(user, session)
 
@@ -118,7 +116,7 @@ def forget_command(workspace: Workspace, user: str, session: bool, as_json: bool
         proof = forget(workspace, histories, _who(user, session))
     if not proof.known and not proof.searched.found:
         raise _nobody(user, session, proof.searched.unread)
-    click.echo(msgspec.json.encode(proof).decode() if as_json else _forgotten(proof))
+    echo_result(proof, _forgotten(proof), as_json)
     if not proof.verified:  # a script must not take it for done
         click.get_current_context().exit(1)
 
@@ -261,7 +259,7 @@ def pseudonyms_commands() -> None:
 
 
 @pseudonyms_commands.command("status")
-@_AS_JSON
+@_JSON
 @click.pass_obj
 def status_command(workspace: Workspace, as_json: bool) -> None:
     """Show how many keys there are; replaces plain names that an earlier release has left."""
@@ -273,7 +271,7 @@ def status_command(workspace: Workspace, as_json: bool) -> None:
     generation = names.generation if names else 0
     if as_json:
         answer = {"generation": generation, "file": str(keys.path), "users": users}
-        click.echo(msgspec.json.encode(answer).decode())
+        echo_json(answer)
     elif names is None:
         click.echo("No key was made yet: nothing is kept of anybody.")
     else:
@@ -282,7 +280,7 @@ def status_command(workspace: Workspace, as_json: bool) -> None:
 
 
 @pseudonyms_commands.command("rotate")
-@_AS_JSON
+@_JSON
 @click.pass_obj
 def rotate_command(workspace: Workspace, as_json: bool) -> None:
     """Make a new key and re-key histories and logged rankings, while a service goes on.
@@ -291,7 +289,7 @@ def rotate_command(workspace: Workspace, as_json: bool) -> None:
     """
     done = rotate(workspace)
     if as_json:
-        click.echo(msgspec.json.encode(done).decode())
+        echo_json(done)
     else:
         click.echo(
             f"{done.shoppers:,} shoppers and {done.rankings:,} names in logged rankings have "

@@ -12,13 +12,13 @@ from reranker.commands.feedback_options import FILE, Joined, joined, source_of, 
 from reranker.commands.feedback_report import (
     counts_of,
     curve_of,
-    encoded,
     read_positions,
     shown_curve,
     shown_estimate,
     table,
 )
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.output import echo_result, json_option
 from reranker.evaluation.leakage import Leaks, refused
 from reranker.evaluation.results import ENGINE, rank_with
 from reranker.feedback.click_counts import ClickCounts, clicked_on
@@ -40,7 +40,7 @@ from reranker.feedback.requests import (
 )
 from reranker.ranking.state import NamedBlend, ServedState, load_state
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
+_JSON = json_option("End with one JSON object.")
 _ACTION = click.option(
     "--action",
     default="click",
@@ -94,7 +94,7 @@ def from_events_command(
         )
         written = write_requests(out, rows)
     result = {"requests": written, **counts_of(found)}
-    click.echo(encoded(result) if as_json else table(f"{out}: {written:,} requests", found))
+    echo_result(result, table(f"{out}: {written:,} requests", found), as_json)
 
 
 @requests_commands.command("positions")
@@ -124,7 +124,7 @@ def positions_command(
     result = {"estimate": True, **curve_of(model), **counts_of(found)}
     if out is not None:
         out.write_bytes(msgspec.json.encode(curve_of(model)) + b"\n")
-    click.echo(encoded(result) if as_json else table(shown_curve(model), found))
+    echo_result(result, table(shown_curve(model), found), as_json)
 
 
 @requests_commands.command("judgments")
@@ -181,7 +181,7 @@ def judgments_command(
         f"{'corrected for position' if curve else 'not corrected for position'}; "
         f"{few:,} pairs had fewer than {min_impressions} impressions"
     )
-    click.echo(encoded({**result, **counts_of(found)}) if as_json else table(said, found))
+    echo_result({**result, **counts_of(found)}, table(said, found), as_json)
 
 
 @requests_commands.command("estimate")
@@ -252,7 +252,7 @@ def estimate_command(
             *(f"warning: {warning}" for warning in leaks.warnings()),
         ]
     )
-    click.echo(encoded(result) if as_json else table(said, found))
+    echo_result(result, table(said, found), as_json)
 
 
 def _orders(

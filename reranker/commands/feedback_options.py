@@ -15,7 +15,7 @@ from indexes.readers.bad_lines import BadLines
 from indexes.times import TimeReader, TimeSettings
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
-from reranker.commands.request_files import show_bad
+from reranker.commands.output import show_bad
 from reranker.evaluation.settings import EvaluationSettings
 from reranker.feedback.files import rankings_folder
 from reranker.feedback.followed import LoggedEvents, histories_of

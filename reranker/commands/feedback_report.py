@@ -20,11 +20,6 @@ def counts_of(found: Joined) -> dict[str, Any]:
     return counts | ({"warnings": found.warnings} if found.warnings else {})
 
 
-def encoded(result: Any) -> str:
-    """One JSON object."""
-    return msgspec.json.encode(result).decode()
-
-
 def shown_curve(model: ClickModel) -> str:
     """The curve, drawn; far positions thinned out."""
     curve = model.examination.by_position.tolist()

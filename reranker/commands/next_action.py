@@ -9,6 +9,7 @@ import msgspec
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.output import echo_result, json_option
 from reranker.events.settings import EventSettings
 from reranker.model.settings import ENCODERS, TrainSettings
 
@@ -38,7 +39,7 @@ class NoActions(Failure):
     help="Of training the encoder.",
 )
 @click.option("--ids-only", is_flag=True, help="Without the index: items are known by id alone.")
-@click.option("--json", "as_json", is_flag=True, help="End with the result as one JSON object.")
+@json_option("End with the result as one JSON object.")
 @click.pass_obj
 def next_action_command(
     workspace: Workspace,
@@ -58,7 +59,7 @@ def next_action_command(
     chosen = {"encoder": encoder or settings.encoder, "minutes": minutes}
     settings = msgspec.structs.replace(settings, **chosen)
     result = evaluate_actions(workspace, settings, source, ids_only)
-    click.echo(msgspec.json.encode(result).decode() if as_json else _table(result))
+    echo_result(result, _table(result), as_json)
 
 
 def evaluate_actions(

@@ -12,6 +12,7 @@ from indexes.errors import Failure
 from indexes.readers.bad_lines import BadLines
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.output import echo_result, json_option, show_bad
 from reranker.model.settings import ENCODERS, TrainSettings
 
 BASELINES: Final = ("popular", "popular-7d", "last-item", "together", "ease")
@@ -44,7 +45,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--length", type=click.IntRange(1, 2000), help="Instead of train.length.")
 @click.option("--minutes", type=FiniteRange(min=0), help="Instead of train.minutes.")
 @click.option("--ids-only", is_flag=True, help="Without the index: items are known by id alone.")
-@click.option("--json", "as_json", is_flag=True, help="End with the result as one JSON object.")
+@json_option("End with the result as one JSON object.")
 @click.pass_obj
 def next_item_command(
     workspace: Workspace,
@@ -70,7 +71,7 @@ def next_item_command(
     result = evaluate(
         workspace, settings, source, split, encoders or (settings.encoder,), names, ids_only
     )
-    click.echo(msgspec.json.encode(result).decode() if as_json else _table(result))
+    echo_result(result, _table(result), as_json)
 
 
 def evaluate(
@@ -163,8 +164,7 @@ def _of_file(workspace: Workspace, source: Path) -> Any:
     bad = BadLines(source)
     events = file_events(source, settings, workspace.section(TimeSettings), bad.add)
     sequences = sequences_of(events, settings.weights())
-    for line, reason in bad.first:
-        _say(f"{source} line {line}: {reason}")
+    show_bad(bad)
     bad.check(len(sequences.items), settings.max_bad_share)
     if not len(sequences):
         raise Failure(f"{source} holds no event.", hint="One event a line is expected.")

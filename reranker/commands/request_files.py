@@ -16,6 +16,7 @@ from indexes.errors import Failure
 from indexes.items.index import ItemIndex
 from indexes.readers.bad_lines import BadLines
 from indexes.workspace import Workspace
+from reranker.commands.output import show_bad
 from reranker.evaluation.judgments import Judgments, read_judgments
 from reranker.evaluation.requests import read_requests, request_reader
 from reranker.ranking.state import ServedState
@@ -90,14 +91,6 @@ def checked_judgments(
             "or TREC qrels.",
         )
     return judgments, bad
-
-
-def show_bad(bad: BadLines) -> None:
-    """The first lines that cannot be used; the commonest reasons where there are more."""
-    for line, reason in bad.first:
-        click.echo(f"{bad.path} line {line}: {reason}", err=True)
-    if bad.count > len(bad.first):
-        click.echo(f"... {bad.count - len(bad.first):,} more bad lines: {bad.reasons()}", err=True)
 
 
 class _Meeting:

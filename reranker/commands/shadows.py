@@ -1,13 +1,13 @@
 """shadows.py: `reranker blends shadow` on the command line."""
 
 import click
-import msgspec
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore
 from reranker.commands.feedback_options import Source, joined
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.output import echo_json, echo_result, json_option
 from reranker.experiments.shadow_files import (
     MOST_SHADOWS,
     ShadowChoice,
@@ -27,7 +27,7 @@ _WINDOW_SECONDS = 1800.0
 @click.option("--share", type=FiniteRange(0, 1), help="Of the requests; default 0.1.")
 @click.option("--off", is_flag=True, help="Rank by no shadow any more.")
 @click.option("--report", is_flag=True, help="How the shadows differ from what was served.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
+@json_option()
 @click.pass_obj
 def shadow_command(
     workspace: Workspace,
@@ -48,7 +48,7 @@ def shadow_command(
         choose_shadows(workspace.home, _chosen(workspace, blends, share, off))
     choice = shadow_choice(workspace.home)
     if as_json:
-        click.echo(msgspec.json.encode(choice).decode())
+        echo_json(choice)
     elif choice.blends:
         click.echo(f"{', '.join(choice.blends)}: {choice.share:.0%} of the requests")
     else:
@@ -70,10 +70,7 @@ def _chosen(
 
 def _report(workspace: Workspace, as_json: bool) -> None:
     found = summaries(read_shadows(workspace), _clicked(workspace))
-    if as_json:
-        click.echo(msgspec.json.encode({"shadows": as_rows(found)}).decode())
-    else:
-        click.echo(shown_summaries(found))
+    echo_result({"shadows": as_rows(found)}, shown_summaries(found), as_json)
 
 
 def _clicked(workspace: Workspace) -> dict[str, list[int]]:

@@ -13,6 +13,7 @@ from indexes.errors import Failure
 from indexes.storage.versions import exclusive
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.output import echo_result, json_option
 from reranker.model.settings import ENCODERS, TrainSettings
 
 LOG: Final = "training.jsonl"
@@ -31,7 +32,7 @@ class NoEvents(Failure):
     type=FiniteRange(min=0),
     help="End after this with the best so far; 0: when it no longer gets better.",
 )
-@click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
+@json_option("End with one JSON object.")
 @click.pass_obj
 def train_command(
     workspace: Workspace, encoder: str | None, minutes: float | None, as_json: bool
@@ -45,10 +46,7 @@ def train_command(
     root = workspace.home / "model"
     with exclusive(root / "lock", "train"):
         summary = train(workspace, settings, on_line=lambda line: click.echo(line, err=True))
-    if as_json:
-        click.echo(msgspec.json.encode(summary).decode())
-    else:
-        click.echo(_report(summary))
+    echo_result(summary, _report(summary), as_json)
 
 
 def _report(summary: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from indexes.workspace import Workspace
 from reranker.blends.blend import NAME, Blend, Kind
 from reranker.commands.evaluate import FILE
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.output import echo_result, json_option
 from reranker.commands.request_files import (
     checked_judgments,
     checked_requests,
@@ -101,7 +102,7 @@ def save_tuned(
     help="Also requests of shoppers whose later events the model was trained on.",
 )
 @click.option("--max-bad-share", type=FiniteRange(0, 1), help="Share of bad lines let pass.")
-@click.option("--json", "as_json", is_flag=True, help="End with the result as one JSON object.")
+@json_option("End with the result as one JSON object.")
 @click.pass_obj
 def tune_command(workspace: Workspace, /, **options: Any) -> None:
     """Fit blends of all kinds to judged requests, and prove them on requests held out.
@@ -156,11 +157,7 @@ def _tune(
     saved = None
     if save is not None:
         saved = save_tuned(state, blend, tuning, requests, save, author, note)
-    if as_json:
-        found = msgspec.to_builtins(tuning) | {"saved": saved}
-        click.echo(msgspec.json.encode(found).decode())
-    else:
-        click.echo(report(tuning, saved))
+    echo_result(msgspec.to_builtins(tuning) | {"saved": saved}, report(tuning, saved), as_json)
 
 
 def _requests(

@@ -7,7 +7,6 @@ shadows are what is left out first.
 
 import logging
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from reranker.metrics.rank_correlation import Agreement, agreement
 from reranker.ranking.ranking import Ranking, rank
 from reranker.ranking.state import ServedState
 from reranker.requests import RerankRequest
+from reranker.runtime.background import Worker
 
 log = logging.getLogger("reranker")
 
@@ -73,9 +73,7 @@ class Shadows:
         self._home, self._settings = home, settings
         self._count, self._note, self._busy = count, note, busy
         self._queue: deque[_Offered] = deque()
-        self._waiting = threading.Event()
-        self._begin = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._worker = Worker(self._rank_waiting, "shadows")
         self._stamp, self._looked = -1, 0.0
         self._warned = False
         self.choice = ShadowChoice()
@@ -109,22 +107,11 @@ class Shadows:
             self._count(DROPPED)
             return
         self._queue.append(_Offered(ranking_id, time.time(), asked, ranking, state))
-        if self._thread is None:
-            self._start()
-        self._waiting.set()
+        self._worker.wake()
 
-    def _start(self) -> None:
-        with self._begin:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="shadows", daemon=True)
-                self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            self._waiting.wait()
-            self._waiting.clear()
-            while self._queue:
-                self._take(self._queue.popleft())
+    def _rank_waiting(self) -> None:
+        while self._queue:
+            self._take(self._queue.popleft())
 
     def _take(self, offered: _Offered) -> None:
         while self._busy():

@@ -12,7 +12,7 @@ import gzip
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import date
 from pathlib import Path
 from typing import IO, Final, NamedTuple
@@ -157,34 +157,21 @@ def rewrite(path: Path, change: Change, on_change: OnChange = _nothing) -> int:
         if not any(change(line.content) is not None for line in day_lines(path)):
             return 0
         changed = 0
-        aside = path.with_name(f"{path.name}.{os.getpid()}")
         try:
-            with _written(aside, packed=is_packed(path)) as into, opened(path) as file:
+            with durable.replaced(path) as raw, _packed(path, raw) as into, opened(path) as file:
                 for _, line in _lines(file):
                     instead = change(line)
                     into.write((line if instead is None else instead) + b"\n")
                     if instead is not None:
                         on_change(line)
                         changed += 1
-            aside.rename(path)
         except Failure:  # damaged, and already logged
             return 0
-        finally:
-            aside.unlink(missing_ok=True)
-        durable.sync(path.parent)
     return changed
 
 
-@contextmanager
-def _written(path: Path, *, packed: bool) -> Iterator[IO[bytes] | gzip.GzipFile]:
-    """A new file, on the disk when the block ends."""
-    path.unlink(missing_ok=True)
-    with path.open("xb") as file:
-        os.fchmod(file.fileno(), durable.OWN_FILE)
-        if packed:
-            with gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as into:
-                yield into
-        else:
-            yield file
-        file.flush()
-        os.fsync(file.fileno())
+def _packed(path: Path, file: IO[bytes]) -> AbstractContextManager[IO[bytes] | gzip.GzipFile]:
+    """What packs, where this day is packed."""
+    if not is_packed(path):
+        return nullcontext(file)
+    return gzip.GzipFile("", "wb", _LEVEL, file, mtime=0)

@@ -26,6 +26,7 @@ from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.pseudonyms.pseudonyms import Pseudonyms
 from reranker.ranking.ranking import Ranking
 from reranker.requests import RerankRequest
+from reranker.runtime.background import Worker
 
 log = logging.getLogger("reranker")
 
@@ -53,10 +54,8 @@ class RankingLog:
     def __init__(self, folder: Path, settings: RankingLogSettings, count: Count) -> None:
         self._folder, self._settings, self._count = folder, settings, count
         self._queue: deque[Answered] = deque()
-        self._thread: threading.Thread | None = None
-        self._begin = threading.Lock()
+        self._worker = Worker(self.flush, "rankings", PAUSE)
         self._writing = threading.Lock()
-        self._some = threading.Event()
         self._keys = PseudonymKeys(folder.parent)
         self._broken = False  # what failed last is said once, until something works again
 
@@ -68,23 +67,7 @@ class RankingLog:
             self._count(LOST, 1)
             return
         self._queue.append(Answered(ranking_id, time.time(), asked, ranking))
-        if self._thread is None:
-            self._start()
-        if not self._some.is_set():
-            self._some.set()
-
-    def _start(self) -> None:
-        with self._begin:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="rankings", daemon=True)
-                self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            self._some.wait()
-            time.sleep(PAUSE)
-            self._some.clear()
-            self.flush()
+        self._worker.wake()
 
     def flush(self) -> None:
         """Write what waits; for the end of a process, too."""

@@ -4,9 +4,8 @@ Point in time: the history holds what came before the ranking, the ratings what 
 """
 
 import gzip
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -14,7 +13,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from indexes.readers.lines import is_packed
-from indexes.storage.durable import OWN_FILE
+from indexes.storage.durable import replaced
 from reranker.events.events import as_sent
 from reranker.feedback.followed import LoggedEvents
 from reranker.feedback.joins import JoinedRanking
@@ -76,26 +75,14 @@ def request_again(
 
 def write_requests(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     """Write a requests file, whole or not at all; how many there are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    with _aside(path) as file:
+    with replaced(path) as raw, _packed(raw) if is_packed(path) else nullcontext(raw) as file:
         for row in rows:
             file.write(msgspec.json.encode(row) + b"\n")
             count += 1
     return count
 
 
-@contextmanager
-def _aside(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as raw:
-            os.fchmod(raw.fileno(), OWN_FILE)  # histories, under pseudonyms
-            if is_packed(path):
-                with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
-                    yield packed
-            else:
-                yield raw
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+def _packed(file: IO[bytes]) -> gzip.GzipFile:
+    return gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0)

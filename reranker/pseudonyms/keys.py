@@ -7,11 +7,10 @@
 import os
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from indexes.storage.durable import OWN_FILE, crash_point, make_own_folder, sync
+from indexes.storage.durable import OWN_FILE, make_own_folder, replace_synced
 from indexes.storage.locks import waiting
 from reranker.errors import HistoryFailure
 from reranker.pseudonyms.keyed_files import written_with_keys
@@ -129,20 +128,7 @@ def read_keys(path: Path) -> list[bytes]:
 
 def write_keys(path: Path, keys: Sequence[bytes]) -> None:
     """The whole file in one step: a reader sees the old or the new."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWN_FILE)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write("".join(f"{key.hex()}\n" for key in keys).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        crash_point("keys_written")
-        aside.rename(path)
-    finally:
-        with suppress(FileNotFoundError):
-            aside.unlink()
-    sync(path.parent)
-    crash_point("keys_swapped")
+    replace_synced(path, "".join(f"{key.hex()}\n" for key in keys).encode(), OWN_FILE)
 
 
 def _one_more(keys: list[bytes]) -> list[bytes]:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import msgspec
 
 from indexes.errors import Failure
 from indexes.quoting import nearest_or_all, shown
 from indexes.workspace import Workspace
+from reranker.commands.output import echo_json
 from service.commands.doctor_findings import SETTINGS_FAILURE
 
 _WITH_VALUE: Final = ("--home", "--settings")
@@ -236,5 +236,5 @@ def _failed(code: str, message: str, field: str | None, args: Sequence[str]) -> 
     click.echo(f"error: {message}", err=True)
     if "--json" in args:
         error: dict[str, Any] = {"code": code, "message": message, "field": field}
-        click.echo(msgspec.json.encode({"error": error}).decode())
+        echo_json({"error": error})
     return 1

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import msgspec
 
 from indexes.build.notes import many_alike
 from indexes.encoders.query_encoder import load_query_encoder
@@ -23,6 +22,7 @@ from indexes.errors import Failure
 from indexes.items.index import check_format
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
+from reranker.commands.output import echo_json, json_option
 from reranker.evaluation.requests import read_requests
 from service.commands import doctor_home, doctor_machine, doctor_private
 from service.commands.doctor_findings import SETTINGS_FAILURE, Finding
@@ -39,7 +39,7 @@ _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
     type=click.Path(path_type=Path, dir_okay=False),
     help="A requests file: does the model know the words of its queries?",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
+@json_option()
 @click.pass_context
 def doctor_command(ctx: click.Context, requests: Path | None, as_json: bool) -> int:
     """Check this machine and this home, and say what to do.
@@ -53,11 +53,11 @@ def doctor_command(ctx: click.Context, requests: Path | None, as_json: bool) -> 
         click.echo(f"{mark}{finding.check:<10} {finding.message}", err=as_json)
         if finding.do:
             click.echo(f"{'':15} {finding.do}", err=as_json)
-    said = ", ".join(f"{counts[state]} {state}" for state in _COLOURS if counts[state])
-    click.echo(f"\n{said}", err=as_json)
+    summary = ", ".join(f"{counts[state]} {state}" for state in _COLOURS if counts[state])
+    click.echo(f"\n{summary}", err=as_json)
     failed = any(finding.state == "fail" for finding in findings)
     if as_json:
-        click.echo(msgspec.json.encode({"well": not failed, "findings": findings}).decode())
+        echo_json({"well": not failed, "findings": findings})
     return int(failed)
 
 

@@ -4,9 +4,10 @@ from typing import Final, Literal
 
 import msgspec
 
-State = Literal["ok", "warn", "fail"]
-# Under which the program's context holds why the settings cannot be read.
+# Under which the doctor is told, in the context of its command, why the settings do not load.
 SETTINGS_FAILURE: Final = "service.settings_failure"
+
+State = Literal["ok", "warn", "fail"]
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):

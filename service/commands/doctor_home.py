@@ -38,11 +38,11 @@ def blend(workspace: Workspace) -> Finding:
     """Whether the published blend can be read and computed here."""
     if VersionStore(workspace.blends_root).current() is None:
         return Finding("blend", "ok", f"{DEFAULT.name}, built in; none is published yet")
-    found, number = BlendStore(workspace.blends_root).published_or_default()
-    if found.trees and find_spec("lightgbm") is None:
+    published, number = BlendStore(workspace.blends_root).published_or_default()
+    if published.trees and find_spec("lightgbm") is None:
         do = "pip install 'reranker[tune]', or `reranker blends rollback`."
-        return Finding("blend", "fail", f"{found.name} v{number} needs LightGBM", do)
-    return Finding("blend", "ok", f"{found.name} v{number}, {found.kind}")
+        return Finding("blend", "fail", f"{published.name} v{number} needs LightGBM", do)
+    return Finding("blend", "ok", f"{published.name} v{number}, {published.kind}")
 
 
 def model(workspace: Workspace) -> Finding:
@@ -83,13 +83,17 @@ def _secret_files(home: Path) -> Iterator[Path]:
             yield path
 
 
+def _event_store(workspace: Workspace) -> Path | None:
+    return next(iter(sorted(workspace.home.glob(f"*/{FILE}"))), None)
+
+
 def future(workspace: Workspace) -> Finding:
     """Events that happened after now: the clock was wrong, here or at the sender."""
-    found = next(iter(sorted(workspace.home.glob(f"*/{FILE}"))), None)
-    if found is None:
+    store = _event_store(workspace)
+    if store is None:
         return Finding("events", "ok", "none are kept yet")
     latest = time.time() + 60 * workspace.section(TimeSettings).future_minutes
-    with closing(sqlite3.connect(f"file:{found}?mode=ro", uri=True, timeout=1)) as db:
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=1)) as db:
         total, late = db.execute("SELECT count(*), sum(time > ?) FROM events", [latest]).fetchone()
     if late:
         do = "Look at the clocks here and at the sender; such events count as the newest."
@@ -99,13 +103,13 @@ def future(workspace: Workspace) -> Finding:
 
 def items(workspace: Workspace) -> Finding:
     """Whether the kept events speak of the items of the published index; a sample of them tells."""
-    found = next(iter(sorted(workspace.home.glob(f"*/{FILE}"))), None)
+    store = _event_store(workspace)
     ids = published_ids(workspace)
-    if found is None or ids is None:
+    if store is None or ids is None:
         return Finding("items", "ok", "no events to be compared with an index yet")
-    with closing(sqlite3.connect(f"file:{found}?mode=ro", uri=True, timeout=1)) as db:
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=1)) as db:
         rows = db.execute(_SAMPLE).fetchall()
-    met = {event.item for event in decoded(packed(rows), found) if event.item is not None}
+    met = {event.item for event in decoded(packed(rows), store) if event.item is not None}
     warning = mismatch(ids, met, not_in_index(ids, sorted(met)))
     if warning:
         do = "Import events of this shop's items, or rebuild the index from its catalogue."
@@ -140,13 +144,14 @@ def _ask(host: str, port: int, path: str) -> tuple[int, dict[str, Any]]:
     with closing(connection):
         connection.request("GET", path)
         answer = connection.getresponse()
-        found = json.loads(answer.read(1 << 20))
-        return answer.status, found if isinstance(found, dict) else {}
+        body = json.loads(answer.read(1 << 20))
+        return answer.status, body if isinstance(body, dict) else {}
 
 
 def _published(workspace: Workspace) -> dict[str, Any]:
     index = VersionStore(workspace.index_root).current()
-    published = next(one for one in BlendStore(workspace.blends_root).listed() if one.published)
+    blends = BlendStore(workspace.blends_root).listed()
+    published = next(blend for blend in blends if blend.published)
     return {
         "index": index.id if index else None,
         "blend": {"name": published.name, "version": published.version},

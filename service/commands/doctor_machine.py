@@ -23,16 +23,16 @@ _WATCHED_SECONDS: Final = 0.1
 def processor(_workspace: Workspace) -> Finding:
     """Which arithmetic it has."""
     flags = set(CPUINFO.read_text().split()) if CPUINFO.exists() else set()
-    there = [name for name in _FEATURES if name in flags]
+    present = [name for name in _FEATURES if name in flags]
     if "amx_bf16" in flags or "avx512_bf16" in flags:
-        return Finding("processor", "ok", f"{', '.join(there)}: rebuilds use short arithmetic")
+        return Finding("processor", "ok", f"{', '.join(present)}: rebuilds use short arithmetic")
     if flags and "avx2" not in flags and "asimd" not in flags:
         do = "Queries encode several times slower; a processor of the last ten years has AVX2."
         return Finding("processor", "warn", "no AVX2", do)
     return Finding(
         "processor",
         "warn",
-        f"no unit for short arithmetic ({', '.join(there) or 'features unknown'})",
+        f"no unit for short arithmetic ({', '.join(present) or 'features unknown'})",
         "Rebuilds compute in float32, about three times slower; serving is as fast.",
     )
 
@@ -46,16 +46,16 @@ def cores() -> int:
 
 def threads(workspace: Workspace) -> Finding:
     """Workers, and the threads that each could take, against the cores."""
-    settings, there = workspace.section(ServeSettings), cores()
-    message = f"{there} cores, {settings.workers} workers of {settings.threads} threads"
-    if settings.workers > there:
-        return Finding("threads", "warn", message, f"Set serve.workers to {there} or fewer.")
+    settings, available = workspace.section(ServeSettings), cores()
+    message = f"{available} cores, {settings.workers} workers of {settings.threads} threads"
+    if settings.workers > available:
+        return Finding("threads", "warn", message, f"Set serve.workers to {available} or fewer.")
     if settings.threads > 64:
         do = "More threads answer no faster, they only wait inside: set serve.threads to 4 to 16."
         return Finding("threads", "warn", message, do)
     pools = os.environ.get("OMP_NUM_THREADS", "")
-    if pools.isdigit() and int(pools) > there:
-        do = f"Unset OMP_NUM_THREADS, or set it to {there} or fewer; it slows rebuilds."
+    if pools.isdigit() and int(pools) > available:
+        do = f"Unset OMP_NUM_THREADS, or set it to {available} or fewer; it slows rebuilds."
         return Finding("threads", "warn", f"{message}, OMP_NUM_THREADS={pools}", do)
     return Finding("threads", "ok", message)
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 import click
-import msgspec
 
 from indexes.workspace import Workspace
+from reranker.commands.output import echo_json, json_option
 from service.access.keys import (
     OVERLAP_SECONDS,
     SCOPES,
@@ -20,7 +20,7 @@ from service.access.keys import (
     live,
 )
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
+_JSON = json_option()
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -54,10 +54,10 @@ class Duration(click.ParamType[float]):
     ) -> float:
         if isinstance(value, float):
             return value
-        found = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
-        if not found:
+        match = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
+        if not match:
             self.fail(f"{value!r} is no time; write 90s, 15m, 24h, 7d or 0s.", param, ctx)
-        return int(found[1]) * _UNITS[found[2]]
+        return int(match[1]) * _UNITS[match[2]]
 
 
 @click.group("keys")
@@ -98,12 +98,12 @@ def create_command(
     """Make a key and print it: the only line on stdout, and the only time it is shown."""
     file = KeyFile(workspace.home)
     first = not file.read()
-    key, made = file.create(name, cast(tuple[Scope, ...], scopes), rate)
+    key, created = file.create(name, cast(tuple[Scope, ...], scopes), rate)
     if as_json:
-        _say_json({"key": key, **_row(made)})
+        echo_json({"key": key, **_row(created)})
         return
     click.echo(key)
-    click.echo(f"This is the key of {name}, for {', '.join(made.scopes)}. {_ONCE}", err=True)
+    click.echo(f"This is the key of {name}, for {', '.join(created.scopes)}. {_ONCE}", err=True)
     if first:
         click.echo(
             "It is this home's first: from now on every route but /livez and /readyz needs a key.",
@@ -125,7 +125,7 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
     file = KeyFile(workspace.home)
     keys = file.read()
     if as_json:
-        _say_json({"keys": [_row(key) for key in keys]})
+        echo_json({"keys": [_row(key) for key in keys]})
         return
     if not keys and file.required:
         click.echo(
@@ -140,7 +140,7 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
         )
         return
     rows = [
-        (one.name, " ".join(one.scopes), _rate(one), _day(one.created), _state(one)) for one in keys
+        (key.name, " ".join(key.scopes), _rate(key), _day(key.created), _state(key)) for key in keys
     ]
     rows.insert(0, ("name", "scopes", "rate", "made", "state"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -164,7 +164,7 @@ def rotate_command(workspace: Workspace, name: str, overlap: float, as_json: boo
     """Print a new key for NAME; the old one stays valid for the overlap, and then ends."""
     key, rotated = KeyFile(workspace.home).rotate(name, overlap)
     if as_json:
-        _say_json({"key": key, **_row(rotated)})
+        echo_json({"key": key, **_row(rotated)})
         return
     click.echo(key)
     until = _old_until(rotated)
@@ -181,10 +181,10 @@ def revoke_command(workspace: Workspace, name: str, as_json: bool) -> None:
     file = KeyFile(workspace.home)
     revoked = file.revoke(name)
     if as_json:
-        _say_json(_row(revoked))
+        echo_json(_row(revoked))
         return
     click.echo(f"The key {name} is revoked; a running service refuses it within a second.")
-    if not any(one.active for one in file.read()):
+    if not any(key.active for key in file.read()):
         click.echo(
             "It was the last one: nothing gets in until another is made. To be open on loopback "
             "again,\nrun `reranker keys open` and restart the service.",
@@ -208,7 +208,7 @@ def open_command(workspace: Workspace, yes: bool, as_json: bool) -> None:
         )
     file.open()
     if as_json:
-        _say_json({"required": file.required})
+        echo_json({"required": file.required})
         return
     click.echo("No key is asked for from the next start on; a running service stays locked.")
 
@@ -243,7 +243,3 @@ def _old_until(key: ApiKey) -> str | None:
 
 def _day(time: str) -> str:
     return time[:10]
-
-
-def _say_json(value: Any) -> None:
-    click.echo(msgspec.json.encode(value).decode())

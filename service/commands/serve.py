@@ -5,6 +5,7 @@ import click
 from indexes.workspace import Workspace
 from service.http.settings import ServeSettings
 from service.server.serve import serve
+from service.settings import with_options
 
 
 @click.command("serve")
@@ -26,8 +27,6 @@ def serve_command(
     ready", answers for serve.drain_seconds more, and lets running requests end; Ctrl-C does not
     wait.
     """
-    from service.settings import with_options  # settings.py imports ServeSettings from here
-
     serve(
         with_options(
             workspace, ServeSettings, host=host, port=port, workers=workers, threads=threads

@@ -7,11 +7,13 @@ import click
 import msgspec
 
 from indexes.workspace import Workspace
-from service.settings import SECTIONS, SHORT_NAMES, Setting, allowed, known_settings
+from reranker.commands.output import echo_json, json_option
+from service.setting_types import Setting, allowed
+from service.settings import SECTIONS, SHORT_NAMES, known_settings
 
 
 @click.command("settings")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
+@json_option()
 @click.option("--markdown", is_flag=True, help="The page docs/settings.md.")
 @click.pass_obj
 def settings_command(workspace: Workspace, as_json: bool, markdown: bool) -> None:
@@ -23,7 +25,7 @@ def settings_command(workspace: Workspace, as_json: bool, markdown: bool) -> Non
     if markdown:
         click.echo(settings_page(), nl=False)
     elif as_json:
-        click.echo(msgspec.json.encode(settings_rows(workspace)).decode())
+        echo_json(settings_rows(workspace))
     else:
         click.echo(settings_list(workspace))
 
@@ -66,7 +68,8 @@ def settings_page() -> str:
     for section, kind in SECTIONS.items():
         lines += [f"## [{section}]", "", (kind.__doc__ or "").splitlines()[0], ""]
         lines += ["| setting | default | allowed | what it does |", "|---|---|---|---|"]
-        lines += [_row(one) for one in known_settings().values() if one.section == section]
+        known = known_settings().values()
+        lines += [_row(setting) for setting in known if setting.section == section]
         lines.append("")
     return "\n".join(lines)
 

@@ -19,6 +19,7 @@ from reranker.ingestion.importer import Importer
 from reranker.ranking.state import ServedState, load_state
 from service.http.settings import ServeSettings
 from service.server.serve import serve
+from service.settings import with_options
 
 if TYPE_CHECKING:
     from service.demo.measure import Measured
@@ -39,13 +40,11 @@ def demo_command(
     found for 640 searches, and shows one of them before and after. While it serves, a model of what
     shoppers do is trained beside it for three minutes, and then used.
     """
-    from service.settings import with_options  # settings.py imports every part of the program
-
     _check_installed()
     began = time.monotonic()
     home = workspace.home / ("demo-small" if small else "demo")
-    there = with_options(replace(workspace, home=home), ServeSettings, host=host, port=port)
-    measured = _prepare(there, home / "data", small)
+    demo = with_options(replace(workspace, home=home), ServeSettings, host=host, port=port)
+    measured = _prepare(demo, home / "data", small)
     # Only here, like the rest of the demo: its words cost the other commands nothing.
     from service.demo.showcase import banner, training_note, write_curl
     from service.demo.training import training_beside
@@ -53,9 +52,9 @@ def demo_command(
     body = write_curl(home / "data", measured.shown)
     click.echo(f"\n{time.monotonic() - began:.1f} s in all; everything is in {home}.\n")
     if not no_serve:
-        with training_beside(there) as log:
-            said = "" if log is None else "\n" + training_note(log)
-            serve(there, lambda url, state: banner(url, state, measured.shown, body) + said)
+        with training_beside(demo) as log:
+            note = "" if log is None else "\n" + training_note(log)
+            serve(demo, lambda url, state: banner(url, state, measured.shown, body) + note)
 
 
 def _prepare(workspace: Workspace, data: Path, small: bool) -> "Measured":
@@ -66,8 +65,8 @@ def _prepare(workspace: Workspace, data: Path, small: bool) -> "Measured":
     from service.page.parts.request_sets import EVENTS, ITEMS, REQUESTS
 
     with _step("shop") as say:
-        made = write_shop(data, SMALL if small else FULL)
-        counts = [f"{made.lines[name]:,}" for name in (ITEMS, EVENTS, REQUESTS)]
+        shop = write_shop(data, SMALL if small else FULL)
+        counts = [f"{shop.lines[name]:,}" for name in (ITEMS, EVENTS, REQUESTS)]
         say("{} items, {} events, {} judged searches".format(*counts))
     with _step("index") as say:
         built = rebuild(workspace, data / ITEMS)
@@ -87,10 +86,10 @@ def _prepare(workspace: Workspace, data: Path, small: bool) -> "Measured":
 @contextmanager
 def _step(name: str) -> Iterator[Callable[[str], None]]:
     """One line when the step is done: its name, what came of it, its seconds."""
-    said: list[str] = []
+    result: list[str] = []
     began = time.monotonic()
-    yield said.append
-    click.echo(f"{name:<9}{said[0]:<76}{time.monotonic() - began:>7.1f} s")
+    yield result.append
+    click.echo(f"{name:<9}{result[0]:<76}{time.monotonic() - began:>7.1f} s")
 
 
 def _check_installed() -> None:

@@ -86,15 +86,16 @@ def before_and_after(measured: Measured, state: ServedState, data: Path) -> str:
 
 def _before(shown: JudgedRequest, titles: dict[str, str]) -> list[str]:
     return [
-        f"{place + 1:>3} {_stars(shown, one.id)} {_cut(titles[one.id], _WIDTH - 8)}"
-        for place, one in enumerate(shown.candidates[:_TOP])
+        f"{place + 1:>3} {_stars(shown, candidate.id)} {_cut(titles[candidate.id], _WIDTH - 8)}"
+        for place, candidate in enumerate(shown.candidates[:_TOP])
     ]
 
 
 def _signals(results: list[Ranked]) -> list[str]:
     """The signals that moved anything, in the blend's order."""
-    told = [result.explanation.contributions for result in results if result.explanation]
-    return [name for name in told[0] if any(one[name] for one in told)] if told else []
+    explained = [result.explanation.contributions for result in results if result.explanation]
+    names = explained[0] if explained else ()
+    return [name for name in names if any(contributions[name] for contributions in explained)]
 
 
 def _after(result: Ranked, shown: JudgedRequest, titles: dict[str, str], signals: list[str]) -> str:
@@ -135,7 +136,7 @@ def banner(url: str, state: ServedState, shown: JudgedRequest, body: Path) -> st
     ranking = rerank(rerank_request(shown), state)
     first = [shown.candidates[0].id, *(result.id for result in ranking.results)]
     chosen = set(list(dict.fromkeys(first))[:_PASTED])
-    candidates = [{"id": one.id} for one in shown.candidates if one.id in chosen]
+    candidates = [{"id": candidate.id} for candidate in shown.candidates if candidate.id in chosen]
     short = msgspec.json.encode({"query": shown.query, "candidates": candidates}).decode()
     return "\n".join(
         (

@@ -132,15 +132,15 @@ class Jobs:
 
     def jobs(self, kind: str | None = None) -> list[Job]:
         """Every job, newest first."""
-        found = (self._job(name) for name in sorted(self._ids(), reverse=True))
-        return [job for job in found if job and kind in (None, job.kind)]
+        listed = (self._job(name) for name in sorted(self._ids(), reverse=True))
+        return [job for job in listed if job and kind in (None, job.kind)]
 
     def job(self, job_id: str, kind: str | None = None) -> Job:
         """One job; BadJob where there is none of this id, and of this kind."""
-        found = self._job(job_id) if _ID.fullmatch(job_id) else None
-        if found is None or kind not in (None, found.kind):
+        job = self._job(job_id) if _ID.fullmatch(job_id) else None
+        if job is None or kind not in (None, job.kind):
             raise BadJob(f"There is no job {job_id!r}; it may have been tidied away.")
-        return found
+        return job
 
     def cancel(self, job_id: str) -> None:
         """End a running job; nothing for one that is over."""
@@ -250,11 +250,11 @@ def _read(path: Path, kind: Any) -> Any:
 def _error(folder: Path) -> str:
     """The last thing that the command said before it failed."""
     try:
-        said = (folder / "err").read_bytes()[-_TAIL:].decode(errors="replace").strip()
+        output = (folder / "err").read_bytes()[-_TAIL:].decode(errors="replace").strip()
     except OSError:
-        said = ""
-    lines = [line for line in said.splitlines() if line.startswith("error: ")]
-    fallback = said.splitlines()[-1] if said else "The job ended before it said why."
+        output = ""
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    fallback = output.splitlines()[-1] if output else "The job ended before it said why."
     return lines[-1].removeprefix("error: ") if lines else fallback
 
 

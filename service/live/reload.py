@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
@@ -16,11 +16,10 @@ from reranker.ranking.ranking import Ranking, rerank
 from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState, load_state, published
 from reranker.requests import Candidate, RerankRequest
+from reranker.runtime.background import every
 from reranker.runtime.breakers import Breakers
 from service.live.settings import ReloadSettings
-
-if TYPE_CHECKING:  # settings.py imports this before the workers' metrics folder is known
-    from service.observability.prometheus import Metrics
+from service.observability.prometheus import Metrics
 
 log = logging.getLogger("reranker")
 
@@ -38,7 +37,7 @@ class NotReady(Failure):
 class Served:
     """The one reference that requests read: once each, so that no answer mixes two versions."""
 
-    def __init__(self, workspace: Workspace, metrics: "Metrics") -> None:
+    def __init__(self, workspace: Workspace, metrics: Metrics) -> None:
         self._workspace = workspace
         self._metrics = metrics
         self.histories = open_histories(workspace)
@@ -61,16 +60,16 @@ class Served:
 
         A version that is damaged or cannot re-rank is refused, and the old one goes on answering.
         """
-        found = published(self._workspace.home)
-        if found == self._seen or not self._worth_trying(found):
+        versions = published(self._workspace.home)
+        if versions == self._seen or not self._worth_trying(versions):
             return False
         try:
             state = self._ready()
         except Exception as error:  # whatever is wrong with the new one, the old one answers
-            self._refuse(found, error)
+            self._refuse(versions, error)
             return False
         self.state = state
-        self._seen, self._refused = found, None
+        self._seen, self._refused = versions, None
         self._metrics.reloads.labels("swapped").inc()
         model = state.model.version if state.model else "none"
         log.info(
@@ -80,21 +79,15 @@ class Served:
         return True
 
     def watch(self) -> threading.Thread:
-        """Refresh for as long as this process lives."""
-        thread = threading.Thread(target=self._watch, name="reload", daemon=True)
-        thread.start()
-        return thread
+        """Look for as long as this process lives."""
+        # A home that cannot be read for a moment must not end the watch.
+        failure = f"cannot see what is published in {self._workspace.home}"
+        return every(self._workspace.section(ReloadSettings).seconds, self._look, "reload", failure)
 
-    def _watch(self) -> None:
-        seconds = self._workspace.section(ReloadSettings).seconds
-        while True:
-            time.sleep(seconds)
-            try:
-                self.refresh()
-                self.histories.drop_unused()
-                self.state.personal.profiles.drop_unused()
-            except Exception:  # a home that cannot be read for a moment must not end the watch
-                log.exception("cannot see what is published in %s", self._workspace.home)
+    def _look(self) -> None:
+        self.refresh()
+        self.histories.drop_unused()
+        self.state.personal.profiles.drop_unused()
 
     def _ready(self) -> ServedState:
         """What is published, loaded and warm: the first shopper must not pay for that."""
@@ -103,11 +96,11 @@ class Served:
         self._metrics.items.set(len(state.index))
         return state
 
-    def _worth_trying(self, found: tuple[str, ...]) -> bool:
-        return found != self._refused or time.monotonic() > self._retry_at
+    def _worth_trying(self, versions: tuple[str, ...]) -> bool:
+        return versions != self._refused or time.monotonic() > self._retry_at
 
-    def _refuse(self, found: tuple[str, ...], error: Exception) -> None:
-        if found != self._refused:
+    def _refuse(self, versions: tuple[str, ...], error: Exception) -> None:
+        if versions != self._refused:
             log.error(
                 "a newly published version is refused, %s goes on answering: %s",
                 self.state.index.version,
@@ -115,7 +108,7 @@ class Served:
                 exc_info=None if isinstance(error, Failure) else error,
             )
             self._metrics.reloads.labels("refused").inc()
-        self._refused = found
+        self._refused = versions
         # A version may be mended in place, and a full disk or too many open files may pass.
         self._retry_at = time.monotonic() + _RETRY_SECONDS
 

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from typing import Final
 
 from indexes.errors import Failure
@@ -10,6 +9,7 @@ from indexes.workspace import Workspace
 from reranker.events.settings import HistorySettings
 from reranker.histories.histories import Histories
 from reranker.privacy.retention import Expired, expire_when_due
+from reranker.runtime.background import every
 from service.observability.prometheus import Metrics
 
 log = logging.getLogger("reranker")
@@ -29,14 +29,7 @@ class Retention:
         """Delete for as long as this process lives; None where history.expire_hours is 0."""
         if not self._seconds:
             return None
-        thread = threading.Thread(target=self._watch, name="retention", daemon=True)
-        thread.start()
-        return thread
-
-    def _watch(self) -> None:
-        while True:
-            time.sleep(self._seconds)
-            self.look()
+        return every(self._seconds, self.look, "retention", "what is too old cannot be deleted")
 
     def look(self) -> Expired | None:
         """Delete what is due; a failure is logged and tried again at the next look."""
@@ -44,9 +37,6 @@ class Retention:
             done = expire_when_due(self._workspace, self._histories)
         except (Failure, OSError) as error:
             log.error("what is too old cannot be deleted now: %s", error)
-            return None
-        except Exception:  # whatever it is, it must not end the thread
-            log.exception("what is too old cannot be deleted")
             return None
         if done is not None:
             self._metrics.count_expired(done.events, done.days_of_rankings, done.leftovers)

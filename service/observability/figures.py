@@ -20,19 +20,19 @@ class Figures:
 
 def figures(metrics: Metrics) -> Figures:
     """What /metrics says, by its meaning."""
-    found = Figures(buckets=defaultdict(dict))
+    sums = Figures(buckets=defaultdict(dict))
     for family in text_string_to_metric_families(metrics.exposition().decode()):
         for sample in family.samples:
             labels = sample.labels
             if sample.name == "reranker_events_total":
-                found.events[labels["outcome"]] = sample.value
+                sums.events[labels["outcome"]] = sample.value
             elif sample.name == "reranker_requests_total":
-                found.requests[labels["route"], labels["status"]] = sample.value
+                sums.requests[labels["route"], labels["status"]] = sample.value
             elif sample.name == "reranker_degraded_total":
-                found.degraded[labels["signal"], labels["reason"]] = sample.value
+                sums.degraded[labels["signal"], labels["reason"]] = sample.value
             elif sample.name == "reranker_request_seconds_bucket":
-                found.buckets[labels["route"]][float(labels["le"])] = sample.value
-    return found
+                sums.buckets[labels["route"]][float(labels["le"])] = sample.value
+    return sums
 
 
 def percentile(buckets: dict[float, float], share: float) -> float | None:

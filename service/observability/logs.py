@@ -145,20 +145,20 @@ def facts_of(record: logging.LogRecord, settings: LogSettings) -> dict[str, Any]
 
 def _exception(error: BaseException, texts: bool) -> dict[str, str]:
     lines: list[str] = []
-    for one in reversed(list(_chain(error))):
-        lines += traceback.format_tb(one.__traceback__)
-        lines.append(f"{_head(one, texts)}\n")
+    for link in reversed(list(_chain(error))):
+        lines += traceback.format_tb(link.__traceback__)
+        lines.append(f"{_head(link, texts)}\n")
     return {"type": type(error).__name__, "traceback": "".join(lines).rstrip("\n")}
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """The error, what it came from, and so on; at most ten."""
-    one: BaseException | None = error
+    link: BaseException | None = error
     for _ in range(10):
-        if one is None:
+        if link is None:
             return
-        yield one
-        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
 
 
 def _head(error: BaseException, texts: bool) -> str:

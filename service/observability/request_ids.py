@@ -34,10 +34,10 @@ def sane_id(sent: str | None) -> str | None:
 
 def trace_id(traceparent: str | None) -> str | None:
     """The trace of a W3C traceparent header; None where it is none."""
-    found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
-    if found is None or found[1] == _NO_TRACE or traceparent is None:
+    match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
+    if match is None or match[1] == _NO_TRACE or traceparent is None:
         return None
-    return None if traceparent.startswith("ff") else found[1]
+    return None if traceparent.startswith("ff") else match[1]
 
 
 def register_request_ids(app: Flask, settings: LogSettings) -> None:

@@ -103,7 +103,7 @@ class _Lazy:
     ) -> None:
         self._parts = (workspace, served, limits, metrics)
         self._lock = threading.Lock()
-        self._made: tuple[Any, str] | None = None
+        self._application: tuple[Any, str] | None = None
         self._missing = [name for name in NEEDED if find_spec(name) is None]
 
     def answer(self) -> Response:
@@ -120,12 +120,12 @@ class _Lazy:
 
     def _ready(self) -> tuple[Any, str]:
         with self._lock:
-            if self._made is None:
+            if self._application is None:
                 from service.page.dash_app import page_application
                 from service.page.parts.context import Page
 
-                self._made = page_application(Page(*self._parts))
-            return self._made
+                self._application = page_application(Page(*self._parts))
+            return self._application
 
 
 def _harden(answer: Response) -> Response:

@@ -44,9 +44,9 @@ class Made(msgspec.Struct, frozen=True):
 
 def write_shop(folder: Path, size: Size = FULL, seed: int = SEED) -> Made:
     """Write the five files and their stamp; nothing is done where they are there already."""
-    there = _already(folder, seed, size)
-    if there is not None:
-        return there
+    before = _already(folder, seed, size)
+    if before is not None:
+        return before
     (folder / _STAMP).unlink(missing_ok=True)
     season, rng = make_season(
         seed, per_kind=size.per_kind, users=size.users, visitors=size.visitors
@@ -60,9 +60,9 @@ def write_shop(folder: Path, size: Size = FULL, seed: int = SEED) -> Made:
         REQUESTS: _write(folder / REQUESTS, request_lines(season, held, log)),
         ORACLE: _write(folder / ORACLE, truth_lines(season, held, log)),
     }
-    made = Made(_generator(), seed, size, written, {name: _hash(folder / name) for name in FILES})
-    write_whole(folder / _STAMP, msgspec.json.format(msgspec.json.encode(made)) + b"\n")
-    return made
+    stamp = Made(_generator(), seed, size, written, {name: _hash(folder / name) for name in FILES})
+    write_whole(folder / _STAMP, msgspec.json.format(msgspec.json.encode(stamp)) + b"\n")
+    return stamp
 
 
 def _write(path: Path, lines: Iterable[Any]) -> int:
@@ -82,12 +82,12 @@ def _generator() -> str:
 def _already(folder: Path, seed: int, size: Size) -> Made | None:
     """The stamp, where it is of this seed, size and generator and the files are as it says."""
     try:
-        made = msgspec.json.decode((folder / _STAMP).read_bytes(), type=Made)
-        same = (made.generator, made.seed, made.size) == (_generator(), seed, size)
-        whole = same and all(_hash(folder / name) == made.sha256.get(name) for name in FILES)
+        stamp = msgspec.json.decode((folder / _STAMP).read_bytes(), type=Made)
+        same = (stamp.generator, stamp.seed, stamp.size) == (_generator(), seed, size)
+        whole = same and all(_hash(folder / name) == stamp.sha256.get(name) for name in FILES)
     except (OSError, msgspec.MsgspecError):
         return None
-    return made if whole else None
+    return stamp if whole else None
 
 
 def _hash(path: Path) -> str:

@@ -60,8 +60,8 @@ class Season:
 
     def _page(self, step: int) -> dict[str, Any]:
         query = int(self.steps.query[step])
-        there = self.queries.rows[query] >= 0
-        rows, scores = self.queries.rows[query][there], self.queries.scores[query][there]
+        listed = self.queries.rows[query] >= 0
+        rows, scores = self.queries.rows[query][listed], self.queries.scores[query][listed]
         return {
             "query": self.queries.queries[query].text,
             "blend": "engine",

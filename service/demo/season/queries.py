@@ -69,18 +69,18 @@ def make_queries(rng: np.random.Generator, shop: Shop, engine: Engine) -> Querie
 
 def _of_kind(draw: Draw, shop: Shop, kind: int, rows: list[int], shared: list[str]) -> list[Query]:
     words = KINDS[kind]
-    found = [Query(text, kind, 4.0) for text in words.asked]
-    found += [Query(text.lower(), kind, 2.0, (("noun", text),)) for text in words.nouns]
-    found += [Query(text, kind, 1.5) for text in shared]
-    for row in draw.some(rows, 10):
-        found.append(_detailed(draw, kind, shop.facts[row]))
-    for row in draw.some([row for row in rows if shop.facts[row].model], 2):
-        found.append(Query(shop.facts[row].model, kind, 1.0, model_row=row))
+    queries = [Query(text, kind, 4.0) for text in words.asked]
+    queries += [Query(text.lower(), kind, 2.0, (("noun", text),)) for text in words.nouns]
+    queries += [Query(text, kind, 1.5) for text in shared]
+    for row in draw.sample(rows, 10):
+        queries.append(_detailed(draw, kind, shop.facts[row]))
+    for row in draw.sample([row for row in rows if shop.facts[row].model], 2):
+        queries.append(Query(shop.facts[row].model, kind, 1.0, model_row=row))
     for brand in sorted({int(shop.brand[row]) for row in rows}):
         name = f"{BRANDS[brand].name} {words.name}".lower()
         wants = (("brand", BRANDS[brand].name),)
-        found.append(Query(name, kind, 0.0, wants, brand=brand))
-    return found
+        queries.append(Query(name, kind, 0.0, wants, brand=brand))
+    return queries
 
 
 def _detailed(draw: Draw, kind: int, facts: Facts) -> Query:

@@ -124,5 +124,5 @@ def _brand_query(
     options = queries.of_brand[kind]  # (steps, brands)
     noise = rng.gumbel(0.0, 0.4, (len(person), len(BRANDS)))
     best = np.where(options >= 0, 2.0 * liked + noise, -np.inf).argmax(axis=1)
-    found: Ints = options[np.arange(len(person)), best]
-    return found
+    chosen: Ints = options[np.arange(len(person)), best]
+    return chosen

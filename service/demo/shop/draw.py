@@ -27,7 +27,7 @@ class Draw:
     def pick(self, options: Sequence[T]) -> T:
         return options[int(self.uniform() * len(options))]
 
-    def some(self, options: Sequence[T], count: int) -> list[T]:
+    def sample(self, options: Sequence[T], count: int) -> list[T]:
         """Different ones, in drawn order; all of them where there are fewer."""
         left = list(options)
         return [left.pop(int(self.uniform() * len(left))) for _ in range(min(count, len(left)))]

@@ -117,7 +117,7 @@ def _number(facts: Facts) -> str:
 
 
 def _attributes(facts: Facts) -> dict[str, Any]:
-    said = {
+    attributes = {
         "material": facts.material,
         "colour": facts.colour,
         "size": facts.size,
@@ -125,7 +125,7 @@ def _attributes(facts: Facts) -> dict[str, Any]:
         "audience": facts.audience,
         "model": facts.model,
     }
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in attributes.items() if value}
 
 
 def _iso(seconds: int) -> str:

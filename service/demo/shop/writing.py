@@ -18,13 +18,13 @@ def title_of(draw: Draw, facts: Facts) -> str:
 def description_of(draw: Draw, facts: Facts) -> str:
     """Two to five sentences: an opening, then what it is made of, what it is like, its look."""
     opening = _opening(draw, facts)
-    middle = [_made(draw, facts)] if draw.chance(0.7) else []
-    middle += draw.some(facts.kind.says, draw.pick((0, 1, 1, 1, 2)))
+    middle = [_material_line(draw, facts)] if draw.chance(0.7) else []
+    middle += draw.sample(facts.kind.says, draw.pick((0, 1, 1, 1, 2)))
     if draw.chance(0.4) or not middle:
         middle.append(draw.pick(facts.style.says))
     if draw.chance(0.2):
         middle.extend(_detail(draw, facts, opening))
-    return " ".join([opening, *draw.some(middle, len(middle))])
+    return " ".join([opening, *draw.sample(middle, len(middle))])
 
 
 def named(facts: Facts) -> str:
@@ -64,8 +64,8 @@ def _joined(parts: tuple[str, ...]) -> str:
 def _with_material(facts: Facts) -> str:
     """The noun with its material before it, where that reads well."""
     words = facts.material.split()
-    said = set(facts.noun.lower().replace("-", " ").split())
-    repeats = said & set(facts.material.lower().replace("-", " ").split())
+    nouns = set(facts.noun.lower().replace("-", " ").split())
+    repeats = nouns & set(facts.material.lower().replace("-", " ").split())
     if repeats or len(words) > 2 or consumable(facts):
         return named(facts)
     owner, _, noun = named(facts).rpartition(facts.noun)
@@ -160,27 +160,27 @@ def _opening(draw: Draw, facts: Facts) -> str:
     )
 
 
-def _made(draw: Draw, facts: Facts) -> str:
+def _material_line(draw: Draw, facts: Facts) -> str:
     traits = _joined(facts.traits)
     they, have, are = ("They", "have", "are") if _many(facts) else ("It", "has", "is")
     if consumable(facts):
-        made = f"made with {facts.material}"
+        material = f"made with {facts.material}"
     else:
-        made = f"made of {facts.material}"
+        material = f"made of {facts.material}"
     ways = [
-        f"{sentence_case(made)}, with {traits}.",
-        f"{they} {are} {made} and {'come' if _many(facts) else 'comes'} with {traits}.",
-        f"{sentence_case(made)}. {they} {have} {traits}.",
-        f"Details: {', '.join(bare(trait) for trait in facts.traits)}; {made}.",
+        f"{sentence_case(material)}, with {traits}.",
+        f"{they} {are} {material} and {'come' if _many(facts) else 'comes'} with {traits}.",
+        f"{sentence_case(material)}. {they} {have} {traits}.",
+        f"Details: {', '.join(bare(trait) for trait in facts.traits)}; {material}.",
     ]
     if not consumable(facts):
-        ways.append(f"{sentence_case(traits)} come as standard. {sentence_case(made)}.")
+        ways.append(f"{sentence_case(traits)} come as standard. {sentence_case(material)}.")
     return draw.pick(ways)
 
 
-def _detail(draw: Draw, facts: Facts, said: str) -> list[str]:
+def _detail(draw: Draw, facts: Facts, earlier: str) -> list[str]:
     """One more fact, where there is one that the opening has not told."""
-    lines = [] if facts.series in said else [f"Part of the {facts.series} line."]
+    lines = [] if facts.series in earlier else [f"Part of the {facts.series} line."]
     if facts.colour:
         lines.append(f"Shown here in {facts.colour}.")
     if facts.size:

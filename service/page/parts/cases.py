@@ -66,5 +66,5 @@ def now_of(request: RerankRequest) -> float:
 def history_of(request: RerankRequest, state: ServedState) -> list[HistoryEvent]:
     """The events that count for this request, oldest first."""
     now = now_of(request)
-    found = shopper_events(request, lambda: now, state.personal)
-    return found if isinstance(found, list) else []
+    events = shopper_events(request, lambda: now, state.personal)
+    return events if isinstance(events, list) else []

@@ -51,10 +51,10 @@ class Engine:
         if not words:
             return []
         parsed = self._index.parse_query(words, list(_BOOSTS), field_boosts=_BOOSTS)
-        found = self._searcher.search(parsed, limit, count=False).hits
-        rows = self._searcher.fast_field_values("row", [address for _, address in found])
+        hits = self._searcher.search(parsed, limit, count=False).hits
+        rows = self._searcher.fast_field_values("row", [address for _, address in hits])
         answer = [
-            (_whole(row), round(score, 4)) for row, (score, _) in zip(rows, found, strict=True)
+            (_whole(row), round(score, 4)) for row, (score, _) in zip(rows, hits, strict=True)
         ]
         return sorted(answer, key=lambda pair: (-pair[1], pair[0]))
 

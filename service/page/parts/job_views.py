@@ -13,10 +13,12 @@ from service.page.parts.widgets import aria
 
 def progress_view(job: Job, cancel_id: str) -> Any:
     """How far a running job is; the button that ends it."""
-    said = job.progress or {}
-    done, total = said.get("done") or 0, said.get("total")
+    progress = job.progress or {}
+    done, total = progress.get("done") or 0, progress.get("total")
     share = 100 * done / total if total else 0
-    words = f"{said['stage']} {done:,} of {total:,}" if total else said.get("stage", "starting")
+    words = (
+        f"{progress['stage']} {done:,} of {total:,}" if total else progress.get("stage", "starting")
+    )
     return html.Section(
         [
             html.Div(

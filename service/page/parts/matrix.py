@@ -72,7 +72,7 @@ def _items(
     request: RerankRequest, ranking: Ranking, index: ItemIndex, names: list[str]
 ) -> list[dict[str, Any]]:
     described = describe(index, [candidate.id for candidate in request.candidates])
-    found = sorted(ranking.results, key=lambda result: result.index)
+    results = sorted(ranking.results, key=lambda result: result.index)
     texts = [candidate.text for candidate in request.candidates]
     return [
         described[result.index]
@@ -83,7 +83,7 @@ def _items(
         )
         | {"rank": result.rank, "score": result.score}
         | _numbers(result.explanation, names)
-        for result in found
+        for result in results
     ]
 
 
@@ -126,8 +126,8 @@ def _events(request: RerankRequest, state: ServedState) -> list[dict[str, Any]]:
     """Newest first, with the titles of their items."""
     events = history_of(request, state)[::-1]
     titles = {
-        one["id"]: one["title"]
-        for one in describe(state.index, [event.item for event in events if event.item])
+        item["id"]: item["title"]
+        for item in describe(state.index, [event.item for event in events if event.item])
     }
     return [
         {
@@ -152,7 +152,10 @@ def leave_one_out(request: RerankRequest, item: str, state: ServedState) -> list
     ]
     plain = msgspec.structs.replace(request, explain=False, top_n=None)
     score, rank = _of(plain, events, item, state)
-    titles = {one["id"]: one["title"] for one in describe(state.index, _event_items(events))}
+    titles = {
+        described["id"]: described["title"]
+        for described in describe(state.index, _event_items(events))
+    }
     rows = []
     for place, event in enumerate(events):
         without = events[:place] + events[place + 1 :]
@@ -177,5 +180,5 @@ def _of(
     request: RerankRequest, events: list[Event], item: str, state: ServedState
 ) -> tuple[float, int]:
     asked = msgspec.structs.replace(request, user=None, session=None, history=events)
-    found = next(result for result in rerank(asked, state).results if result.id == item)
-    return found.score, found.rank
+    ranked = next(result for result in rerank(asked, state).results if result.id == item)
+    return ranked.score, ranked.rank

@@ -1,6 +1,6 @@
 """metric_tables.py: an evaluation's JSON -> tables of metrics and of segments, intervals drawn."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dash import html
@@ -12,15 +12,7 @@ def metrics_table(result: dict[str, Any], after: str, before: str) -> Any:
     """Every metric with its difference; Holm's p and the effect where the result has them."""
     more = result.get("comparison") or {}
     differences = result["difference"]
-    reach = max(
-        (
-            abs(one[end])
-            for one in differences.values()
-            for end in ("low", "high")
-            if one[end] is not None
-        ),
-        default=0.0,
-    )
+    reach = reach_of(differences.values())
     head = ["metric", before, after, "difference", "95 % interval", "p"]
     head += ["effect"] if more else []
     rows = [
@@ -29,13 +21,13 @@ def metrics_table(result: dict[str, Any], after: str, before: str) -> Any:
                 html.Td(name),
                 html.Td(f"{result['metrics'][before][name]:.4f}", className="num"),
                 html.Td(f"{result['metrics'][after][name]:.4f}", className="num strong"),
-                html.Td(f"{one['mean']:+.4f}", className="num"),
-                html.Td(interval(one, reach)),
-                html.Td(_p(more.get(name, {}).get("p_holm", one["p"])), className="num"),
+                html.Td(f"{difference['mean']:+.4f}", className="num"),
+                html.Td(interval(difference, reach)),
+                html.Td(_p(more.get(name, {}).get("p_holm", difference["p"])), className="num"),
                 *([html.Td(_number(more[name]["effect"]), className="num")] if more else []),
             ]
         )
-        for name, one in differences.items()
+        for name, difference in differences.items()
     ]
     return html.Section(
         [
@@ -63,13 +55,19 @@ def metrics_table(result: dict[str, Any], after: str, before: str) -> Any:
     )
 
 
-def interval(one: dict[str, Any], reach: float) -> Any:
+def reach_of(differences: Iterable[dict[str, Any]]) -> float:
+    """How far the farthest end of these intervals is from 0: half the width that is drawn."""
+    ends = (difference[end] for difference in differences for end in ("low", "high"))
+    return max((abs(end) for end in ends if end is not None), default=0.0)
+
+
+def interval(difference: dict[str, Any], reach: float) -> Any:
     """An interval as a bar on a line with zero in the middle; its ends as text for readers."""
-    if one["low"] is None or not reach:
+    if difference["low"] is None or not reach:
         return html.Span("too few queries", className="quiet small")
-    low, high, mean = (50 + 48 * one[end] / reach for end in ("low", "high", "mean"))
-    words = f"{one['low']:+.3f} to {one['high']:+.3f}"
-    sure = one["low"] * one["high"] > 0
+    low, high, mean = (50 + 48 * difference[end] / reach for end in ("low", "high", "mean"))
+    words = f"{difference['low']:+.3f} to {difference['high']:+.3f}"
+    sure = difference["low"] * difference["high"] > 0
     return html.Div(
         [
             html.Div(
@@ -102,29 +100,27 @@ def segments_table(result: dict[str, Any], metric: str, after: str, before: str)
     segments = result.get("segments") or []
     if not segments:
         return
-    ends = [one["difference"][metric] for one in segments]
-    reach = max(
-        (abs(one[end]) for one in ends for end in ("low", "high") if one[end] is not None),
-        default=0.0,
-    )
+    reach = reach_of(segment["difference"][metric] for segment in segments)
     rows = [
         html.Tr(
             [
                 html.Td(
                     [
-                        one["segment"],
-                        html.Span(" · the worst", className="quiet") if one.get("worst") else "",
+                        segment["segment"],
+                        html.Span(" · the worst", className="quiet")
+                        if segment.get("worst")
+                        else "",
                     ]
                 ),
-                html.Td(f"{one['queries']:,}", className="num"),
-                html.Td(f"{one['metrics'][before][metric]:.4f}", className="num"),
-                html.Td(f"{one['metrics'][after][metric]:.4f}", className="num strong"),
-                html.Td(f"{one['difference'][metric]['mean']:+.4f}", className="num"),
-                html.Td(interval(one["difference"][metric], reach)),
+                html.Td(f"{segment['queries']:,}", className="num"),
+                html.Td(f"{segment['metrics'][before][metric]:.4f}", className="num"),
+                html.Td(f"{segment['metrics'][after][metric]:.4f}", className="num strong"),
+                html.Td(f"{segment['difference'][metric]['mean']:+.4f}", className="num"),
+                html.Td(interval(segment["difference"][metric], reach)),
             ],
-            className="worst" if one.get("worst") else "",
+            className="worst" if segment.get("worst") else "",
         )
-        for one in segments
+        for segment in segments
     ]
     head = ["kind of request", "queries", before, after, "difference", "95 % interval"]
     yield html.Section(

@@ -4,7 +4,6 @@ import base64
 import binascii
 import gzip
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -20,6 +19,7 @@ from indexes.readers.unpacking import lines as unpacked_lines
 from indexes.storage.durable import make_own_folder, write_whole
 from reranker.evaluation.requests import JudgedRequestReader
 from reranker.requests import JudgedRequest
+from reranker.runtime.caches import RecentlyUsed
 
 ITEMS, EVENTS = "items.jsonl.gz", "events.jsonl.gz"
 REQUESTS, ORACLE = "requests.jsonl.gz", "oracle.jsonl.gz"
@@ -61,7 +61,7 @@ class RequestSets:
     ) -> None:
         self._home = home
         self._reader = reader  # a new one each time: what is plausible moves on with the clock
-        self._summaries: OrderedDict[tuple[Path, int], list[Summary]] = OrderedDict()
+        self._summaries: RecentlyUsed[tuple[Path, int], list[Summary]] = RecentlyUsed(_KEPT)
 
     def names(self) -> list[str]:
         """Every set; the demo shop's first."""
@@ -74,9 +74,9 @@ class RequestSets:
         """The file of a set. Only names that `names` could have said lead to a file."""
         path = self._home / (DEMO if name == DEMO else f"{FOLDER}/{checked_name(name)}")
         if not path.is_file():
-            there = ", ".join(self.names()) or "none"
+            names = ", ".join(self.names()) or "none"
             raise BadSet(
-                f"There is no request set {name!r}; there is {there}.",
+                f"There is no request set {name!r}; there is {names}.",
                 field="set",
                 hint=f"Put .jsonl files into {self._home / FOLDER}, or upload one.",
             )
@@ -86,20 +86,20 @@ class RequestSets:
         """Key and query of each request; the key is its id, or `line N` without a usable one."""
         path = self.path(name)
         stamp = (path, path.stat().st_mtime_ns)
-        if stamp not in self._summaries:
-            self._summaries[stamp] = list(_summaries(path))
-            while len(self._summaries) > _KEPT:
-                self._summaries.popitem(last=False)
-        return self._summaries[stamp]
+        summaries = self._summaries.get(stamp)
+        if summaries is None:
+            summaries = list(_summaries(path))
+            self._summaries.put(stamp, summaries)
+        return summaries
 
     def request(self, name: str, key: str) -> JudgedRequest:
         """One request by its key."""
         path = self.path(name)
-        found = next((one for one in self.summaries(name) if one.key == key), None)
-        if found is None:
+        summary = next((summary for summary in self.summaries(name) if summary.key == key), None)
+        if summary is None:
             raise BadSet(f"{name} holds no request {key!r}.", field="request")
-        [line] = islice(_lines(path), found.line - 1, found.line)
-        return _parsed(line, f"{name} line {found.line}", self._reader())
+        [line] = islice(_lines(path), summary.line - 1, summary.line)
+        return _parsed(line, f"{name} line {summary.line}", self._reader())
 
     def save(self, name: str, content: bytes) -> str:
         """Keep an uploaded set; BadSet names the first line that is no request."""
@@ -177,16 +177,16 @@ def _summaries(path: Path) -> Iterator[Summary]:
     seen: set[str] = set()
     for number, line in enumerate(islice(_lines(path), MOST_LISTED), 1):
         try:
-            one = decoder.decode(line)
+            row = decoder.decode(line)
         except msgspec.DecodeError:
             continue
         try:
-            name = read_name("id", one.id)
+            name = read_name("id", row.id)
         except BadName:
             name = None
         key = name if name and name not in seen else f"line {number}"
         seen.add(key)
-        yield Summary(key, "" if one.query is None else str(one.query), number)
+        yield Summary(key, "" if row.query is None else str(row.query), number)
 
 
 def _parsed(line: bytes, where: str, reader: JudgedRequestReader) -> JudgedRequest:

@@ -22,15 +22,15 @@ class ShopEngine:
         self._items = home / "data" / ITEMS
         self._lock = threading.Lock()
         self._engine: Engine | None = None
-        self.there = self._items.is_file() and find_spec("tantivy") is not None
+        self.available = self._items.is_file() and find_spec("tantivy") is not None
 
     def search(self, query: str) -> list[Candidate]:
         """The candidates for a query, best first; none where there is no engine."""
-        if not self.there:
+        if not self.available:
             return []
-        return [Candidate(item, score) for item, score in self._made().search(query, MOST)]
+        return [Candidate(item, score) for item, score in self._opened().search(query, MOST)]
 
-    def _made(self) -> "Engine":
+    def _opened(self) -> "Engine":
         with self._lock:
             if self._engine is None:
                 from service.page.parts.engine import Engine

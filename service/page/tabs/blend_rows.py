@@ -51,6 +51,6 @@ class Blends:
 
 def blend_choices(state: ServedState) -> list[dict[str, Any]]:
     """The published blend first, then every other by the name that `/rerank` takes."""
-    others = [one.label for one in state.store.listed() if not one.published]
+    others = [blend.label for blend in state.store.listed() if not blend.published]
     first = {"value": "", "label": f"{blend_label(state)} · published"}
     return [first, *({"value": name, "label": name} for name in others)]

@@ -232,17 +232,17 @@ def _changing(app: Dash, page: Page, blends: Blends) -> None:
         label = label_of(chosen)
         try:
             if ctx.triggered_id == "import-blend":
-                said = blends.save(uploaded(content or ""), name or "the file")
+                notice = blends.save(uploaded(content or ""), name or "the file")
             elif ctx.triggered_id == "rollback":
-                said = blends.rollback(who or "")
+                notice = blends.rollback(who or "")
             elif label is None:
                 return "Choose a version first.", no_update
             else:
-                said = blends.publish(label, who or "", expect or "")
+                notice = blends.publish(label, who or "", expect or "")
         except Failure as failure:
             return f"{failure} {failure.hint or ''}", no_update
         page.served.refresh()
-        return said, said
+        return notice, notice
 
     @app.callback(
         Output("blend-file", "data"),

@@ -54,25 +54,25 @@ def query_rows(
 ) -> Iterator[dict[str, Any]]:
     """One row a query, most hurt first."""
     decoder = msgspec.json.Decoder(_Query)
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     with jobs.per_query(job.id).open("rb") as file:
         for line in file:
-            one = decoder.decode(line)
-            if one.left_out or len(found) >= _MOST_ROWS:
+            query = decoder.decode(line)
+            if query.left_out or len(rows) >= _MOST_ROWS:
                 continue
-            was, now = one.metrics[before][metric], one.metrics[after][metric]
-            found.append(
+            was, now = query.metrics[before][metric], query.metrics[after][metric]
+            rows.append(
                 {
-                    "id": one.id,
-                    "query": one.query,
-                    "user": one.user or "",
-                    "candidates": one.candidates,
+                    "id": query.id,
+                    "query": query.query,
+                    "user": query.user or "",
+                    "candidates": query.candidates,
                     "before": was,
                     "after": now,
                     "delta": now - was,
                 }
             )
-    yield from sorted(found, key=lambda row: row["delta"])
+    yield from sorted(rows, key=lambda row: row["delta"])
 
 
 def _verdict(result: dict[str, Any], job: Job, metric: str, after: str, before: str) -> Any:
@@ -190,8 +190,8 @@ def _basis(result: dict[str, Any]) -> Any:
     if hashes:
         lines.append(html.Code(msgspec.json.encode(hashes).decode(), className="hashes"))
     lost = [
-        f"{one['signal']} ({one['reason'].replace('_', ' ')}): {one['requests']:,} requests"
-        for one in result.get("degraded") or []
+        f"{part['signal']} ({part['reason'].replace('_', ' ')}): {part['requests']:,} requests"
+        for part in result.get("degraded") or []
     ]
     if lost:
         lines.append(html.Div("left out: " + "; ".join(lost)))

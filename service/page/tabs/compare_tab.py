@@ -232,7 +232,7 @@ def _uploading(app: Dash, page: Page) -> None:
         if not content or not name:
             return no_update, no_update, no_update
         try:
-            kept = page.sets.save(name, uploaded(content))
-            return set_choices(page.sets.names()), kept, f"{kept} is kept."
+            saved = page.sets.save(name, uploaded(content))
+            return set_choices(page.sets.names()), saved, f"{saved} is kept."
         except Failure as failure:
             return no_update, no_update, str(failure)

@@ -58,14 +58,14 @@ def _server(app: Dash, page: Page) -> None:
         State("chosen", "data"),
         prevent_initial_call=True,
     )
-    def leave_out(_clicks: Any, found: _Matrix | None, chosen: _Chosen | None) -> Any:
-        if not found or not chosen or not chosen.a:
+    def leave_out(_clicks: Any, ranked: _Matrix | None, chosen: _Chosen | None) -> Any:
+        if not ranked or not chosen or not chosen.a:
             return html.Span("Choose an item in a list first.", className="quiet")
-        if not found.history:
+        if not ranked.history:
             return html.Span("There is no history to leave anything out of.", className="quiet")
         try:
-            request = page.reader.read(encode(found.request)).request
-            if all(one.id != chosen.a for one in request.candidates):
+            request = page.reader.read(encode(ranked.request)).request
+            if all(candidate.id != chosen.a for candidate in request.candidates):
                 raise BadRequest("The chosen item is not in this list.")
             return _left_out(leave_one_out(request, chosen.a, page.state))
         except Failure as failure:
@@ -115,8 +115,8 @@ def _pickers(app: Dash, page: Page) -> None:
             return no_update
         try:
             return [
-                {"value": one.key, "label": f"{one.query or '(no words)'} · {one.key}"}
-                for one in page.sets.summaries(name)
+                {"value": summary.key, "label": f"{summary.query or '(no words)'} · {summary.key}"}
+                for summary in page.sets.summaries(name)
             ]
         except Failure:
             return []
@@ -136,8 +136,8 @@ def _pickers(app: Dash, page: Page) -> None:
     )
     def paste(_clicks: Any, text: str | None, name: Name | None) -> tuple[Any, Any, Any]:
         try:
-            kept = page.sets.save((name or "").strip(), (text or "").encode())
-            return set_choices(page.sets.names()), kept, f"Kept as {kept}."
+            saved = page.sets.save((name or "").strip(), (text or "").encode())
+            return set_choices(page.sets.names()), saved, f"Kept as {saved}."
         except Failure as failure:
             return no_update, no_update, str(failure)
 

@@ -31,7 +31,7 @@ def search_tab(page: Page) -> Any:
 
 
 def _toolbar(page: Page) -> Any:
-    sets, shop = page.sets.names(), page.engine.there
+    sets, shop = page.sets.names(), page.engine.available
     source = "shop" if shop else "set"
     return html.Div(
         [

@@ -62,21 +62,21 @@ def system_callbacks(app: Dash, page: Page) -> None:
     def look(tab: Name | None, _ticks: Any, samples: _Samples | None) -> tuple[Any, ...]:
         if tab != "system":
             return (no_update,) * 6
-        found = figures(page.metrics)
-        now = (time.time(), found.events.get("accepted", 0.0), _searches(found))
+        sums = figures(page.metrics)
+        now = (time.time(), sums.events.get("accepted", 0.0), _searches(sums))
         samples = [*(samples or []), now][-_KEPT:]
         return (
             _versions(page),
-            _latency(found),
-            _events(found, samples),
+            _latency(sums),
+            _events(sums, samples),
             _training(page.workspace.home / "model" / "work" / "training.jsonl"),
-            _degraded(found),
+            _degraded(sums),
             samples,
         )
 
 
-def _searches(found: Figures) -> float:
-    return sum(count for (route, _), count in found.requests.items() if route == "/rerank")
+def _searches(sums: Figures) -> float:
+    return sum(count for (route, _), count in sums.requests.items() if route == "/rerank")
 
 
 def _card(title: str, *children: Any) -> list[Any]:
@@ -109,15 +109,15 @@ def _versions(page: Page) -> list[Any]:
     return _card("Served now", _facts(rows))
 
 
-def _latency(found: Figures) -> list[Any]:
-    routes = [route for route in found.buckets if route != "/" and not route.startswith(_PAGE)]
+def _latency(sums: Figures) -> list[Any]:
+    routes = [route for route in sums.buckets if route != "/" and not route.startswith(_PAGE)]
     rows = [
         html.Tr(
             [
                 html.Td(route),
-                html.Td(f"{int(max(found.buckets[route].values())):,}", className="num"),
+                html.Td(f"{int(max(sums.buckets[route].values())):,}", className="num"),
                 *(
-                    html.Td(_milliseconds(percentile(found.buckets[route], share)), className="num")
+                    html.Td(_milliseconds(percentile(sums.buckets[route], share)), className="num")
                     for share in (0.5, 0.95, 0.99)
                 ),
             ]
@@ -140,13 +140,13 @@ def _milliseconds(seconds: float | None) -> str:
     return "–" if seconds is None else f"{seconds * 1000:.1f}"
 
 
-def _events(found: Figures, samples: _Samples) -> list[Any]:
+def _events(sums: Figures, samples: _Samples) -> list[Any]:
     if len(samples) < 2:
         return _card(
             "Per minute",
             html.P("Counting; the first figures come in 5 s.", className="quiet small"),
         )
-    counts = [(name, f"{int(value):,}") for name, value in sorted(found.events.items())]
+    counts = [(name, f"{int(value):,}") for name, value in sorted(sums.events.items())]
     figure = go.Figure()
     for place, color, name in ((1, BLUE, "events"), (2, LIGHT, "searches")):
         times, rates = _rates(samples, place)
@@ -184,13 +184,13 @@ def _training(path: Path) -> list[Any]:
     if not epochs:
         return _card("Training", html.P("No training is logged here.", className="quiet small"))
     figure = go.Figure()
-    places = [one.epoch for one in epochs]
+    places = [epoch.epoch for epoch in epochs]
     figure.add_scatter(
-        x=places, y=[one.ndcg_at_10 for one in epochs], line={"color": BLUE}, name="NDCG@10"
+        x=places, y=[epoch.ndcg_at_10 for epoch in epochs], line={"color": BLUE}, name="NDCG@10"
     )
     figure.add_scatter(
         x=places,
-        y=[one.loss for one in epochs],
+        y=[epoch.loss for epoch in epochs],
         line={"color": LIGHT, "dash": "dot"},
         name="loss (right)",
         yaxis="y2",
@@ -202,7 +202,7 @@ def _training(path: Path) -> list[Any]:
         yaxis2={"overlaying": "y", "side": "right", "showgrid": False},
         margin={"r": 40},
     )
-    best = max(epochs, key=lambda one: one.ndcg_at_10)
+    best = max(epochs, key=lambda epoch: epoch.ndcg_at_10)
     return _card(
         "Training, by epoch",
         dcc.Graph(figure=figure, config={"displayModeBar": False}, id="training-curve"),
@@ -216,24 +216,24 @@ def _training(path: Path) -> list[Any]:
 def _epochs(path: Path) -> list[_Epoch]:
     """The last training of the log: from the last time that its epochs began anew."""
     decoder = msgspec.json.Decoder(_Epoch)
-    found: list[_Epoch] = []
+    epochs: list[_Epoch] = []
     try:
         lines = path.read_bytes().splitlines()
     except OSError:
         return []
     for line in lines:
         try:
-            one = decoder.decode(line)
+            epoch = decoder.decode(line)
         except msgspec.DecodeError:
             continue
-        if found and one.epoch <= found[-1].epoch:
-            found = []
-        found.append(one)
-    return found
+        if epochs and epoch.epoch <= epochs[-1].epoch:
+            epochs = []
+        epochs.append(epoch)
+    return epochs
 
 
-def _degraded(found: Figures) -> list[Any]:
-    rows = sorted(found.degraded.items(), key=lambda pair: -pair[1])
+def _degraded(sums: Figures) -> list[Any]:
+    rows = sorted(sums.degraded.items(), key=lambda pair: -pair[1])
     if not rows:
         return _card("Left out", html.P("No answer was degraded.", className="quiet small"))
     named = [

@@ -15,7 +15,7 @@ from service.live.jobs import BadJob, Job
 from service.page.parts.callback_values import Name
 from service.page.parts.context import Page
 from service.page.parts.job_views import ended_view, progress_view, warnings_of
-from service.page.parts.metric_tables import interval
+from service.page.parts.metric_tables import interval, reach_of
 from service.page.parts.request_sets import set_choices
 from service.page.parts.widgets import BLUE, LIGHT, aria, styled
 
@@ -156,22 +156,20 @@ def _result_view(page: Page, job: Job) -> Any:
 def tuned_view(result: dict[str, Any]) -> Any:
     """The chosen kind with its gain on held-out requests, and the others beside it."""
     metric = result["metric"]
-    differences = {name: one[metric] for name, one in result.get("differences", {}).items()}
-    reach = max(
-        (abs(one[end]) for one in differences.values() for end in ("low", "high") if one[end]),
-        default=0.0,
-    )
+    by_metric = result.get("differences", {})
+    differences = {name: metrics[metric] for name, metrics in by_metric.items()}
+    reach = reach_of(differences.values())
     proven = "" if result["recommended"] else ": not proven, its interval includes zero"
     rows = [
         html.Tr(
             [
                 html.Td(html.B(name) if name == result["chosen"] else name),
                 html.Td(f"{result['metrics'].get(name, {}).get(metric, 0):.4f}", className="num"),
-                html.Td(f"{one['mean']:+.4f}", className="num"),
-                html.Td(interval(one, reach)),
+                html.Td(f"{difference['mean']:+.4f}", className="num"),
+                html.Td(interval(difference, reach)),
             ]
         )
-        for name, one in differences.items()
+        for name, difference in differences.items()
     ]
     return html.Div(
         [

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.keys import BODY, EVENT, Said, bearing, everywhere
+from support.keys import BODY, EVENT, Said, bearing, everywhere, reranker
 from support.service import serving
 from support.shop import copy_home
 from werkzeug.test import TestResponse
@@ -26,6 +26,8 @@ from service.access.key_ring import KeyRing
 from service.access.keys import BadKey, BadKeyFile, KeyFile, check_name
 from service.app import create_app
 from service.http.settings import ServeSettings
+
+__all__ = ["reranker"]  # a fixture
 
 WITHOUT_KEY = {"/livez", "/readyz"}
 SCOPE = {

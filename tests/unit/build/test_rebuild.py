@@ -29,7 +29,8 @@ from indexes.build.vector_cache import VectorCache, text_digest
 from indexes.encoders.settings import EncoderSettings
 from indexes.errors import Failure
 from indexes.items.columns import FORMAT
-from indexes.items.index import IndexSettings, ItemIndex
+from indexes.items.index import ItemIndex
+from indexes.items.settings import IndexSettings
 from indexes.progress import silent
 from indexes.storage.versions import CRASH_POINTS, LockHeld, VersionStore, exclusive
 from indexes.workspace import Workspace
@@ -160,7 +161,7 @@ def test_another_format_is_refused_and_a_rebuild_mends_it(
     tmp_path: Path, run: Callable[..., Summary], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(items(20))
-    for module in ("rebuild", "item_index"):
+    for module in ("build.rebuild", "items.index"):
         monkeypatch.setattr(f"indexes.{module}.FORMAT", FORMAT + 1)
     with pytest.raises(Failure, match=f"format {FORMAT}.*reranker rebuild"):
         served(tmp_path)

@@ -15,10 +15,10 @@ from service.commands.cli import run
 from service.commands.settings import settings_page
 from service.http.limits import LimitSettings
 from service.http.settings import ServeSettings
+from service.setting_types import allowed
 from service.settings import (
     SECTIONS,
     BadSetting,
-    allowed,
     known_settings,
     load_workspace,
     with_options,

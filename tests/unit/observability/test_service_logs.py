@@ -45,7 +45,8 @@ def lines_of(chosen: LogSettings) -> Iterator[Callable[[], list[str]]]:
     handler = logging.StreamHandler(stream)
     kind = JsonLines if writes_json(chosen, terminal=True) else TextLines
     handler.setFormatter(kind(chosen))
-    level, log.level = log.level, logging.INFO
+    level = log.level
+    log.setLevel(logging.INFO)
     log.addHandler(handler)
     try:
         yield lambda: stream.getvalue().splitlines()

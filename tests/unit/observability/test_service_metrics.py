@@ -18,8 +18,9 @@ from reranker.ranking.ranking import BlendName, Ranked, Ranking
 from reranker.runtime.caches import CacheCounts
 from reranker.runtime.stages import STAGES, Stages
 from service.app import create_app, metrics_of
+from service.observability.declared import BulkHistogram
+from service.observability.pending import CacheDeltas, Pending
 from service.observability.prometheus import Metrics
-from service.observability.tallies import BulkHistogram, CacheDeltas, Tallies
 
 BOUNDS = (0.1, 1.0, 5.0)
 
@@ -29,16 +30,14 @@ BOUNDS = (0.1, 1.0, 5.0)
 def test_many_observations_at_once_count_like_each(seen: list[tuple[str, float]]) -> None:
     """Guards against another inside of prometheus_client's histograms."""
     each, bulk = CollectorRegistry(), CollectorRegistry()
-    one = Histogram("h", "help", ("stage",), buckets=BOUNDS, registry=each)
-    tallies = Tallies()
-    tally = tallies.histogram(
-        BulkHistogram("h", "help", ("stage",), buckets=BOUNDS, registry=bulk), BOUNDS
-    )
+    theirs = Histogram("h", "help", ("stage",), buckets=BOUNDS, registry=each)
+    ours = BulkHistogram("h", "help", ("stage",), buckets=BOUNDS, registry=bulk)
+    pending = Pending()
     for stage, seconds in seen:
-        one.labels(stage).observe(seconds)
-        tally.observe(seconds, (stage,))
-    tallies.write()
-    tallies.write()  # nothing is written twice
+        theirs.labels(stage).observe(seconds)
+        pending.observe(ours, seconds, (stage,))
+    pending.write()
+    pending.write()  # nothing is written twice
 
     def counted(registry: CollectorRegistry) -> dict[str, float]:
         lines = generate_latest(registry).decode().splitlines()
