@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.keys import BODY, EVENT, Said, bearing, everywhere, reranker
+from support.keys import BODY, EVENT, Said, bearing, everywhere
 from support.service import serving
 from support.shop import copy_home
 from werkzeug.test import TestResponse
