@@ -27,8 +27,6 @@ from service.access.keys import BadKey, BadKeyFile, KeyFile, check_name
 from service.app import create_app
 from service.http.settings import ServeSettings
 
-__all__ = ["reranker"]  # a fixture
-
 WITHOUT_KEY = {"/livez", "/readyz"}
 SCOPE = {
     "/rerank": "rerank",

@@ -25,7 +25,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     found = EventAccumulator(str(folder))
     found.Reload()
     return {
-        name: [(point.step, point.value) for point in found.Scalars(name)]
+        name: sorted((point.step, point.value) for point in found.Scalars(name))
         for name in found.Tags()["scalars"]
     }
 
