@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.service import BODY, Running, publish_again, refused, serving, workers
+from support.service import ALL_LET_IN, BODY, Running, publish_again, refused, serving, workers
 from support.shop import small_shop, write_items
 
 from indexes.build.rebuild import rebuild
@@ -208,7 +208,10 @@ class Load:
 def test_publishing_under_load_loses_and_mixes_nothing(own_home: Path, tmp_path: Path) -> None:
     store = VersionStore(own_home / "index")
     changed = [{**item, "title": item["title"][::-1]} for item in small_shop()]
-    with serving(own_home, RERANKER_RELOAD_SECONDS="0.05") as service, Load(service) as load:
+    with (
+        serving(own_home, RERANKER_RELOAD_SECONDS="0.05", **ALL_LET_IN) as service,
+        Load(service) as load,
+    ):
         first = store.current()
         assert first is not None
         load.wait_for(first.id)
@@ -230,7 +233,7 @@ def test_a_worker_that_dies_while_a_damaged_version_is_published_comes_back(
     own_home: Path,
 ) -> None:
     store = VersionStore(own_home / "index")
-    with serving(own_home, RERANKER_RELOAD_SECONDS="0.05") as service:
+    with serving(own_home, RERANKER_RELOAD_SECONDS="0.05", **ALL_LET_IN) as service:
         first = store.current()
         assert first is not None
         publish_again(own_home, damaged=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.service import BODY, Running, serving, workers
+from support.service import ALL_LET_IN, BODY, Running, serving, workers
 from support.sockets import (
     HEALTH,
     RANKED,
@@ -31,6 +31,7 @@ LARGE = {
     "candidates": [{"id": f"{number:0500}", "score": 1.0} for number in range(10_000)],
 }
 PATIENT = {
+    **ALL_LET_IN,
     "RERANKER_LIMITS_CANDIDATES": "10000",
     "RERANKER_LIMITS_UNREAD_BYTES": str(64 << 20),
     "RERANKER_LIMITS_UNREAD_BYTES_CALLER": str(512 << 20),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.service import Running, serving
+from support.service import ALL_LET_IN, Running, serving
 
 BODY: dict[str, Any] = {
     "query": "coffee maker",
@@ -52,7 +52,7 @@ class Clients(threading.Thread):
 
 
 def stopped(home: Path, obeys: bool, drain: str) -> list[Clients]:
-    with serving(home, RERANKER_SERVE_DRAIN_SECONDS=drain) as service:
+    with serving(home, RERANKER_SERVE_DRAIN_SECONDS=drain, **ALL_LET_IN) as service:
         clients = [Clients(service, obeys) for _ in range(4)]
         for client in clients:
             client.start()
@@ -105,7 +105,7 @@ def test_many_hups_lose_nothing(own_home: Path, record_property: Any) -> None:
 
 
 def reload_often(home: Path, times: int) -> None:
-    with serving(home) as service:
+    with serving(home, **ALL_LET_IN) as service:
         clients = [Clients(service, obeys=False) for _ in range(3)]
         for client in clients:
             client.start()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.service import Running, serving
+from support.service import ALL_LET_IN, Running, serving
 from support.shop import copy_home, small_shop, write_items
 from support.swaps import _swap_blend, _swap_model
 
@@ -73,7 +73,7 @@ def swap_often(home: Path, folder: Path, times: int) -> Versions:
     changed = [{**item, "title": item["title"][::-1]} for item in small_shop()]
     rebuild(workspace, write_items(folder / "changed.jsonl", changed), progress=silent)
     expected = {}
-    with serving(home, "--workers", "1", RERANKER_RELOAD_SECONDS="0.05") as service:
+    with serving(home, "--workers", "1", RERANKER_RELOAD_SECONDS="0.05", **ALL_LET_IN) as service:
         load = Versions(service, 60)
         load.start()
         for number in range(times):
@@ -148,7 +148,7 @@ def same_bytes(home: Path, count: int) -> None:
     ]
     found = []
     for threads, clients in (("1", 1), ("4", 4)):
-        with serving(home, "--workers", "1", "--threads", threads) as service:
+        with serving(home, "--workers", "1", "--threads", threads, **ALL_LET_IN) as service:
             found.append(_results(service, bodies, clients))
     assert found[0] == found[1]
 

@@ -66,6 +66,10 @@ def command(home: Path, *args: str) -> list[str]:
     return [str(PROGRAM), "--home", str(home), "serve", *args]
 
 
+# No search is refused however long the machine takes: for tests of other things than the gate.
+ALL_LET_IN = {"RERANKER_ADMISSION_WAIT_MS": "600000"}
+
+
 def environment(**variables: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RERANKER")}
     patient = {"OMP_NUM_THREADS": "1", "RERANKER_RANKING_BUDGET_MS": "60000"}
