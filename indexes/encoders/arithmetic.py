@@ -65,7 +65,7 @@ class ModulesForward:
 
 
 class PackedForward:
-    """A BERT-family model in 8-bit arithmetic; see packed_bert.py."""
+    """A BERT-family model in 8-bit arithmetic; see int8_bert.py."""
 
     name = "int8"
 

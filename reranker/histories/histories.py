@@ -62,7 +62,7 @@ class Histories(Protocol):
         """Keep events; they survive a crash from the moment this returns.
 
         keys: what tells a shopper's events apart that have no id of their own; else each is a new
-        one (event_keys.py).
+        one (events/identity.py).
         """
         ...
 

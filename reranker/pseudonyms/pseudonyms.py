@@ -66,7 +66,7 @@ class Pseudonyms:
         """63 bits that tell events apart, keyed: they are made of names, too.
 
         since: the generation of a key that was made before. has_id: of events with the same id the
-        upper bits stay the same (event_keys.py).
+        upper bits stay the same (events/identity.py).
         """
         for secret in self._keys[since:]:
             keyed = _bits(secret, b"e ", key, KEY_BITS)

@@ -1,7 +1,7 @@
 """trees.py: rows of judged candidates -> boosted trees (LightGBM, LambdaRank).
 
 LambdaRank: Burges 2010. With every tree confined to one input the model is a sum of functions of
-one number each, which curve_tuning.py folds into curves.
+one number each, which curves.py folds into curves.
 """
 
 from typing import Any, Final
