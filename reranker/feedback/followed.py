@@ -7,7 +7,7 @@ asked for.
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -128,19 +128,15 @@ class LoggedEvents:
 def histories_of(workspace: Workspace, events: Path | None) -> Iterator[Histories]:
     """The home's histories, or those of an events file for as long as this lasts."""
     if events is None:
-        histories = open_histories(workspace)
-        try:
+        with closing(open_histories(workspace)) as histories:
             yield histories
-        finally:
-            histories.close()
         return
     work = workspace.home / "events"
     make_own_folder(work)
     with TemporaryDirectory(prefix="join-", dir=work) as folder:
         settings = workspace.section(HistorySettings)
-        imported = SqliteHistories(Path(folder), settings, PseudonymKeys(workspace.home))
-        try:
+        with closing(
+            SqliteHistories(Path(folder), settings, PseudonymKeys(workspace.home))
+        ) as imported:
             Importer(workspace, events, bars).run(imported)
             yield imported
-        finally:
-            imported.close()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.errors import Failure
 from indexes.items.index import ItemIndex
-from indexes.storage.versions import VersionStore
+from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.blends.blend import Blend
 from reranker.blends.store import BlendStore
@@ -105,6 +105,19 @@ def published(home: Path) -> tuple[str, ...]:
     return (*current, str(blends.stat().st_mtime_ns) if blends.is_dir() else "")
 
 
+def verified_version(
+    workspace: Workspace,
+    hint: str = "Run `reranker rebuild --items FILE`, or `reranker demo` to see it work.",
+) -> Version:
+    """The published index, hashed once; NoIndex, with this hint, before the first one."""
+    store = VersionStore(workspace.index_root)
+    version = store.current()
+    if version is None:
+        raise NoIndex(f"No index is published in {workspace.home}.", hint=hint)
+    store.ensure_verified(version)
+    return version
+
+
 def load_state(
     workspace: Workspace, histories: Histories | None = None, breakers: Breakers | None = None
 ) -> ServedState:
@@ -113,16 +126,8 @@ def load_state(
     histories: those that are open already, for a process that reads them in other places, too.
     breakers: of a service, where a history or an encoder that hangs must not hold up an answer.
     """
-    store = VersionStore(workspace.index_root)
-    version = store.current()
-    if version is None:
-        raise NoIndex(
-            f"No index is published in {workspace.home}.",
-            hint="Run `reranker rebuild --items FILE`, or `reranker demo` to see it work.",
-        )
-    store.ensure_verified(version)
+    index = ItemIndex(verified_version(workspace))
     settings = workspace.section(RankingSettings)
-    index = ItemIndex(version)
     encoder = load_query_encoder(index.encoder_folder, settings.encoder_threads)
     if encoder.fingerprint != index.fingerprint:
         raise Failure(

@@ -248,7 +248,7 @@ def test_requests_whose_answer_the_model_has_seen_are_refused_with_their_count(
 
 def test_strangers_histories_are_anothers(state: ServedState) -> None:
     requests = [judged(f"s{number}", NOW + number) for number in range(6)]
-    found = evaluate(requests, state, strangers=True)
+    found = evaluate(requests, state, wrong_history=True)
     rows = {"engine", "default", "default:stranger", "default:unpersonalised"}
     assert set(found.metrics) == rows
     assert found.gates["default"] > 0 and found.gates["default:unpersonalised"] == 0
