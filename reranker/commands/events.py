@@ -90,7 +90,7 @@ def export_command(workspace: Workspace, user: str, session: bool, events_only: 
     sessions = set()
     who, names = _who(user, session), PseudonymKeys(workspace.home).known()
     with closing(open_histories(workspace)) as histories:
-        for shopper in histories.kept_as(who):
+        for shopper in histories.stored_as(who):
             for event in histories.export(*shopper):
                 printed = True
                 sessions.add(event.session or "")

@@ -22,7 +22,7 @@ class GuardedRecent:
     ) -> list[HistoryEvent]:
         """The newest n events; Unavailable where they cannot be had, or are none."""
 
-        def asked() -> list[HistoryEvent]:
+        def read() -> list[HistoryEvent]:
             try:
                 events = self._recent(user, session, n, before)
             except Exception as error:
@@ -34,7 +34,7 @@ class GuardedRecent:
             return events
 
         budget = current()
-        return asked() if budget is None else budget.call(HISTORY, asked)
+        return read() if budget is None else budget.call(HISTORY, read)
 
 
 def sound(events: object) -> bool:
