@@ -41,7 +41,10 @@ def now_of(
 
 @dataclass
 class RankingContext:
-    """One request in front of one index. Every property is worked out when first asked for."""
+    """One request in front of one index: what is not here yet is worked out when first asked for.
+
+    ids: of the candidates (n,), in the engine's order. query: without surrounding space.
+    """
 
     request: RerankRequest
     index: ItemIndex
@@ -53,10 +56,9 @@ class RankingContext:
     columns: dict[str, Column | Missing] = field(default_factory=dict)  # signals worked out so far
     stages: Stages = field(default_factory=Stages)
 
-    @lazily
-    def ids(self) -> list[str]:
-        """Candidate ids (n,) in the engine's order."""
-        return [candidate.id for candidate in self.request.candidates]
+    def __post_init__(self) -> None:
+        self.ids = [candidate.id for candidate in self.request.candidates]
+        self.query = self.request.query.strip()
 
     @lazily
     def rows(self) -> Rows:
@@ -72,11 +74,6 @@ class RankingContext:
     def indexed_rows(self) -> Rows:
         """Rows (m,) of those."""
         return self.rows if complete(self.indexed) else self.rows[self.indexed]
-
-    @lazily
-    def query(self) -> str:
-        """The query without surrounding space."""
-        return self.request.query.strip()
 
     @lazily
     def terms(self) -> QueryTerms:
