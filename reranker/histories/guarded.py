@@ -5,8 +5,7 @@ import math
 
 from reranker.events.events import HistoryEvent
 from reranker.histories.histories import Recent
-from reranker.runtime.breakers import HISTORY, Unavailable
-from reranker.runtime.budget import current
+from reranker.runtime.budget import HISTORY, Unavailable, current
 
 log = logging.getLogger("reranker")
 

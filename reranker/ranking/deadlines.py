@@ -31,9 +31,7 @@ from reranker.ranking.partial import (
 from reranker.ranking.ranking import rerank
 from reranker.ranking.state import ServedState
 from reranker.requests import RerankRequest
-from reranker.runtime.breakers import HISTORY, Breakers
-from reranker.runtime.budget import Left, RequestBudget, spending
-from reranker.runtime.stages import Stages
+from reranker.runtime.budget import HISTORY, Breakers, Left, RequestBudget, Stages, spending
 from reranker.signals.columns import Column, Missing
 from reranker.signals.registry import SIGNALS, Columns
 

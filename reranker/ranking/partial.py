@@ -16,7 +16,7 @@ from reranker.blends.segments import Segment
 from reranker.ranking.explanations import Explanation, explain
 from reranker.ranking.scoring import scored
 from reranker.requests import RerankRequest
-from reranker.runtime.stages import Stages
+from reranker.runtime.budget import Stages
 from reranker.signals.columns import Missing
 from reranker.signals.context import RankingContext
 from reranker.signals.registry import Columns

@@ -20,8 +20,7 @@ from reranker.ranking.partial import (
 )
 from reranker.ranking.state import ServedState
 from reranker.requests import RerankRequest
-from reranker.runtime.budget import Left, RequestBudget
-from reranker.runtime.stages import Stages
+from reranker.runtime.budget import Left, RequestBudget, Stages
 from reranker.signals.columns import Column
 from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Columns, compute

@@ -28,7 +28,7 @@ from reranker.model.versions import (
 )
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.ranking.settings import RankingSettings
-from reranker.runtime.breakers import ENCODER, Breakers
+from reranker.runtime.budget import ENCODER, Breakers
 from reranker.runtime.guarded_encoder import GuardedEncoder
 from reranker.runtime.query_vectors import QueryVectors
 from reranker.signals.personalization import Learned, Personal

@@ -13,9 +13,8 @@ from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Mask, Rows, Vectors
 from reranker.model.whitening import row_by_row
 from reranker.requests import Event, RerankRequest
-from reranker.runtime.breakers import Unavailable
+from reranker.runtime.budget import Stages, Unavailable
 from reranker.runtime.query_vectors import EncodedQuery, QueryVectors
-from reranker.runtime.stages import Stages
 from reranker.signals.columns import Column, Missing, complete, mask_of
 from reranker.signals.personalization import Learned, Personal
 from reranker.signals.query_terms import QueryTerms, query_terms

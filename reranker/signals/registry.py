@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from reranker.errors import BadRequest
-from reranker.runtime.breakers import Unavailable
-from reranker.runtime.budget import Left, RequestBudget
+from reranker.runtime.budget import Left, RequestBudget, Unavailable
 from reranker.signals.catalogue import available, fresh, match
 from reranker.signals.columns import Column, Missing, checked
 from reranker.signals.context import RankingContext

@@ -15,8 +15,7 @@ from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Rows, Values
 from reranker.events.events import HistoryEvent
 from reranker.requests import Event, RerankRequest
-from reranker.runtime.breakers import Unavailable
-from reranker.runtime.budget import Left
+from reranker.runtime.budget import Left, Unavailable
 from reranker.signals.columns import Missing
 from reranker.signals.personalization import Personal
 from reranker.signals.user_profiles import UserProfile

@@ -13,8 +13,7 @@ from reranker.model.next_action import NextAction, lacking
 from reranker.ranking.deadlines import TooLate
 from reranker.ranking.state import ServedState
 from reranker.requests import RerankRequest
-from reranker.runtime.breakers import Unavailable
-from reranker.runtime.budget import Left
+from reranker.runtime.budget import Left, Unavailable
 from reranker.runtime.query_vectors import QueryVectors
 from reranker.signals.columns import Missing
 from reranker.signals.context import now_of

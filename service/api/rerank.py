@@ -10,7 +10,7 @@ from reranker.experiments.shadows import Shadows
 from reranker.feedback.log import RankingLog
 from reranker.ranking.ranking import BlendName, Degraded, Ranked, Ranking
 from reranker.requests import RerankRequest
-from reranker.runtime.stages import Stages
+from reranker.runtime.budget import Stages
 from service.api.requests import Asked, RequestReader
 from service.http.answers import json_answer
 from service.http.bodies import read_body

@@ -19,7 +19,7 @@ from reranker.metrics.rank_correlation import Agreement
 from reranker.ranking.ranking import Ranking
 from reranker.requests import RerankRequest
 from reranker.runtime.background import every
-from reranker.runtime.stages import Stages
+from reranker.runtime.budget import Stages
 from service.observability.declared import DeclaredMetrics
 from service.observability.exposition import AskServed, exposition, resident_bytes
 from service.observability.pending import CacheDeltas, Pending

@@ -25,7 +25,7 @@ from reranker.model.served_model import ServedModel
 from reranker.model.settings import TrainSettings
 from reranker.model.versions import model_store
 from reranker.ranking.deadlines import Timely
-from reranker.runtime.breakers import Breakers
+from reranker.runtime.budget import Breakers
 from reranker.runtime.query_vectors import QueryVectors
 from reranker.signals.personalization import Learned, Personal
 from reranker.training.actions import action_cases, fit_next_action, model_inputs, plain_inputs

@@ -21,8 +21,7 @@ from indexes.names import normalised
 from indexes.workspace import Workspace
 from reranker.events.events import HistoryEvent
 from reranker.ranking.settings import RankingSettings
-from reranker.runtime.breakers import Breaker, Breakers, Unavailable
-from reranker.runtime.budget import RequestBudget, spending
+from reranker.runtime.budget import Breaker, Breakers, RequestBudget, Unavailable, spending
 from reranker.runtime.guarded_encoder import GuardedEncoder
 from reranker.signals.columns import Column, Missing
 from reranker.signals.context import RankingContext
