@@ -19,7 +19,7 @@ from reranker.blends.guard_rails import Guards
 from reranker.blends.segments import Segment, check_segments
 from reranker.blends.trees import Trees, check_trees
 from reranker.errors import BadBlend
-from reranker.signals.normalization import Normalise
+from reranker.signals.columns import Normalise
 from reranker.signals.registry import SIGNALS
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
+from indexes.cached import lazily
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Rows, Vectors
 from indexes.storage.versions import Version
@@ -77,17 +78,17 @@ class ServedModel:
         indexed = rows >= 0  # an item may have left the index since
         self._numbers[rows[indexed]] = 1 + np.flatnonzero(indexed)
 
-    @property
+    @lazily
     def dimensions(self) -> int:
         """Length of user and item vectors."""
         return 2 * int(self._ids.shape[1])
 
-    @property
+    @lazily
     def reads_searches(self) -> bool:
         """Whether searches were among the events that it learned from."""
         return bool(self.about.get("searches"))
 
-    @property
+    @lazily
     def length(self) -> int:
         """Newest events that are read."""
         return self.settings.length

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from indexes.cached import lazily
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.errors import Failure
 from indexes.items.index import ItemIndex
@@ -65,12 +66,12 @@ class ServedState:
     others: dict[str, tuple[Blend, int]] = field(default_factory=dict)  # asked for by name so far
     personal: Personal = field(default_factory=Personal)
 
-    @property
+    @lazily
     def model(self) -> ServedModel | None:
         """The sequence encoder that answers, if there is one that fits the index."""
         return self.personal.learned.model if self.personal.learned else None
 
-    @property
+    @lazily
     def versions(self) -> dict[str, str | None]:
         """Which versions answer, for every response."""
         return {"index": self.index.version, "model": self.model.version if self.model else None}

@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from reranker.errors import BadRequest
 
+P = ParamSpec("P")
 T = TypeVar("T")
 _RESERVE: Final = 0.01  # of the time left, seconds that no dependency may use up ...
 _SHARE: Final = 0.5  # ... or this part of it, when that is less
@@ -161,14 +162,14 @@ class RequestBudget:
         self._lock = threading.Lock()
         self._left: list[tuple[str, Breaker]] | None = None
 
-    def call(self, name: str, work: Callable[[], T]) -> T:
+    def call(self, name: str, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         """Do what may fail or hang; Unavailable when it is not tried.
 
         Within one request, a dependency that failed once is not asked again.
         """
         self._enter(name)
         try:
-            done = work()
+            done = work(*given, **named)
         except Unavailable as unavailable:
             self._gone[name] = unavailable.reason
             self._returned(None if unavailable.counted else False)

@@ -79,7 +79,7 @@ class RankingContext:
         """The query's words, as they are compared with items."""
         return query_terms(self.query)
 
-    @property
+    @lazily
     def query_words(self) -> list[str]:
         """Folded words of the query, in order."""
         return self.terms.words
@@ -140,23 +140,23 @@ class RankingContext:
         with self.stages("query_vector"):
             return self.query_vectors.encoded(self.query)
 
-    @property
+    @lazily
     def query_vector(self) -> Vectors:
         """The vector (d,) of the query."""
         return self.query_encoded.vector
 
-    @property
+    @lazily
     def query_known(self) -> float:
         """Which share of the query's tokens the encoder knows; 0 where there is no word in it."""
         return self.query_encoded.known
 
-    @property
+    @lazily
     def known_history(self) -> UserHistory:
         """The history, for signals that are asked only where there is one."""
         assert isinstance(self.history, UserHistory)
         return self.history
 
-    @property
+    @lazily
     def learned(self) -> Learned:
         """Model and item statistics, for signals that are asked only where there are some."""
         assert self.personal.learned is not None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from indexes.cached import lazily
 from reranker.histories.histories import Recent, SamePerson
 from reranker.model.learned import Learned
 from reranker.signals.user_profiles import UserProfiles
@@ -24,7 +25,7 @@ class Personal:
     profiles: UserProfiles = field(default_factory=lambda: UserProfiles(PROFILES))
     same_person: SamePerson | None = None
 
-    @property
+    @lazily
     def length(self) -> int:
         """Newest events that are read."""
         return self.learned.model.length if self.learned else LENGTH

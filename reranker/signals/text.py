@@ -7,9 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.storage.arrays import Values
-from reranker.signals.columns import Column, Missing, complete, complete_column, indexed_only
+from reranker.signals.columns import (
+    Column,
+    Missing,
+    complete,
+    complete_column,
+    indexed_only,
+    normalised,
+)
 from reranker.signals.context import RankingContext
-from reranker.signals.normalization import normalised
 
 _HALF_RANKS: Final = 10.0  # of a first pass: every ten places further down count half ...
 _HALF_SHARE: Final = 0.25  # ... or every quarter of a short list

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from indexes.cached import lazily
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Rows, Values
 from reranker.events.events import HistoryEvent
@@ -33,17 +34,17 @@ class UserHistory:
     profile: UserProfile
     now: float
 
-    @property
+    @lazily
     def events(self) -> list[HistoryEvent]:
         """Oldest first."""
         return self.profile.events
 
-    @property
+    @lazily
     def rows(self) -> Rows:
         """Index rows (h,) of the items met, newest first, without those that the index lacks."""
         return self.profile.rows
 
-    @property
+    @lazily
     def ages(self) -> Values:
         """Seconds since each event (e,), at least 0."""
         return np.maximum(self.now - self.profile.times, 0.0)
