@@ -14,10 +14,10 @@ from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
 from reranker.blends.blend import Blend
 from reranker.blends.store import BlendStore
-from reranker.histories.guarded import GuardedRecent
 from reranker.histories.histories import Histories
 from reranker.histories.store import open_histories
 from reranker.model.item_statistics import ItemStatistics
+from reranker.model.learned import Learned
 from reranker.model.next_action import load_next_action
 from reranker.model.served_model import ServedModel
 from reranker.model.versions import (
@@ -32,7 +32,7 @@ from reranker.ranking.settings import RankingSettings
 from reranker.runtime.budget import ENCODER, Breakers
 from reranker.runtime.guarded_encoder import GuardedEncoder
 from reranker.runtime.query_vectors import QueryVectors
-from reranker.signals.personalization import Learned, Personal
+from reranker.signals.user_history import Personal
 from reranker.signals.user_profiles import UserProfiles
 
 log = logging.getLogger("reranker")
@@ -142,18 +142,15 @@ def load_state(
         store=blends,
         keys=PseudonymKeys(workspace.home),
         text_limit=settings.text_limit,
-        personal=load_personal(workspace, index, histories or open_histories(workspace), breakers),
+        personal=load_personal(workspace, index, histories or open_histories(workspace)),
     )
 
 
-def load_personal(
-    workspace: Workspace, index: ItemIndex, histories: Histories, breakers: Breakers | None = None
-) -> Personal:
+def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) -> Personal:
     """Model, statistics, histories; a model that does not fit the index is left out, logged."""
     profiles = UserProfiles(workspace.section(RankingSettings).user_cache)
     store = model_store(workspace)
-    recent = GuardedRecent(histories.recent) if breakers else histories.recent
-    kept = Personal(recent=recent, profiles=profiles, same_person=histories.same_person)
+    kept = Personal(recent=histories.recent, profiles=profiles, same_person=histories.same_person)
     version = store.current()
     if version is None:
         return kept

@@ -6,7 +6,6 @@ requests. Besides, each of its parts. What the signal does not know counts as th
 does know.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -56,10 +55,8 @@ class Column:
     def __post_init__(self) -> None:
         if self.values.shape != self.known.shape:
             raise ValueError(f"{self.values.shape} values, {self.known.shape} known")
-        if math.isfinite(np.add.reduce(self.values)):  # tells of all but sums that are too large
-            return
         finite = np.isfinite(self.values)
-        if finite.all():
+        if np.logical_and.reduce(finite):
             return
         broken = int((self.known & ~finite).sum())
         if broken:

@@ -3,25 +3,60 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from indexes.cached import lazily
+from indexes.items.ids import id_hash
 from indexes.items.index import ItemIndex
+from indexes.items.words import WordHashes, fold, model_numbers, word_hashes, words
 from indexes.storage.arrays import Mask, Rows, Vectors
+from reranker.model.learned import Learned
 from reranker.model.whitening import row_by_row
 from reranker.requests import Event, RerankRequest
 from reranker.runtime.budget import Stages, Unavailable
 from reranker.runtime.query_vectors import EncodedQuery, QueryVectors
 from reranker.signals.columns import Column, Missing, complete, mask_of
-from reranker.signals.personalization import Learned, Personal
-from reranker.signals.query_terms import QueryTerms, query_terms
-from reranker.signals.user_history import UserHistory, user_history_of
+from reranker.signals.user_history import Personal, UserHistory, user_history_of
 from reranker.times import seconds_of
 
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
+_REMEMBERED: Final = 4096  # queries whose terms are kept ...
+_LONGEST: Final = 200  # ... of so many characters; longer ones are rare, and would fill the memory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryTerms:
+    """One query. words: folded, in order; hashes: of distinct ones, sorted; models: hashes of the
+    model numbers named; title: equal to `title_key` of a title of the same words."""
+
+    words: list[str]
+    folded: str
+    hashes: WordHashes
+    models: WordHashes
+    title: int
+
+
+def query_terms(query: str) -> QueryTerms:
+    """The terms of a query."""
+    return _remembered(query) if len(query) <= _LONGEST else _terms(query)
+
+
+def _terms(query: str) -> QueryTerms:
+    query_words = words(query)
+    return QueryTerms(
+        words=query_words,
+        folded=fold(query),
+        hashes=word_hashes(query_words),
+        models=word_hashes(model_numbers(query)),
+        title=id_hash(" ".join(query_words)),
+    )
+
+
+_remembered: Final = lru_cache(maxsize=_REMEMBERED)(_terms)
 
 
 def now_of(

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 from reranker.errors import BadRequest
 from reranker.runtime.budget import Left, RequestBudget, Unavailable
-from reranker.signals.catalogue import available, fresh, match
 from reranker.signals.columns import Column, Missing
 from reranker.signals.context import RankingContext
 from reranker.signals.personal import behaviour, near, popular, repeat, taste, together
-from reranker.signals.text import engine, semantic, typical
+from reranker.signals.relevance import available, engine, fresh, match, semantic, typical
 
 log = logging.getLogger("reranker")
 
