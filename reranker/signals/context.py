@@ -13,9 +13,8 @@ from indexes.cached import lazily
 from indexes.items.ids import id_hash
 from indexes.items.index import ItemIndex
 from indexes.items.words import WordHashes, fold, model_numbers, word_hashes, words
-from indexes.storage.arrays import Mask, Rows, Vectors
+from indexes.storage.arrays import Mask, Rows, Vectors, row_by_row
 from reranker.model.learned import Learned
-from reranker.model.whitening import row_by_row
 from reranker.requests import Event, RerankRequest
 from reranker.runtime.budget import Stages, Unavailable
 from reranker.runtime.query_vectors import EncodedQuery, QueryVectors
