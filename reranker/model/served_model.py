@@ -28,7 +28,7 @@ from reranker.model.whitening import Whitening, lengths
 from reranker.runtime.caches import RowMemo
 from reranker.runtime.query_vectors import QueryVectors
 
-# Buckets of the binary logarithm of seconds: a minute and an hour differ, ten and eleven days do not.
+# Buckets of the logarithm of seconds: a minute and an hour differ, ten and eleven days do not.
 BUCKETS: Final = 34  # 0: no time to compare with; 1 + log2(1 + seconds), up to 272 years
 _QUERIES: Final = 10_000  # of which a length is kept, ...
 _LONGEST: Final = 200  # ... when they are no longer: they could fill the memory

@@ -19,8 +19,7 @@ from reranker.runtime.budget import STAGES, Stages
 from reranker.runtime.caches import CacheCounts
 from service.app import create_app, metrics_of
 from service.observability.declared import BulkHistogram
-from service.observability.pending import CacheDeltas, Pending
-from service.observability.prometheus import Metrics
+from service.observability.prometheus import CacheDeltas, Metrics, Pending
 
 BOUNDS = (0.1, 1.0, 5.0)
 
