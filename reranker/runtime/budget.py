@@ -60,7 +60,7 @@ class Breaker:
         self._most, self._seconds, self._clock = failures, seconds, clock
         self._on_change = on_change
         self._lock = threading.Lock()
-        self._failures = 0
+        self.failures = 0  # in a row
         self._stuck = 0
         self._try_at: float | None = None  # None while it is closed
 
@@ -83,10 +83,10 @@ class Breaker:
 
     def worked(self) -> None:
         """A call came back in time with a sound answer."""
-        if self._failures == 0 and self._try_at is None:
+        if self.failures == 0:
             return
         with self._lock:
-            self._failures = 0
+            self.failures = 0
             closes = self._try_at is not None
             self._try_at = None
         if closes:
@@ -95,8 +95,8 @@ class Breaker:
     def failed(self) -> None:
         """A call raised, or answered nonsense."""
         with self._lock:
-            self._failures += 1
-            if self._failures < self._most:
+            self.failures += 1
+            if self.failures < self._most:
                 return
             opens = self._try_at is None
             self._try_at = self._clock() + self._seconds
@@ -163,58 +163,48 @@ class RequestBudget:
         self._left: list[tuple[str, Breaker]] | None = None
 
     def call(self, name: str, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-        """Do what may fail or hang; Unavailable when it is not tried.
+        """Do what may fail or hang; Unavailable when it is not tried, Left when nobody waits.
 
         Within one request, a dependency that failed once is not asked again.
         """
-        self._enter(name)
+        breaker = self._enter(name)
+        worked: bool | None = False  # None: nobody's failure, or counted already
         try:
             done = work(*given, **named)
+            worked = True
+            return done
         except Unavailable as unavailable:
             self._gone[name] = unavailable.reason
-            self._returned(None if unavailable.counted else False)
+            worked = None if unavailable.counted else False
             unavailable.counted = True
             raise
-        except (BadRequest, Left):  # nobody's failure
-            self._returned(None)
+        except (BadRequest, Left):
+            worked = None
             raise
-        except Exception:
-            self._returned(False)
-            raise
-        self._returned(True)
-        return done
+        finally:
+            if breaker is not None:
+                with self._lock:
+                    self._inside.pop()
+                    left = self._left
+                if left is not None:
+                    _came_back(left, breaker)
+                elif worked is False:
+                    breaker.failed()
+                elif worked and breaker.failures:
+                    breaker.worked()
 
-    def _enter(self, name: str) -> None:
-        self.go_on()
+    def _enter(self, name: str) -> Breaker | None:
+        if self._left is not None:
+            raise Left
         if self.breakers is None:
-            return
+            return None
         if name in self._gone:
             raise Unavailable(self._gone[name], counted=True)
         breaker = self.breakers.of(name)
         breaker.check()
         with self._lock:
             self._inside.append((name, breaker))
-
-    def _returned(self, well: bool | None) -> None:
-        if self.breakers is None:
-            return
-        with self._lock:
-            _, breaker = self._inside.pop()
-            left = self._left
-            if left and left[-1][1] is breaker:
-                breaker.came_back()
-                left.clear()
-        if left is not None:
-            raise Left
-        if well:
-            breaker.worked()
-        elif well is False:
-            breaker.failed()
-
-    def go_on(self) -> None:
-        """Left when nobody waits any more."""
-        if self._left is not None:
-            raise Left
+        return breaker
 
     def leave(self) -> str | None:
         """Wait no longer; the name of what is being waited for, which counts as its failure."""
@@ -236,6 +226,14 @@ class RequestBudget:
             return None
         remaining = self.deadline - time.perf_counter()
         return max(0.0, remaining - min(_RESERVE, remaining * _SHARE))
+
+
+def _came_back(left: list[tuple[str, Breaker]], breaker: Breaker) -> None:
+    """A call has ended after all that was left behind; left: what was under way then."""
+    if left and left[-1][1] is breaker:
+        breaker.came_back()
+        left.clear()
+    raise Left
 
 
 class _Here(threading.local):
