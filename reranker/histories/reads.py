@@ -1,6 +1,8 @@
 """reads.py: a connection and a shopper -> the newest events, decoded in one step."""
 
+import math
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,6 +10,7 @@ import msgspec
 
 from reranker.errors import HistoryDamaged
 from reranker.events.events import HistoryEvent
+from reranker.events.settings import HistorySettings
 
 SHOPPER: Final = "(SELECT coalesce(owner, id) FROM shoppers WHERE is_user = ? AND name = ?)"
 _NEWEST: Final = (
@@ -20,6 +23,11 @@ _SAME_PERSON: Final = (
     "WHERE id = (SELECT id FROM whose) OR owner = (SELECT id FROM whose)"
 )
 _decode: Final = msgspec.msgpack.Decoder(list[HistoryEvent]).decode
+
+
+def cutoff(settings: HistorySettings) -> float:
+    """The time before which events are no longer remembered."""
+    return time.time() - settings.days * 86_400 if settings.days else -math.inf
 
 
 def newest(

@@ -33,7 +33,7 @@ from reranker.histories.files import (
 )
 from reranker.histories.histories import Appended, Forgotten, Histories, Shopper
 from reranker.histories.names import mark_to_erase, names_row
-from reranker.histories.reads import SHOPPER, decoded, newest, packed, same_person
+from reranker.histories.reads import SHOPPER, cutoff, decoded, newest, packed, same_person
 from reranker.histories.writes import Write
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.pseudonyms.pseudonyms import Pseudonyms
@@ -130,7 +130,7 @@ class SqliteHistories:
     ) -> list[HistoryEvent]:
         """See Histories; under 100 microseconds for 50 events."""
         until = math.inf if before is None else before
-        since = self._settings.cutoff()
+        since = cutoff(self._settings)
         try:
             with self._read_lock:
                 db = self._reader.connection()
@@ -221,11 +221,11 @@ class SqliteHistories:
 
     def forget_old(self) -> int:
         """See Histories."""
-        cutoff = self._settings.cutoff()
-        if not self.path.exists() or cutoff == -math.inf:
+        oldest = cutoff(self._settings)
+        if not self.path.exists() or oldest == -math.inf:
             return 0
         with self._write_lock:
-            deleted = self._transaction(lambda write: write.delete_before(cutoff))
+            deleted = self._transaction(lambda write: write.delete_before(oldest))
             if deleted:
                 self._erase()
         return deleted
@@ -276,7 +276,7 @@ class SqliteHistories:
         if db is None:
             return
         query = f"SELECT id, is_user, name FROM shoppers WHERE id > ? AND {which} ORDER BY id"
-        since, last = self._settings.cutoff(), 0
+        since, last = cutoff(self._settings), 0
         try:
             while True:
                 with failing(self.path):

@@ -15,6 +15,7 @@ from reranker.events.events import HistoryEvent
 from reranker.events.settings import HistorySettings
 from reranker.histories.histories import Appended, Forgotten
 from reranker.histories.names import mark_to_erase, rename_all
+from reranker.histories.reads import cutoff
 from reranker.histories.stored_keys import stored_ids, stored_keys
 from reranker.pseudonyms.pseudonyms import Pseudonyms
 
@@ -56,7 +57,7 @@ class Write:
     ) -> None:
         self._db, self._names = db, names
         self._most = settings.events_per_user
-        self._cutoff = settings.cutoff()
+        self._cutoff = cutoff(settings)
         self._gained: set[int] = set()  # users to whom a session came with what is appended
 
     def append(self, events: Sequence[HistoryEvent], keys: Sequence[int]) -> Appended:

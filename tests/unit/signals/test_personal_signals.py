@@ -260,7 +260,7 @@ def test_a_model_that_reads_searches_reads_this_one(state: ServedState) -> None:
     asked = request([event("1"), event("6")])
     plain = RankingContext(asked, state.index, state.query_vectors, 10, personal=state.personal)
     without = plain.user_vector
-    model.about["searches"] = 3
+    model.reads_searches = True
     try:
         context = RankingContext(
             asked, state.index, state.query_vectors, 10, personal=state.personal
@@ -271,7 +271,7 @@ def test_a_model_that_reads_searches_reads_this_one(state: ServedState) -> None:
         np.testing.assert_array_equal(context.user_vector, wanted)
         assert not np.allclose(wanted, without)
     finally:
-        model.about["searches"] = 0
+        model.reads_searches = False
 
 
 @pytest.mark.promise(5)
