@@ -151,11 +151,6 @@ def read_requests(
             on_bad(BadLine(number, str(error).rstrip(".")))
 
 
-def judged_request(row: dict[str, Any]) -> JudgedRequest:
-    """One line's object as a request; ValidationError or Failure says what is wrong with it."""
-    return JudgedRequestReader().read(row)
-
-
 def _typed(given: dict[str, Any]) -> JudgedRequest:
     """Everything else is of its type; what was read already stands."""
     history = given.pop("history", None)
