@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from indexes.storage.durable import OWN_FILE, make_own_folder
 from reranker.errors import HistoryBusy, HistoryDamaged, HistoryFailure
-from reranker.histories.names import names_row, rekey_all
+from reranker.histories.names import rekey_all
 from reranker.pseudonyms.pseudonyms import Pseudonyms
 
 FILE: Final = "history.db"
@@ -64,6 +64,25 @@ class Keys(Protocol):
     def of(self, generation: int, fingerprint: str) -> Pseudonyms:
         """Those with which something was written; a Failure where they are not there."""
         ...
+
+
+class NamesRow(NamedTuple):
+    """What the file says of its names. to_erase: what was deleted may still be in free pages."""
+
+    generation: int
+    fingerprint: str
+    to_erase: bool
+
+
+def names_row(db: sqlite3.Connection) -> NamesRow:
+    """Of which keys the pseudonyms in this file are."""
+    row = db.execute("SELECT generation, fingerprint, to_erase FROM names").fetchone()
+    return NamesRow(row[0], row[1], bool(row[2]))
+
+
+def mark_to_erase(db: sqlite3.Connection, needed: bool) -> None:
+    """Note, within the transaction that deletes, that the file has to be written anew."""
+    db.execute("UPDATE names SET to_erase = ?", (needed,))
 
 
 def failure_of(error: Exception, path: Path) -> HistoryFailure:
