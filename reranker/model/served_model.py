@@ -24,14 +24,52 @@ from reranker.events.events import HistoryEvent
 from reranker.model.card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
 from reranker.model.numpy_encoders import Begun, numpy_encoder
 from reranker.model.settings import TrainSettings
-from reranker.model.whitening import Whitening, lengths
-from reranker.runtime.caches import RowMemo
-from reranker.runtime.query_vectors import QueryVectors
+from reranker.runtime.caches import QueryVectors, RowMemo
 
 # Buckets of the logarithm of seconds: a minute and an hour differ, ten and eleven days do not.
 BUCKETS: Final = 34  # 0: no time to compare with; 1 + log2(1 + seconds), up to 272 years
 _QUERIES: Final = 10_000  # of which a length is kept, ...
 _LONGEST: Final = 200  # ... when they are no longer: they could fill the memory
+_SAMPLE: Final = 200_000
+_FLOOR: Final = 1e-3  # directions with less than this share of the largest spread are only noise
+
+
+class Whitening:
+    """x -> (x - mean) @ matrix, to length 1. mean (d,), matrix (d, d).
+
+    Vectors of text models lie in a narrow cone: unrelated items look alike until the mean is taken
+    off and each direction is scaled to the same spread.
+    """
+
+    def __init__(self, mean: Vectors, matrix: Vectors) -> None:
+        self.mean, self.matrix = mean, matrix
+
+    @classmethod
+    def of(cls, vectors: Vectors) -> "Whitening":
+        """Learned from the catalogue's own vectors (n, d)."""
+        sample = vectors[:: 1 + len(vectors) // _SAMPLE].astype(np.float64)
+        mean = sample.mean(axis=0)
+        spread, axes = np.linalg.eigh(np.cov(sample - mean, rowvar=False, bias=True))
+        floor = max(float(spread.max()) * _FLOOR, 1e-12)
+        matrix = axes / np.sqrt(np.maximum(spread, floor))
+        return cls(mean.astype(np.float32), matrix.astype(np.float32))
+
+    def __call__(self, vectors: Vectors) -> Vectors:
+        """Whitened vectors (n, d) of length 1."""
+        white = (vectors - self.mean) @ self.matrix
+        return np.asarray(white / lengths(white)[:, None], dtype=np.float32)
+
+    def lengths(self, vectors: Vectors) -> Vectors:
+        """How long vectors (n, d) are once whitened (n,)."""
+        return lengths(row_by_row(vectors - self.mean, self.matrix))
+
+    def towards(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
+        """A (d, h) and b (h,): x @ A - b, over x's whitened length, is x's cosine with each vector.
+
+        With it many x are compared with few vectors without whitening the many.
+        """
+        back = self.matrix @ self(vectors).T
+        return np.asarray(back), np.asarray(self.mean @ back)
 
 
 class Prefix(NamedTuple):
@@ -214,6 +252,11 @@ class ServedModel:
                 texts[at] = query_vectors.query(event.query)
                 known[at] = True
         return texts, known
+
+
+def lengths(white: npt.NDArray[Any]) -> Vectors:
+    """Of vectors (n, d), never 0 (n,)."""
+    return np.asarray(np.maximum(np.linalg.norm(white, axis=1), np.float32(1e-12)), np.float32)
 
 
 def bucket(seconds: Floats) -> Ints:

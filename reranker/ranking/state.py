@@ -30,8 +30,8 @@ from reranker.model.versions import (
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.ranking.settings import RankingSettings
 from reranker.runtime.budget import ENCODER, Breakers
+from reranker.runtime.caches import QueryVectors
 from reranker.runtime.guarded_encoder import GuardedEncoder
-from reranker.runtime.query_vectors import QueryVectors
 from reranker.signals.user_history import Personal
 from reranker.signals.user_profiles import UserProfiles
 

@@ -17,7 +17,7 @@ from indexes.storage.arrays import Mask, Rows, Vectors, row_by_row
 from reranker.model.learned import Learned
 from reranker.requests import Event, RerankRequest
 from reranker.runtime.budget import Stages, Unavailable
-from reranker.runtime.query_vectors import EncodedQuery, QueryVectors
+from reranker.runtime.caches import EncodedQuery, QueryVectors
 from reranker.signals.columns import Column, Missing, complete, mask_of
 from reranker.signals.user_history import Personal, UserHistory, user_history_of
 from reranker.times import seconds_of

@@ -17,8 +17,7 @@ from reranker.events.events import SEARCH, TYPES, HistoryEvent
 from reranker.model.item_statistics import CoOccurrences
 from reranker.model.learned import Learned
 from reranker.model.served_model import Prefix
-from reranker.runtime.caches import CacheCounts, RecentlyUsed
-from reranker.runtime.query_vectors import QueryVectors
+from reranker.runtime.caches import CacheCounts, QueryVectors, RecentlyUsed
 
 Keys = npt.NDArray[np.unsignedinteger[Any]]
 RECENT: Final = 20  # items of a history that candidates are held against

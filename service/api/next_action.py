@@ -14,7 +14,7 @@ from reranker.ranking.deadlines import TooLate
 from reranker.ranking.state import ServedState
 from reranker.requests import RerankRequest
 from reranker.runtime.budget import Left, Unavailable
-from reranker.runtime.query_vectors import QueryVectors
+from reranker.runtime.caches import QueryVectors
 from reranker.signals.columns import Missing
 from reranker.signals.context import now_of
 from reranker.signals.user_history import shopper_events

@@ -27,7 +27,7 @@ from reranker.model.settings import TrainSettings
 from reranker.model.versions import model_store
 from reranker.ranking.deadlines import Timely
 from reranker.runtime.budget import Breakers
-from reranker.runtime.query_vectors import QueryVectors
+from reranker.runtime.caches import QueryVectors
 from reranker.signals.user_history import Personal
 from reranker.training.actions import action_cases, fit_next_action, model_inputs, plain_inputs
 from reranker.training.publish import publish_model
