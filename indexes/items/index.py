@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.errors import Failure
-from indexes.items.columns import FORMAT, ItemColumns
-from indexes.items.ids import ItemIds
+from indexes.items.columns import FORMAT, ItemColumns, ItemIds
 from indexes.storage.arrays import Rows, Vectors
 from indexes.storage.versions import Version
 

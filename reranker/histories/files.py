@@ -51,7 +51,6 @@ CREATE TABLE names (         -- with which keys the pseudonyms were made
 """
 
 T = TypeVar("T")
-_of_the_parent: Final[list[sqlite3.Connection]] = []
 
 
 class Keys(Protocol):
@@ -167,43 +166,6 @@ def open_reader(path: Path) -> sqlite3.Connection | None:
         db.close()
         raise
     return db
-
-
-class Opened:
-    """A connection that is kept for as long as it leads to the file at this path.
-
-    After a fork, or when somebody moved the file aside, there is a new one: what is written to a
-    file that is gone would be acknowledged and lost. Its user holds a lock.
-    """
-
-    def __init__(self, path: Path, make: Callable[[], sqlite3.Connection | None]) -> None:
-        self._path = path
-        self._make = make
-        self._db: sqlite3.Connection | None = None
-        self._of: tuple[int, int] | None = None  # process, inode
-
-    def connection(self) -> sqlite3.Connection | None:
-        """The connection to use now."""
-        if self._db is None or self._of != self._now():
-            self.close()
-            self._db = self._make()
-            self._of = self._now()
-        return self._db
-
-    def close(self) -> None:
-        """Let go of it; one of the parent process may neither be used nor closed here."""
-        if self._db is not None:
-            if self._of is not None and self._of[0] != os.getpid():
-                _of_the_parent.append(self._db)
-            else:
-                self._db.close()
-        self._db = None
-
-    def _now(self) -> tuple[int, int] | None:
-        try:
-            return os.getpid(), os.stat(self._path).st_ino
-        except FileNotFoundError:
-            return None
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

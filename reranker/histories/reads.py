@@ -5,10 +5,11 @@ long the history is.
 """
 
 import math
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ import msgspec
 from reranker.errors import HistoryDamaged
 from reranker.events.events import HistoryEvent
 from reranker.events.settings import HistorySettings
-from reranker.histories.files import Opened, failing, failure_of, names_row, open_reader
+from reranker.histories.files import failing, failure_of, names_row, open_reader
 from reranker.histories.histories import Shopper
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.pseudonyms.pseudonyms import Pseudonyms
@@ -37,6 +38,46 @@ _SAME_PERSON: Final = (
 _KEPT: Final = 1000  # shoppers whose newest events need no decoding while none is added
 _WINDOW: Final = 256  # shoppers read at once when all are read
 _decode: Final = msgspec.msgpack.Decoder(list[HistoryEvent]).decode
+
+
+_of_the_parent: Final[list[sqlite3.Connection]] = []
+
+
+class Opened:
+    """A connection that is kept for as long as it leads to the file at this path.
+
+    After a fork, or when somebody moved the file aside, there is a new one: what is written to a
+    file that is gone would be acknowledged and lost. Its user holds a lock.
+    """
+
+    def __init__(self, path: Path, make: Callable[[], sqlite3.Connection | None]) -> None:
+        self._path = path
+        self._make = make
+        self._db: sqlite3.Connection | None = None
+        self._of: tuple[int, int] | None = None  # process, inode
+
+    def connection(self) -> sqlite3.Connection | None:
+        """The connection to use now."""
+        if self._db is None or self._of != self._now():
+            self.close()
+            self._db = self._make()
+            self._of = self._now()
+        return self._db
+
+    def close(self) -> None:
+        """Let go of it; one of the parent process may neither be used nor closed here."""
+        if self._db is not None:
+            if self._of is not None and self._of[0] != os.getpid():
+                _of_the_parent.append(self._db)
+            else:
+                self._db.close()
+        self._db = None
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            return os.getpid(), os.stat(self._path).st_ino
+        except FileNotFoundError:
+            return None
 
 
 class HistoryReader:

@@ -16,7 +16,6 @@ from reranker.events.identity import event_key
 from reranker.events.settings import HistorySettings
 from reranker.histories.files import (
     FILE,
-    Opened,
     failing,
     mark_to_erase,
     open_writer,
@@ -25,7 +24,7 @@ from reranker.histories.files import (
     unfinished,
 )
 from reranker.histories.histories import Appended, Forgotten, Histories
-from reranker.histories.reads import HistoryReader, cutoff
+from reranker.histories.reads import HistoryReader, Opened, cutoff
 from reranker.histories.writes import Write
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.pseudonyms.pseudonyms import Pseudonyms

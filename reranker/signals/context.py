@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.cached import lazily
-from indexes.items.ids import id_hash
+from indexes.items.columns import id_hash
 from indexes.items.index import ItemIndex
 from indexes.items.words import WordHashes, fold, model_numbers, word_hashes, words
 from indexes.storage.arrays import Mask, Rows, Vectors, row_by_row
