@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -112,9 +113,8 @@ class Timely:
         spent = Stages()  # of the other thread, which may go on with it after the deadline
         try:
             try:
-                ranking = self._done(
-                    lambda: rerank(request, state, budget, spent, begun.append), budget
-                )
+                work = partial(rerank, request, state, budget, spent, begun.append)
+                ranking = self._done(work, budget)
                 if stages is not None:
                     stages.add(spent)
                 return ranking

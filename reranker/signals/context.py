@@ -170,19 +170,9 @@ class RankingContext:
 
     @lazily
     def query_encoded(self) -> EncodedQuery:
-        """The query's vector, and how much of it the encoder knows."""
+        """The query's vector (d,), and the share of its tokens that the encoder knows, from 0 to 1."""
         with self.stages("query_vector"):
             return self.query_vectors.encoded(self.query)
-
-    @lazily
-    def query_vector(self) -> Vectors:
-        """The vector (d,) of the query."""
-        return self.query_encoded.vector
-
-    @lazily
-    def query_known(self) -> float:
-        """Which share of the query's tokens the encoder knows; 0 where there is no word in it."""
-        return self.query_encoded.known
 
     @lazily
     def known_history(self) -> UserHistory:
@@ -216,7 +206,7 @@ class RankingContext:
     def query_nearness(self) -> float:
         """Largest whitened cosine of the query with one of the newest items met."""
         towards, middle = self.known_history.profile.nearest
-        vector = self.query_vector
+        vector = self.query_encoded.vector
         length = self.learned.model.query_length(self.query, vector)
         return float(np.maximum.reduce(vector @ towards - middle)) / length
 

@@ -106,8 +106,8 @@ def taste(context: RankingContext) -> Column | Missing:
     if not context.indexed.any():
         return Missing("not_in_index")
     rows, columns = context.indexed_rows, context.index.columns
-    brand = profile.brands.of(columns.brand_keys[rows])
     category = _category_share(columns, profile, rows)
+    brand = profile.brands.of(columns.brand_keys[rows])
     price = _price_nearness(columns, profile, rows)
 
     def parts() -> Parts:

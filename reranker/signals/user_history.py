@@ -14,7 +14,7 @@ import numpy as np
 
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex
-from indexes.storage.arrays import Rows, Values
+from indexes.storage.arrays import Values
 from reranker.events.events import HistoryEvent
 from reranker.histories.histories import Recent, SamePerson
 from reranker.model.learned import Learned
@@ -50,27 +50,16 @@ class Personal:
         return self.learned.model.length if self.learned else LENGTH
 
 
-@dataclass(frozen=True, eq=False)
 class UserHistory:
-    """What a shopper did before now, at least one event of which the index or a text knows."""
+    """What a shopper did before now, at least one event of which the index or a text knows.
 
-    profile: UserProfile
-    now: float
+    events: oldest first. rows: of the index (h,), of the items met, newest first, without those
+    that the index lacks. ages: seconds since each event (e,), at least 0.
+    """
 
-    @lazily
-    def events(self) -> list[HistoryEvent]:
-        """Oldest first."""
-        return self.profile.events
-
-    @lazily
-    def rows(self) -> Rows:
-        """Index rows (h,) of the items met, newest first, without those that the index lacks."""
-        return self.profile.rows
-
-    @lazily
-    def ages(self) -> Values:
-        """Seconds since each event (e,), at least 0."""
-        return np.maximum(self.now - self.profile.times, 0.0)
+    def __init__(self, profile: UserProfile, now: float) -> None:
+        self.profile, self.events, self.rows = profile, profile.events, profile.rows
+        self.ages: Values = np.maximum(now - profile.times, 0.0)
 
 
 def user_history_of(

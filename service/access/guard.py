@@ -47,10 +47,8 @@ class Guard:
     def check(self) -> Response | None:
         """None when the request may go on, with its caller in `g.caller`; else the answer."""
         g.caller, g.by_key = None, False
-        return self._check_key() or self._origins.check(by_key=g.by_key) or self._check_rate()
-
-    def _check_rate(self) -> Response | None:
-        return None if g.caller is None else self._rates.check(g.caller)
+        refused = self._check_key() or self._origins.check(by_key=g.by_key)
+        return refused or (self._rates.check(g.caller) if g.caller else None)
 
     def _check_key(self) -> Response | None:
         """`g.by_key`: whether a header named the caller, not a cookie."""

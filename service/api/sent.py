@@ -82,6 +82,8 @@ class NextActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 def name_of(field: str, value: Any) -> str | None:
     """The id that a value means; None for null and ""; BadRequest for what is no id."""
+    if value is None:
+        return None
     try:
         return read_name(field, value)
     except BadName as error:

@@ -84,7 +84,7 @@ def one(state: ServedState, body: bytes, limits: LimitSettings, steps: Steps) ->
     steps("ids to rows", lambda: context.rows)
     steps("history and profile", lambda: context.history)
     steps("item vectors", lambda: context.item_vectors)
-    steps("query vector", lambda: context.query_vector)
+    steps("query vector", lambda: context.query_encoded)
     steps("query words", lambda: context.terms)
     steps("user vector", lambda: context.user_vector)
     columns: Columns = {}
