@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from indexes.cached import lazily
 from indexes.items.index import ItemIndex
-from indexes.storage.arrays import Floats, Ints, Rows, Vectors, row_by_row
+from indexes.storage.arrays import Floats, Ints, Rows, Vectors
 from indexes.storage.versions import Version
 from reranker.events.events import HistoryEvent
 from reranker.model.card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
@@ -80,7 +79,11 @@ class Prefix(NamedTuple):
 
 
 class ServedModel:
-    """One published model over the rows of one index; d = its vectors' length."""
+    """One published model over the rows of one index; d = its vectors' length.
+
+    length: newest events that are read. reads_searches: whether searches were among the events
+    that it learned from. dimensions: d, of a model with an encoder.
+    """
 
     def __init__(self, version: Version, index: ItemIndex) -> None:
         self.version, self.folder, self.index = version.id, version.folder, index
@@ -88,6 +91,8 @@ class ServedModel:
         card = msgspec.json.decode((version.folder / CARD).read_bytes(), type=Card)
         tensors = load_file(version.folder / WEIGHTS)
         self.settings = settings_of(card)
+        self.length = self.settings.length
+        self.reads_searches = bool(self.about.get("searches"))
         self.types = {name: number for number, name in enumerate(card.weights)}
         self.weights = card.weights
         white = {name: tensors.pop(WHITE + name) for name in ("mean", "matrix")}
@@ -102,6 +107,7 @@ class ServedModel:
         index = self.index
         self._encoder = numpy_encoder(self.settings, tensors)
         self._ids = tensors["item_ids.weight"]
+        self.dimensions = 2 * int(self._ids.shape[1])
         self._ids[0] = 0  # of items that training did not see
         self._centre = self._ids[1:].sum(axis=0) / max(len(self._ids) - 1, 1)
         self._types, self._gaps = tensors["types.weight"], tensors["gaps.weight"]
@@ -117,21 +123,6 @@ class ServedModel:
         rows = index.rows(card.item_ids)
         indexed = rows >= 0  # an item may have left the index since
         self._numbers[rows[indexed]] = 1 + np.flatnonzero(indexed)
-
-    @lazily
-    def dimensions(self) -> int:
-        """Length of user and item vectors."""
-        return 2 * int(self._ids.shape[1])
-
-    @lazily
-    def reads_searches(self) -> bool:
-        """Whether searches were among the events that it learned from."""
-        return bool(self.about.get("searches"))
-
-    @lazily
-    def length(self) -> int:
-        """Newest events that are read."""
-        return self.settings.length
 
     def text_part(self, vectors: Vectors) -> Vectors:
         """Text vectors (n, text width) of items or queries -> text parts (n, width) of length 1."""
@@ -252,6 +243,15 @@ class ServedModel:
                 texts[at] = query_vectors.query(event.query)
                 known[at] = True
         return texts, known
+
+
+def row_by_row(vectors: Vectors, matrix: Vectors) -> Vectors:
+    """vectors (n, d) @ matrix (d, k), each row by itself.
+
+    The rounding of a plain product depends on how many rows there are and which of them a row is;
+    what is kept of a row must not depend on those that it was worked out with.
+    """
+    return np.asarray(np.matmul(vectors[:, None, :], matrix)[:, 0])
 
 
 def lengths(white: npt.NDArray[Any]) -> Vectors:

@@ -13,8 +13,9 @@ from indexes.cached import lazily
 from indexes.items.columns import id_hash
 from indexes.items.index import ItemIndex
 from indexes.items.words import WordHashes, fold, model_numbers, word_hashes, words
-from indexes.storage.arrays import Mask, Rows, Vectors, row_by_row
+from indexes.storage.arrays import Mask, Rows, Vectors
 from reranker.model.learned import Learned
+from reranker.model.served_model import row_by_row
 from reranker.requests import Event, RerankRequest
 from reranker.runtime.budget import Stages, Unavailable
 from reranker.runtime.caches import EncodedQuery, QueryVectors
@@ -170,7 +171,7 @@ class RankingContext:
 
     @lazily
     def query_encoded(self) -> EncodedQuery:
-        """The query's vector (d,), and the share of its tokens that the encoder knows, from 0 to 1."""
+        """The query's vector (d,), and the share of its tokens that the encoder knows."""
         with self.stages("query_vector"):
             return self.query_vectors.encoded(self.query)
 

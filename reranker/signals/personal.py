@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 
 from indexes.items.columns import ItemColumns
-from indexes.storage.arrays import Rows, Values, row_by_row
+from indexes.storage.arrays import Rows, Values
+from reranker.model.served_model import row_by_row
 from reranker.signals.columns import (
     Column,
     Missing,
