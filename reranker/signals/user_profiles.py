@@ -43,8 +43,8 @@ class Shares(NamedTuple):
 class UserProfile:
     """One history, oldest event first, against one index and what was learned on it.
 
-    times: epoch seconds of each event (e,). All else is worked out when first asked for. Threads may work out the same at once, and come
-    to the same.
+    times: epoch seconds of each event (e,). All else is worked out when first asked for. Threads
+    may work out the same at once, and come to the same.
     """
 
     def __init__(self, events: list[HistoryEvent], index: ItemIndex, learned: Learned | None):

@@ -20,8 +20,8 @@ from reranker.signals.context import now_of
 from reranker.signals.user_history import shopper_events
 from service.api.requests import RequestReader
 from service.http.answers import json_answer
-from service.http.limits import LimitSettings
 from service.http.received import arrival, deadline_of, read_body
+from service.http.settings import LimitSettings
 from service.live.reload import Served
 
 log = logging.getLogger("reranker")

@@ -13,8 +13,8 @@ from reranker.requests import RerankRequest
 from reranker.runtime.budget import Stages
 from service.api.requests import RequestReader
 from service.http.answers import json_answer
-from service.http.limits import LimitSettings
 from service.http.received import arrival, deadline_of, read_body
+from service.http.settings import LimitSettings
 from service.live.reload import Served
 from service.observability.prometheus import Metrics
 from service.observability.request_ids import note_ranking

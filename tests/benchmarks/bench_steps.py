@@ -34,7 +34,7 @@ from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Columns
 from service.api.requests import RequestReader
 from service.api.rerank import answer_of
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 
 _ROUNDS = 600
 

@@ -34,7 +34,7 @@ from reranker.training.publish import publish_model
 from reranker.training.sequences import sequences_of
 from service.api.next_action import next_action_routes
 from service.api.requests import RequestReader
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 
 LENGTH = 8
 MINUTES = 30.0
