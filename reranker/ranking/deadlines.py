@@ -87,7 +87,7 @@ class _Work(Generic[T]):
         return self._done.acquire(timeout=-1 if seconds is None else seconds)
 
 
-class Timely:
+class DeadlineRanker:
     """Ranks by a deadline. One for a process; safe between threads."""
 
     def __init__(self, breakers: Breakers) -> None:

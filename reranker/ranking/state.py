@@ -32,7 +32,7 @@ from reranker.ranking.settings import RankingSettings
 from reranker.runtime.budget import ENCODER, Breakers
 from reranker.runtime.caches import QueryVectors
 from reranker.runtime.guarded_encoder import GuardedEncoder
-from reranker.signals.user_history import Personal
+from reranker.signals.user_history import Personalization
 from reranker.signals.user_profiles import UserProfiles
 
 log = logging.getLogger("reranker")
@@ -64,7 +64,7 @@ class ServedState:
     keys: PseudonymKeys
     text_limit: int
     others: dict[str, tuple[Blend, int]] = field(default_factory=dict)  # asked for by name so far
-    personal: Personal = field(default_factory=Personal)
+    personal: Personalization = field(default_factory=Personalization)
 
     @lazily
     def model(self) -> ServedModel | None:
@@ -146,21 +146,23 @@ def load_state(
     )
 
 
-def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) -> Personal:
+def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) -> Personalization:
     """Model, statistics, histories; a model that does not fit the index is left out, logged."""
     profiles = UserProfiles(workspace.section(RankingSettings).user_cache)
     store = model_store(workspace)
-    kept = Personal(recent=histories.recent, profiles=profiles, same_person=histories.same_person)
+    without_model = Personalization(
+        recent=histories.recent, profiles=profiles, same_person=histories.same_person
+    )
     version = store.current()
     if version is None:
-        return kept
+        return without_model
     store.ensure_verified(version)
     try:
         check_fits(version, index)
         check_whole(version)
     except (ModelMismatch, ModelOutdated) as failure:
         log.warning("the model is left out: %s %s", failure, failure.hint)
-        return replace(kept, reason=failure.code)
+        return replace(without_model, reason=failure.code)
     model = ServedModel(version, index)
     learned = Learned(model, ItemStatistics(version.folder, index), load_next_action(model))
-    return replace(kept, learned=learned)
+    return replace(without_model, learned=learned)

@@ -20,7 +20,7 @@ from reranker.requests import Event, RerankRequest
 from reranker.runtime.budget import Stages, Unavailable
 from reranker.runtime.caches import EncodedQuery, QueryVectors
 from reranker.signals.columns import Column, Missing, complete, mask_of
-from reranker.signals.user_history import Personal, UserHistory, user_history_of
+from reranker.signals.user_history import Personalization, UserHistory, user_history_of
 from reranker.times import seconds_of
 
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
@@ -86,7 +86,7 @@ class RankingContext:
     text_limit: int  # at most so many candidates' own texts are encoded in one request
     clock: Callable[[], float] = time.time
     deadline: float | None = None  # on `time.perf_counter`
-    personal: Personal = field(default_factory=Personal)
+    personal: Personalization = field(default_factory=Personalization)
     columns: dict[str, Column | Missing] = field(default_factory=dict)  # signals worked out so far
     stages: Stages = field(default_factory=Stages)
 

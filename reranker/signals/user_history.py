@@ -32,7 +32,7 @@ LENGTH: Final = 50  # newest events that are read where no model says how many
 
 
 @dataclass(frozen=True, eq=False)
-class Personal:
+class Personalization:
     """reason: why nothing learned is served. recent: none where no histories are read.
 
     profiles: what is kept worked out of stored histories. same_person: none where no histories are.
@@ -63,7 +63,7 @@ class UserHistory:
 
 
 def user_history_of(
-    request: RerankRequest, now: Callable[[], float], personal: Personal, index: ItemIndex
+    request: RerankRequest, now: Callable[[], float], personal: Personalization, index: ItemIndex
 ) -> UserHistory | Missing:
     """The history that counts for this request, or why there is none."""
     if not request.personalize:
@@ -80,7 +80,7 @@ def user_history_of(
 
 
 def _profile(
-    request: RerankRequest, events: list[HistoryEvent], personal: Personal, index: ItemIndex
+    request: RerankRequest, events: list[HistoryEvent], personal: Personalization, index: ItemIndex
 ) -> UserProfile | None:
     """What is kept of a stored history, or worked out anew; None without any event."""
     if request.history is not None:
@@ -93,14 +93,14 @@ def _profile(
 
 
 def shopper_events(
-    request: RerankRequest, now: Callable[[], float], personal: Personal
+    request: RerankRequest, now: Callable[[], float], personal: Personalization
 ) -> list[HistoryEvent] | Missing:
     """The events of a request's shopper before now, oldest first; Missing where there are none."""
     return _events(request, now, personal) or Missing("no_history")
 
 
 def _events(
-    request: RerankRequest, now: Callable[[], float], personal: Personal
+    request: RerankRequest, now: Callable[[], float], personal: Personalization
 ) -> list[HistoryEvent] | Missing:
     if request.history is not None:
         return _sent(request.history, request.time is not None, now())[-personal.length :]

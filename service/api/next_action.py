@@ -54,7 +54,7 @@ def next_action_routes(served: Served, reader: RequestReader, limits: LimitSetti
         else:
             degraded = _never_seen(foreseen)
             try:
-                actions, reason = served.timely.run(
+                actions, reason = served.ranker.run(
                     lambda: _answered(foreseen, asked, state), deadline
                 )
             except TooLate as late:

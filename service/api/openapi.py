@@ -210,5 +210,5 @@ def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
 
 def _arm(schema: Schema, kind: str) -> Schema:
     """The part of an optional field's schema that describes a value that is there."""
-    found: Schema = next(part for part in schema["anyOf"] if part["type"] == kind)
-    return found
+    arm: Schema = next(part for part in schema["anyOf"] if part["type"] == kind)
+    return arm

@@ -200,8 +200,8 @@ def _shorter_texts(
         return candidates, ()
     shorter = list(candidates)
     for place in places:
-        one = candidates[place]
-        shorter[place] = msgspec.structs.replace(one, text=(one.text or "")[:most])
+        candidate = candidates[place]
+        shorter[place] = msgspec.structs.replace(candidate, text=(candidate.text or "")[:most])
     cut = Degraded("semantic", "text_truncated", len(places), places[:_NAMED_PLACES])
     return shorter, (cut,)
 

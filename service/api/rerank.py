@@ -50,7 +50,7 @@ def rerank_routes(
             started = arrival()
             sent = reader.read(read_body(limits.body_bytes))
             asked = sent.request
-        ranking = served.timely.rerank(asked, state, deadline(asked, started), stages)
+        ranking = served.ranker.rerank(asked, state, deadline(asked, started), stages)
         if sent.cut:  # what was shortened before it was read
             ranking = msgspec.structs.replace(ranking, degraded=[*ranking.degraded, *sent.cut])
         note_ranking(asked, ranking)
