@@ -198,19 +198,9 @@ def _measured(trained: Any) -> dict[str, Any]:
 
 def published_index(workspace: Workspace) -> Any:
     """The served index; NoIndex before the first one."""
-    from indexes.items.index import ItemIndex
-    from indexes.storage.versions import VersionStore
-    from reranker.ranking.state import NoIndex
+    from indexes.items.index import ItemIndex, published_version
 
-    store = VersionStore(workspace.index_root)
-    version = store.current()
-    if version is None:
-        raise NoIndex(
-            f"No index is published in {workspace.home}.",
-            hint="Run `reranker rebuild --items FILE` first: events are read by their items' text.",
-        )
-    store.ensure_verified(version)
-    return ItemIndex(version)
+    return ItemIndex(published_version(workspace))
 
 
 def imported_sequences(workspace: Workspace, sessions: dict[str, str] | None = None) -> Any:

@@ -9,8 +9,7 @@ from typing import NamedTuple
 from indexes.cached import lazily
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.errors import Failure
-from indexes.items.index import ItemIndex
-from indexes.storage.versions import VersionStore
+from indexes.items.index import ItemIndex, published_version
 from indexes.workspace import Workspace
 from reranker.blends.blend import Blend
 from reranker.blends.store import BlendStore
@@ -36,12 +35,6 @@ from reranker.signals.user_history import Personalization
 from reranker.signals.user_profiles import UserProfiles
 
 log = logging.getLogger("reranker")
-
-
-class NoIndex(Failure):
-    """Nothing was published yet."""
-
-    code = "no_index"
 
 
 class NamedBlend(NamedTuple):
@@ -114,14 +107,7 @@ def load_state(
     histories: those that are open already, for a process that reads them in other places, too.
     breakers: of a service, where a history or an encoder that hangs must not hold up an answer.
     """
-    store = VersionStore(workspace.index_root)
-    version = store.current()
-    if version is None:
-        raise NoIndex(
-            f"No index is published in {workspace.home}.",
-            hint="Run `reranker rebuild --items FILE`, or `reranker demo` to see it work.",
-        )
-    store.ensure_verified(version)
+    version = published_version(workspace)
     settings = workspace.section(RankingSettings)
     index = ItemIndex(version)
     encoder = load_query_encoder(index.encoder_folder, settings.encoder_threads)
