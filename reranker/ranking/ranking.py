@@ -88,10 +88,6 @@ class PartialRanking:
     gate: float | None = None
     weighed: bool = False  # whether the gate is known
 
-    def weigh(self, gate: float | None) -> None:
-        """How much the personal signals count."""
-        self.gate, self.weighed = gate, True
-
 
 Begun = Callable[[PartialRanking], object]
 
@@ -144,7 +140,7 @@ def rank(
             begun(partial)
         columns = compute(context, partial.wanted, budget, partial.columns)
     with stages("blend"):
-        partial.weigh(gate_of(blend, context, columns))
+        partial.gate, partial.weighed = gate_of(blend, context, columns), True
     degraded = degraded_of(columns) if request.candidates else []  # no results are normal
     return finished(partial, state.versions, degraded, stages)
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response
 
+from indexes.names import MAX_NAME
 from reranker.blends.gate import Weight
 from reranker.events.settings import EventSettings
 from reranker.ranking.ranking import BlendName
@@ -17,8 +18,8 @@ from service.api.next_action import NextActionAnswer
 from service.api.rerank import RerankAnswer
 from service.api.sent import NextActionRequest, SentRequest
 from service.http.answers import ErrorAnswer, json_answer
-from service.http.limits import MAX_NAME, LimitSettings
 from service.http.received import TIMEOUT_HEADER
+from service.http.settings import LimitSettings
 
 Schema = dict[str, Any]
 _REF = "#/components/schemas/{name}"
@@ -209,5 +210,5 @@ def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
 
 def _arm(schema: Schema, kind: str) -> Schema:
     """The part of an optional field's schema that describes a value that is there."""
-    found: Schema = next(part for part in schema["anyOf"] if part["type"] == kind)
-    return found
+    arm: Schema = next(part for part in schema["anyOf"] if part["type"] == kind)
+    return arm

@@ -26,7 +26,7 @@ from service.access.sign_in import (
     to_the_page,
 )
 from service.http.answers import error_answer, json_answer
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 from service.live.reload import Served
 from service.observability.prometheus import Metrics
 
