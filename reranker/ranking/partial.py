@@ -1,6 +1,7 @@
 """partial.py: columns and a blend -> a ranking: the end of the main path, in time or late."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +20,7 @@ from reranker.requests import RerankRequest
 from reranker.runtime.stages import Stages
 from reranker.signals.columns import Missing
 from reranker.signals.context import RankingContext
-from reranker.signals.registry import Columns
+from reranker.signals.registry import SIGNALS, Columns
 
 _NO_GUARDS: Final = Guards()
 
@@ -146,6 +147,20 @@ def degraded_of(columns: Columns) -> list[Degraded]:
         else:
             degraded.extend(Degraded(name, reason, count) for reason, count in column.lost)
     return degraded
+
+
+def not_personal(context: RankingContext, wanted: Iterable[str]) -> list[Degraded]:
+    """`behaviour`, where somebody is named, nothing learned is served and no signal says so.
+
+    wanted: the signals of the blend. The built-in one weighs none that needs a model.
+    """
+    request, personal = context.request, context.personal
+    named = bool(request.user or request.session or request.history)
+    if not named or not request.personalize or personal.learned is not None:
+        return []
+    if any(SIGNALS[name].learned for name in wanted):
+        return []
+    return [Degraded("behaviour", personal.reason)]
 
 
 def _order(

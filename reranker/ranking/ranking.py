@@ -17,6 +17,7 @@ from reranker.ranking.partial import (
     Ranking,
     degraded_of,
     finished,
+    not_personal,
 )
 from reranker.ranking.state import ServedState
 from reranker.requests import RerankRequest
@@ -80,7 +81,9 @@ def rank(
         columns = compute(context, partial.wanted, budget, partial.columns)
     with stages("blend"):
         partial.weigh(gate_of(blend, context, columns))
-    degraded = degraded_of(columns) if request.candidates else []  # no results are normal
+    degraded = [*degraded_of(columns), *not_personal(context, partial.wanted)]
+    if not request.candidates:  # no results are normal
+        degraded = []
     return finished(partial, state.versions, degraded, stages)
 
 

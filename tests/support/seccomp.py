@@ -3,9 +3,9 @@
     python -m support.seccomp UNIT PROGRAM [ARGUMENT ...]
 
 What systemd builds of SystemCallFilter, SystemCallErrorNumber, MemoryDenyWriteExecute and
-RestrictAddressFamilies (systemd.exec(5)) is loaded by libseccomp, and the program takes the place of
-this process. The groups are those of `systemd-analyze syscall-filter`; where there is none, what the
-unit takes away is taken away of GROUPS, and everything else is let through.
+RestrictAddressFamilies (systemd.exec(5)) is loaded by libseccomp, and the program takes the place
+of this process. The groups are those of `systemd-analyze syscall-filter`; where there is none, what
+the unit takes away is taken away of GROUPS, and everything else is let through.
 """
 
 import ctypes
