@@ -1,12 +1,12 @@
 """openapi.py: the structs that requests are decoded into -> the OpenAPI 3.1 document."""
 
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
 from flask import Blueprint, Response
 
 from indexes.names import MAX_NAME
+from indexes.release import VERSION
 from reranker.blends.gate import Weight
 from reranker.events.settings import EventSettings
 from reranker.ranking.ranking import BlendName
@@ -68,7 +68,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
         "openapi": "3.1.0",
         "info": {
             "title": "reranker",
-            "version": version("reranker"),
+            "version": VERSION,
             "description": "Puts the results of a shop's own search engine in a better order.",
         },
         "paths": {

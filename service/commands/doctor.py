@@ -106,7 +106,7 @@ def _python(_workspace: Workspace) -> Finding:
     try:
         return Finding("python", "ok", f"{message}, torch {metadata.version('torch')}")
     except metadata.PackageNotFoundError:
-        do = "Enough to serve; to rebuild here: pip install 'reranker[encode]'."
+        do = "Enough to serve; to rebuild here: pip install 'shop-reranker[encode]'."
         return Finding("python", "ok", f"{message}, no torch", do)
 
 

@@ -33,7 +33,7 @@ from service.observability.prometheus import Metrics
 log = logging.getLogger("reranker")
 
 NEEDED: Final = ("dash", "dash_mantine_components", "dash_ag_grid", "plotly")
-INSTALL: Final = "pip install 'reranker[page]'"
+INSTALL: Final = "pip install 'shop-reranker[page]'"
 _READ: Final = (
     "/",
     "/_dash-layout",
