@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from support import promise_results
+from support import promise_results, suite
 from support.shop import PATIENT, Rerank, build_shop, built_once, copy_home, train_shop
 
 from indexes.workspace import Workspace
@@ -61,8 +61,10 @@ def rerank(client: FlaskClient) -> Rerank:
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """`--promises=FILE`: what shows which promise (docs/promises.md)."""
+    """`--promises=FILE`: what shows which promise (docs/promises.md). And how the suite runs."""
     pluginmanager.register(promise_results, "promises")
+    pluginmanager.register(suite, "suite")
+    pluginmanager.register(suite.LeftOut(), "left out")
 
 
 @pytest.hookimpl(wrapper=True)
