@@ -1,12 +1,12 @@
 """What is published while the service runs: swapped in whole, or refused while the old goes on."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from support.service import publish_again
+from support.waiting import wait_until
 
 from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
@@ -87,9 +87,7 @@ def test_reload_seconds(own_home: Path) -> None:
     served(slow).watch()
     first = index_of(app)
     new = publish_again(own_home)
-    deadline = time.monotonic() + 20
-    while index_of(app) == first and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: index_of(app) != first)
     assert (index_of(app), index_of(slow)) == (new.id, first)
 
 
