@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from flask import Flask
+from support.shop import patient
 from support.waiting import wait_until
 
 from indexes.workspace import Workspace
@@ -167,7 +168,7 @@ def test_share_and_requests_with_a_blend_of_their_own(own_home: Path, state: Ser
 def test_the_service_answers_the_same_and_takes_up_the_choice(
     own_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    app: Flask = create_app(Workspace(own_home))
+    app: Flask = create_app(patient(own_home))
     client = app.test_client()
     before = client.post("/rerank", json=BODY).get_json()["results"]
     label = engine_only(own_home)

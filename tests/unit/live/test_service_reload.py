@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from support.service import publish_again
+from support.shop import patient
 from support.waiting import wait_until
 
 from indexes.storage.versions import VersionStore
@@ -26,7 +27,7 @@ def index_of(app: Flask) -> str:
 
 @pytest.fixture
 def own_app(own_home: Path) -> Flask:
-    return create_app(Workspace(own_home))
+    return create_app(patient(own_home))
 
 
 def test_a_new_index_is_swapped_in_once(own_app: Flask, own_home: Path) -> None:
