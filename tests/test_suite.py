@@ -1,6 +1,7 @@
 """How `make test` runs: long files first, nothing fails by time, and what is left out is named."""
 
 import os
+from fnmatch import fnmatch
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -36,6 +37,12 @@ def test_long_files_go_first_and_heavy_tests_are_named(
         ["Left out: 1 tests that take minutes. `make test-heavy` runs them.", ".*4 passed.*"]
     )
     ran.stdout.re_match_lines([f".*test_{number}.*" for number in ("four", "two", "three", "one")])
+
+
+def test_no_folder_of_tests_is_passed_over(pytestconfig: pytest.Config) -> None:
+    names = {path.parent.name for path in TESTS.rglob("test_*.py")}
+    passed_over = pytestconfig.getini("norecursedirs")
+    assert not {name for name in names for pattern in passed_over if fnmatch(name, pattern)}
 
 
 def test_no_example_fails_by_time() -> None:
