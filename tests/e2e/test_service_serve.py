@@ -162,7 +162,7 @@ def damage(path: Path) -> None:
 
 
 class Load:
-    """Clients that ask without pause and keep every answer."""
+    """Clients that ask again and again, with a breath between, and keep every answer."""
 
     def __init__(self, service: Running, clients: int = 2) -> None:
         self.service = service
@@ -185,7 +185,7 @@ class Load:
     def _ask(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=180)
         body = json.dumps(BODY).encode()
-        while not self._stop.is_set():
+        while not self._stop.wait(0.005):
             try:
                 connection.request("POST", "/rerank", body)
                 answer = connection.getresponse()

@@ -32,7 +32,7 @@ class Clients(threading.Thread):
         self.half: list[bytes] = []
 
     def run(self) -> None:
-        while not self.over.is_set():
+        while not self.over.wait(0.005):
             try:
                 if self.obeys and self.service.ask("/readyz")[0] != 200:
                     return
