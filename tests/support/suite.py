@@ -57,5 +57,5 @@ class LeftOut:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._heavy:
             terminalreporter.write_line(
-                f"Left out: {self._heavy} tests that take minutes. `make test-heavy` runs them."
+                f"Left out: tests that take minutes ({self._heavy}). `make test-heavy` runs them."
             )
