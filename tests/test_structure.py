@@ -20,7 +20,7 @@ ROOMS = (
     *("reranker/pseudonyms", "reranker/histories", "reranker/ingestion", "reranker/model"),
     *("reranker/signals", "reranker/blends", "reranker/ranking", "reranker/feedback"),
     *("reranker/experiments", "reranker/training", "reranker/evaluation", "reranker/tuning"),
-    *("reranker/model_selection", "reranker/privacy", "reranker/commands"),
+    *("reranker/model_selection", "reranker/privacy", "reranker/backups", "reranker/commands"),
     *("service/http", "service/observability", "service/access", "service/live", "service/api"),
     *("service/page/parts", "service/page/tabs", "service/page", "service", "service/server"),
     *("service/demo/shop", "service/demo/season", "service/demo", "service/commands"),
