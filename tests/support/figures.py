@@ -62,7 +62,7 @@ MEASURED = {
     "peers": bench(
         "peers",
         r"reranker, all signals, 50 events.*?(?P<seen_ms>[\d.]+) ms",
-        r"reranker, query not seen before.*?(?P<unseen_ms>[\d.]+) ms",
+        r"a query not seen before.*?(?P<unseen_ms>[\d.]+) ms",
         r"encode the query, multiply.*?(?P<multiply_ms>[\d,.]+) ms",
         r"cross-encoder, rerankers.*?(?P<cross_ms>[\d,.]+) ms",
     ),
