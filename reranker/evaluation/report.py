@@ -13,6 +13,7 @@ from reranker.evaluation.tables import (
     table,
 )
 from reranker.metrics.intervals import Difference
+from reranker.ranking.weights import weights_text
 
 _HISTORIES: Final = {"": "own", ":stranger": "a stranger's", ":unpersonalised": "none"}
 
@@ -84,6 +85,8 @@ def _counts(
         yield f"{blend} was fitted on {count:,} of these requests: its figures are too good"
     yield from refused(result.leaks_by)
     blends = ", ".join(f"{name} version {version}" for name, version in result.blends.items())
+    for name, weights in result.weights.items():
+        yield f"{name}: the blend with its signals multiplied, {weights_text(weights)}"
     yield f"index {result.versions.get('index')}; {blends}"
 
 

@@ -9,13 +9,12 @@ import msgspec
 import numpy as np
 
 from indexes.storage.arrays import Floats
-from reranker.blends.blend import Blend
 from reranker.evaluation.requests import rerank_request
 from reranker.evaluation.slices import RequestFacts
 from reranker.metrics.ranking import Measures, grades_of, has_ideal
 from reranker.metrics.significance import EQUAL
 from reranker.ranking.ranking import Degraded, Ranking, rank
-from reranker.ranking.state import ServedState
+from reranker.ranking.state import NamedBlend, ServedState
 from reranker.requests import JudgedRequest, RerankRequest
 
 SHOWN: Final = 10  # most hurt and most helped queries that are kept
@@ -50,9 +49,11 @@ class QueryResult(msgspec.Struct, frozen=True):
     facts: RequestFacts = RequestFacts()
 
 
-def rank_with(state: ServedState, blend: Blend, version: int, request: RerankRequest) -> Ranking:
-    """The main path with this blend, whichever the request names."""
-    return rank(request, state, blend, version)
+def rank_with(state: ServedState, asked: NamedBlend, request: RerankRequest) -> Ranking:
+    """The main path with this blend and its weights, whichever the request names."""
+    if asked.weights:
+        request = msgspec.structs.replace(request, weights=dict(asked.weights))
+    return rank(request, state, asked.blend, asked.version)
 
 
 def query_results(
