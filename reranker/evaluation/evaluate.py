@@ -38,6 +38,8 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     `difference` is the first blend minus `compared_with`, and `comparison`, `hurt`, `helped` and
     `segments` are of the same two; `differences` and `proofs` have each of several blends.
     weights: of blends whose signals were multiplied, by the name that they have here.
+    judged_share: of the first 10, by order. judged_only: the metrics of the orders without the
+    items that have no rating (condensed lists), and judged_only_difference by blend.
     """
 
     queries: int
@@ -65,6 +67,9 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     fitted_on: dict[str, int] = {}
     gates: dict[str, float] = {}
     weights: dict[str, dict[str, float]] = {}
+    judged_share: dict[str, float] = {}
+    judged_only: dict[str, dict[str, float]] = {}
+    judged_only_difference: dict[str, dict[str, Difference]] = {}
 
 
 def weighted(blend: NamedBlend, weights: Mapping[str, float]) -> NamedBlend:
@@ -130,6 +135,7 @@ def evaluate(
     differences = {name: tally.differences(name, baseline, *how) for name in names}
     proved = proofs.of(tally, differences, *how)
     first = proved[names[0]]
+    coverage = tally.coverage()
     return Evaluation(
         queries=tally.queries,
         left_out=tally.left_out,
@@ -141,7 +147,7 @@ def evaluate(
         segments=first.segments,
         compared_with=baseline,
         blends={name: one.version for name, one in ranked.items()},
-        coverage=tally.coverage(),
+        coverage=coverage,
         degraded=tally.degraded_counts(),
         versions=state.versions,
         shoppers=tally.shoppers,
@@ -156,6 +162,11 @@ def evaluate(
         fitted_on=fitted.counts(),
         gates={name: ranker.mean for name, ranker in watched.items()},
         weights={name: dict(one.weights) for name, one in ranked.items() if one.weights},
+        judged_share=coverage.judged_share_top10,
+        judged_only=tally.judged_only_means(),
+        judged_only_difference={
+            name: tally.judged_only_differences(name, baseline, *how) for name in names
+        },
     )
 
 

@@ -8,6 +8,7 @@ from reranker.evaluation.leakage import refused
 from reranker.evaluation.tables import (
     difference_rows,
     interval_of,
+    judged_only_rows,
     moved_rows,
     segment_rows,
     table,
@@ -32,6 +33,8 @@ def report(
     lines += [*(f"warning: {warning}" for warning in result.warnings), ""]
     for blend in differences:
         lines += [*table(difference_rows(result, blend)), ""]
+        condensed = judged_only_rows(result, blend)
+        lines += [*table(condensed), ""] if condensed else []
     lines += [*_strangers(result), *_basis(result), ""]
     for blend, difference in differences.items():
         metric = next(iter(difference))

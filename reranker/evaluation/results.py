@@ -34,6 +34,7 @@ class QueryResult(msgspec.Struct, frozen=True):
     """One request: metrics of every order of its candidates, by order and name.
 
     left_out: no order is better than another, so nothing was ranked.
+    judged_only: the same metrics of the same orders without the items that have no rating.
     """
 
     id: str
@@ -47,6 +48,7 @@ class QueryResult(msgspec.Struct, frozen=True):
     later_events: int
     left_out: bool = False
     facts: RequestFacts = RequestFacts()
+    judged_only: dict[str, dict[str, float]] = {}
 
 
 def rank_with(state: ServedState, asked: NamedBlend, request: RerankRequest) -> Ranking:
@@ -89,7 +91,21 @@ def _query_result(
     }
     ids = [candidate.id for candidate in request.candidates]
     grades = grades_of(ids, judged.ratings)
-    rated = np.array([item in judged.ratings for item in ids])
+    rated = np.array([item in judged.ratings for item in ids], dtype=bool)
+
+    def measured(order: list[int]) -> dict[str, float]:
+        return dict(zip(metrics.names, metrics.of(grades[order], ratings), strict=True))
+
+    values = {name: measured(order) for name, order in orders.items()}
+    # Condensed lists: T. Sakai, "Alternatives to Bpref", SIGIR 2007.
+    condensed = (
+        values
+        if rated.all()
+        else {
+            name: measured([place for place in order if rated[place]])
+            for name, order in orders.items()
+        }
+    )
     return QueryResult(
         id=judged.id,
         query=judged.query,
@@ -97,13 +113,11 @@ def _query_result(
         candidates=len(ids),
         judged=int(rated.sum()),
         judged_top={name: int(rated[order[:TOP]].sum()) for name, order in orders.items()},
-        metrics={
-            name: dict(zip(metrics.names, metrics.of(grades[order], ratings), strict=True))
-            for name, order in orders.items()
-        },
+        metrics=values,
         degraded={name: ranking.degraded for name, ranking in rankings.items()},
         later_events=len(judged.history or ()) - len(request.history or ()),
         facts=describe(judged, request),
+        judged_only=condensed,
     )
 
 

@@ -83,6 +83,58 @@ def judged(rows: Sequence[dict[str, Any]] = ROWS) -> list[JudgedRequest]:
     return [judged_request(dict(one)) for one in rows]
 
 
+def test_condensed_lists_by_hand(state: ServedState) -> None:
+    """Unjudged items are taken out before ranks are counted (Sakai 2007); b and e are unjudged."""
+    rows = [
+        {
+            "id": "q1",
+            "candidates": [{"id": item} for item in "abcde"],
+            "ratings": {"a": 0, "c": 1, "d": 2, "elsewhere": 3},
+        },
+        {"id": "q2", "candidates": [{"id": "a"}, {"id": "c"}], "ratings": {"a": 0, "c": 1}},
+    ]
+    chosen = measures(["ndcg@2", "mrr", "precision@2", "recall@10", "map"])
+    one, two = query_results(judged(rows), {"backwards": backwards}, chosen)
+    ideal = 7 + 3 / np.log2(3)
+    # engine: a b c d e -> a c d; backwards: e d c b a -> d c a
+    assert one.judged_only["engine"] == pytest.approx(
+        {
+            "ndcg@2": (1 / np.log2(3)) / ideal,
+            "mrr": 1 / 2,
+            "precision@2": 1 / 2,
+            "recall@10": 2 / 3,
+            "map": (1 / 2 + 2 / 3) / 3,
+        }
+    )
+    assert one.judged_only["backwards"] == pytest.approx(
+        {
+            "ndcg@2": (3 + 1 / np.log2(3)) / ideal,
+            "mrr": 1.0,
+            "precision@2": 1.0,
+            "recall@10": 2 / 3,
+            "map": (1 + 1) / 3,
+        }
+    )
+    assert one.metrics["engine"]["mrr"] == pytest.approx(1 / 3)
+    assert two.judged_only == two.metrics  # nothing is unjudged
+
+
+def test_what_is_judged_stands_beside_what_counts_the_unjudged_as_misses(
+    state: ServedState,
+) -> None:
+    partly = [row(query, item, ratings={item: 2, "tent": 0}) for query, item in ANSWERS.items()]
+    found = evaluate(judged(partly), state)
+    name = state.published.name
+    assert found.judged_share == found.coverage.judged_share_top10
+    assert found.judged_only["engine"]["mrr"] > found.metrics["engine"]["mrr"]
+    means = [found.judged_only[order]["ndcg@10"] for order in ("engine", name)]
+    assert found.judged_only_difference[name]["ndcg@10"].mean == pytest.approx(means[1] - means[0])
+    assert "judged items only" in report(found) and "judged of the first 10" in report(found)
+    whole = [row(q, i, ratings=dict.fromkeys(TITLES, 0) | {i: 2}) for q, i in ANSWERS.items()]
+    every = evaluate(judged(whole), state)
+    assert every.judged_only == every.metrics and "judged items only" not in report(every)
+
+
 def test_weights_rank_as_those_of_a_request_do(state: ServedState) -> None:
     weights = {"engine": 0.0, "semantic": 2.0}
     result = evaluate(judged(), state, [weighted(state.named(None), weights)])
