@@ -16,9 +16,9 @@ from service.page.tabs.search_tab import search_tab
 from service.page.tabs.system_tab import system_tab
 
 TABS: Final = ("search", "compare", "blends", "system")
-_THEME: Final = {
+THEME: Final[dict[str, Any]] = {
     "primaryColor": "tide",
-    "primaryShade": {"light": 7, "dark": 4},
+    "primaryShade": {"light": 7, "dark": 6},
     "fontFamily": "Inter, ui-sans-serif, system-ui, 'Segoe UI', Roboto, sans-serif",
     "fontFamilyMonospace": "ui-monospace, 'SF Mono', Menlo, Consolas, monospace",
     "defaultRadius": "md",
@@ -42,7 +42,7 @@ _THEME: Final = {
 def layout(page: Page) -> Any:
     """The page as it is when it is opened; the address then fills it in."""
     return dmc.MantineProvider(
-        theme=_THEME,
+        theme=THEME,
         defaultColorScheme="light",
         children=[
             dcc.Location(id="url", refresh=False),
