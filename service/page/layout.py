@@ -23,6 +23,19 @@ THEME: Final[dict[str, Any]] = {
     "fontFamilyMonospace": "ui-monospace, 'SF Mono', Menlo, Consolas, monospace",
     "defaultRadius": "md",
     "colors": {
+        # Mantine's own dark greys are warm; these go with the page's.
+        "dark": [
+            "#e6eef6",
+            "#c3d0dc",
+            "#93a7bb",
+            "#8296aa",
+            "#3b4f63",
+            "#2c3e50",
+            "#1c2b39",
+            "#14202c",
+            "#101a24",
+            "#0d161f",
+        ],
         "tide": [
             "#eff6fc",
             "#dcebf7",
@@ -34,7 +47,7 @@ THEME: Final[dict[str, Any]] = {
             "#1f598d",
             "#17436c",
             "#0f2d4a",
-        ]
+        ],
     },
 }
 

@@ -280,7 +280,7 @@ def test_publishing_asks_once_and_says_what_changes(tab: Tab, home: Path) -> Non
     page.get_by_role("button", name="Roll back to default@1").click()
     page.get_by_text("is published again").first.wait_for()
     assert store.published_or_default()[0].name == "default"
-    assert [entry.who for entry in store.log()[-2:]] == ["ann", ""]
+    assert [entry.who for entry in store.log()[-2:]] == ["ann", "ann"]  # it stays typed
 
 
 def test_a_blend_is_held_against_itself_from_an_address(tab: Tab) -> None:
@@ -361,6 +361,16 @@ def test_signing_in_and_out_in_the_browser(
         assert key not in page.content() and page.evaluate("document.cookie") == ""
         cookie = context.cookies()[0]
         assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+        page.goto(f"{opened.address}/?tab=blends")
+        page.wait_for_selector("#blend-rows .ag-row")
+        page.locator("#blend-rows").get_by_text("shopper@1").click()
+        page.locator("#blend-diff").get_by_text("signals.taste").wait_for()
+        page.click("#publish")
+        page.get_by_text("Logged as ann.").wait_for()
+        assert not page.is_visible("#who")
+        page.get_by_role("button", name="Publish shopper@1").click()
+        page.get_by_text("shopper@1 is published").first.wait_for()
+        assert BlendStore(own / "blends").log()[-1].who == "ann"
         page.get_by_role("button", name="Sign out").click()
         page.wait_for_selector("#key")
         assert context.cookies() == []

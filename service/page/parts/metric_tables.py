@@ -58,11 +58,7 @@ def _metric_rows(
                 html.Td(f"{difference['mean']:+.4f}", className="num"),
                 html.Td(interval(difference, reach)),
                 html.Td(_p(more.get(name, {}).get("p_holm", difference["p"])), className="num"),
-                *(
-                    [html.Td(_number(more[name]["effect"]), className="num")]
-                    if name in more
-                    else []
-                ),
+                html.Td(_number(more[name]["effect"]) if name in more else "", className="num"),
             ]
         )
         for name, difference in differences.items()

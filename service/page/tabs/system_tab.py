@@ -22,6 +22,7 @@ _NOTHING_LOST: Final = (
 )
 NO_MODEL: Final = "no_model"  # as `degraded` says it in answers
 _EVERY: Final = 5_000
+_RATES: Final = ((1, BLUE, "events", "solid"), (2, LIGHT, "searches", "dot"))
 _CARDS: Final = ("versions", "latency", "events", "training", "degraded")
 _KEPT: Final = 360  # samples in the browser: half an hour
 _PAGE: Final = ("/_", "/assets")  # the page's own traffic is no search
@@ -177,14 +178,14 @@ def _events(sums: Figures, samples: _Samples) -> list[Any]:
         )
     counts = [(name, f"{int(value):,}") for name, value in sorted(sums.events.items())]
     figure = go.Figure()
-    for place, color, name in ((1, BLUE, "events"), (2, LIGHT, "searches")):
+    for place, color, name, dash in _RATES:
         times, rates = _rates(samples, place)
         figure.add_scatter(
             x=times,
             y=rates,
             mode="lines",
             name=name,
-            line={"color": color, "width": 2, "shape": "hv"},
+            line={"color": color, "width": 2, "shape": "hv", "dash": dash},
         )
     now = samples[-1][0] * 1000
     figure.update_xaxes(type="date", range=[min(samples[0][0] * 1000, now - 300_000), now])

@@ -10,6 +10,7 @@ from support.paths import ROOT
 
 from reranker.signals.registry import SIGNALS
 from service.page.layout import THEME
+from service.page.parts.widgets import BLUE, LIGHT
 
 STYLE = (ROOT / "service/page/assets/page.css").read_text()
 SCHEMES = {"light": ":root {", "dark": ':root[data-mantine-color-scheme="dark"] {'}
@@ -91,6 +92,18 @@ def test_the_ratio_is_that_of_the_standard() -> None:
 def test_text_can_be_read(scheme: str, ground: str, text: str) -> None:
     colors = tokens(scheme)
     assert contrast(colors[text], colors[ground]) >= 4.5
+
+
+@pytest.mark.parametrize("scheme", list(SCHEMES))
+@pytest.mark.parametrize("color", [BLUE, LIGHT])
+def test_lines_of_charts_can_be_seen(scheme: str, color: str) -> None:
+    assert contrast(color, tokens(scheme)["paper"]) >= 3.0
+
+
+def test_fields_can_be_read_in_the_dark() -> None:
+    """As Mantine uses its ten: 0 for text, 3 for placeholders, 6 behind fields."""
+    text, placeholder, behind = (THEME["colors"]["dark"][place] for place in (0, 3, 6))
+    assert contrast(text, behind) >= 4.5 and contrast(placeholder, behind) >= 4.5
 
 
 @pytest.mark.parametrize("scheme", list(SCHEMES))
