@@ -332,6 +332,16 @@ def test_the_system_tab_says_what_is_served(tab: Tab, home: Path) -> None:
     tab.open("?tab=system", rows=False)
     tab.page.wait_for_selector("#system-versions td")
     assert "61" in tab.page.locator("#system-versions").inner_text()
+    assert "No model is trained yet" in tab.page.locator("#system-versions").inner_text()
+    for width in (1024, 1280, 1920):
+        tab.page.set_viewport_size({"width": width, "height": 900})
+        tab.page.wait_for_timeout(200)
+        assert out_of_cards(tab.page) == [], width
+    edge = tab.page.evaluate(
+        "Math.max(...[...document.querySelectorAll('.system .card')]"
+        ".map(card => card.getBoundingClientRect().right))"
+    )
+    assert edge > 1880  # the room of a wide window is used
 
 
 @pytest.mark.promise(25)

@@ -148,13 +148,28 @@ def _watching(app: Dash, page: Page) -> None:
             jobs = page.jobs.jobs(KIND)
             job = page.jobs.job(job_id, KIND) if job_id else (jobs[0] if jobs else None)
             if job is None:
-                return None, True, no_update
+                return _nothing(page.sets.names()), True, no_update
             if job.state == "running":
                 return progress_view(job, "cancel-tune"), False, no_update
             view = _result_view(page, job) if job.state == "done" else ended_view(job)
             return view, True, job.id if ticks else no_update
         except Failure as failure:
             return dmc.Alert(str(failure), variant="light"), True, no_update
+
+
+def _nothing(sets: list[str]) -> Any:
+    """What a tuning needs, where nothing was tuned yet."""
+    if sets:
+        said = "Nothing was tuned yet. It takes a minute for some hundred requests."
+        return html.P(said, className="small teach")
+    return html.P(
+        [
+            "It needs requests with ratings: upload a file in Compare, or make one with ",
+            html.Code("reranker requests from-events"),
+            ".",
+        ],
+        className="small teach",
+    )
 
 
 def _result_view(page: Page, job: Job) -> Any:
