@@ -193,8 +193,7 @@ def tuned_view(result: dict[str, Any]) -> Any:
                 [
                     html.B(f"{advice}: {name}"),
                     f" ({result['chosen']}), {metric} {gain.mean:+.4f} against "
-                    f"{result['compared_with']} on {result['held_out']:,} held out of "
-                    f"{result['queries']:,}.",
+                    f"{result['compared_with']} on {result['held_out']:,} queries held out.",
                 ],
                 className="verdict",
                 id="tuned-verdict",
@@ -218,7 +217,7 @@ def _why(result: dict[str, Any], gain: Difference) -> str:
     """Recommended, or why not, in the words of the verdict."""
     said = verdict("what validation chooses", result["compared_with"], gain)
     against = msgspec.convert(result["against_published"][result["metric"]], Difference)
-    published = verdict("it", f"{result['published']}, then published", against)
+    published = verdict("it", f"{result['published']} (published then)", against)
     more = "" if result["recommended"] else " More judged requests would tell."
     return f"{_sentence(said)} {_sentence(published)}{more}"
 

@@ -228,7 +228,7 @@ def test_the_tune_card_says_what_the_stored_note_says(recommended: bool) -> None
         "saved": "tuned@1",
     }
     verdict, why, steps, *_ = tuned_view(result).children
-    assert "+0.1439 against engine on 80 held out of 80" in str(verdict)
+    assert "+0.1439 against engine on 80 queries held out" in str(verdict)
     assert ("Not recommended: tuned@1" in str(verdict)) is not recommended
     assert ("includes zero" in str(why)) is not recommended
     assert "default@2" in str(why)
