@@ -29,6 +29,9 @@
       if (asked.weights) address.set("w", asked.weights);
       return `?${address}`;
     },
+    without(set) {
+      return !set;
+    },
     filter(text, options) {
       return { ...options, quickFilterText: text || "" };
     },

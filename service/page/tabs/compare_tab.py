@@ -137,6 +137,12 @@ def compare_callbacks(app: Dash, page: Page) -> None:
         Input("url", "search"),
         prevent_initial_call="initial_duplicate",
     )
+    for button, chosen in (("compare-run", "compare-set"), ("tune-run", "tune-set")):
+        app.clientside_callback(
+            ClientsideFunction("compare", "without"),
+            Output(button, "disabled"),
+            Input(chosen, "value"),
+        )
     app.clientside_callback(
         ClientsideFunction("compare", "filter"),
         Output("per-query", "dashGridOptions"),
