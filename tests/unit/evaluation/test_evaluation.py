@@ -331,8 +331,9 @@ def test_the_command_shows_a_table(home: Path, tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     lines = found.stdout.splitlines()
     assert lines[0] == "6 queries evaluated, 0 left out (no rating above 0)"
-    (head,) = [line for line in lines if "95 % interval" in line]
+    head, condensed = [line for line in lines if "95 % interval" in line]
     assert head.split()[:3] == ["engine", "text-only", "difference"]
+    assert condensed.startswith("judged items only")
     assert [line.split()[0] for line in lines if line.startswith(DEFAULT_METRICS)][:6] == [
         *DEFAULT_METRICS
     ]
