@@ -17,7 +17,7 @@ from reranker.ranking.state import ServedState, load_state
 from reranker.requests import RerankRequest
 from service.commands.cli import run
 from service.demo.measure import Measured, best_possible, measure
-from service.demo.season.data import FILES
+from service.demo.season.data import FILES, IMAGES
 from service.demo.season.oracle import read_oracle
 from service.demo.showcase import banner, before_and_after
 from service.page.parts.request_sets import ITEMS, ORACLE, REQUESTS
@@ -69,7 +69,7 @@ def test_it_says_what_it_did_without_noise(demo: Demo) -> None:
 
 
 def test_it_leaves_what_a_newcomer_needs(demo: Demo) -> None:
-    assert {*FILES, "curl.json", "made.json"} == {path.name for path in demo.data.iterdir()}
+    assert {*FILES, IMAGES, "curl.json", "made.json"} == {path.name for path in demo.data.iterdir()}
     assert (demo.home / "index" / "current").is_symlink()
 
 
