@@ -226,9 +226,9 @@ class FittedOn:
 
     def __init__(self, state: ServedState, blends: Iterable[NamedBlend]) -> None:
         self._seen = {
-            label: seen
-            for label, blend, number in blends
-            if (seen := state.store.fitted_on(blend.name, number))
+            one.name: seen
+            for one in blends
+            if (seen := state.store.fitted_on(one.blend.name, one.version))
         }
         self._names = state.keys.open() if self._seen else None
         self._counts: Counter[str] = Counter()

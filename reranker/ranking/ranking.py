@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable
 
-from indexes.quoting import shown
 from reranker.blends.blend import Blend, for_segment, wanted
 from reranker.blends.gate import gate_features
 from reranker.blends.segments import Segment, segment_of
@@ -19,6 +18,7 @@ from reranker.ranking.partial import (
     finished,
 )
 from reranker.ranking.state import ServedState
+from reranker.ranking.weights import check_weights
 from reranker.requests import RerankRequest
 from reranker.runtime.budget import Left, RequestBudget
 from reranker.runtime.stages import Stages
@@ -60,7 +60,7 @@ def rank(
     `degraded`.
     """
     budget = budget or _budget_of(request)
-    _check_weights(request)
+    check_weights(request.weights)
     stages = stages or Stages()
     context = RankingContext(
         request,
@@ -116,21 +116,6 @@ def _budget_of(request: RerankRequest) -> RequestBudget:
     if request.budget_ms is None:
         return RequestBudget()
     return RequestBudget(time.perf_counter() + request.budget_ms / 1000)
-
-
-def _check_weights(request: RerankRequest) -> None:
-    for name, weight in request.weights.items():
-        if name not in SIGNALS:
-            raise BadRequest(
-                f"weights names {shown(name)}, which is no signal; "
-                f"signals are {', '.join(SIGNALS)}.",
-                field=f"weights.{name}",
-            )
-        if not abs(weight) <= 1000:
-            raise BadRequest(
-                f"weights.{name} is {weight}; numbers from -1000 to 1000 are allowed.",
-                field=f"weights.{name}",
-            )
 
 
 __all__ = ["Blend", "BlendName", "Degraded", "Ranked", "Ranking", "rank", "rerank"]

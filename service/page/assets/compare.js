@@ -14,6 +14,11 @@
       e("span", { className: "num" }, `${value > 0 ? "+" : ""}${value.toFixed(3)}`));
 
   clientside.compare = {
+    // ?tab=compare&after=default&before=engine&on=judged.jsonl&with=semantic:0.5 fills the form.
+    read(search) {
+      const asked = new URLSearchParams(search || "");
+      return ["after", "before", "on", "with"].map((name) => asked.get(name) ?? clientside.no_update);
+    },
     open(click, asked) {
       if (!click || !asked) return clientside.no_update;
       const api = window.dash_ag_grid.getApi("per-query");
@@ -21,6 +26,7 @@
       if (!row) return clientside.no_update;
       const address = new URLSearchParams({ set: asked.set, req: row.id, user: window.reranker.OWN });
       if (asked.after) address.set("blend", asked.after);
+      if (asked.weights) address.set("w", asked.weights);
       return `?${address}`;
     },
     filter(text, options) {

@@ -9,7 +9,6 @@ from reranker.blends.blend import Blend
 from reranker.ranking.state import ServedState
 from reranker.signals.registry import SIGNALS
 
-TRIAL: Final = "sliders"  # the name of those that are stored to be compared
 _NOTHING: Final = 1e-9  # trees read a signal that weighs 0 as missing, so it weighs next to nothing
 
 
@@ -52,18 +51,11 @@ def stored(
     note: str = "",
     who: str = "",
 ) -> str:
-    """Store the sliders' blend under this name; its label, `name@version`. Nothing is published.
-
-    One that the newest version of the name is already is not stored again.
-    """
+    """Store the sliders' blend under this name; its label, `name@version`. Nothing is published."""
     blend, number = state.blend(base)
     note = note.strip() or words(f"{blend.name} v{number}", factors)
     made = msgspec.structs.replace(
-        multiplied(blend, factors), name=name, note=note, author=who, version=None
+        multiplied(blend, factors), name=name.strip(), note=note, author=who, version=None
     )
-    if name in state.store.names():
-        newest, latest = state.store.newest(name)
-        if msgspec.structs.replace(newest, version=None) == made:
-            return f"{name}@{latest}"
     saved, version = state.store.save(made, who=who)
     return f"{saved.name}@{version}"

@@ -48,7 +48,7 @@ def _server(app: Dash, page: Page) -> None:
             return None, None
         try:
             request, ratings = request_of(case_of(case), page)
-            ranked = matrix(request, page.state)
+            ranked = matrix(request, page.state, page.thumbnails.thumbnail_of)
             hand = page.judgments.of(request.query or "")
             return ranked | {"ratings": ratings, "hand": hand}, None
         except Failure as failure:

@@ -12,7 +12,7 @@ from service.access.sign_in import CALLER
 from service.page.parts.callback_values import Name
 from service.page.parts.context import Page
 from service.page.parts.request_sets import set_choices
-from service.page.parts.slider_blends import TRIAL, stored
+from service.page.parts.slider_blends import stored
 from service.page.parts.widgets import aria
 from service.page.tabs.blend_rows import blend_choices
 from service.page.tabs.compare_tab import ENGINE, start_comparison
@@ -43,7 +43,7 @@ def _compare(page: Page) -> Any:
     sets = page.sets.names()
     return _popover(
         "Compare these weights",
-        "compare-weights",
+        "weights-compare",
         [
             dmc.Select(
                 id="weights-set",
@@ -64,11 +64,6 @@ def _compare(page: Page) -> Any:
                 value=_SAME,
                 allowDeselect=False,
                 comboboxProps={"withinPortal": False},
-            ),
-            html.P(
-                f"They are stored as an unpublished version of “{TRIAL}”, so that the result can "
-                "be made again.",
-                className="quiet small",
             ),
             dmc.Button("Compare", id="weights-run", size="sm"),
         ],
@@ -131,7 +126,7 @@ def weight_callbacks(app: Dash, page: Page) -> None:
     """Compare, save, publish."""
     app.clientside_callback(
         ClientsideFunction("weights", "moved"),
-        Output("compare-weights", "disabled"),
+        Output("weights-compare", "disabled"),
         Output("save-weights", "disabled"),
         Input({"slider": ALL}, "value"),
         Input("matrix", "data"),
@@ -152,7 +147,7 @@ def _comparing(app: Dash, page: Page) -> None:
         Output("job", "data", allow_duplicate=True),
         Output("tabs", "value", allow_duplicate=True),
         Output("weights-said", "children", allow_duplicate=True),
-        Output("compare-weights-open", "opened"),
+        Output("weights-compare-open", "opened"),
         Input("weights-run", "n_clicks"),
         State({"slider": ALL}, "value"),
         State({"slider": ALL}, "id"),
@@ -170,11 +165,10 @@ def _comparing(app: Dash, page: Page) -> None:
         against: Name | None,
     ) -> tuple[Any, ...]:
         try:
-            blend, number = page.state.blend(base or None)
+            before = ENGINE if against == ENGINE else base
             factors = factors_of(values, sliders)
-            after = stored(page.state, base or None, factors, name=TRIAL, who=caller())
-            before = ENGINE if against == ENGINE else f"{blend.name}@{number}"
-            job = start_comparison(page, after, before, name, _METRICS)
+            moved = {name: factor for name, factor in factors.items() if factor != 1.0}
+            job = start_comparison(page, base, before, name, _METRICS, moved)
         except Failure as failure:
             return no_update, no_update, str(failure), False
         return job, "compare", "", False
