@@ -19,7 +19,9 @@ from service.page.parts.context import Page
 from service.page.tabs.blends_tab import blends_callbacks
 from service.page.tabs.compare_tab import compare_callbacks
 from service.page.tabs.search_callbacks import search_callbacks
+from service.page.tabs.search_empty import example_callbacks
 from service.page.tabs.search_judging import judging_callbacks
+from service.page.tabs.search_shoppers import shopper_callbacks
 from service.page.tabs.search_weights import weight_callbacks
 from service.page.tabs.system_tab import system_callbacks
 
@@ -91,6 +93,8 @@ def page_application(page: Page) -> tuple[Any, str]:
     url_callbacks(app)
     search_callbacks(app, page)
     judging_callbacks(app, page)
+    example_callbacks(app, page)
+    shopper_callbacks(app, page)
     weight_callbacks(app, page)
     compare_callbacks(app, page)
     blends_callbacks(app, page)

@@ -53,7 +53,10 @@
         query: !event.item && Boolean(event.query), image: event.image,
         days: Math.max((matrix.now - event.time) / DAY, 0) }));
       if (matrix.gate === null) {
-        return [rows, h("Div", { className: "quiet small" }, "Nothing personal counts here: no history, or no personal signal.")];
+        const untrained = !matrix.versions.model;
+        const words = untrained ? "No model yet: personal signals rest. Make one with "
+          : rows.length ? "This blend weighs no personal signal." : "No history: what everybody sees.";
+        return [rows, h("Div", { className: "quiet small" }, words, ...(untrained ? [h("Code", {}, "reranker train")] : []))];
       }
       const share = Math.round(matrix.gate * 100);
       return [rows, [

@@ -14,6 +14,7 @@ from service.observability.prometheus import Metrics
 from service.page.parts.page_judgments import PageJudgments
 from service.page.parts.request_sets import RequestSets
 from service.page.parts.shop_engine import ShopEngine
+from service.page.parts.shoppers import Shoppers
 from service.page.parts.thumbnails import Thumbnails
 
 
@@ -45,6 +46,11 @@ class Page:
     def judgments(self) -> PageJudgments:
         """What was judged by hand on the page."""
         return PageJudgments(self.workspace.home)
+
+    @cached_property
+    def shoppers(self) -> Shoppers:
+        """Who can be looked for by what they did."""
+        return Shoppers(self.served.histories, lambda: self.state.index)
 
     @cached_property
     def engine(self) -> ShopEngine:

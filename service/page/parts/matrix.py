@@ -1,7 +1,7 @@
 """matrix.py: a request -> every item's contributions, sent once, so that sliders need no server."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,18 +14,13 @@ from reranker.ranking.state import ServedState
 from reranker.requests import Event, RerankRequest
 from reranker.signals.registry import SIGNALS
 from service.page.parts.cases import history_of, now_of
+from service.page.parts.item_views import Thumbnail, describe, no_picture
 
-Thumbnail = Callable[[Any], str | None]  # an item -> the address of its picture, if it has one
 _ORDER: Final = list(SIGNALS)
-_UNKNOWN: Final[dict[str, Any]] = {"brand": "", "price": None, "image": None}
-
-
-def _no_picture(_item: Any) -> None:
-    """Where there are no pictures."""
 
 
 def matrix(
-    request: RerankRequest, state: ServedState, show: Thumbnail = _no_picture
+    request: RerankRequest, state: ServedState, show: Thumbnail = no_picture
 ) -> dict[str, Any]:
     """The ranking with its arithmetic, as the browser re-adds it.
 
@@ -117,28 +112,6 @@ def _numbers(explanation: Explanation | None, names: list[str]) -> dict[str, Any
         "n": [part.normalised if part else None for part in parts],
         "r": [part.raw if part else None for part in parts],
         "moves": msgspec.to_builtins(getattr(explanation, "moves", [])),
-    }
-
-
-def describe(
-    index: ItemIndex, items: Sequence[str], show: Thumbnail = _no_picture
-) -> list[dict[str, Any]]:
-    """What people know an item by; its id alone where the index lacks it. show: its picture."""
-    rows = index.rows(list(items)).tolist() if items else []
-    return [_described(index, item, row, show) for item, row in zip(items, rows, strict=True)]
-
-
-def _described(index: ItemIndex, item_id: str, row: int, show: Thumbnail) -> dict[str, Any]:
-    if row < 0:
-        return {"id": item_id, "title": item_id, "known": False} | _UNKNOWN
-    item = index.columns.item(row)
-    return {
-        "id": item_id,
-        "title": item.title,
-        "brand": item.brand,
-        "price": item.price,
-        "image": show(item),
-        "known": True,
     }
 
 

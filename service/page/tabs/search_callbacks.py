@@ -15,6 +15,7 @@ from service.page.parts.cases import case_of, request_of
 from service.page.parts.context import Page
 from service.page.parts.matrix import leave_one_out, matrix, with_factors
 from service.page.parts.request_sets import set_choices
+from service.page.tabs.search_empty import nothing_found, nothing_searched
 
 _USERS = 2_000
 
@@ -45,12 +46,13 @@ def _server(app: Dash, page: Page) -> None:
     @app.callback(Output("matrix", "data"), Output("notice", "children"), Input("case", "data"))
     def search(case: dict[str, Any] | None) -> tuple[Any, Any]:
         if not case:
-            return None, None
+            return None, nothing_searched(page)
         try:
             request, ratings = request_of(case_of(case), page)
             ranked = matrix(request, page.state, page.thumbnails.thumbnail_of)
             hand = page.judgments.of(request.query or "")
-            return ranked | {"ratings": ratings, "hand": hand}, None
+            notice = None if request.candidates else nothing_found(request.query or "")
+            return ranked | {"ratings": ratings, "hand": hand}, notice
         except Failure as failure:
             return None, _alert(failure)
 

@@ -10,6 +10,7 @@ from reranker.events.settings import event_weights
 from reranker.signals.registry import SIGNALS, Signal
 from service.page.parts.context import Page
 from service.page.parts.widgets import LIST, aria
+from service.page.tabs.search_shoppers import shopper_finder
 from service.page.tabs.search_weights import weight_actions
 
 
@@ -75,6 +76,7 @@ def shopper_card(page: Page) -> Any:
                     html.H2("Shopper"),
                     html.Div(
                         [
+                            shopper_finder(),
                             dmc.Button(
                                 "Undo edits", id="unedit", variant="subtle", size="compact-xs"
                             ),
