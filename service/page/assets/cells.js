@@ -49,7 +49,7 @@
       e("div", { className: "item-words" },
         e("div", { className: "item-title" }, data.title),
         e("div", { className: "item-more" },
-          [data.brand, data.price === null ? "" : data.price.toFixed(2), data.known ? "" : "not in the index"]
+          [data.title.includes(data.brand) ? "" : data.brand, data.price === null ? "" : data.price.toFixed(2), data.known ? "" : "not in the index"]
             .filter(Boolean).join(" · "))));
 
   // undefined: nothing of the query is judged. null: this item is not.

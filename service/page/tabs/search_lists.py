@@ -17,17 +17,17 @@ _ITEM: Final[dict[str, Any]] = {
 _PLACE: Final[dict[str, Any]] = {
     "field": "cell",
     "headerName": "#",
-    "width": 44,
+    "width": 38,
     "cellRenderer": "PlaceCell",
 }
 _ENGINE: Final = [
     _PLACE | {"colId": "was"},
     _ITEM,
-    {"field": "now", "headerName": "now", "width": 54, "cellRenderer": "NowCell"},
+    {"field": "now", "headerName": "now", "width": 48, "cellRenderer": "NowCell"},
 ]
 _BLEND: Final = [
     _PLACE | {"colId": "now"},
-    {"field": "move", "headerName": "move", "width": 54, "cellRenderer": "MoveCell"},
+    {"field": "move", "headerName": "move", "width": 50, "cellRenderer": "MoveCell"},
     _ITEM | {"flex": 5},
     {"field": "bar", "headerName": "score", "flex": 3, "minWidth": 96, "cellRenderer": "BarCell"},
 ]

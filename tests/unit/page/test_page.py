@@ -175,6 +175,7 @@ def test_jobs_are_few_and_can_be_cancelled(own_home: Path) -> None:
 def test_blends_are_published_and_taken_back(own_home: Path) -> None:
     blends = Blends(own_home / "blends")
     create_app(Workspace(own_home))  # publishes the default
+    assert blends.previous() is None
     first = next(row for row in blends.rows() if row.published)
     text = b'{"name": "mine", "signals": {"engine": {"weight": 2.0}}}'
     assert "mine@1" in blends.save(text, "mine.json")
@@ -183,6 +184,10 @@ def test_blends_are_published_and_taken_back(own_home: Path) -> None:
     with pytest.raises(Failure):
         blends.publish(first.label, "somebody else", first.id)  # seen before mine was published
     assert any("engine" in line for line in blends.diff(first.label, "mine@1"))
+    back = blends.previous()
+    assert back is not None and back.label == first.label
+    with pytest.raises(Failure):
+        blends.rollback("somebody", first.id)  # seen before mine was published
     blends.rollback("somebody")
     assert [row.label for row in blends.rows() if row.published] == [first.label]
 
