@@ -342,54 +342,19 @@ def test_ndcg_of_both_lists_moves_with_the_sliders_and_with_grades(tab: Tab, hom
     assert lines[0] == "query,docid,rating"
     assert {f"running shoes,{first},2", f"running shoes,{second},1"} < set(lines)
     page.click("#judge-end")
-    assert page.is_visible("#blend-list")
+    page.wait_for_selector("#blend-list .ag-row .item-title")
 
 
 def test_the_next_query_that_got_worse_is_one_that_did(tab: Tab) -> None:
     page = tab.open("?set=judged.jsonl&req=q0&user=as+in+the+request&w=engine:0").page
     page.click("#next-worse")
-    page.wait_for_function("!location.search.includes('req=q0')")
+    page.wait_for_url(lambda url: "req=q" in url and "req=q0" not in url)
     tab.settle()
     ratings = judged(int(tab.page.evaluate("new URLSearchParams(location.search).get('req')")[1:]))
     order = [one["id"] for one in tab.rerank(weights={"engine": 0})["results"]]
     before = [one["id"] for one in ratings["candidates"]]
     assert ndcg_of(order, ratings["ratings"]) < ndcg_of(before, ratings["ratings"])
     assert page.inner_text("#ndcg-difference").startswith("−")
-
-
-def test_sliders_become_a_comparison_a_blend_and_what_is_published(tab: Tab, home: Path) -> None:
-    store = BlendStore(home / "blends")
-    page = tab.open("?q=lamp+shoes").page
-    assert page.is_disabled("#weights-compare") and page.is_disabled("#save-weights")
-    tab.slide("semantic", "Home", 1)
-    order = tab.order()
-    page.click("#save-weights")
-    page.fill("#save-name", "Bad Name")
-    page.click("#save-run")
-    page.get_by_text("letters, digits, - and _ are allowed").wait_for()
-    page.fill("#save-name", "plain")
-    page.fill("#save-note", "words alone")
-    page.click("#save-run")
-    page.get_by_text("Stored as plain@1, not published").wait_for()
-    tab.settle()
-    saved = store.get("plain@1")[0]
-    assert saved.signals["semantic"].weight == 0 and saved.note == "words alone"
-    assert store.published_or_default()[0].name == "default"
-    assert "blend=plain" in page.url and "w=" not in page.url
-    assert tab.order() == order == [one["id"] for one in tab.rerank()["results"]]
-    page.click("#publish-saved")
-    page.get_by_text("plain@1 instead of default@1").wait_for()
-    assert "signals.semantic.weight" in page.inner_text("#publish-changes")
-    page.click("#publish-run")
-    page.get_by_text("plain@1 is published").wait_for()
-    assert store.published_or_default()[0].name == "plain"
-    store.publish("default@1")
-    tab.open("?q=lamp+shoes&blend=shopper&w=taste:0.5")
-    page.click("#weights-compare")
-    page.click("#weights-run")
-    page.get_by_text("shopper with taste:0.5 against shopper, judged").first.wait_for()
-    page.wait_for_selector("#metrics-table", timeout=300_000)
-    assert "tab=compare" in page.url and "job=" in page.url
 
 
 def test_shoppers_are_found_by_what_they_did_and_empty_places_teach(tab: Tab) -> None:
@@ -407,6 +372,7 @@ def test_shoppers_are_found_by_what_they_did_and_empty_places_teach(tab: Tab) ->
     page.click("#find")
     page.get_by_text("nothing is known").wait_for()
     page.fill("#did", "purchase lamp")
+    page.get_by_text("nothing is known").wait_for(state="detached")
     page.get_by_text("2 events").wait_for()
     page.locator(".found").first.click()
     page.wait_for_selector("#history .ag-row")
@@ -463,6 +429,41 @@ def test_the_system_tab_says_what_is_served(tab: Tab, home: Path) -> None:
     tab.open("?tab=system", rows=False)
     tab.page.wait_for_selector("#system-versions td")
     assert "61" in tab.page.locator("#system-versions").inner_text()
+
+
+def test_sliders_become_a_comparison_a_blend_and_what_is_published(tab: Tab, home: Path) -> None:
+    store = BlendStore(home / "blends")
+    page = tab.open("?q=lamp+shoes").page
+    assert page.is_disabled("#weights-compare") and page.is_disabled("#save-weights")
+    tab.slide("semantic", "Home", 1)
+    order = tab.order()
+    page.click("#save-weights")
+    page.fill("#save-name", "Bad Name")
+    page.click("#save-run")
+    page.get_by_text("letters, digits, - and _ are allowed").wait_for()
+    page.fill("#save-name", "plain")
+    page.fill("#save-note", "words alone")
+    page.click("#save-run")
+    page.get_by_text("Stored as plain@1, not published").wait_for()
+    tab.settle()
+    saved = store.get("plain@1")[0]
+    assert saved.signals["semantic"].weight == 0 and saved.note == "words alone"
+    assert store.published_or_default()[0].name == "default"
+    assert "blend=plain" in page.url and "w=" not in page.url
+    assert tab.order() == order == [one["id"] for one in tab.rerank()["results"]]
+    page.click("#publish-saved")
+    page.get_by_text("plain@1 instead of default@1").wait_for()
+    assert "signals.semantic.weight" in page.inner_text("#publish-changes")
+    page.click("#publish-run")
+    page.get_by_text("plain@1 is published").wait_for()
+    assert store.published_or_default()[0].name == "plain"
+    store.publish("default@1")
+    tab.open("?q=lamp+shoes&blend=shopper&w=taste:0.5")
+    page.click("#weights-compare")
+    page.click("#weights-run")
+    page.get_by_text("shopper with taste:0.5 against shopper, judged").first.wait_for()
+    page.wait_for_selector("#metrics-table", timeout=300_000)
+    assert "tab=compare" in page.url and "job=" in page.url
 
 
 @pytest.mark.promise(25)
