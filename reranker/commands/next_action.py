@@ -9,6 +9,7 @@ import msgspec
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.input_files import InputFile
 from reranker.commands.output import echo_result, json_option
 from reranker.events.settings import EventSettings
 from reranker.model.settings import ENCODERS, TrainSettings
@@ -27,9 +28,7 @@ class NoActions(Failure):
 
 
 @click.command("next-action")
-@click.option(
-    "--events", "source", type=click.Path(path_type=Path), help="Instead of the imported events."
-)
+@click.option("--events", "source", type=InputFile(), help="Instead of the imported events.")
 @click.option("--encoder", type=click.Choice(ENCODERS), help="Instead of train.encoder.")
 @click.option(
     "--minutes",

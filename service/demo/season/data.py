@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from indexes.progress import Progress, silent
 from indexes.storage.durable import write_lines, write_whole
 from service.demo.season.judged import hold_out, request_lines, truth_lines, without_future
 from service.demo.season.logs import make_season
@@ -45,25 +46,34 @@ class Made(msgspec.Struct, frozen=True):
     pictures: str  # sha256 of all of them
 
 
-def write_shop(folder: Path, size: Size = FULL, seed: int = SEED) -> Made:
+def write_shop(
+    folder: Path, size: Size = FULL, seed: int = SEED, progress: Progress = silent
+) -> Made:
     """Write the files, the pictures and a stamp; nothing is done where all is there already."""
     before = _already(folder, seed, size)
     if before is not None:
         return before
     (folder / _STAMP).unlink(missing_ok=True)
-    season, rng = make_season(
-        seed, per_kind=size.per_kind, users=size.users, visitors=size.visitors
-    )
-    held = hold_out(rng, season, size.requests)
-    log = without_future(season, held)
-    written = {
-        ITEMS: _write(folder / ITEMS, season.shop.lines()),
-        EVENTS: _write(folder / EVENTS, season.event_records(log)),
-        RANKINGS: _write(folder / RANKINGS, season.ranking_records(log)),
-        REQUESTS: _write(folder / REQUESTS, request_lines(season, held, log)),
-        ORACLE: _write(folder / ORACLE, truth_lines(season, held, log)),
-    }
-    write_pictures(folder / IMAGES, season.shop.ids, season.shop.facts)
+    with progress("shop", 8) as advance:
+        season, rng = make_season(
+            seed, per_kind=size.per_kind, users=size.users, visitors=size.visitors
+        )
+        advance(2)
+        held = hold_out(rng, season, size.requests)
+        log = without_future(season, held)
+        lines: dict[str, Iterable[Any]] = {
+            ITEMS: season.shop.lines(),
+            EVENTS: season.event_records(log),
+            RANKINGS: season.ranking_records(log),
+            REQUESTS: request_lines(season, held, log),
+            ORACLE: truth_lines(season, held, log),
+        }
+        written = {}
+        for name, listed in lines.items():
+            written[name] = _write(folder / name, listed)
+            advance(1)
+        write_pictures(folder / IMAGES, season.shop.ids, season.shop.facts)
+        advance(1)
     sums = {name: _hash(folder / name) for name in FILES}
     stamp = Made(_generator(), seed, size, written, sums, _hash_all(folder / IMAGES))
     write_whole(folder / _STAMP, msgspec.json.format(msgspec.json.encode(stamp)) + b"\n")

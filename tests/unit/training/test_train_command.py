@@ -217,6 +217,20 @@ def test_setting_min_validation_shoppers(home: Path, capsys: pytest.CaptureFixtu
     assert blend.signals == PERSONAL.signals
 
 
+def test_counts_alone_are_published_in_seconds_and_an_interrupted_training_stays(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = home / "model" / "work" / "training.safetensors"
+    checkpoint.write_bytes(b"where it stood")
+    found = answer_of(home, capsys, "--counts-only")
+    assert found["encoder"] is None and "--counts-only" in found["reason"]
+    assert load_model(workspace_of(home), index_of(home)) is None
+    assert not {"popular", "together", "near"} & set(degraded_of(home))
+    assert checkpoint.read_bytes() == b"where it stood"
+    checkpoint.unlink()
+    assert answer_of(home, capsys)["encoder"] == "transformer"
+
+
 def test_an_encoder_that_hits_nothing_is_not_published(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
