@@ -415,14 +415,82 @@ def test_two_blends_are_compared_in_a_job_whose_queries_open_in_search(tab: Tab)
     assert tab.order() == [result["id"] for result in tab.rerank()["results"]]
 
 
-def test_blends_are_shown_and_published(tab: Tab, home: Path) -> None:
+def test_publishing_asks_once_and_says_what_changes(tab: Tab, home: Path) -> None:
+    store = BlendStore(home / "blends")
     tab.open("?tab=blends", rows=False)
-    tab.page.wait_for_selector("#blend-rows .ag-row")
-    tab.page.get_by_text("shopper@1").first.click()
-    tab.page.get_by_text("signals.taste").first.wait_for()
-    tab.page.click("#publish")
-    tab.page.get_by_text("is published").first.wait_for()
-    assert BlendStore(home / "blends").published_or_default()[0].name == "shopper"
+    page = tab.page
+    page.wait_for_selector("#blend-rows .ag-row")
+    page.wait_for_selector("#export:not([disabled])")
+    assert page.is_disabled("#publish") and page.is_disabled("#rollback")  # nothing to do
+    page.get_by_text("shopper@1").first.click()
+    page.locator("#blend-diff").get_by_text("signals.taste").wait_for()
+    page.click("#publish")
+    page.wait_for_selector("#publish-weights")
+    rows = [line.split() for line in page.locator("#publish-weights tr").all_inner_texts()]
+    assert ["fresh", "0", "0.5", "+0.5"] in rows and ["taste", "–", "2", "+2"] in rows
+    assert ["engine", "1", "1", "="] in rows
+    assert "No measurement" in page.inner_text("#publish-measured")
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_selector("#publish-weights", state="detached")
+    assert store.published_or_default()[0].name == "default"
+    page.click("#publish")
+    page.fill("#who", "ann")
+    page.get_by_role("button", name="Publish shopper@1").click()
+    page.get_by_text("shopper@1 is published").first.wait_for()
+    page.get_by_text("by ann").first.wait_for()
+    assert store.published_or_default()[0].name == "shopper"
+    page.wait_for_selector("#publish[disabled]")
+    page.wait_for_selector("#rollback:not([disabled])")
+    page.click("#rollback")
+    page.get_by_role("button", name="Roll back to default@1").click()
+    page.get_by_text("is published again").first.wait_for()
+    assert store.published_or_default()[0].name == "default"
+    assert [entry.who for entry in store.log()[-2:]] == ["ann", "ann"]  # it stays typed
+
+
+def test_a_blend_is_held_against_itself_from_an_address(tab: Tab) -> None:
+    """Weights of the address fill the form; partly judged requests get condensed lists, too."""
+    tab.open("?tab=compare&before=default&on=judged.jsonl&with=semantic:0", rows=False)
+    page = tab.page
+    assert page.input_value("#compare-weights") == "semantic:0"
+    page.click("#compare-run")
+    page.get_by_text("default with semantic:0 against default").first.wait_for()
+    page.wait_for_selector("#metrics-table", timeout=300_000)
+    assert "default+weights" in page.inner_text("#metrics-table")
+    assert "left out of both orders" in page.inner_text("#judged-only")
+    assert page.locator("#judged-only tr").count() == 1 + 4
+    for width in (1024, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(200)
+        assert out_of_cards(page) == [], width
+    page.locator("#per-query .ag-row").first.locator(".ag-cell").first.click()
+    page.wait_for_selector("#blend-list .ag-row .item-title")
+    assert "w=semantic%3A0" in page.url
+    page.goto(f"{tab.address}/?tab=compare&before=default&with=nope:2")
+    page.wait_for_selector("#compare-run")
+    tab.settle()
+    page.click("#compare-run")
+    page.get_by_text("which is no signal").wait_for()
+
+
+def out_of_cards(page: Page) -> list[str]:
+    """What stands wider than the card that it is in, or is cut off in it."""
+    return page.evaluate(
+        """() => {
+          const bad = [];
+          for (const card of document.querySelectorAll(".card")) {
+            if (card.offsetParent === null) continue;
+            const edge = card.getBoundingClientRect().right + 1;
+            for (const e of card.querySelectorAll("*:not(svg *)")) {
+              if (e.closest(".ag-root-wrapper") || e.offsetParent === null) continue;
+              if (e.getBoundingClientRect().right > edge) bad.push(e.outerHTML.slice(0, 80));
+            }
+          }
+          for (const e of document.querySelectorAll(".ag-header-cell-text"))
+            if (e.offsetParent !== null && e.scrollWidth > e.clientWidth + 1) bad.push(e.innerText);
+          return bad;
+        }"""
+    )
 
 
 def test_the_system_tab_says_what_is_served(tab: Tab, home: Path) -> None:
@@ -493,6 +561,16 @@ def test_signing_in_and_out_in_the_browser(
         assert key not in page.content() and page.evaluate("document.cookie") == ""
         cookie = context.cookies()[0]
         assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+        page.goto(f"{opened.address}/?tab=blends")
+        page.wait_for_selector("#blend-rows .ag-row")
+        page.locator("#blend-rows").get_by_text("shopper@1").click()
+        page.locator("#blend-diff").get_by_text("signals.taste").wait_for()
+        page.click("#publish")
+        page.get_by_text("Logged as ann.").wait_for()
+        assert not page.is_visible("#who")
+        page.get_by_role("button", name="Publish shopper@1").click()
+        page.get_by_text("shopper@1 is published").first.wait_for()
+        assert BlendStore(own / "blends").log()[-1].who == "ann"
         page.get_by_role("button", name="Sign out").click()
         page.wait_for_selector("#key")
         assert context.cookies() == []

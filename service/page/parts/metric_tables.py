@@ -12,8 +12,7 @@ def metrics_table(result: dict[str, Any], after: str, before: str) -> Any:
     """Every metric with its difference, Holm's p and the effect; below, over judged items only."""
     more = result.get("comparison") or {}
     differences = result["difference"]
-    head = ["metric", before, after, "difference", "95 % interval", "p"]
-    head += ["effect"] if more else []
+    head = ["metric", before, after, "difference", "95 % interval", "p", "effect"]
     rows = _metric_rows(result["metrics"], differences, more, after, before)
     return html.Section(
         [
@@ -59,11 +58,7 @@ def _metric_rows(
                 html.Td(f"{difference['mean']:+.4f}", className="num"),
                 html.Td(interval(difference, reach)),
                 html.Td(_p(more.get(name, {}).get("p_holm", difference["p"])), className="num"),
-                *(
-                    [html.Td(_number(more[name]["effect"]), className="num")]
-                    if name in more
-                    else []
-                ),
+                html.Td(_number(more[name]["effect"]) if name in more else "", className="num"),
             ]
         )
         for name, difference in differences.items()

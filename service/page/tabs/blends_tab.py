@@ -217,7 +217,9 @@ def _showing(app: Dash, blends: Blends) -> None:
         except Failure as failure:
             return dmc.Alert(str(failure), variant="light"), None, label
         if other == label:
-            differs: Any = html.P("This is the version itself.", className="quiet small")
+            differs: Any = html.P(
+                "It is held against itself; choose another.", className="quiet small"
+            )
         elif lines:
             differs = html.Ul([html.Li(html.Code(line)) for line in lines], className="diff")
         else:

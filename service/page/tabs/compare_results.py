@@ -123,7 +123,7 @@ def _wins(result: dict[str, Any], rows: list[dict[str, Any]], metric: str) -> An
             dcc.Graph(
                 figure=delta_chart(rows),
                 config={"displayModeBar": False},
-                className="chart",
+                className="chart less-first",
                 style={"height": 190},
             ),
         ],

@@ -264,4 +264,8 @@ def _pareto(result: dict[str, Any]) -> Iterator[Any]:
         )
     figure.update_xaxes(title="share of the engine's first 10 that is replaced", tickformat=".0%")
     figure.update_yaxes(title=result["metric"])
-    yield dcc.Graph(figure=styled(figure, height=220), config={"displayModeBar": False})
+    yield dcc.Graph(
+        figure=styled(figure, height=220),
+        config={"displayModeBar": False},
+        className="less-first",
+    )
