@@ -34,6 +34,7 @@ def weight_actions(page: Page) -> Any:
             html.Div(id="weights-said", className="said", role="status"),
             html.Div(_publish(), id="saved-actions", style={"display": "none"}),
             dcc.Store(id="saved-blend"),
+            dcc.Store(id="saved-over"),
         ],
         className="weight-actions",
     )
@@ -215,12 +216,13 @@ def _publishing(app: Dash, page: Page) -> None:
         Output("saved-actions", "style"),
         Output("publish-title", "children"),
         Output("publish-changes", "children"),
+        Output("saved-over", "data"),
         Input("saved-blend", "data"),
         Input("publish-saved", "n_clicks"),
     )
-    def ask(label: Name | None, _clicks: Any) -> tuple[Any, Any, Any]:
+    def ask(label: Name | None, _clicks: Any) -> tuple[Any, Any, Any, Any]:
         if not label:
-            return {"display": "none"}, "", None
+            return {"display": "none"}, "", None, None
         state = page.state
         now = f"{state.published.name}@{state.published_version}"
         try:
@@ -228,7 +230,8 @@ def _publishing(app: Dash, page: Page) -> None:
         except Failure as failure:
             lines = [str(failure)]
         changes = html.Ul([html.Li(html.Code(line)) for line in lines], className="diff")
-        return {}, f"{label} instead of {now}, for every shopper?", changes
+        seen = next((one.id for one in state.store.listed() if one.published), None)
+        return {}, f"{label} instead of {now}, for every shopper?", changes, seen
 
     @app.callback(
         Output("weights-said", "children", allow_duplicate=True),
@@ -237,13 +240,14 @@ def _publishing(app: Dash, page: Page) -> None:
         Output("blends-changed", "data", allow_duplicate=True),
         Input("publish-run", "n_clicks"),
         State("saved-blend", "data"),
+        State("saved-over", "data"),
         prevent_initial_call=True,
     )
-    def publish(_clicks: Any, label: Name | None) -> tuple[Any, ...]:
+    def publish(_clicks: Any, label: Name | None, seen: Name | None) -> tuple[Any, ...]:
         if not label:
             return "Save a blend first.", False, no_update, no_update
         try:
-            page.state.store.publish(label, who=caller())
+            page.state.store.publish(label, who=caller(), expect=seen)
         except Failure as failure:
             return str(failure), False, no_update, no_update
         page.served.refresh()
