@@ -70,6 +70,11 @@ def url_callbacks(app: Dash) -> None:
         State({"slider": ALL}, "id"),
         prevent_initial_call=True,
     )
+    app.clientside_callback(
+        ClientsideFunction("url", "elsewhere"),
+        Output("system-clock", "disabled"),
+        Input("tabs", "value"),
+    )
 
 
 def page_application(page: Page) -> tuple[Any, str]:

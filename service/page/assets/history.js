@@ -44,26 +44,31 @@
     return [{ ...event, time: now - 1 }, ...events];
   };
 
+  const shown = (matrix) => {
+    const h = page.h;
+    if (!matrix) return [[], h("Div", { className: "quiet small" }, "No search yet.")];
+    const rows = matrix.history.map((event, place) => ({
+      id: `event ${place}`, place, cell: JSON.stringify(event) + matrix.now, type: event.type, what: event.title || event.query || event.item || "",
+      query: !event.item && Boolean(event.query), image: event.image,
+      days: Math.max((matrix.now - event.time) / DAY, 0) }));
+    if (matrix.gate === null) {
+      const untrained = !matrix.versions.model;
+      const words = untrained ? "No model yet: personal signals rest. Make one with "
+        : rows.length ? "This blend weighs no personal signal." : "No history: what everybody sees.";
+      return [rows, h("Div", { className: "quiet small" }, words, ...(untrained ? [h("Code", {}, "reranker train")] : []))];
+    }
+    const share = Math.round(matrix.gate * 100);
+    return [rows, [
+      h("Div", { className: "gate-line" }, h("Span", {}, "gate"), h("B", { id: "gate-value" }, matrix.gate.toFixed(3))),
+      h("Div", { className: "meter", role: "img", "aria-label": `gate ${share} percent` },
+        h("Div", { style: { width: `${share}%` } })),
+      h("Div", { className: "quiet small" }, `Personal signals count ${share} % of their weight.`)]];
+  };
+
   clientside.history = {
-    show(matrix) {
-      const h = page.h;
-      if (!matrix) return [[], h("Div", { className: "quiet small" }, "No search yet.")];
-      const rows = matrix.history.map((event, place) => ({
-        id: `event ${place}`, place, cell: JSON.stringify(event) + matrix.now, type: event.type, what: event.title || event.query || event.item || "",
-        query: !event.item && Boolean(event.query), image: event.image,
-        days: Math.max((matrix.now - event.time) / DAY, 0) }));
-      if (matrix.gate === null) {
-        const untrained = !matrix.versions.model;
-        const words = untrained ? "No model yet: personal signals rest. Make one with "
-          : rows.length ? "This blend weighs no personal signal." : "No history: what everybody sees.";
-        return [rows, h("Div", { className: "quiet small" }, words, ...(untrained ? [h("Code", {}, "reranker train")] : []))];
-      }
-      const share = Math.round(matrix.gate * 100);
-      return [rows, [
-        h("Div", { className: "gate-line" }, h("Span", {}, "gate"), h("B", { id: "gate-value" }, matrix.gate.toFixed(3))),
-        h("Div", { className: "meter", role: "img", "aria-label": `gate ${share} percent` },
-          h("Div", { style: { width: `${share}%` } })),
-        h("Div", { className: "quiet small" }, `Personal signals count ${share} % of their weight.`)]];
+    show(matrix, edited) {
+      const [rows, gate] = shown(matrix);
+      return [rows, gate, edited === null || edited === undefined, rows.length === 0];
     },
 
     edit(pressed, _add, _submit, _view, _cart, _purchase, _new, _undo, _user, _request,

@@ -3,8 +3,8 @@
   const clientside = (window.dash_clientside = window.dash_clientside || {});
   clientside.weights = {
     moved(values, matrix) {
-      const off = !matrix || values.every((value) => (value ?? 1) === 1);
-      return [off, off];
+      const still = values.every((value) => (value ?? 1) === 1);
+      return [!matrix || still, !matrix || still, still];
     },
     set_of(set, chosen) {
       return set || chosen || clientside.no_update;

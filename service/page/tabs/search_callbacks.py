@@ -227,6 +227,8 @@ def _editing(app: Dash) -> None:
         ClientsideFunction("history", "show"),
         Output("history", "rowData"),
         Output("gate", "children"),
+        Output("unedit", "disabled"),
+        Output("new-user", "disabled"),
         Input("matrix", "data"),
         State("edited", "data"),
     )

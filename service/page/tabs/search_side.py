@@ -97,7 +97,7 @@ def shopper_card(page: Page) -> Any:
                 | {
                     "rowHeight": 66,
                     "headerHeight": 0,
-                    "localeText": {"noRowsToShow": "No history: what everybody sees"},
+                    "localeText": {"noRowsToShow": "No events"},
                 },
             ),
             html.Div(

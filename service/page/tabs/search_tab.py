@@ -63,7 +63,7 @@ def _toolbar(page: Page) -> Any:
                         limit=30,
                         debounce=350,
                         clearable=True,
-                        placeholder="New shopper: no history",
+                        placeholder="New shopper",
                         leftSection=html.Span("◍", className="quiet"),
                         className="user-field",
                         **aria(label="user"),

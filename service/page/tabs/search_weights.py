@@ -129,6 +129,7 @@ def weight_callbacks(app: Dash, page: Page) -> None:
         ClientsideFunction("weights", "moved"),
         Output("weights-compare", "disabled"),
         Output("save-weights", "disabled"),
+        Output("reset", "disabled"),
         Input({"slider": ALL}, "value"),
         Input("matrix", "data"),
     )
