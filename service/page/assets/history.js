@@ -68,6 +68,8 @@
   clientside.history = {
     show(matrix, edited) {
       const [rows, gate] = shown(matrix);
+      const list = document.querySelector(".history-grid");
+      if (list) list.style.setProperty("--rows", Math.min(Math.max(rows.length, 1), 5));
       return [rows, gate, edited === null || edited === undefined, rows.length === 0];
     },
 

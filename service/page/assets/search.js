@@ -272,7 +272,7 @@
       const node = api && api.getRowNode(id);
       if (!node || node.isSelected()) continue;
       node.setSelected(true, true, "api");
-      if (chosen && !document.activeElement?.closest(`#${list}`)) api.ensureNodeVisible(node, "middle");
+      if (chosen && !document.activeElement?.closest(`#${list}`)) api.ensureNodeVisible(node);
     }
   };
 })();
