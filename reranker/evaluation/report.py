@@ -35,7 +35,7 @@ def report(
         lines += [*table(difference_rows(result, blend)), ""]
         condensed = judged_only_rows(result, blend)
         lines += [*table(condensed), ""] if condensed else []
-    lines += [*_strangers(result), *_basis(result), ""]
+    lines += [*_wrong_history(result), *_basis(result), ""]
     for blend, difference in differences.items():
         metric = next(iter(difference))
         lines.append(f"{metric}: {_verdict(result, blend, metric)}")
@@ -144,7 +144,7 @@ def _degraded(result: Evaluation) -> list[str]:
     return ["", "degraded:", *rows]
 
 
-def _strangers(result: Evaluation) -> list[str]:
+def _wrong_history(result: Evaluation) -> list[str]:
     """What the right history gains, and what a wrong one costs, against none."""
     lines = []
     for blend in result.blends if result.gates else ():

@@ -20,7 +20,7 @@ from reranker.events.settings import EventSettings
 MAX_QUERY: Final = 2000
 MAX_AMOUNT: Final = 1e12
 CONSENT: Final = "personalize"
-FIELDS: Final = frozenset(HistoryEvent.__struct_fields__) - {"unknown"} | {CONSENT}
+FIELDS: Final = frozenset(HistoryEvent.__struct_fields__) | {CONSENT}
 _NO: Final = frozenset({"false", "0", "no"})
 _YES: Final = frozenset({"true", "1", "yes", ""})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -185,10 +185,10 @@ class Cleaner:
 
 
 def _check_consent(value: Any) -> None:
-    said = "" if value is None else str(value).strip().lower()
-    if said in _NO:
+    answer = "" if value is None else str(value).strip().lower()
+    if answer in _NO:
         raise NoConsent
-    if said not in _YES:
+    if answer not in _YES:
         raise BadEvent(CONSENT, f"personalize is {shown(value)}; true or false is expected")
 
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from indexes.cached import lazily
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.errors import Failure
-from indexes.items.index import ItemIndex
-from indexes.storage.versions import VersionStore
+from indexes.items.index import ItemIndex, published_version
 from indexes.workspace import Workspace
 from reranker.blends.blend import Blend
 from reranker.blends.store import BlendStore
-from reranker.histories.guarded import GuardedRecent
 from reranker.histories.histories import Histories
 from reranker.histories.store import open_histories
 from reranker.model.item_statistics import ItemStatistics
+from reranker.model.learned import Learned
 from reranker.model.next_action import load_next_action
 from reranker.model.served_model import ServedModel
 from reranker.model.versions import (
@@ -29,19 +29,13 @@ from reranker.model.versions import (
 )
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.ranking.settings import RankingSettings
-from reranker.runtime.breakers import ENCODER, Breakers
+from reranker.runtime.budget import ENCODER, Breakers
+from reranker.runtime.caches import QueryVectors
 from reranker.runtime.guarded_encoder import GuardedEncoder
-from reranker.runtime.query_vectors import QueryVectors
-from reranker.signals.personalization import Learned, Personal
+from reranker.signals.user_history import Personalization
 from reranker.signals.user_profiles import UserProfiles
 
 log = logging.getLogger("reranker")
-
-
-class NoIndex(Failure):
-    """Nothing was published yet."""
-
-    code = "no_index"
 
 
 class NamedBlend(NamedTuple):
@@ -67,14 +61,14 @@ class ServedState:
     keys: PseudonymKeys
     text_limit: int
     others: dict[str, tuple[Blend, int]] = field(default_factory=dict)  # asked for by name so far
-    personal: Personal = field(default_factory=Personal)
+    personal: Personalization = field(default_factory=Personalization)
 
-    @property
+    @lazily
     def model(self) -> ServedModel | None:
         """The sequence encoder that answers, if there is one that fits the index."""
         return self.personal.learned.model if self.personal.learned else None
 
-    @property
+    @lazily
     def versions(self) -> dict[str, str | None]:
         """Which versions answer, for every response."""
         return {"index": self.index.version, "model": self.model.version if self.model else None}
@@ -117,16 +111,8 @@ def load_state(
     histories: those that are open already, for a process that reads them in other places, too.
     breakers: of a service, where a history or an encoder that hangs must not hold up an answer.
     """
-    store = VersionStore(workspace.index_root)
-    version = store.current()
-    if version is None:
-        raise NoIndex(
-            f"No index is published in {workspace.home}.",
-            hint="Run `reranker rebuild --items FILE`, or `reranker demo` to see it work.",
-        )
-    store.ensure_verified(version)
+    index = ItemIndex(published_version(workspace))
     settings = workspace.section(RankingSettings)
-    index = ItemIndex(version)
     encoder = load_query_encoder(index.encoder_folder, settings.encoder_threads)
     if encoder.fingerprint != index.fingerprint:
         raise Failure(
@@ -145,28 +131,27 @@ def load_state(
         store=blends,
         keys=PseudonymKeys(workspace.home),
         text_limit=settings.text_limit,
-        personal=load_personal(workspace, index, histories or open_histories(workspace), breakers),
+        personal=load_personal(workspace, index, histories or open_histories(workspace)),
     )
 
 
-def load_personal(
-    workspace: Workspace, index: ItemIndex, histories: Histories, breakers: Breakers | None = None
-) -> Personal:
+def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) -> Personalization:
     """Model, statistics, histories; a model that does not fit the index is left out, logged."""
     profiles = UserProfiles(workspace.section(RankingSettings).user_cache)
     store = model_store(workspace)
-    recent = GuardedRecent(histories.recent) if breakers else histories.recent
-    kept = Personal(recent=recent, profiles=profiles, same_person=histories.same_person)
+    without_model = Personalization(
+        recent=histories.recent, profiles=profiles, same_person=histories.same_person
+    )
     version = store.current()
     if version is None:
-        return kept
+        return without_model
     store.ensure_verified(version)
     try:
         check_fits(version, index)
         check_whole(version)
     except (ModelMismatch, ModelOutdated) as failure:
         log.warning("the model is left out: %s %s", failure, failure.hint)
-        return replace(kept, reason=failure.code)
+        return replace(without_model, reason=failure.code)
     model = ServedModel(version, index)
     learned = Learned(model, ItemStatistics(version.folder, index), load_next_action(model))
-    return replace(kept, learned=learned)
+    return replace(without_model, learned=learned)

@@ -9,8 +9,7 @@ import numpy as np
 
 from indexes.items.columns import ItemColumns
 from indexes.storage.arrays import Rows, Values
-from reranker.model.whitening import row_by_row
-from reranker.signals.catalogue import HALF_LIFE_DAYS
+from reranker.model.served_model import row_by_row
 from reranker.signals.columns import (
     Column,
     Missing,
@@ -21,6 +20,7 @@ from reranker.signals.columns import (
     over_all,
 )
 from reranker.signals.context import RankingContext
+from reranker.signals.relevance import HALF_LIFE_DAYS
 from reranker.signals.user_profiles import UserProfile
 
 _DAY: Final = 86_400.0
@@ -107,8 +107,8 @@ def taste(context: RankingContext) -> Column | Missing:
     if not context.indexed.any():
         return Missing("not_in_index")
     rows, columns = context.indexed_rows, context.index.columns
-    brand = profile.brands.of(columns.brand_keys[rows])
     category = _category_share(columns, profile, rows)
+    brand = profile.brands.of(columns.brand_keys[rows])
     price = _price_nearness(columns, profile, rows)
 
     def parts() -> Parts:

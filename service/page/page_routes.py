@@ -26,7 +26,7 @@ from service.access.sign_in import (
     to_the_page,
 )
 from service.http.answers import error_answer, json_answer
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 from service.live.reload import Served
 from service.observability.prometheus import Metrics
 from service.page.parts.thumbnails import ROUTE, TYPES, Thumbnails
@@ -34,7 +34,7 @@ from service.page.parts.thumbnails import ROUTE, TYPES, Thumbnails
 log = logging.getLogger("reranker")
 
 NEEDED: Final = ("dash", "dash_mantine_components", "dash_ag_grid", "plotly")
-INSTALL: Final = "pip install 'reranker[page]'"
+INSTALL: Final = "pip install 'shop-reranker[page]'"
 _READ: Final = (
     "/",
     "/_dash-layout",

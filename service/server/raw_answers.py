@@ -10,8 +10,7 @@ from gunicorn.http.errors import (
     UnsupportedTransferCoding,
 )
 
-from service.http.answers import error_body
-from service.http.security_headers import RAW
+from service.http.answers import RAW_HEADERS, error_body
 from service.observability.request_ids import REQUEST_ID, new_request_id
 
 GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -25,7 +24,7 @@ _REASONS: Final = {
     501: "Not Implemented",
     503: "Service Unavailable",
 }
-_SAID: Final[tuple[tuple[type[Exception], int, str], ...]] = (
+_MESSAGES: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (LimitRequestHeaders, 431, "The headers are too large, or too many (100)."),
     (LimitRequestLine, 414, "The address is too long."),
     (ExpectationFailed, 417, "Nothing but 100-continue can be expected."),
@@ -54,7 +53,7 @@ def too_slow(seconds: float) -> bytes:
 def failed(error: Exception) -> bytes:
     """What is said of a request that never reached Flask."""
     status, message = next(
-        (status, message) for kind, status, message in _SAID if isinstance(error, kind)
+        (status, message) for kind, status, message in _MESSAGES if isinstance(error, kind)
     )
     return _raw(status, error_body(status, message), "Connection: close\r\n")
 
@@ -62,6 +61,6 @@ def failed(error: Exception) -> bytes:
 def _raw(status: int, body: bytes, more: str) -> bytes:
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\n{more}Content-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n{REQUEST_ID}: {new_request_id()}\r\n{RAW}\r\n"
+        f"Content-Length: {len(body)}\r\n{REQUEST_ID}: {new_request_id()}\r\n{RAW_HEADERS}\r\n"
     )
     return head.encode() + body

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +26,15 @@ from bench_serving import Shop, queries, shop_of
 from threadpoolctl import threadpool_limits
 
 from indexes.workspace import Workspace
-from reranker.blends.blend import wanted
-from reranker.ranking.partial import results_of
-from reranker.ranking.ranking import gate_of, rerank
+from reranker.ranking.ranking import gate_of, rerank, results_of, wanted
 from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, RerankRequest
-from reranker.signals.columns import checked
 from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Columns
 from service.api.requests import RequestReader
 from service.api.rerank import answer_of
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 
 _ROUNDS = 600
 
@@ -86,12 +84,12 @@ def one(state: ServedState, body: bytes, limits: LimitSettings, steps: Steps) ->
     steps("ids to rows", lambda: context.rows)
     steps("history and profile", lambda: context.history)
     steps("item vectors", lambda: context.item_vectors)
-    steps("query vector", lambda: context.query_vector)
+    steps("query vector", lambda: context.query_encoded)
     steps("query words", lambda: context.terms)
     steps("user vector", lambda: context.user_vector)
     columns: Columns = {}
     for name in wanted(blend, {}):
-        column = steps(f"signal {name}", lambda n=name: checked(SIGNALS[n].compute(context)))
+        column = steps(f"signal {name}", partial(SIGNALS[name].compute, context))
         columns[name] = context.columns[name] = column
     gate = steps("gate", lambda: gate_of(blend, context, columns))
     score, _ = steps(

@@ -448,6 +448,63 @@ def test_publishing_asks_once_and_says_what_changes(tab: Tab, home: Path) -> Non
     assert [entry.who for entry in store.log()[-2:]] == ["ann", "ann"]  # it stays typed
 
 
+def test_what_was_tuned_leads_to_comparing_and_to_publishing(tab: Tab, home: Path) -> None:
+    """One number for one thing: the card, the stored note and the question say the same gain."""
+    note = "tuned (linear): ndcg@10 +0.1439 against engine on 12 queries held out"
+    blend = DEFAULT.__class__(name="fitted", note=note, signals={"engine": SignalWeight(2.0)})
+    BlendStore(home / "blends").save(blend, about={"recommended": True})
+    leave_tuning(home, saved="fitted@1", gain=0.1439, kind_gain=0.1676)
+    tab.open("?tab=blends", rows=False)
+    page = tab.page
+    page.wait_for_selector("#tuned-verdict")
+    said = page.inner_text("#tuned-verdict")
+    assert said.startswith("Recommended: fitted@1") and note.partition(": ")[2] in said
+    compare = page.get_by_role("link", name="Compare with default@1")
+    assert compare.get_attribute("href") == "?tab=compare&after=fitted@1&before=default@1"
+    page.get_by_role("button", name="Look at fitted@1 and publish").click()
+    page.locator("#blend-name").get_by_text("fitted@1").wait_for()
+    page.wait_for_selector("#publish:not([disabled])")
+    page.click("#publish")
+    page.wait_for_selector("#publish-weights")
+    assert note in page.inner_text("#publish-measured")
+    for width in (1024, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(200)
+        assert out_of_cards(page) == [], width
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#publish-weights", state="detached")
+    compare.click()
+    page.wait_for_selector("#compare-run")
+    tab.settle()
+    assert page.input_value("#compare-after") == "fitted@1"
+
+
+def leave_tuning(home: Path, saved: str, gain: float, kind_gain: float) -> None:
+    """The folder of a tuning that is over, as its job leaves it."""
+    difference = {"mean": gain, "low": gain / 2, "high": 2 * gain, "p": 0.001}
+    metrics = {"chosen": {"ndcg@10": 0.8}, "linear": {"ndcg@10": 0.8}}
+    result = {
+        "queries": 12,
+        "held_out": 12,
+        "metric": "ndcg@10",
+        "metrics": metrics,
+        "compared_with": "engine",
+        "published": "default@1",
+        "difference": {"ndcg@10": difference},
+        "differences": {"linear": {"ndcg@10": difference | {"mean": kind_gain}}},
+        "against_published": {"ndcg@10": difference},
+        "chosen": "linear",
+        "recommended": True,
+        "saved": saved,
+    }
+    folder = home / "jobs" / "0000000000aa-0000aa"
+    folder.mkdir(parents=True)
+    job = {"kind": "tune", "title": "tune", "asked": {}, "command": [], "began": 0.0}
+    (folder / "job.json").write_text(json.dumps(job))
+    (folder / "out").write_text(json.dumps(result))
+    (folder / "ended.json").write_text(json.dumps({"status": 0, "seconds": 1.0}))
+
+
 def test_a_blend_is_held_against_itself_from_an_address(tab: Tab) -> None:
     """Weights of the address fill the form; partly judged requests get condensed lists, too."""
     tab.open("?tab=compare&before=default&on=judged.jsonl&with=semantic:0", rows=False)
@@ -497,6 +554,16 @@ def test_the_system_tab_says_what_is_served(tab: Tab, home: Path) -> None:
     tab.open("?tab=system", rows=False)
     tab.page.wait_for_selector("#system-versions td")
     assert "61" in tab.page.locator("#system-versions").inner_text()
+    assert "No model is trained yet" in tab.page.locator("#system-versions").inner_text()
+    for width in (1024, 1280, 1920):
+        tab.page.set_viewport_size({"width": width, "height": 900})
+        tab.page.wait_for_timeout(200)
+        assert out_of_cards(tab.page) == [], width
+    edge = tab.page.evaluate(
+        "Math.max(...[...document.querySelectorAll('.system .card')]"
+        ".map(card => card.getBoundingClientRect().right))"
+    )
+    assert edge > 1880  # the room of a wide window is used
 
 
 def test_sliders_become_a_comparison_a_blend_and_what_is_published(tab: Tab, home: Path) -> None:

@@ -32,6 +32,9 @@
       clientside.set_props("url", { search: `?${address}` });
       return clientside.no_update;
     },
+    without(set) {
+      return !set;
+    },
     filter(text, options) {
       return { ...options, quickFilterText: text || "" };
     },

@@ -28,7 +28,7 @@ def compare_tab(page: Page) -> Any:
     return html.Div(
         [
             html.Aside([_form(page), _runs()], className="side"),
-            html.Main(_nothing(), id="result", className="stage"),
+            html.Main(_nothing(page.sets.names()), id="result", className="stage"),
             dcc.Interval(id="compare-clock", interval=_POLL, disabled=True),
             dcc.Store(id="job"),
             dcc.Store(id="opened"),
@@ -92,15 +92,25 @@ def _runs() -> Any:
     )
 
 
-def _nothing() -> Any:
+def _nothing(sets: list[str]) -> Any:
+    """What a comparison says, and what it needs where there is no request set yet."""
+    said = (
+        "A comparison ranks every request with both blends and says by how much they differ, with "
+        "which certainty, and on which queries the new one is worse."
+    )
+    needed: list[Any] = [
+        "It needs requests with ratings. Upload a file of them, or make one of what shoppers did: ",
+        html.Code("reranker requests from-events"),
+        ", and copy it to ",
+        html.Code("HOME/requests/"),
+        ".",
+    ]
+    first = "Choose a blend, what to hold it against and a request set, and press Compare."
     return html.Section(
         [
             html.H2("Nothing compared yet"),
-            html.P(
-                "A comparison ranks every request with both blends and says by how much they "
-                "differ, with which certainty, and on which queries the new one is worse.",
-                className="quiet",
-            ),
+            html.P(said, className="quiet"),
+            html.P(first if sets else needed, className="teach"),
         ],
         className="card blank",
     )
@@ -127,6 +137,12 @@ def compare_callbacks(app: Dash, page: Page) -> None:
         Input("url", "search"),
         prevent_initial_call="initial_duplicate",
     )
+    for button, chosen in (("compare-run", "compare-set"), ("tune-run", "tune-set")):
+        app.clientside_callback(
+            ClientsideFunction("compare", "without"),
+            Output(button, "disabled"),
+            Input(chosen, "value"),
+        )
     app.clientside_callback(
         ClientsideFunction("compare", "filter"),
         Output("per-query", "dashGridOptions"),
@@ -243,7 +259,7 @@ def _watching(app: Dash, page: Page) -> None:
         try:
             job = page.jobs.job(job_id, KIND) if job_id else None
             if job is None:
-                return _nothing(), True, listed, None
+                return _nothing(page.sets.names()), True, listed, None
             if job.state == "running":
                 return progress_view(job, "cancel-compare"), False, listed, job.asked
             view = result_view(page.jobs, job) if job.state == "done" else ended_view(job)

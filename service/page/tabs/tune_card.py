@@ -148,13 +148,28 @@ def _watching(app: Dash, page: Page) -> None:
             jobs = page.jobs.jobs(KIND)
             job = page.jobs.job(job_id, KIND) if job_id else (jobs[0] if jobs else None)
             if job is None:
-                return None, True, no_update
+                return _nothing(page.sets.names()), True, no_update
             if job.state == "running":
                 return progress_view(job, "cancel-tune"), False, no_update
             view = _result_view(page, job) if job.state == "done" else ended_view(job)
             return view, True, job.id if ticks else no_update
         except Failure as failure:
             return dmc.Alert(str(failure), variant="light"), True, no_update
+
+
+def _nothing(sets: list[str]) -> Any:
+    """What a tuning needs, where nothing was tuned yet."""
+    if sets:
+        said = "Nothing was tuned yet. It takes a minute for some hundred requests."
+        return html.P(said, className="small teach")
+    return html.P(
+        [
+            "It needs requests with ratings: upload a file in Compare, or make one with ",
+            html.Code("reranker requests from-events"),
+            ".",
+        ],
+        className="small teach",
+    )
 
 
 def _result_view(page: Page, job: Job) -> Any:
@@ -178,8 +193,7 @@ def tuned_view(result: dict[str, Any]) -> Any:
                 [
                     html.B(f"{advice}: {name}"),
                     f" ({result['chosen']}), {metric} {gain.mean:+.4f} against "
-                    f"{result['compared_with']} on {result['held_out']:,} held out of "
-                    f"{result['queries']:,}.",
+                    f"{result['compared_with']} on {result['held_out']:,} queries held out.",
                 ],
                 className="verdict",
                 id="tuned-verdict",
@@ -203,7 +217,7 @@ def _why(result: dict[str, Any], gain: Difference) -> str:
     """Recommended, or why not, in the words of the verdict."""
     said = verdict("what validation chooses", result["compared_with"], gain)
     against = msgspec.convert(result["against_published"][result["metric"]], Difference)
-    published = verdict("it", f"{result['published']}, then published", against)
+    published = verdict("it", f"{result['published']} (published then)", against)
     more = "" if result["recommended"] else " More judged requests would tell."
     return f"{_sentence(said)} {_sentence(published)}{more}"
 

@@ -20,9 +20,8 @@ from reranker.ranking.ranking import Ranking, rank
 from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
-from reranker.signals.columns import Column, complete_column
-from reranker.signals.inputs import input_of
-from reranker.signals.personalization import Personal
+from reranker.signals.columns import Column, complete_column, input_of
+from reranker.signals.user_history import Personalization
 from reranker.tuning.curves import curves_of
 from reranker.tuning.matrices import Rows
 from reranker.tuning.trees import grown, trees_of
@@ -344,7 +343,7 @@ def test_a_blend_that_reads_no_history_fetches_none(state: ServedState) -> None:
         asked.append(who)
         return []
 
-    trial = replace(state, personal=Personal(recent=recent))
+    trial = replace(state, personal=Personalization(recent=recent))
     ranker(trial, DEFAULT)(user="u1")
     assert not asked
     ranker(trial, KINDS["trees"])(user="u1")

@@ -83,7 +83,7 @@ def test_without_the_extra_the_page_names_the_command(
     client = create_app(Workspace(shop_home)).test_client()
     answer = client.get("/")
     assert answer.status_code == 200
-    assert "pip install 'reranker[page]'" in answer.get_json()["page"]
+    assert "pip install 'shop-reranker[page]'" in answer.get_json()["page"]
     assert client.get("/livez").status_code == 200
 
 
@@ -228,7 +228,7 @@ def test_the_tune_card_says_what_the_stored_note_says(recommended: bool) -> None
         "saved": "tuned@1",
     }
     verdict, why, steps, *_ = tuned_view(result).children
-    assert "+0.1439 against engine on 80 held out of 80" in str(verdict)
+    assert "+0.1439 against engine on 80 queries held out" in str(verdict)
     assert ("Not recommended: tuned@1" in str(verdict)) is not recommended
     assert ("includes zero" in str(why)) is not recommended
     assert "default@2" in str(why)

@@ -1,0 +1,201 @@
+"""relevance.py: query and candidates -> the signals that are the same for every shopper.
+
+The engine's own order; the query's meaning and words against each item's; each item against the
+others; and what the catalogue says of it.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from indexes.items.columns import UNKNOWN
+from indexes.items.words import fold
+from indexes.storage.arrays import Mask, Rows, Values
+from reranker.signals.columns import (
+    Column,
+    Missing,
+    Parts,
+    complete,
+    complete_column,
+    indexed_only,
+    normalised,
+    over_all,
+)
+from reranker.signals.context import RankingContext
+
+_HALF_RANKS: Final = 10.0  # of a first pass: every ten places further down count half ...
+_HALF_SHARE: Final = 0.25  # ... or every quarter of a short list
+_HALF_KNOWN: Final = 0.5  # of the query's tokens: from there on its vector counts in full
+_FEWEST: Final = 10  # candidates of which there is no telling what most are like
+WORDS_SHARE: Final = 0.75
+BRAND_SHARE: Final = 0.25
+HALF_LIFE_DAYS: Final = 90.0
+_DAY: Final = 86400.0
+
+
+def engine(context: RankingContext) -> Column | Missing:
+    """The engine's score where every candidate has one, else minus the position.
+
+    The order of the candidates is the engine's word. Scores that contradict it (a rescored page)
+    would change the order even with nothing to add, so then the order counts.
+    """
+    scores = [candidate.score for candidate in context.request.candidates]
+    by_rank = -np.arange(len(scores), dtype=np.float64)
+    sent = [score for score in scores if score is not None]
+    if not sent:
+        return complete_column(by_rank)
+    if len(sent) < len(scores):
+        return complete_column(by_rank, "partial_scores")
+    values = np.array(sent, dtype=np.float64)
+    if (values[1:] > values[:-1]).any():
+        return complete_column(by_rank, "scores_against_order")
+    return complete_column(values)
+
+
+def semantic(context: RankingContext) -> Column | Missing:
+    """Cosine of query vector and item vector, both of length 1."""
+    if not context.query:
+        return Missing("no_query")
+    vectors, known = context.item_vectors
+    if not known.any():
+        return Missing("not_in_index")
+    if not context.query_encoded.known:
+        return Missing("unknown_query")
+    # Not `@`: its rounding depends on a row's place, and minmax would stretch that to a difference
+    # between items of the same text.
+    cosines = np.vecdot(vectors, context.query_encoded.vector).astype(np.float64)
+    return _trusted(indexed_only(cosines, known), context)
+
+
+def _trusted(column: Column, context: RankingContext) -> Column:
+    """The same column, which counts less where the encoder knows less than half of the query."""
+    column.trust = min(1.0, context.query_encoded.known / _HALF_KNOWN)
+    return column
+
+
+def typical(context: RankingContext) -> Column | Missing:
+    """Cosine with the mean of what a first pass finds: what most good candidates are like.
+
+    Pseudo-relevance feedback (Rocchio, 1971) on item vectors. The first pass is engine + semantic,
+    both from 0 to 1; the candidate at rank r counts 0.5 ^ (r / h), h = n / 4 and from 1 to 10.
+    """
+    if not context.query:
+        return Missing("no_query")
+    if len(context.ids) < _FEWEST:
+        return Missing("few_candidates", degraded=False)
+    vectors, known = context.item_vectors
+    if not known.any():
+        return Missing("not_in_index")
+    first = _first_pass(context)
+    if isinstance(first, Missing):
+        return first
+    worth = np.empty(len(first), np.float32)
+    worth[np.argsort(-first, kind="stable")] = _worth_of_ranks(len(first))
+    if not complete(known):
+        worth[~known] = 0.0
+    centre = worth @ vectors
+    length = float(np.sqrt(centre @ centre))
+    if length == 0:
+        return Missing("not_in_index")
+    cosines = np.vecdot(vectors, centre / np.float32(length)).astype(np.float64)
+    return _trusted(indexed_only(cosines, known), context)
+
+
+@lru_cache(maxsize=1024)
+def _worth_of_ranks(n: int) -> npt.NDArray[np.float32]:
+    half = min(max(_HALF_SHARE * n, 1.0), _HALF_RANKS)
+    worth: npt.NDArray[np.float32] = (0.5 ** (np.arange(n) / half)).astype(np.float32)
+    worth.flags.writeable = False
+    return worth
+
+
+def _first_pass(context: RankingContext) -> Values | Missing:
+    """Engine and semantic (n,), as most blends have had them before; Missing without the latter."""
+    first = np.zeros(len(context.ids))
+    for name, signal in (("engine", engine), ("semantic", semantic)):
+        column = context.columns.get(name) or signal(context)
+        if isinstance(column, Missing):
+            return column
+        first += normalised(column, "minmax") * column.trust
+    return first
+
+
+def match(context: RankingContext) -> Column | Missing:
+    """1 for the exact title, id or model; else 3/4 share of query words + 1/4 brand named."""
+    if not context.query_words:
+        return Missing("no_query")
+    if not context.indexed.any():
+        return Missing("not_in_index")
+    rows = context.indexed_rows
+    share = _share_of_query_words(context, rows)
+    brand = _brand_named(context, rows).astype(np.float64)
+    exact = named_exactly(context).astype(np.float64)
+    value = np.maximum(exact, WORDS_SHARE * share + BRAND_SHARE * brand)
+
+    def parts() -> Parts:
+        spread = {"words": share, "brand": brand, "exact": exact}
+        return {name: over_all(part, context.indexed) for name, part in spread.items()}
+
+    return indexed_only(over_all(value, context.indexed), context.indexed, parts)
+
+
+def fresh(context: RankingContext) -> Column | Missing:
+    """0.5 ** (age / 90 days); a date in the future counts as today."""
+    updated = context.index.columns.updated[context.indexed_rows]
+    if not np.isfinite(updated).any():
+        return Missing("no_field", degraded=False)
+    age = np.maximum(context.now - updated, 0.0) / _DAY
+    values = over_all(np.exp2(-age / HALF_LIFE_DAYS), context.indexed)
+    return Column(np.nan_to_num(values), over_all(np.isfinite(updated), context.indexed) > 0)
+
+
+def available(context: RankingContext) -> Column | Missing:
+    """1 where the catalogue says available, 0 where it says not."""
+    flags = context.index.columns.available[context.indexed_rows]
+    stated = flags != UNKNOWN
+    if not stated.any():
+        return Missing("no_field", degraded=False)
+    known = context.indexed if stated.all() else over_all(stated, context.indexed) > 0
+    return Column(over_all(flags == 1, context.indexed), known)
+
+
+def _share_of_query_words(context: RankingContext, rows: Rows) -> Values:
+    matched, _ = context.index.columns.title_words.count(rows, context.terms.hashes)
+    return np.asarray(matched / len(context.terms.hashes))
+
+
+def _brand_named(context: RankingContext, rows: Rows) -> Mask:
+    """All words of the brand stand in the query."""
+    keys, brands = context.index.columns.brands(rows)
+    query = set(context.terms.hashes.tolist())
+    named = {key for key, brand_words in brands.items() if brand_words and brand_words <= query}
+    if not named:
+        return np.zeros(len(rows), dtype=bool)
+    return np.array([key in named for key in keys], dtype=bool)
+
+
+def named_exactly(context: RankingContext) -> Mask:
+    """Which of the indexed candidates (m,) the query names: by title, id or model number."""
+    rows, terms, columns = context.indexed_rows, context.terms, context.index.columns
+    named: Mask = columns.title_keys[rows] == np.uint64(terms.title)
+    if len(terms.models):
+        codes, _ = columns.codes.count(rows, terms.models)
+        named |= codes > 0
+    places = _ids_named(context.ids, terms.folded)
+    if places:
+        spread = np.zeros(len(context.ids), dtype=bool)
+        spread[places] = True
+        named |= spread[context.indexed]
+    return named
+
+
+def _ids_named(ids: list[str], folded: str) -> list[int]:
+    """Places of the ids that are this text, once folded; folding plain letters keeps the length."""
+    size = len(folded)
+    return [
+        place
+        for place, item_id in enumerate(ids)
+        if (len(item_id) == size or not item_id.isascii()) and fold(item_id) == folded
+    ]
