@@ -18,4 +18,4 @@ class InputFile(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return existing(super().convert(value, param, ctx))
+        return existing(Path(str(super().convert(value, param, ctx))))

@@ -18,9 +18,8 @@ from tqdm import tqdm
 
 from indexes.storage.versions import exclusive
 from indexes.workspace import Workspace
-from reranker.commands.train import told, train
+from reranker.commands.train import train, with_options
 from reranker.evaluation.requests import read_requests
-from reranker.model.settings import TrainSettings
 from reranker.ranking.state import load_state
 from service.demo.measure import Measured, measure, quality_of
 from service.page.parts.request_sets import REQUESTS
@@ -85,7 +84,7 @@ def main() -> None:
 def _train(workspace: Workspace, minutes: float) -> None:
     """Train with a bar of the minutes on the terminal, and a line an epoch in the log."""
     began = time.monotonic()
-    settings = told(workspace.section(TrainSettings), None, minutes)
+    settings = with_options(workspace, minutes=minutes)
     shape = "{desc} {percentage:3.0f}%|{bar:24}| {postfix}"
     with tqdm(
         desc="training",
