@@ -90,8 +90,12 @@
     if (matrix.segment) lines.push(`segment “${matrix.segment}”: its own weights count`);
     if (guarded) lines.push("Guard rails act in the service only: this order is without them.");
     if (matrix.resting.length) lines.push(`Not weighed by this blend: ${matrix.resting.join(", ")}.`);
-    matrix.degraded.forEach((part) => lines.push(
-      `${part.signal} left out: ${part.reason.replaceAll("_", " ")}${part.count ? ` (${part.count} items)` : ""}`));
+    const reasons = new Map();
+    for (const part of matrix.degraded) {
+      const reason = `${part.reason.replaceAll("_", " ")}${part.count ? ` (${part.count} items)` : ""}`;
+      reasons.set(reason, [...(reasons.get(reason) || []), part.signal]);
+    }
+    reasons.forEach((signals, reason) => lines.push(`Left out: ${signals.join(", ")}; ${reason}.`));
     return lines;
   };
 

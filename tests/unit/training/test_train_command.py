@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from support.shop import PATIENT, copy_home
+from support.shop import PATIENT, copy_home, patient
 from support.torch_models import load_model
 
 from indexes.items.index import ItemIndex
@@ -203,7 +203,7 @@ def test_setting_min_validation_shoppers(home: Path, capsys: pytest.CaptureFixtu
     assert blend == WITHOUT_ENCODER and "behaviour" not in blend.signals
     assert not {"popular", "together", "near"} & set(degraded_of(home))
     asked = {"history": [{"type": "view", "item": "3", "time": 1.7e9}]}
-    answer = create_app(Workspace(home)).test_client().post("/next-action", json=asked).get_json()
+    answer = create_app(patient(home)).test_client().post("/next-action", json=asked).get_json()
     assert answer["degraded"] == [{"signal": "next_action", "reason": "no_encoder"}]
     finding = doctor_home.model(workspace_of(home))
     assert finding.state == "warn" and "21 are needed" in finding.do
