@@ -17,6 +17,7 @@ from reranker.commands.output import echo_result, json_option
 from reranker.model.settings import ENCODERS, TrainSettings
 
 LOG: Final = "training.jsonl"
+_COUNTS_ONLY: str | None = "only counts were asked for (--counts-only)"
 
 
 class NoEvents(Failure):
@@ -32,10 +33,19 @@ class NoEvents(Failure):
     type=FiniteRange(min=0),
     help="End after this with the best so far; 0: when it no longer gets better.",
 )
+@click.option(
+    "--counts-only",
+    is_flag=True,
+    help="Publish what is counted (popular, repeat, together, ...), in seconds; no encoder.",
+)
 @json_option("End with one JSON object.")
 @click.pass_obj
 def train_command(
-    workspace: Workspace, encoder: str | None, minutes: float | None, as_json: bool
+    workspace: Workspace,
+    encoder: str | None,
+    minutes: float | None,
+    counts_only: bool,
+    as_json: bool,
 ) -> None:
     """Train the sequence encoder on the imported events and publish it.
 
@@ -45,7 +55,12 @@ def train_command(
     settings = with_options(workspace, encoder=encoder, minutes=minutes)
     root = workspace.home / "model"
     with exclusive(root / "lock", "train"):
-        summary = train(workspace, settings, on_line=lambda line: click.echo(line, err=True))
+        summary = train(
+            workspace,
+            settings,
+            on_line=lambda line: click.echo(line, err=True),
+            counts_only=counts_only,
+        )
     echo_result(summary, _report(summary), as_json)
 
 
@@ -78,9 +93,16 @@ def with_options(workspace: Workspace, **options: Any) -> TrainSettings:
 
 
 def train(
-    workspace: Workspace, settings: TrainSettings, on_line: Callable[[str], object]
+    workspace: Workspace,
+    settings: TrainSettings,
+    on_line: Callable[[str], object],
+    *,
+    counts_only: bool = False,
 ) -> dict[str, Any]:
-    """Train and publish; what came of it."""
+    """Train and publish; what came of it.
+
+    counts_only: without a sequence encoder; one whose training was interrupted keeps its state.
+    """
     from reranker.blends.store import BlendStore, publish_personal
     from reranker.events.settings import EventSettings
     from reranker.model.training_users import save_training_users
@@ -98,7 +120,9 @@ def train(
     catalogue, sequences, whitening = index_catalogue(index, sequences)
     data = training_data(sequences, catalogue, sequences.at[1:], settings)
     work = workspace.home / "model" / "work"
-    attempt, reason = _trained(data, settings, work, on_line)
+    attempt, reason = None, _COUNTS_ONLY
+    if not counts_only:
+        attempt, reason = _trained(data, settings, work, on_line)
     trained = None if reason else attempt
     about = {
         "index": index.version,
@@ -128,7 +152,7 @@ def train(
 
     version = publish_model(store, trained, data, whitening, settings, about, more)
     blend = publish_personal(BlendStore(workspace.blends_root), encoder=trained is not None)
-    if attempt is None or attempt.stopped != "minutes":
+    if not counts_only and (attempt is None or attempt.stopped != "minutes"):
         Checkpoint(work).remove()
     return {
         "version": version.id,

@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
-from support.shop import copy_home, small_shop, write_items
+from support.shop import copy_home, patient, small_shop, write_items
 from werkzeug.serving import make_server
 
 from indexes.build.rebuild import rebuild
@@ -20,6 +20,7 @@ from indexes.storage.durable import write_lines
 from indexes.workspace import Workspace
 from reranker.blends.blend import DEFAULT, SignalWeight
 from reranker.blends.store import BlendStore
+from reranker.metrics.ranking import ndcg
 from service.access.keys import KeyFile
 from service.app import create_app
 
@@ -66,7 +67,7 @@ def judged(number: int) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
     """The real application, listening."""
-    server = make_server("127.0.0.1", 0, create_app(Workspace(home)), threaded=True)
+    server = make_server("127.0.0.1", 0, create_app(patient(home)), threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -116,6 +117,16 @@ class Tab:
         for _ in range(times):
             self.page.keyboard.press(key)
         self.page.wait_for_timeout(250)
+
+    def bars(self) -> dict[str, dict[str, float]]:
+        """What the bars of the rows that stand in the page are made of, by item and signal."""
+        found: dict[str, dict[str, float]] = self.page.evaluate(
+            "Object.fromEntries([...document.querySelectorAll('#blend-list .ag-row[row-id]')].map("
+            "row => [row.getAttribute('row-id'), Object.fromEntries("
+            "[...row.querySelectorAll('[data-part]')].map("
+            "part => [part.dataset.part, Number(part.title.split(' ')[1])]))]))"
+        )
+        return found
 
     def matrix(self) -> dict[str, Any]:
         return self.page.evaluate("window.reranker.last")
@@ -216,6 +227,160 @@ def test_an_edited_history_ranks_as_the_service_does_with_it(tab: Tab) -> None:
     tab.page.click('[aria-label="remove"]')
     tab.settle()
     assert tab.order() == plain
+
+
+def check_bars(tab: Tab, **changes: Any) -> None:
+    """Every bar that is drawn says what POST /rerank says."""
+    told = {
+        result["id"]: {
+            name: amount
+            for name, amount in result["explanation"]["contributions"].items()
+            if amount != 0
+        }
+        for result in tab.rerank(**changes)["results"]
+    }
+    bars = tab.bars()
+    assert len(bars) > 4
+    for item, parts in bars.items():
+        assert parts == pytest.approx(told[item], abs=0.0001), item
+
+
+def test_bars_and_past_events_follow_sliders_history_and_a_reload(tab: Tab) -> None:
+    page = tab.open("?q=lamp+chair&blend=shopper").page
+    page.locator("#blend-list .ag-row").nth(2).locator(".item-title").click()
+    tab.settle()
+    page.click("#add-purchase")
+    page.wait_for_selector("#history .ag-row")
+    tab.settle()
+    check_bars(tab)
+    page.click("#leave-out")
+    page.wait_for_selector("#left-out tbody tr")
+    tab.slide("taste", "End", 1)
+    tab.settle()
+    check_bars(tab, weights={"taste": 3})
+    weighed = {"weights": {"taste": 3}}
+    chosen = page.evaluate("window.reranker.highlighted")
+    scores = [
+        next(one["score"] for one in answer["results"] if one["id"] == chosen)
+        for answer in (tab.rerank(**weighed), tab.rerank(history=[], **weighed))
+    ]
+    shown = float(page.locator("#left-out tbody td.num").first.inner_text())
+    assert shown == pytest.approx(scores[0] - scores[1], abs=0.0006)
+    page.reload()
+    page.wait_for_selector("#blend-list .ag-row .item-title")
+    tab.settle()
+    check_bars(tab, weights={"taste": 3})  # history and sliders stand in the address
+    page.click("#leave-out")
+    page.wait_for_selector("#left-out tbody tr")
+    page.click("#new-user")
+    page.get_by_text("There is no history to leave anything out of.").wait_for()
+    assert tab.matrix()["request"]["history"] == []
+    check_bars(tab)
+
+
+def test_the_lists_begin_at_the_top_and_are_whole_at_every_width(tab: Tab) -> None:
+    page = tab.page
+    for request, width in (("q1", 1024), ("q2", 1280), ("q3", 1920)):
+        page.set_viewport_size({"width": width, "height": 900})
+        tab.open(f"?set=judged.jsonl&req={request}&user=as+in+the+request")
+        for grid in ("engine-list", "blend-list"):
+            top = page.evaluate(f"dash_ag_grid.getApi('{grid}').getVerticalPixelRange().top")
+            assert top == 0, (request, grid)
+        cut = page.evaluate(
+            "[...document.querySelectorAll('.ranked .item-title')]"
+            ".filter(title => title.scrollHeight > title.clientHeight + 1)"
+            ".map(title => title.textContent)"
+        )
+        assert cut == [], width
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+
+
+def ndcg_of(ids: list[str], ratings: dict[str, float]) -> float:
+    return ndcg([ratings.get(item, 0) for item in ids], list(ratings.values()))
+
+
+def test_ndcg_of_both_lists_moves_with_the_sliders_and_with_grades(tab: Tab, home: Path) -> None:
+    page = tab.open("?set=judged.jsonl&req=q4&user=as+in+the+request").page
+    ratings = dict(judged(4)["ratings"])
+    engine = [one["id"] for one in judged(4)["candidates"]]
+
+    def check(**weights: float) -> None:
+        order = [one["id"] for one in tab.rerank(weights=weights)["results"]]
+        assert page.inner_text("#engine-ndcg") == f"{ndcg_of(engine, ratings):.3f}"
+        assert page.inner_text("#blend-ndcg") == f"{ndcg_of(order, ratings):.3f}"
+
+    check()
+    tab.slide("semantic", "Home", 1)
+    tab.slide("match", "End", 1)
+    check(semantic=0, match=3)
+    item = tab.order()[1]
+    page.locator("#blend-list .ag-row").nth(1).locator(".item-title").click()
+    tab.settle()
+    page.keyboard.press("3")
+    tab.settle()
+    ratings[item] = 3
+    check(semantic=0, match=3)
+    row = page.locator(f'#blend-list .ag-row[row-id="{item}"] .grade')
+    assert row.inner_text() == "3"
+    page.reload()
+    page.wait_for_selector("#blend-list .ag-row .item-title")
+    tab.settle()
+    check(semantic=0, match=3)  # grades are kept in the home
+    page.click("#judge")
+    page.wait_for_selector("#judge-list .ag-row")
+    assert sorted(tab.order("judge-list")) == sorted(engine)
+    assert not page.is_visible("#blend-list") and not page.is_visible("#why")
+    page.locator("#judge-list .ag-row").first.locator(".item-title").click()
+    for key in "21":
+        page.keyboard.press(key)
+        page.wait_for_timeout(200)
+    tab.settle()
+    first, second, *_ = tab.order("judge-list")
+    with page.expect_download() as download:
+        page.click("#judge-export")
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert lines[0] == "query,docid,rating"
+    assert {f"running shoes,{first},2", f"running shoes,{second},1"} < set(lines)
+    page.click("#judge-end")
+    page.wait_for_selector("#blend-list .ag-row .item-title")
+
+
+def test_the_next_query_that_got_worse_is_one_that_did(tab: Tab) -> None:
+    page = tab.open("?set=judged.jsonl&req=q0&user=as+in+the+request&w=engine:0").page
+    page.click("#next-worse")
+    page.wait_for_url(lambda url: "req=q" in url and "req=q0" not in url)
+    tab.settle()
+    ratings = judged(int(tab.page.evaluate("new URLSearchParams(location.search).get('req')")[1:]))
+    order = [one["id"] for one in tab.rerank(weights={"engine": 0})["results"]]
+    before = [one["id"] for one in ratings["candidates"]]
+    assert ndcg_of(order, ratings["ratings"]) < ndcg_of(before, ratings["ratings"])
+    assert page.inner_text("#ndcg-difference").startswith("−")
+
+
+def test_shoppers_are_found_by_what_they_did_and_empty_places_teach(tab: Tab) -> None:
+    lamp = next(item for item in small_shop() if "lamp" in item["title"].lower())
+    events = [
+        {"type": kind, "item": lamp["id"], "user": "ann", "time": f"2026-11-0{day}T10:00:00Z"}
+        for day, kind in ((1, "view"), (2, "purchase"))
+    ]
+    body = json.dumps(events).encode()
+    urlopen(Request(f"{tab.address}/events", body, method="POST")).close()
+    page = tab.open("", rows=False).page
+    page.get_by_role("button", name="running shoes", exact=False).click()
+    page.wait_for_selector("#blend-list .ag-row .item-title")
+    page.get_by_text("No model yet").first.wait_for()
+    page.click("#find")
+    page.get_by_text("nothing is known").wait_for()
+    page.fill("#did", "purchase lamp")
+    page.get_by_text("nothing is known").wait_for(state="detached")
+    page.get_by_text("2 events").wait_for()
+    page.locator(".found").first.click()
+    page.wait_for_selector("#history .ag-row")
+    tab.settle()
+    assert [event["type"] for event in tab.matrix()["history"]] == ["purchase", "view"]
+    page.fill("#query", "zzzz")
+    page.get_by_text("The engine found nothing for “zzzz”").wait_for()
+    tab.settle()
 
 
 def test_hostile_titles_are_text(tab: Tab) -> None:
@@ -401,6 +566,41 @@ def test_the_system_tab_says_what_is_served(tab: Tab, home: Path) -> None:
     assert edge > 1880  # the room of a wide window is used
 
 
+def test_sliders_become_a_comparison_a_blend_and_what_is_published(tab: Tab, home: Path) -> None:
+    store = BlendStore(home / "blends")
+    page = tab.open("?q=lamp+shoes").page
+    assert page.is_disabled("#weights-compare") and page.is_disabled("#save-weights")
+    tab.slide("semantic", "Home", 1)
+    order = tab.order()
+    page.click("#save-weights")
+    page.fill("#save-name", "Bad Name")
+    page.click("#save-run")
+    page.get_by_text("letters, digits, - and _ are allowed").wait_for()
+    page.fill("#save-name", "plain")
+    page.fill("#save-note", "words alone")
+    page.click("#save-run")
+    page.get_by_text("Stored as plain@1, not published").wait_for()
+    tab.settle()
+    saved = store.get("plain@1")[0]
+    assert saved.signals["semantic"].weight == 0 and saved.note == "words alone"
+    assert store.published_or_default()[0].name == "default"
+    assert "blend=plain" in page.url and "w=" not in page.url
+    assert tab.order() == order == [one["id"] for one in tab.rerank()["results"]]
+    page.click("#publish-saved")
+    page.get_by_text("plain@1 instead of default@1").wait_for()
+    assert "signals.semantic.weight" in page.inner_text("#publish-changes")
+    page.click("#publish-run")
+    page.get_by_text("plain@1 is published").wait_for()
+    assert store.published_or_default()[0].name == "plain"
+    store.publish("default@1")
+    tab.open("?q=lamp+shoes&blend=shopper&w=taste:0.5")
+    page.click("#weights-compare")
+    page.click("#weights-run")
+    page.get_by_text("shopper with taste:0.5 against shopper, judged").first.wait_for()
+    page.wait_for_selector("#metrics-table", timeout=300_000)
+    assert "tab=compare" in page.url and "job=" in page.url
+
+
 @pytest.mark.promise(25)
 def test_signing_in_and_out_in_the_browser(
     browser: Any, home: Path, tmp_path_factory: pytest.TempPathFactory
@@ -408,7 +608,7 @@ def test_signing_in_and_out_in_the_browser(
     """With the hostile titles of this shop; no foreign request, and no script runs before a key."""
     own = copy_home(home, tmp_path_factory.mktemp("keyed") / "home")
     key, _ = KeyFile(own).create("ann", ("tune",))
-    server = make_server("127.0.0.1", 0, create_app(Workspace(own)), threaded=True)
+    server = make_server("127.0.0.1", 0, create_app(patient(own)), threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     opened = Tab(context.new_page(), f"http://127.0.0.1:{server.server_port}")

@@ -27,7 +27,10 @@
       const address = new URLSearchParams({ set: asked.set, req: row.id, user: window.reranker.OWN });
       if (asked.after) address.set("blend", asked.after);
       if (asked.weights) address.set("w", asked.weights);
-      return `?${address}`;
+      // Not an output of this callback: each call of it, also one that says nothing, would bring
+      // back the address that the page was opened with.
+      clientside.set_props("url", { search: `?${address}` });
+      return clientside.no_update;
     },
     without(set) {
       return !set;

@@ -123,7 +123,7 @@ def compare_callbacks(app: Dash, page: Page) -> None:
     _uploading(app, page)
     app.clientside_callback(
         ClientsideFunction("compare", "open"),
-        Output("url", "search"),
+        Output("address", "modified_timestamp"),  # nothing: assets/compare.js sets the address
         Input("per-query", "cellClicked"),
         State("opened", "data"),
         prevent_initial_call=True,

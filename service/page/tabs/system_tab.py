@@ -43,7 +43,7 @@ def system_tab(page: Page) -> Any:
     return html.Div(
         [
             *(html.Section(id=f"system-{name}", className="card") for name in _CARDS),
-            dcc.Interval(id="system-clock", interval=_EVERY),
+            dcc.Interval(id="system-clock", interval=_EVERY, disabled=True),
             dcc.Store(id="system-samples", data=[]),
         ],
         className="cards system",
