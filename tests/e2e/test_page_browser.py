@@ -247,7 +247,7 @@ def check_bars(tab: Tab, **changes: Any) -> None:
 
 def test_bars_and_past_events_follow_sliders_history_and_a_reload(tab: Tab) -> None:
     page = tab.open("?q=lamp+chair&blend=shopper").page
-    page.locator("#blend-list .ag-row").nth(2).locator(".item-title").click()
+    page.locator('#blend-list .ag-row[row-index="2"] .item-title').click()
     tab.settle()
     page.click("#add-purchase")
     page.wait_for_selector("#history .ag-row")
@@ -314,7 +314,7 @@ def test_ndcg_of_both_lists_moves_with_the_sliders_and_with_grades(tab: Tab, hom
     tab.slide("match", "End", 1)
     check(semantic=0, match=3)
     item = tab.order()[1]
-    page.locator("#blend-list .ag-row").nth(1).locator(".item-title").click()
+    page.locator(f'#blend-list .ag-row[row-id="{item}"] .item-title').click()
     tab.settle()
     page.keyboard.press("3")
     tab.settle()
@@ -330,10 +330,11 @@ def test_ndcg_of_both_lists_moves_with_the_sliders_and_with_grades(tab: Tab, hom
     page.wait_for_selector("#judge-list .ag-row")
     assert sorted(tab.order("judge-list")) == sorted(engine)
     assert not page.is_visible("#blend-list") and not page.is_visible("#why")
-    page.locator("#judge-list .ag-row").first.locator(".item-title").click()
-    for key in "21":
+    page.locator('#judge-list .ag-row[row-index="0"] .item-title').click()
+    for row, key in enumerate("21"):
+        page.wait_for_selector(f'#judge-list .ag-row[row-index="{row}"] .ag-cell-focus')
         page.keyboard.press(key)
-        page.wait_for_timeout(200)
+    page.wait_for_selector('#judge-list .ag-row[row-index="2"] .ag-cell-focus')
     tab.settle()
     first, second, *_ = tab.order("judge-list")
     with page.expect_download() as download:

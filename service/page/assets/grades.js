@@ -108,7 +108,10 @@
     const stage = document.querySelector(".lists");
     if (!stage || !stage.offsetParent) return;
     const api = judging() ? page.grid("judge-list") : null;
-    const id = api ? api.getSelectedRows()[0]?.id : page.highlighted;
+    // The row that has the focus: which is selected, Dash hears and repeats a moment later.
+    const focused = api && api.getFocusedCell();
+    const id = !api ? page.highlighted
+      : focused && api.getDisplayedRowAtIndex(focused.rowIndex)?.data.id;
     if (!id) return;
     event.preventDefault();
     page.grade(id, event.key === "Delete" ? null : Number(event.key));
