@@ -77,9 +77,10 @@ def _number(items: list[Item]) -> str:
 
 
 def _some(items: list[Item], brand: str, category: str) -> str:
-    """ "three Pipistrel Lane sports watches", "one of the sports watches", "two in Digging"."""
+    """`three Stridelo road shoes`, `one of the road shoes`, `two things in Digging`."""
     shelf = category.rpartition(" > ")[2]
     named = f"{brand} {shelf.lower()}".strip()
     if not shelf.endswith("s"):
-        return f"{_number(items)} {brand}".rstrip() + f" in {shelf}"
+        things = f"{brand} thing{'' if len(items) == 1 else 's'}".strip()
+        return f"{_number(items)} {things} in {shelf}"
     return f"one of the {named}" if len(items) == 1 else f"{_number(items)} {named}"
