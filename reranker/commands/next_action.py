@@ -69,12 +69,12 @@ def evaluate_actions(
     import numpy as np
 
     from reranker.commands.next_item import read_sequences
-    from reranker.commands.train import epoch_bars, epoch_log
     from reranker.model.action_head import fit_head
     from reranker.model.card import ACTIONS
     from reranker.model.next_action import HIDDEN
     from reranker.training.actions import action_cases, model_inputs, plain_inputs
     from reranker.training.data import training_data
+    from reranker.training.epoch_logs import epoch_bars, epoch_log
     from reranker.training.loop import Training
 
     sequences, catalogue = read_sequences(workspace, source, ids_only)

@@ -115,7 +115,7 @@ _WHY: Final = {
 
 def _trained(data: Any, parts: Any, settings: TrainSettings) -> tuple[Any, dict[str, Any]]:
     """Ranks by a model trained on the training part, and what it took."""
-    from reranker.commands.train import epoch_bars, epoch_log
+    from reranker.training.epoch_logs import epoch_bars, epoch_log
     from reranker.training.inference import model_ranks
     from reranker.training.loop import Training
 
@@ -141,8 +141,8 @@ def _trained(data: Any, parts: Any, settings: TrainSettings) -> tuple[Any, dict[
 
 def read_sequences(workspace: Workspace, source: Path | None, ids_only: bool) -> tuple[Any, Any]:
     """Sequences by catalogue row, and the catalogue."""
-    from reranker.commands.train import imported_sequences, published_index
     from reranker.training.data import index_catalogue, own_catalogue
+    from reranker.training.sources import imported_sequences, published_index
 
     if source is None:
         sequences = imported_sequences(workspace)

@@ -57,6 +57,18 @@ class Sequences:
         known = np.append(rows, NONE)  # so that NONE stays NONE
         return replace(self, items=known[self.items])
 
+    def before(self, limits: Ints) -> "Sequences":
+        """The same shoppers with only their events before limits (s,)."""
+        kept = np.arange(len(self.items)) < np.repeat(limits, np.diff(self.at))
+        return replace(
+            self,
+            at=np.append(0, np.cumsum(limits - self.at[:-1])),
+            items=self.items[kept],
+            queries=self.queries[kept],
+            types=self.types[kept],
+            times=self.times[kept],
+        )
+
     def shoppers_at(self, positions: Ints) -> Ints:
         """Whose event is at each of these positions (n,)."""
         return np.searchsorted(self.at, positions, side="right") - 1
