@@ -34,7 +34,7 @@ def train_command(
     """
     from reranker.model_selection.train import train  # torch, which no other command needs
 
-    settings = told(workspace.section(TrainSettings), encoder, minutes)
+    settings = with_options(workspace, encoder=encoder, minutes=minutes)
     root = workspace.home / "model"
     with exclusive(root / "lock", "train"):
         summary = train(workspace, settings, on_line=lambda line: click.echo(line, err=True))
@@ -87,9 +87,7 @@ def _proof_lines(proof: dict[str, Any]) -> list[str]:
     return lines
 
 
-def told(settings: TrainSettings, encoder: str | None, minutes: float | None) -> TrainSettings:
-    """The settings with what the command line says instead."""
-    given = {"encoder": encoder, "minutes": minutes}
-    return msgspec.structs.replace(
-        settings, **{name: value for name, value in given.items() if value is not None}
-    )
+def with_options(workspace: Workspace, **options: Any) -> TrainSettings:
+    """The home's settings with what the command line says instead."""
+    changes = {name: value for name, value in options.items() if value is not None}
+    return msgspec.structs.replace(workspace.section(TrainSettings), **changes)
