@@ -20,12 +20,12 @@ from indexes.cached import lazily
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Floats, Ints, Rows, Vectors, row_by_row
 from indexes.storage.versions import Version
-from reranker.events.events import HistoryEvent
+from reranker.events.events import SEARCH, HistoryEvent
 from reranker.model.card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
 from reranker.model.numpy_encoders import Begun, numpy_encoder
 from reranker.model.settings import TrainSettings
 from reranker.model.whitening import Whitening, lengths
-from reranker.runtime.caches import RowMemo
+from reranker.runtime.caches import RecentlyUsed, RowMemo
 from reranker.runtime.query_vectors import QueryVectors
 
 # Buckets of the logarithm of seconds: a minute and an hour differ, ten and eleven days do not.
@@ -56,6 +56,7 @@ class ServedModel:
         self.whitening = Whitening(**white)
         self.white_lengths = RowMemo(len(index), self.whitening.lengths)
         self._query_lengths: dict[str, float] = {}
+        self._search_vectors: RecentlyUsed[str, Vectors] = RecentlyUsed(_QUERIES)
         self.has_encoder = card.encoder
         if card.encoder:
             self._open_encoder(card, tensors)
@@ -142,6 +143,18 @@ class ServedModel:
             return np.zeros(self.dimensions, np.float32)
         prefix = self.prefix(read[:-1], query_vectors)
         return self.vector(self.state(prefix, read[-1], query_vectors), now - read[-1].time)
+
+    def search_vector(self, query: str, query_vectors: QueryVectors) -> Vectors:
+        """The vector (d,) right after this search, of a shopper of whom nothing else is known."""
+        vector = self._search_vectors.get(query)
+        if vector is None:
+            search = HistoryEvent(type=SEARCH, query=query, time=0.0)
+            vector = self.vector(
+                self.state(self.prefix([], query_vectors), search, query_vectors), 0.0
+            )
+            if len(query) <= _LONGEST:
+                self._search_vectors.put(query, vector)
+        return vector
 
     def query_length(self, query: str, vector: Vectors) -> float:
         """How long the vector (w,) of this query is once whitened."""

@@ -25,17 +25,18 @@ from reranker.blends.store import BlendStore
 from reranker.metrics.intervals import Difference, paired_differences
 from reranker.model.item_statistics import ItemStatistics
 from reranker.model.learned import Learned
+from reranker.model.search_statistics import SearchStatistics
 from reranker.model.served_model import ServedModel
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest
 from reranker.runtime.query_vectors import QueryVectors
-from reranker.signals.personalization import Personal
+from reranker.signals.user_history import Personal
 from reranker.tuning.columns import JudgedColumns, judged_columns
 from reranker.tuning.default_blend import LEARNED, DefaultFit, Fitted, cross_fitted, ranked_ndcg
 
-_ENCODER: Final = "behaviour"  # the signal that the encoder makes
+_ENCODER: Final = ("behaviour", "intent")  # signals that the encoder makes
 FEWEST: Final = 20  # requests below which nothing is fitted
 PLAIN, WITHOUT, WITH, SERVED = "unpersonalised", "without_encoder", "with_encoder", "served"
 
@@ -78,7 +79,9 @@ def trial_state(
     """What would be served if this folder's model were published; histories come with requests."""
     settings = workspace.section(RankingSettings)
     version = Version("trial", folder, Manifest("trial", "", {}, about))
-    learned = Learned(ServedModel(version, index), ItemStatistics(folder, index), None)
+    learned = Learned(
+        ServedModel(version, index), ItemStatistics(folder, index), SearchStatistics(folder), None
+    )
     return ServedState(
         index=index,
         query_vectors=QueryVectors(
@@ -112,7 +115,7 @@ def choose(
     if len(own) < FEWEST or len(strangers) != len(own):
         with_it = encoder and not needs_proof
         return DefaultModel(with_it, PERSONAL if with_it else WITHOUT_ENCODER, None)
-    without = [name for name in LEARNED if name != _ENCODER]
+    without = [name for name in LEARNED if name not in _ENCODER]
     fits = {WITHOUT: DefaultFit(without)} | ({WITH: DefaultFit(LEARNED)} if encoder else {})
     results: dict[str, Fitted] = {}
     with progress("fit", len(fits)) as done:
@@ -159,7 +162,7 @@ def _chosen(
         ndcg={order: float(ndcg.mean()) for order, ndcg in values.items()},
         difference=difference,
         against_served=against_served,
-        strangers=_difference(results[name].strangers, plain),
+        strangers=_difference(results[name].strangers, results[name].impersonal),
     )
     blend = fits[name].blend(results[name].numbers, _note(name, proof))
     return DefaultModel(name == WITH, blend, proof)

@@ -31,6 +31,7 @@ from reranker.training.epoch_logs import FOLDER, epoch_bars, epoch_log, tensorbo
 from reranker.training.item_statistics import count_statistics
 from reranker.training.loop import Epoch, Trained, Training
 from reranker.training.publish import publish_model, write_model
+from reranker.training.search_statistics import count_searches
 from reranker.training.sources import imported_sequences, published_index
 from reranker.tuning.held_out_requests import held_out_requests
 
@@ -73,14 +74,13 @@ class TrainingRun:
     def write_trial(self, folder: Path, trained: Trained | None) -> None:
         """The model as it is tried: nothing in it has seen what was held out."""
         write_model(folder, trained, self.data, self.whitening, self.settings)
-        seen = self.sequences.before(self.data.held_out.limits)
-        count_statistics(seen, self.data.catalogue.ids, self.settings).save(folder)
+        self._write_counts(folder, self.sequences.before(self.data.held_out.limits))
 
     def write(self, folder: Path, trained: Trained | None) -> None:
         """The model as it is served: the counts of all events, and whose they were."""
         write_model(folder, trained, self.data, self.whitening, self.settings)
+        self._write_counts(folder, self.sequences)
         ids = self.data.catalogue.ids
-        count_statistics(self.sequences, ids, self.settings).save(folder)
         names = PseudonymKeys(self.workspace.home).open()
         save_training_users(self.sequences, folder, names, ids, self.sessions)
         if trained:
@@ -92,6 +92,13 @@ class TrainingRun:
                 self.settings.length,
                 folder,
             )
+
+    def _write_counts(self, folder: Path, sequences: "Sequences") -> None:
+        catalogue, settings = self.data.catalogue, self.settings
+        items = count_statistics(sequences, catalogue.ids, settings)
+        items.save(folder)
+        searches = count_searches(sequences, catalogue.searches, settings, self.session_minutes)
+        searches.save(folder, items.numbers(len(catalogue.ids)))
 
 
 def train(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from indexes.cached import lazily
 from indexes.items.ids import id_hash
 from indexes.items.index import ItemIndex
-from indexes.items.words import WordHashes, fold, model_numbers, word_hashes, words
+from indexes.items.words import WordHashes, fold, model_numbers, model_share, word_hashes, words
 from indexes.storage.arrays import Mask, Rows, Vectors, row_by_row
 from reranker.model.learned import Learned
 from reranker.requests import Event, RerankRequest
@@ -30,12 +30,14 @@ _LONGEST: Final = 200  # ... of so many characters; longer ones are rare, and wo
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryTerms:
     """One query. words: folded, in order; hashes: of distinct ones, sorted; models: hashes of the
-    model numbers named; title: equal to `title_key` of a title of the same words."""
+    model numbers named, and models_share: of the words; title: equal to `title_key` of a title of
+    the same words."""
 
     words: list[str]
     folded: str
     hashes: WordHashes
     models: WordHashes
+    models_share: float
     title: int
 
 
@@ -51,6 +53,7 @@ def _terms(query: str) -> QueryTerms:
         folded=fold(query),
         hashes=word_hashes(query_words),
         models=word_hashes(model_numbers(query)),
+        models_share=model_share(query),
         title=id_hash(" ".join(query_words)),
     )
 

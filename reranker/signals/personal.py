@@ -81,6 +81,36 @@ def popular(context: RankingContext) -> Column | Missing:
     return indexed_only(values, context.indexed, lambda: statistics.counts_by_type(context.rows))
 
 
+def clicked(context: RankingContext) -> Column | Missing:
+    """What others looked at, put in the cart or bought after this search; log(1 + 100 x share)."""
+    if not context.query:
+        return Missing("no_query")
+    if not context.indexed.any():
+        return Missing("not_in_index")
+    taken = context.learned.searches.taken(context.query, context.query_vector)
+    if not len(taken.numbers):
+        return Missing("unseen_query", degraded=False)
+    amounts = context.learned.statistics.amounts_of(taken, context.rows)
+    return indexed_only(np.log1p(100.0 * amounts), context.indexed)
+
+
+def intent(context: RankingContext) -> Column | Missing:
+    """What the encoder foresees after this search alone, minus the mean: log odds of being next."""
+    model = context.learned.model
+    if not context.query:
+        return Missing("no_query")
+    if not model.has_encoder:
+        return Missing("no_encoder")
+    if not model.reads_searches:
+        return Missing("no_searches", degraded=False)
+    vectors, known = context.item_vectors
+    if not known.any():
+        return Missing("not_in_index")
+    vector = model.search_vector(context.query, context.query_vectors)
+    values = model.affinities(vector, context.rows, vectors).astype(np.float64)
+    return indexed_only(values - (values if complete(known) else values[known]).mean(), known)
+
+
 def near(context: RankingContext) -> Column | Missing:
     """Cosine with the nearest item of the history, whitened; its parts are the other nearnesses."""
     cosines, known = context.nearness

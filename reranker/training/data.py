@@ -27,7 +27,8 @@ class Catalogue:
 
     ids: list[str]
     texts: Vectors | None = None
-    queries: Vectors | None = None  # of the sequences' search texts
+    queries: Vectors | None = None  # of the sequences' search texts, whitened
+    searches: Vectors | None = None  # the same as they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,14 +110,14 @@ def index_catalogue(
     every: Ints = np.arange(len(index), dtype=np.int64)
     vectors = index.vectors(every)
     whitening = whitening or Whitening.of(vectors)
-    catalogue = Catalogue(
-        index.ids.ids(every), whitening(vectors), encoded_queries(index, sequences, whitening)
-    )
+    searches = encoded_queries(index, sequences)
+    queries = None if searches is None else whitening(searches)
+    catalogue = Catalogue(index.ids.ids(every), whitening(vectors), queries, searches)
     return catalogue, sequences.with_rows(index.rows(sequences.item_ids)), whitening
 
 
-def encoded_queries(index: ItemIndex, sequences: Sequences, white: Whitening) -> Vectors | None:
-    """The sequences' search texts, whitened as the items are (q, d); None without a search."""
+def encoded_queries(index: ItemIndex, sequences: Sequences) -> Vectors | None:
+    """The vectors of the sequences' search texts (q, d); None without a search."""
     texts = sequences.query_texts
     if not texts:
         return None
@@ -125,7 +126,7 @@ def encoded_queries(index: ItemIndex, sequences: Sequences, white: Whitening) ->
         encoder.encode_queries(texts[first : first + _QUERIES])
         for first in range(0, len(texts), _QUERIES)
     ]
-    return white(np.concatenate(parts))
+    return np.concatenate(parts)
 
 
 def own_catalogue(sequences: Sequences) -> tuple[Catalogue, Sequences]:

@@ -36,11 +36,18 @@ _SHARE_DIGITS: Final = 11
 @dataclass(frozen=True, eq=False)
 class CountedStatistics:
     """neighbours (m, m): what an item's meeting says for another, at most 100 a row.
-    counts (m, types): decayed counts."""
+    counts (m, types): decayed counts. rows (m,): of the catalogue."""
 
     card: ItemStatisticsCard
     neighbours: sparse.csr_matrix
     counts: npt.NDArray[np.float32]
+    rows: Ints
+
+    def numbers(self, items: int) -> Ints:
+        """The number of each of so many catalogue rows (items,); NONE for one that is left out."""
+        numbers = np.full(items, NONE)
+        numbers[self.rows] = np.arange(len(self.rows))
+        return numbers
 
     def save(self, folder: Path) -> None:
         """Write both files; safetensors and JSON."""
@@ -87,7 +94,7 @@ def count_statistics(
         newest=_DAY * float(days(met.times).max()) if len(positions) else 0.0,
     )
     near = neighbours(met, settings.min_users_together)
-    return CountedStatistics(card, near, decayed_counts(met, len(names), least))
+    return CountedStatistics(card, near, decayed_counts(met, len(names), least), rows)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,7 @@ from reranker.blends.blend import DEFAULT, PERSONAL, Blend, SignalWeight
 from reranker.blends.gate import Gate
 from reranker.metrics.ranking import gains, ndcg
 from reranker.ranking.scoring import scored
-from reranker.signals.columns import Column
-from reranker.signals.normalization import normalised
+from reranker.signals.columns import Column, normalised
 from reranker.signals.registry import SIGNALS
 from reranker.tuning.columns import JudgedColumns
 
@@ -141,6 +140,12 @@ class DefaultFit:
         """Of every candidate (rows,)."""
         return self._parts(lists, numbers)[0]
 
+    def closed(self, numbers: Values) -> Values:
+        """The same numbers with the gate closed: a ranking without a history."""
+        shut = numbers.copy()
+        shut[1 : 1 + len(self.signals)][self._personal] = 0.0
+        return shut
+
     def blend(self, numbers: Values, note: str) -> Blend:
         """The numbers as a blend; what needs no history has its built-in weights."""
         base, weights, gate = numbers[0], numbers[1 : 1 + len(self.signals)], self._split(numbers)
@@ -183,12 +188,13 @@ class DefaultFit:
 
 
 class Fitted(msgspec.Struct, frozen=True):
-    """numbers: of all requests. ndcg (requests,): of each, by numbers that had not seen it; and the
-    same with another shopper's history."""
+    """numbers: of all requests. ndcg (requests,): of each, by numbers that had not seen it;
+    strangers, impersonal: the same with another shopper's history, and without any."""
 
     numbers: Values
     ndcg: Values
     strangers: Values
+    impersonal: Values
 
 
 def cross_fitted(
@@ -201,13 +207,14 @@ def cross_fitted(
     lists = lists_of(own, fit.signals, 1.0), lists_of(strangers, fit.signals, _STRANGERS)
     every = np.arange(len(own))
     folds = np.random.default_rng(_SEED).permutation(len(own)) % _FOLDS
-    values = np.zeros((2, len(own)))
+    values = np.zeros((3, len(own)))
     for fold in range(_FOLDS):
         test = np.flatnonzero(folds == fold)
         numbers = _fitted_best(fit, lists, own, np.flatnonzero(folds != fold))
         for place, requests in enumerate((own, strangers)):
             values[place, test] = _ndcg(fit, lists[place].of(test), requests, test, numbers)
-    return Fitted(_fitted_best(fit, lists, own, every), values[0], values[1])
+        values[2, test] = _ndcg(fit, lists[0].of(test), own, test, fit.closed(numbers))
+    return Fitted(_fitted_best(fit, lists, own, every), *values)
 
 
 def _fitted_best(

@@ -33,6 +33,7 @@ batch_users = 16
 precision = "float32"
 keep = 2
 min_validation_shoppers = 5
+encoder_proof = false
 """
 
 
