@@ -11,7 +11,6 @@ from reranker.experiments.shadows import Shadows
 from reranker.feedback.files import rankings_folder
 from reranker.feedback.log import RankingLog
 from reranker.feedback.settings import RankingLogSettings
-from reranker.ingestion.known_items import not_in_index
 from service.access.guard import Guard, register_guard
 from service.access.key_ring import KeyRing
 from service.access.rate_limits import RateLimits, Rates
@@ -25,8 +24,7 @@ from service.api.requests import RequestReader
 from service.api.rerank import rerank_routes
 from service.http.addresses import is_loopback
 from service.http.answers import register_errors, register_security_headers
-from service.http.limits import LimitSettings
-from service.http.settings import ServeSettings
+from service.http.settings import LimitSettings, ServeSettings
 from service.live.reload import Served
 from service.live.retention import Retention
 from service.observability.exposition import run_folder
@@ -74,7 +72,6 @@ def create_app(workspace: Workspace) -> Flask:
             limits,
             events,
             workspace.section(TimeSettings),
-            lambda items: not_in_index(served.state.index.ids, items),
             metrics,
         )
     )

@@ -18,8 +18,7 @@ import xxhash
 from indexes.build.template_fills import TemplateFills
 from indexes.build.vector_cache import DIGEST, Digests, VectorCache, text_digest
 from indexes.errors import Failure
-from indexes.items.columns import ColumnsWriter
-from indexes.items.ids import Hashes, id_hash
+from indexes.items.columns import ColumnsWriter, Hashes, id_hash
 from indexes.items.records import Item, ItemReader, read_items
 from indexes.items.text import ItemText
 from indexes.progress import Progress
@@ -172,9 +171,9 @@ class _Pass:
     def flush(self) -> None:
         """Spool the texts of this window that have no vector."""
         digests = np.array([digest for digest, _ in self._window], dtype=DIGEST)
-        known = self._cache.known(digests)
-        for (digest, text), have in zip(self._window, known.tolist(), strict=True):
-            if have:
+        cached = self._cache.known(digests)
+        for (digest, text), reused in zip(self._window, cached.tolist(), strict=True):
+            if reused:
                 continue
             self.fresh += 1
             if digest not in self._spooled:

@@ -17,8 +17,7 @@ from indexes.encoders.query_encoder import export_query_encoder
 from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import TextEncoder, load_encoder
 from indexes.errors import Failure
-from indexes.items.columns import FORMAT
-from indexes.items.ids import ItemIds
+from indexes.items.columns import FORMAT, ItemIds
 from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, cosine_spread, parsed_factory
 from indexes.items.records import ItemReader, Unreadable
 from indexes.items.settings import IndexSettings
@@ -79,7 +78,7 @@ class _Job:
             strict=options.strict,
             times=workspace.section(TimeSettings),
             columns=self.settings.columns,
-            kept=self.template.columns,
+            template_columns=self.template.columns,
         )
         self.notes: list[str] = []
         self.source = Source(source, reader, FileForm(options.encoding), self.notes)

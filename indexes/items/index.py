@@ -13,13 +13,33 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.errors import Failure
-from indexes.items.columns import FORMAT, ItemColumns
-from indexes.items.ids import ItemIds
+from indexes.items.columns import FORMAT, ItemColumns, ItemIds
 from indexes.storage.arrays import Rows, Vectors
-from indexes.storage.versions import Version
+from indexes.storage.versions import Version, VersionStore
+from indexes.workspace import Workspace
 
 VECTORS_FILE: Final = "vectors.faiss"
 ENCODER_FOLDER: Final = "encoder"
+
+
+class NoIndex(Failure):
+    """Nothing was published yet."""
+
+    code = "no_index"
+
+
+def published_version(workspace: Workspace, *, verified: bool = True) -> Version:
+    """The version that is served; NoIndex before the first one, Failure where it is damaged."""
+    store = VersionStore(workspace.index_root)
+    version = store.current()
+    if version is None:
+        raise NoIndex(
+            f"No index is published in {workspace.home}.",
+            hint="Run `reranker rebuild --items FILE`, or `reranker demo` to see it work.",
+        )
+    if verified:
+        store.ensure_verified(version)
+    return version
 
 
 class VectorReader(Protocol):
@@ -112,10 +132,10 @@ def cosine_spread(read: VectorReader, count: int) -> float:
 
 def check_format(about: Mapping[str, Any], version_id: str) -> None:
     """Failure for a version that another release wrote in another form."""
-    found = about.get("format", 1)
-    if found != FORMAT:
+    stored = about.get("format", 1)
+    if stored != FORMAT:
         raise Failure(
-            f"Index {version_id} has format {found}, and this release reads format {FORMAT}.",
+            f"Index {version_id} has format {stored}, and this release reads format {FORMAT}.",
             hint="Run `reranker rebuild --items FILE`: kept vectors are not encoded again.",
         )
 
@@ -171,8 +191,10 @@ class ItemIndex:
     def neighbours(self, vectors: Vectors, k: int) -> list[list[tuple[str, float]]]:
         """For each vector (n, d) the k nearest items and their inner products, best first."""
         scores, rows = self._faiss.search(np.ascontiguousarray(vectors), min(k, len(self)))
-        found = []
+        neighbours = []
         for row, score in zip(rows, scores, strict=True):
-            kept = row >= 0  # an approximate index may find fewer than k
-            found.append(list(zip(self.ids.ids(row[kept]), score[kept].tolist(), strict=True)))
-        return found
+            filled = row >= 0  # an approximate index may find fewer than k
+            neighbours.append(
+                list(zip(self.ids.ids(row[filled]), score[filled].tolist(), strict=True))
+            )
+        return neighbours

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from indexes.items.ids import id_hash
+from indexes.items.columns import id_hash
 from indexes.items.words import folded
 from indexes.storage.arrays import Vectors
 from reranker.model.item_statistics import CoOccurrences

@@ -31,13 +31,14 @@ from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest
-from reranker.runtime.query_vectors import QueryVectors
-from reranker.signals.user_history import Personal
+from reranker.runtime.caches import QueryVectors
+from reranker.signals.user_history import Personalization
 from reranker.tuning.columns import JudgedColumns, judged_columns
 from reranker.tuning.default_blend import LEARNED, DefaultFit, Fitted, cross_fitted, ranked_ndcg
 
 _ENCODER: Final = ("behaviour", "intent")  # signals that the encoder makes
 FEWEST: Final = 20  # requests below which nothing is fitted
+MOST: Final = 1000  # that are: more move the weights no further
 PLAIN, WITHOUT, WITH, SERVED = "unpersonalised", "without_encoder", "with_encoder", "served"
 
 
@@ -92,7 +93,7 @@ def trial_state(
         store=BlendStore(workspace.blends_root),
         keys=PseudonymKeys(workspace.home),
         text_limit=0,
-        personal=Personal(learned),
+        personal=Personalization(learned),
     )
 
 
@@ -109,6 +110,7 @@ def choose(
     learned. encoder: whether the trial has one. needs_proof: else it is served whatever it is
     worth.
     """
+    requests = requests[:MOST]
     with progress("signals", 2 * len(requests)) as done:
         own = _columns(requests, state, done)
         strangers = _columns(with_strangers(requests), state, done)

@@ -18,10 +18,10 @@ from indexes.progress import Progress, bars
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore, publish_default, served_default
 from reranker.events.settings import EventSettings
+from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
 from reranker.model.training_users import save_training_users
 from reranker.model.versions import model_store
-from reranker.model.whitening import Whitening
 from reranker.model_selection.default_model import DefaultModel, choose, trial_state
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.training.actions import fit_next_action

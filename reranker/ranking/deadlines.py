@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -86,7 +87,7 @@ class _Work(Generic[T]):
         return self._done.acquire(timeout=-1 if seconds is None else seconds)
 
 
-class Timely:
+class DeadlineRanker:
     """Ranks by a deadline. One for a process; safe between threads."""
 
     def __init__(self, breakers: Breakers) -> None:
@@ -112,16 +113,15 @@ class Timely:
         spent = Stages()  # of the other thread, which may go on with it after the deadline
         try:
             try:
-                ranking = self._done(
-                    lambda: rerank(request, state, budget, spent, begun.append), budget
-                )
+                work = partial(rerank, request, state, budget, spent, begun.append)
+                ranking = self._done(work, budget)
                 if stages is not None:
                     stages.add(spent)
                 return ranking
             except TooLate as late:
                 if not begun:
                     return engine_order(request, state, late.reason)
-                return _by_what_is_done(begun[0], state, late.reason)
+                return _partial_ranking(begun[0], state, late.reason)
         except (BadRequest, UnknownBlend):
             raise
         except Exception:
@@ -166,7 +166,7 @@ class Timely:
                 self._idle += 1
 
 
-def _by_what_is_done(begun: PartialRanking, state: ServedState, late: str) -> Ranking:
+def _partial_ranking(begun: PartialRanking, state: ServedState, late: str) -> Ranking:
     """A ranking of the columns that were done. Nothing new is asked: it might hang, too."""
     blend, guards = begun.blend, begun.blend.guards
     columns = _columns(begun, late)
@@ -178,19 +178,19 @@ def _by_what_is_done(begun: PartialRanking, state: ServedState, late: str) -> Ra
     placed = msgspec.structs.replace(
         blend, diversity=None, guards=Guards(pinned=guards.pinned, buried=guards.buried)
     )
-    done = dataclasses.replace(begun, blend=placed, columns=columns)
+    partial = dataclasses.replace(begun, blend=placed, columns=columns)
     # The engine's order keeps max_move; working out how much of ours may stay takes too long.
     by_score = guards.max_move is None
-    return finished(done, state.versions, missing, Stages(), by_score=by_score)
+    return finished(partial, state.versions, missing, Stages(), by_score=by_score)
 
 
 def _columns(begun: PartialRanking, late: str) -> Columns:
     """What is done, and why the rest is not. The history counts only as the gate lets it."""
-    done = dict(begun.columns)
+    computed = dict(begun.columns)
     columns: Columns = {}
     for name in begun.wanted:
         personal = SIGNALS[name].personal
-        column = done.get(name) or Missing(late if personal else "deadline")
+        column = computed.get(name) or Missing(late if personal else "deadline")
         ungated = personal and not begun.weighed and isinstance(column, Column)
         columns[name] = Missing("deadline") if ungated else column
     return columns

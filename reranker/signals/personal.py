@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 
 from indexes.items.columns import ItemColumns
-from indexes.storage.arrays import Rows, Values, row_by_row
+from indexes.storage.arrays import Rows, Values
+from reranker.model.served_model import row_by_row
 from reranker.signals.columns import (
     Column,
     Missing,
@@ -87,7 +88,7 @@ def clicked(context: RankingContext) -> Column | Missing:
         return Missing("no_query")
     if not context.indexed.any():
         return Missing("not_in_index")
-    taken = context.learned.searches.taken(context.query, context.query_vector)
+    taken = context.learned.searches.taken(context.query, context.query_encoded.vector)
     if not len(taken.numbers):
         return Missing("unseen_query", degraded=False)
     amounts = context.learned.statistics.amounts_of(taken, context.rows)
@@ -136,8 +137,8 @@ def taste(context: RankingContext) -> Column | Missing:
     if not context.indexed.any():
         return Missing("not_in_index")
     rows, columns = context.indexed_rows, context.index.columns
-    brand = profile.brands.of(columns.brand_keys[rows])
     category = _category_share(columns, profile, rows)
+    brand = profile.brands.of(columns.brand_keys[rows])
     price = _price_nearness(columns, profile, rows)
 
     def parts() -> Parts:

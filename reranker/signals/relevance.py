@@ -61,11 +61,11 @@ def semantic(context: RankingContext) -> Column | Missing:
     vectors, known = context.item_vectors
     if not known.any():
         return Missing("not_in_index")
-    if not context.query_known:
+    if not context.query_encoded.known:
         return Missing("unknown_query")
     # Not `@`: its rounding depends on a row's place, and minmax would stretch that to a difference
     # between items of the same text.
-    cosines = np.vecdot(vectors, context.query_vector).astype(np.float64)
+    cosines = np.vecdot(vectors, context.query_encoded.vector).astype(np.float64)
     return _compared(indexed_only(cosines, known), context)
 
 
@@ -75,7 +75,8 @@ def _compared(column: Column, context: RankingContext) -> Column:
     It counts less where the encoder knows less than half of the query, and by the share of model
     numbers among its words: two numbers that look alike mean nothing alike.
     """
-    column.trust = min(1.0, context.query_known / _HALF_KNOWN) * (1.0 - context.terms.models_share)
+    known = min(1.0, context.query_encoded.known / _HALF_KNOWN)
+    column.trust = known * (1.0 - context.terms.models_share)
     column.unit = context.index.cosine_spread
     return column
 

@@ -11,8 +11,8 @@ from indexes.errors import Failure
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Ints, Vectors
 from reranker.model.card import NONE
+from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
-from reranker.model.whitening import Whitening
 from reranker.training.batches import Cases, TrainingWindows, flat_places
 from reranker.training.held_out import MINUTES, HeldOut, held_out
 from reranker.training.model import Items, SequenceModel

@@ -6,6 +6,7 @@ is fitted on the same moments: neither encoder nor statistics have seen what cam
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import xxhash
@@ -15,7 +16,10 @@ from reranker.model.card import NONE
 from reranker.training.batches import Cases, cases_at
 from reranker.training.sequences import Sequences
 
-MINUTES = 30.0  # between a search and what it led to, where no setting says how long a visit is
+_FEWEST_SEARCHES: Final = 100
+MINUTES: Final = (
+    30.0  # between a search and what it led to, where no setting says how long a visit is
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,8 @@ class HeldOut:
 def held_out(
     sequences: Sequences, limits: Ints, most: int, seed: int, minutes: float = MINUTES
 ) -> HeldOut:
-    """The moments of at most so many shoppers, and of no more than half of those who have one.
+    """The moments of at most so many shoppers, and of no more than half of those who have one;
+    those that began with a search, where there are enough.
 
     limits (s,): nothing at or after this position of a shopper counts. A shopper needs two events
     before the last target. Who is chosen goes by a hash of the shopper's name: a training that
@@ -53,11 +58,16 @@ def held_out(
     """
     last = sequences.last_target_before(limits)
     can = np.flatnonzero((last != NONE) & (last > sequences.at[:-1] + 1))
+    half = max(len(can) // 2, 1)
+    begins = _begins(sequences, can, last[can], 60.0 * minutes)
+    searched = begins != last[can]
+    if searched.sum() >= _FEWEST_SEARCHES:  # what is asked for is the ranking of searches
+        can, begins = can[searched], begins[searched]
     names = (sequences.shoppers[place] for place in can.tolist())
     hashes = [xxhash.xxh64_intdigest(_bytes(name), seed) for name in names]
-    drawn = np.argsort(np.array(hashes, np.uint64), kind="stable")
-    chosen = np.sort(can[drawn][: min(most, max(len(can) // 2, 1))])
-    begins = _begins(sequences, chosen, last[chosen], 60.0 * minutes)
+    drawn = np.argsort(np.array(hashes, np.uint64), kind="stable")[: min(most, half)]
+    drawn = np.sort(drawn)
+    chosen, begins = can[drawn], begins[drawn]
     stops = limits.copy()
     stops[chosen] = begins
     targets = sequences.first_target(begins, limits[chosen])

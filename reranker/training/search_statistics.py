@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from indexes.items.ids import id_hash
+from indexes.items.columns import id_hash
 from indexes.items.words import folded
 from indexes.storage.arrays import Floats, Ints, Vectors
 from reranker.model.card import NONE

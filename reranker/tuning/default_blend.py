@@ -27,6 +27,7 @@ LEARNED: Final = tuple(name for name in PERSONAL.signals if name not in DEFAULT.
 FEATURES: Final = ("closest", "query", "together", "length")
 _HOLDS: Final = (100.0, 30.0, 10.0)  # requests that the built-in weights count for
 _FOLDS: Final = 5
+_TRY: Final = 3  # every third request of a training part says how firmly to hold
 _STRANGERS: Final = 0.25  # of a request's worth with another shopper's history
 _LARGEST: Final = 60.0
 _LEAST_BASE: Final = 0.2  # of its scale with the built-in weights
@@ -221,15 +222,10 @@ def _fitted_best(
     fit: DefaultFit, lists: tuple[Lists, Lists], own: Sequence[JudgedColumns], train: Ints
 ) -> Values:
     """Held as firmly as does not clearly lose within these requests."""
-    half = np.arange(len(train)) % 3
-    worth: list[list[Values]] = [[] for _ in _HOLDS]
-    for fold in range(3):
-        learn, test = train[half != fold], train[half == fold]
-        part = joined([each.of(learn) for each in lists])
-        for place, hold in enumerate(_HOLDS):
-            numbers = fit.fitted(part, hold)
-            worth[place].append(_ndcg(fit, lists[0].of(test), own, test, numbers))
-    values = np.array([np.concatenate(parts) for parts in worth])
+    third = np.arange(len(train)) % _TRY == 0
+    learn, test = train[~third], train[third]
+    part, tried = joined([each.of(learn) for each in lists]), lists[0].of(test)
+    values = np.array([_ndcg(fit, tried, own, test, fit.fitted(part, hold)) for hold in _HOLDS])
     best = values[values.mean(axis=1).argmax()]
     lost = best[None] - values
     error = lost.std(axis=1) / np.sqrt(lost.shape[1])

@@ -5,9 +5,10 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
+from indexes.names import MAX_NAME
 from indexes.times import BadTime, TimeReader, TimeSettings
 from indexes.workspace import Workspace
-from reranker.errors import BadRequest
+from reranker.errors import BadRequest, invalid_place
 from reranker.events.settings import EventSettings
 from reranker.ranking.ranking import Degraded
 from reranker.requests import Candidate, Event, RerankRequest, Time
@@ -23,15 +24,13 @@ from service.api.sent import (
     name_of,
 )
 from service.http.answers import Malformed
-from service.http.limits import MAX_DEPTH, MAX_NAME, LimitSettings
-from service.http.received import refuse_long_lists
+from service.http.received import MAX_DEPTH, refuse_long_lists
+from service.http.settings import LimitSettings
 
 T = TypeVar("T")
 _usual: Final = msgspec.json.Decoder(UsualRequest)
 _sent: Final = msgspec.json.Decoder(SentRequest)
 _shopper: Final = msgspec.json.Decoder(NextActionRequest)
-_PATH: Final = re.compile(r" - at `\$\.?(?P<path>.*)`$", re.DOTALL)
-_NAMED: Final = re.compile(r"(?:unknown|required) field `(?P<name>.*)`$", re.DOTALL)
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 _SCANNED: Final = 65_536  # bytes of a refused body in which too deep nesting is looked for
 _NUMBER_OR_NULL: Final = frozenset(b"-0123456789n")  # how these begin in JSON
@@ -199,8 +198,8 @@ def _shorter_texts(
         return candidates, ()
     shorter = list(candidates)
     for place in places:
-        one = candidates[place]
-        shorter[place] = msgspec.structs.replace(one, text=(one.text or "")[:most])
+        candidate = candidates[place]
+        shorter[place] = msgspec.structs.replace(candidate, text=(candidate.text or "")[:most])
     cut = Degraded("semantic", "text_truncated", len(places), places[:_NAMED_PLACES])
     return shorter, (cut,)
 
@@ -217,12 +216,7 @@ def _refuse_depth(body: bytes) -> None:
 
 def _invalid(message: str, body: bytes) -> BadRequest:
     """msgspec's message with its path as callers write it: `candidates[3].id`."""
-    at = _PATH.search(message)
-    path = at["path"] if at else ""
-    problem = message[: at.start()] if at else message
-    named = _NAMED.search(problem)
-    if named:
-        path = f"{path}.{named['name']}" if path else named["name"]
+    path, problem = invalid_place(message)
     if path == "weights[...]":
         path = _wrong_weight(body)
     where = f"{_short(path)}: " if path else ""

@@ -25,7 +25,7 @@ from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState
 from service.api.events import events_routes
 from service.http.answers import register_errors
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 from service.observability.prometheus import Metrics
 
 THINGS = {
@@ -172,7 +172,7 @@ def small_app(
     settings: EventSettings | None = None,
     metrics: Metrics | None = None,
 ) -> FlaskClient:
-    """The route by itself, on real histories; item "nowhere" is in no index."""
+    """The route by itself, on real histories."""
     limits = limits or LimitSettings()
     app = Flask("events", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1
@@ -183,7 +183,6 @@ def small_app(
             limits,
             settings or EventSettings(),
             TimeSettings(),
-            {"nowhere"}.intersection,
             metrics or Metrics(),
         )
     )
