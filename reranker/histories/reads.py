@@ -159,7 +159,7 @@ class HistoryReader:
             raise failure_of(error, self.path) from error
         return [Shopper(name, None) if is_user else Shopper(None, name) for is_user, name in rows]
 
-    def kept_as(self, who: Shopper) -> list[Shopper]:
+    def stored_as(self, who: Shopper) -> list[Shopper]:
         """See Histories."""
         with failing(self.path):
             db = open_reader(self.path)
