@@ -37,7 +37,7 @@ from reranker.tuning.columns import JudgedColumns, judged_columns
 from reranker.tuning.default_blend import LEARNED, DefaultFit, Fitted, cross_fitted, ranked_ndcg
 
 _ENCODER: Final = ("behaviour", "intent")  # signals that the encoder makes
-FEWEST: Final = 20  # requests below which nothing is fitted
+FEWEST: Final = 50  # requests below which nothing is fitted
 MOST: Final = 1000  # that are: more move the weights no further
 PLAIN, WITHOUT, WITH, SERVED = "unpersonalised", "without_encoder", "with_encoder", "served"
 

@@ -41,8 +41,8 @@ class CountedSearches:
         from safetensors.numpy import save_file
 
         known = numbers[self.rows] != NONE
-        lengths = np.add.reduceat(np.append(known, False), self.at[:-1]) if len(self.keys) else []
-        at = np.append(0, np.cumsum(np.where(np.diff(self.at) > 0, lengths, 0)))
+        before = np.append(0, np.cumsum(known))  # how many known ones stand before each place
+        at = before[self.at]
         save_file(
             {
                 "keys": self.keys.view(np.int64),

@@ -3,12 +3,11 @@
 from contextlib import closing
 
 from indexes.errors import Failure
-from indexes.items.index import ItemIndex
+from indexes.items.index import ItemIndex, published_version
 from indexes.workspace import Workspace
 from reranker.events.settings import event_weights
 from reranker.histories.store import open_histories
 from reranker.model.settings import TrainSettings
-from reranker.ranking.state import verified_version
 from reranker.training.sequences import Sequences, kept_events, noting_sessions, sequences_of
 
 
@@ -20,8 +19,7 @@ class NoEvents(Failure):
 
 def published_index(workspace: Workspace) -> ItemIndex:
     """The served index; NoIndex before the first one."""
-    hint = "Run `reranker rebuild --items FILE` first: events are read by their items' text."
-    return ItemIndex(verified_version(workspace, hint))
+    return ItemIndex(published_version(workspace))
 
 
 def imported_sequences(workspace: Workspace, sessions: dict[str, str] | None = None) -> Sequences:
