@@ -19,10 +19,19 @@ from reranker.model.settings import ENCODERS, TrainSettings
     type=FiniteRange(min=0),
     help="End after this with the best so far; 0: when it no longer gets better.",
 )
+@click.option(
+    "--counts-only",
+    is_flag=True,
+    help="Publish what is counted (popular, clicked, repeat, together, ...) without an encoder.",
+)
 @json_option("End with one JSON object.")
 @click.pass_obj
 def train_command(
-    workspace: Workspace, encoder: str | None, minutes: float | None, as_json: bool
+    workspace: Workspace,
+    encoder: str | None,
+    minutes: float | None,
+    counts_only: bool,
+    as_json: bool,
 ) -> None:
     """Learn from the imported events, fit the default blend, and publish what is proved.
 
@@ -37,7 +46,12 @@ def train_command(
     settings = with_options(workspace, encoder=encoder, minutes=minutes)
     root = workspace.home / "model"
     with exclusive(root / "lock", "train"):
-        summary = train(workspace, settings, on_line=lambda line: click.echo(line, err=True))
+        summary = train(
+            workspace,
+            settings,
+            on_line=lambda line: click.echo(line, err=True),
+            counts_only=counts_only,
+        )
     echo_result(summary, _report(summary), as_json)
 
 

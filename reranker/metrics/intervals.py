@@ -9,7 +9,6 @@ from collections.abc import Hashable, Iterator, Sequence
 
 import msgspec
 import numpy as np
-from scipy.special import ndtr, stdtrit
 
 from indexes.storage.arrays import Floats
 
@@ -109,6 +108,8 @@ def _per_cluster(differences: Floats, clusters: Sequence[Hashable] | None) -> tu
 
 def _expanded_tail(count: int, level: float) -> float:
     """The percentile whose normal quantile is as far out as the t interval of this many."""
+    from scipy.special import ndtr, stdtrit  # half of the start of a command that needs no scipy
+
     t = stdtrit(count - 1, (1.0 + level) / 2.0)
     return float(ndtr(-t * (count / (count - 1)) ** 0.5))
 

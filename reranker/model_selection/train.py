@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from reranker.training.sequences import Sequences
 
 LOG: Final = "training.jsonl"
+_COUNTS_ONLY: Final = "only counts were asked for (--counts-only)"
 Say = Callable[[str], object]
 
 
@@ -102,13 +103,24 @@ class TrainingRun:
 
 
 def train(
-    workspace: Workspace, settings: TrainSettings, on_line: Say, progress: Progress = bars
+    workspace: Workspace,
+    settings: TrainSettings,
+    on_line: Say,
+    *,
+    counts_only: bool = False,
+    progress: Progress = bars,
 ) -> dict[str, Any]:
-    """Train, prove, publish; what came of it."""
+    """Train, prove, publish; what came of it.
+
+    counts_only: without a sequence encoder; one whose training was interrupted keeps its state.
+    """
     began = time.perf_counter()
     run = training_run(workspace, settings)
     work = workspace.home / "model" / "work"
-    done, reason = _trained(run, work, on_line)
+    done: Trained | None = None
+    reason: str | None = _COUNTS_ONLY
+    if not counts_only:
+        done, reason = _trained(run, work, on_line)
     chosen = _proved(run, None if reason else done, progress)
     reason = reason or _unproved(chosen, done, settings)
     served = None if reason else done
@@ -122,7 +134,7 @@ def train(
         model_store(workspace), about, settings.keep, lambda folder: run.write(folder, served)
     )
     blend = publish_default(BlendStore(workspace.blends_root), chosen.blend, chosen.harms)
-    if done is None or done.stopped != "minutes":
+    if not counts_only and (done is None or done.stopped != "minutes"):
         Checkpoint(work).remove()
     seconds = round(time.perf_counter() - began, 1)
     return {"version": version.id, "blend": blend, **about, "seconds": seconds}
