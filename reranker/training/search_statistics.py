@@ -140,5 +140,5 @@ def _nothing(vectors: Vectors | None) -> CountedSearches:
         np.zeros((0, width), np.float32),
         np.zeros(1, np.int64),
         none,
-        none * 1.0,
+        np.array([], np.float64),
     )

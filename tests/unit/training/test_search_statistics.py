@@ -1,4 +1,4 @@
-"""What shoppers took after a search: counted by query, silent about few, backing off to near ones."""
+"""What shoppers took after a search: counted by query, silent about few, backing off to like ones."""
 
 from pathlib import Path
 
