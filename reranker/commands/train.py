@@ -91,7 +91,7 @@ def train(
     from reranker.training.actions import fit_next_action
     from reranker.training.checkpoints import Checkpoint
     from reranker.training.data import index_catalogue, training_data
-    from reranker.training.item_statistics import count_statistics
+    from reranker.training.item_statistics import count_statistics, shelves_of
     from reranker.training.publish import publish_model
 
     began = time.perf_counter()
@@ -118,15 +118,18 @@ def train(
         **_measured(trained),
     }
     store = model_store(workspace)
-    statistics = count_statistics(sequences, catalogue.ids, settings)
+    minutes = workspace.section(EventSettings).session_minutes
+    shelves = shelves_of(index)
+    statistics = count_statistics(sequences, catalogue.ids, settings, shelves, minutes)
 
     def more(folder: Path) -> None:
         statistics.save(folder)
         names = PseudonymKeys(workspace.home).open()
         save_training_users(sequences, folder, names, catalogue.ids, sessions)
         if trained:
-            items, minutes = data.items, workspace.section(EventSettings).session_minutes
-            fit_next_action(trained.model.cpu(), items, sequences, minutes, settings.length, folder)
+            fit_next_action(
+                trained.model.cpu(), data.items, sequences, minutes, settings.length, folder
+            )
 
     version = publish_model(store, trained, data, whitening, settings, about, more)
     blend = publish_personal(BlendStore(workspace.blends_root), encoder=trained is not None)
