@@ -1,9 +1,8 @@
 """app.py: a workspace -> the Flask application that serves what is published in it."""
 
-import time
 from typing import cast
 
-from flask import Flask, Response, g, request
+from flask import Flask
 
 from indexes.times import TimeSettings
 from indexes.workspace import Workspace
@@ -14,11 +13,10 @@ from reranker.feedback.log import RankingLog
 from reranker.feedback.settings import RankingLogSettings
 from reranker.ingestion.known_items import not_in_index
 from service.access.guard import Guard, register_guard
-from service.access.hosts import Hosts, register_hosts
 from service.access.key_ring import KeyRing
-from service.access.origins import Origins, register_origins
-from service.access.rate_limits import Rates, register_rates
+from service.access.rate_limits import RateLimits, Rates
 from service.access.sessions import Sessions
+from service.access.sites import Hosts, Origins
 from service.api.events import events_routes
 from service.api.health import health_routes
 from service.api.next_action import next_action_routes
@@ -26,9 +24,8 @@ from service.api.openapi import openapi_routes
 from service.api.requests import RequestReader
 from service.api.rerank import rerank_routes
 from service.http.addresses import is_loopback
-from service.http.answers import register_errors
+from service.http.answers import register_errors, register_security_headers
 from service.http.limits import LimitSettings
-from service.http.security_headers import register_security_headers
 from service.http.settings import ServeSettings
 from service.live.reload import Served
 from service.live.retention import Retention
@@ -51,7 +48,7 @@ def create_app(workspace: Workspace) -> Flask:
     served = Served(workspace, metrics)
     metrics.watch(lambda: served.state)
     app = Flask("reranker", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1  # see bodies.py
+    app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1  # see received.py
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # one error shape for OPTIONS, too
     app.url_map.merge_slashes = False  # and no HTML that redirects
     rankings = RankingLog(
@@ -60,8 +57,7 @@ def create_app(workspace: Workspace) -> Flask:
     app.extensions["served"], app.extensions["rankings"] = served, rankings
     app.extensions["retention"] = Retention(workspace, served.histories, metrics)
     app.extensions["metrics"] = metrics
-    register_request_ids(app, workspace.section(LogSettings))
-    _count_requests(app, metrics)
+    register_request_ids(app, workspace.section(LogSettings), metrics)
     _let_in(app, workspace, metrics, limits)
     register_errors(app)
     shadows = Shadows(
@@ -96,12 +92,10 @@ def _let_in(app: Flask, workspace: Workspace, metrics: Metrics, limits: LimitSet
     ring = KeyRing(workspace.home, run_folder())
     sessions = Sessions(ring, run_folder())
     register_security_headers(app)
-    register_hosts(app, Hosts(settings.hosts, loopback=loopback), metrics)
     origins = Origins(settings.origins, metrics)
-    app.before_request(origins.preflight)
-    register_guard(app, Guard(ring, sessions, metrics, loopback=loopback))
-    register_origins(app, origins)
-    register_rates(app, Rates(run_folder()), limits.rate, metrics)
+    rates = RateLimits(Rates(run_folder()), limits.rate, metrics)
+    guard = Guard(ring, sessions, origins, rates, metrics, loopback=loopback)
+    register_guard(app, Hosts(settings.hosts, metrics, loopback=loopback), origins, guard)
 
 
 def served(app: Flask) -> Served:
@@ -122,21 +116,3 @@ def retention(app: Flask) -> Retention:
 def metrics_of(app: Flask) -> Metrics:
     """Where this application counts."""
     return cast(Metrics, app.extensions["metrics"])
-
-
-def _count_requests(app: Flask, metrics: Metrics) -> None:
-    @app.before_request
-    def start() -> None:
-        g.started = time.perf_counter()
-        metrics.began()
-
-    @app.after_request
-    def count(answer: Response) -> Response:
-        route = request.url_rule.rule if request.url_rule else "unmatched"
-        metrics.requests.labels(route, answer.status_code).inc()
-        metrics.seconds.labels(route).observe(time.perf_counter() - g.started)
-        return answer
-
-    @app.teardown_request
-    def end(_error: BaseException | None) -> None:
-        metrics.ended()

@@ -3,7 +3,7 @@
 Everything is mapped: opening costs milliseconds and no private memory, whatever the catalogue.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -110,6 +110,7 @@ class ItemIndex:
         check_format(self.about, version.id)
         self.folder: Path = version.folder
         self.ids = ItemIds(version.folder)
+        self.rows = self.ids.rows  # of ids (n,); -1 where an id is not in the index
         self.columns = ItemColumns(version.folder)
         path = version.folder / VECTORS_FILE
         self._faiss = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
@@ -137,10 +138,6 @@ class ItemIndex:
     def encoder_folder(self) -> Path:
         """The files of the query encoder that fits these vectors."""
         return self.folder / ENCODER_FOLDER
-
-    def rows(self, item_ids: Sequence[str]) -> Rows:
-        """Rows (n,) of these ids; -1 where an id is not in the index."""
-        return self.ids.rows(item_ids)
 
     def vectors(self, rows: Rows) -> Vectors:
         """Item vectors (n, d), of length 1, of rows (n,) that are all in the index."""

@@ -6,7 +6,6 @@ weight x value.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -19,7 +18,7 @@ from reranker.blends.guard_rails import Guards
 from reranker.blends.segments import Segment, check_segments
 from reranker.blends.trees import Trees, check_trees
 from reranker.errors import BadBlend
-from reranker.signals.normalization import Normalise
+from reranker.signals.columns import Normalise
 from reranker.signals.registry import SIGNALS
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -109,19 +108,8 @@ def checked(blend: Blend) -> Blend:
     return blend
 
 
-def wanted(blend: Blend, weights: Mapping[str, float]) -> list[str]:
-    """Signals that can move this ranking; the others need no computing."""
-    return [
-        name
-        for name, part in blend.signals.items()
-        if part.weight != 0 and (weights.get(name, 1.0) != 0 or blend.kind == "trees")
-    ]
-
-
-def for_segment(blend: Blend, segment: Segment | None) -> Blend:
+def for_segment(blend: Blend, segment: Segment) -> Blend:
     """The blend with the weights and the gate that count in this segment."""
-    if segment is None:
-        return blend
     signals = blend.signals | {
         name: msgspec.structs.replace(blend.signals[name], weight=weight)
         for name, weight in segment.weights.items()

@@ -13,9 +13,7 @@ import numpy as np
 
 from indexes.storage.arrays import Values
 from reranker.errors import BadBlend
-from reranker.signals.columns import Column
-from reranker.signals.inputs import input_of, known_inputs
-from reranker.signals.normalization import Normalise
+from reranker.signals.columns import Column, Normalise, input_of, known_inputs
 
 
 class Curve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

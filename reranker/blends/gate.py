@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from reranker.runtime.breakers import Unavailable
+from reranker.runtime.budget import Unavailable
 from reranker.signals.columns import Missing, complete
 from reranker.signals.context import RankingContext
 

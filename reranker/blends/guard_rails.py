@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from indexes.items.words import words
 from indexes.storage.arrays import Mask
-from reranker.signals.catalogue import named_exactly
 from reranker.signals.columns import Missing
 from reranker.signals.context import RankingContext
+from reranker.signals.relevance import named_exactly
 
 Order = npt.NDArray[np.int64]  # candidates, best first
 Item = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]

@@ -19,9 +19,7 @@ import numpy.typing as npt
 from indexes.errors import Failure
 from indexes.storage.arrays import Values
 from reranker.errors import BadBlend
-from reranker.signals.columns import Column, Missing
-from reranker.signals.inputs import input_of
-from reranker.signals.normalization import Normalise
+from reranker.signals.columns import Column, Missing, Normalise, input_of
 
 CONTEXT: Final = "context"  # what is the same for all candidates of a request
 Inputs = npt.NDArray[np.float64]

@@ -37,16 +37,17 @@ def blends_commands() -> None:
 @click.pass_obj
 def list_command(workspace: Workspace, as_json: bool) -> None:
     """Every version, newest first; * is published."""
-    found = _store(workspace).listed()
+    versions = _store(workspace).listed()
     if as_json:
-        echo_json({"blends": found})
+        echo_json({"blends": versions})
         return
-    width = max((len(one.label) for one in found), default=0)
-    for one in found:
-        mark = "*" if one.published else " "
-        advice = {True: "recommended", False: "not recommended", None: ""}[one.recommended]
-        facts = f"{mark} {one.label:<{width}}  {one.kind:<6}  {_minute(one.created)}  {one.author}"
-        click.echo(f"{facts:<{width + 40}}  {advice:<15}  {one.note}".rstrip())
+    width = max((len(stored.label) for stored in versions), default=0)
+    for stored in versions:
+        mark = "*" if stored.published else " "
+        advice = {True: "recommended", False: "not recommended", None: ""}[stored.recommended]
+        created = f"{_minute(stored.created)}  {stored.author}"
+        facts = f"{mark} {stored.label:<{width}}  {stored.kind:<6}  {created}"
+        click.echo(f"{facts:<{width + 40}}  {advice:<15}  {stored.note}".rstrip())
 
 
 @blends_commands.command("show")
@@ -56,12 +57,14 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
 def show_command(workspace: Workspace, blend: str | None, as_json: bool) -> None:
     """What a blend weighs; default the published one."""
     store = _store(workspace)
-    found, number = _one(store, blend)
+    stored, number = _chosen(store, blend)
     if as_json:
-        echo_json(found)
+        echo_json(stored)
         return
-    click.echo(f"{found.name}@{number}, {found.kind}" + (f": {found.note}" if found.note else ""))
-    for line in _described(found):
+    click.echo(
+        f"{stored.name}@{number}, {stored.kind}" + (f": {stored.note}" if stored.note else "")
+    )
+    for line in _described(stored):
         click.echo(f"  {line}")
 
 
@@ -103,13 +106,13 @@ def rollback_command(workspace: Workspace, by: str | None, as_json: bool) -> Non
 @click.pass_obj
 def export_command(workspace: Workspace, blend: str | None, out: Path | None) -> None:
     """The file of a blend, to be edited and imported; default the published one."""
-    found, number = _one(_store(workspace), blend)
-    data = written(msgspec.structs.replace(found, version=number))
+    stored, number = _chosen(_store(workspace), blend)
+    data = written(msgspec.structs.replace(stored, version=number))
     if out is None:
         click.echo(data.decode(), nl=False)
     else:
         durable.replace_synced(out, data)
-        click.echo(f"{found.name}@{number} is in {out}.")
+        click.echo(f"{stored.name}@{number} is in {out}.")
 
 
 @blends_commands.command("import")
@@ -171,13 +174,13 @@ def _store(workspace: Workspace) -> BlendStore:
 
 
 def _published(store: BlendStore) -> StoredBlend:
-    found = next((one for one in store.listed() if one.published), None)
-    if found is None:
+    published = next((stored for stored in store.listed() if stored.published), None)
+    if published is None:
         raise Failure("No blend is published.", hint="Run `reranker blends publish NAME`.")
-    return found
+    return published
 
 
-def _one(store: BlendStore, label: str | None) -> tuple[Blend, int]:
+def _chosen(store: BlendStore, label: str | None) -> tuple[Blend, int]:
     return store.get(label or _published(store).label)
 
 

@@ -86,6 +86,7 @@ def stale_command(context: click.Context, result: Path, as_json: bool) -> None:
 @click.option("--per-query", type=FILE, help="Write each query's metrics to this .jsonl file.")
 @click.option(
     "--strangers",
+    "wrong_history",
     is_flag=True,
     help="Also rank with another shopper's history and with none: what a wrong history costs.",
 )
@@ -122,7 +123,7 @@ def evaluate_command(context: click.Context, /, source: Path | None, **options: 
         return
     if source is None:
         raise click.UsageError("Missing option '--requests'.")
-    if _evaluate(context.obj, Asked(source, **options)):
+    if _evaluate(context.obj, EvaluateOptions(source, **options)):
         context.exit(1)
 
 
@@ -132,7 +133,7 @@ evaluate_command.add_command(stale_command)
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluateOptions:
     """The options of one evaluation."""
 
     source: Path
@@ -143,56 +144,56 @@ class Asked:
     linear_gain: bool
     max_bad_share: float | None
     per_query: Path | None
-    strangers: bool
+    wrong_history: bool
     allow_leak: bool
     conditions: tuple[str, ...]
     saved: Path | None
     as_json: bool
 
 
-def _evaluate(workspace: Workspace, asked: Asked) -> list[Failed]:
+def _evaluate(workspace: Workspace, options: EvaluateOptions) -> list[Failed]:
     """Evaluate and report; the conditions of --fail-if that hold."""
     settings = workspace.section(EvaluationSettings)
-    share = settings.max_bad_share if asked.max_bad_share is None else asked.max_bad_share
-    chosen = measures(asked.metrics or DEFAULT_METRICS, asked.linear_gain)
-    conditions = [fail_if(condition, chosen.names) for condition in asked.conditions]
-    _check_folder(asked.saved)
+    share = settings.max_bad_share if options.max_bad_share is None else options.max_bad_share
+    chosen = measures(options.metrics or DEFAULT_METRICS, options.linear_gain)
+    conditions = [fail_if(condition, chosen.names) for condition in options.conditions]
+    _check_folder(options.saved)
     state = load_state(workspace)
-    judged, bad_judgments = checked_judgments(asked.judgments, share)
-    checked = checked_requests(asked.source, share, workspace, state, judged)
-    requests: Iterable[JudgedRequest] = usable_requests(asked.source, workspace)
+    judged, bad_judgments = checked_judgments(options.judgments, share)
+    checked = checked_requests(options.source, share, workspace, state, judged)
+    requests: Iterable[JudgedRequest] = usable_requests(options.source, workspace)
     with (
         explained(checked.warnings),
-        _writer(asked.per_query) as write,
-        bars("evaluate", checked.count, "queries") as done,
+        _writer(options.per_query) as write,
+        bars("evaluate", checked.count, "queries") as advance,
     ):
         result = evaluate(
             judged.rated(requests) if judged else requests,
             state,
-            [state.named(name) for name in asked.blends],
-            compare=state.named(asked.compare) if asked.compare else None,
+            [state.named(name) for name in options.blends],
+            compare=state.named(options.compare) if options.compare else None,
             metrics=chosen,
-            linear_gain=asked.linear_gain,
+            linear_gain=options.linear_gain,
             settings=settings,
-            on_query=lambda query: (write(query), done(1)),
-            allow_leak=asked.allow_leak,
-            strangers=asked.strangers,
+            on_query=lambda query: (write(query), advance(1)),
+            allow_leak=options.allow_leak,
+            wrong_history=options.wrong_history,
         )
-    hashes = hashes_of(workspace, state, result.blends, asked.source, asked.judgments)
+    hashes = hashes_of(workspace, state, result.blends, options.source, options.judgments)
     fails = failed(conditions, by_blend(result))
     result = msgspec.structs.replace(result, warnings=checked.warnings + result.warnings)
     whole = _json(result, checked, judged, bad_judgments, hashes, fails)
-    if asked.saved:
-        asked.saved.write_bytes(whole + b"\n")
-    if asked.as_json:
+    if options.saved:
+        options.saved.write_bytes(whole + b"\n")
+    if options.as_json:
         click.echo(whole)
     else:
         matched = judged.requests_matched if judged else None
         unusable = bad_judgments.count if bad_judgments else 0
         unrated = judged.unrated if judged else 0
         click.echo(report(result, checked.bad.count, unusable, matched, unrated))
-    for one in fails:
-        click.echo(f"failed: {one}", err=True)
+    for failure in fails:
+        click.echo(f"failed: {failure}", err=True)
     return fails
 
 
@@ -226,5 +227,5 @@ def _json(
     if judged is not None:
         unrated = {"unrated_rows": judged.unrated} if judged.unrated else {}
         counts["judgments"] = {"requests_matched": judged.requests_matched, **unrated}
-    made_from = {"hashes": hashes, "failed": fails}
-    return msgspec.json.encode(msgspec.to_builtins(result) | counts | made_from)
+    provenance = {"hashes": hashes, "failed": fails}
+    return msgspec.json.encode(msgspec.to_builtins(result) | counts | provenance)

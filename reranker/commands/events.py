@@ -1,7 +1,7 @@
 """events.py: `reranker events import`, `export` and `forget` on the command line."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -16,7 +16,7 @@ from reranker.commands.output import echo_json, echo_result, json_option, show_b
 from reranker.events.events import HistoryEvent, as_sent
 from reranker.feedback.files import rankings_folder
 from reranker.feedback.logged_shopper import LoggedShopper
-from reranker.histories.histories import Histories, Shopper
+from reranker.histories.histories import Shopper
 from reranker.histories.store import open_histories
 from reranker.ingestion.importer import Importer, ImportSummary
 from reranker.privacy.erasure import Searched
@@ -51,7 +51,7 @@ def import_command(
     A second run of the same file adds nothing; after a crash it adds the rest.
     """
     importer = Importer(workspace, source, _bars)
-    with _opened(workspace) as histories:
+    with closing(open_histories(workspace)) as histories:
         try:
             summary = importer.run(histories, max_bad_share)
         finally:
@@ -69,13 +69,14 @@ def expire_command(workspace: Workspace, as_json: bool) -> None:
 
     On the disk too. A running service does it by itself, once in history.expire_hours.
     """
-    with _opened(workspace) as histories:
-        done = expire(workspace, histories)
-    said = (
-        f"{done.events:,} events and {done.days_of_rankings:,} days of logged rankings were too "
-        f"old and are deleted, with {done.leftovers:,} leftovers of commands that were killed."
+    with closing(open_histories(workspace)) as histories:
+        expired = expire(workspace, histories)
+    text = (
+        f"{expired.events:,} events and {expired.days_of_rankings:,} days of logged rankings were "
+        f"too old and are deleted, with {expired.leftovers:,} leftovers of commands that were "
+        "killed."
     )
-    echo_result(done, said, as_json)
+    echo_result(expired, text, as_json)
 
 
 @click.command("export")
@@ -85,20 +86,20 @@ def expire_command(workspace: Workspace, as_json: bool) -> None:
 @click.pass_obj
 def export_command(workspace: Workspace, user: str, session: bool, events_only: bool) -> None:
     """Print all that is kept of a user as JSON lines: events, then rankings, oldest first."""
-    found = False
+    printed = False
     sessions = set()
     who, names = _who(user, session), PseudonymKeys(workspace.home).known()
-    with _opened(workspace) as histories:
-        for kept in histories.kept_as(who):
-            for event in histories.export(*kept):
-                found = True
+    with closing(open_histories(workspace)) as histories:
+        for shopper in histories.stored_as(who):
+            for event in histories.export(*shopper):
+                printed = True
                 sessions.add(event.session or "")
                 echo_json(as_sent(_named(event, who)))
     logged = LoggedShopper(rankings_folder(workspace), names, *who, sessions=sessions - {""})
     for row in () if events_only else logged.lines():
-        found = True
+        printed = True
         echo_json(row)
-    if not found:
+    if not printed:
         raise _nobody(user, session)
 
 
@@ -112,7 +113,7 @@ def forget_command(workspace: Workspace, user: str, session: bool, as_json: bool
 
     Everything is read again. The exit status is 1 where the answer is not `verified`.
     """
-    with _opened(workspace) as histories:
+    with closing(open_histories(workspace)) as histories:
         proof = forget(workspace, histories, _who(user, session))
     if not proof.known and not proof.searched.found:
         raise _nobody(user, session, proof.searched.unread)
@@ -133,7 +134,7 @@ def _forgotten(proof: ForgetProof) -> str:
             "The id is short, a number or a word of the formats: it was looked for as a whole user "
             "or session in JSON and tables, its pseudonym everywhere."
         )
-    lines += _where_found(searched)
+    lines += _search_lines(searched)
     for model in proof.models:
         if model.learned_from:
             lines.append(
@@ -143,7 +144,7 @@ def _forgotten(proof: ForgetProof) -> str:
     return "\n".join([*lines, f"receipt {proof.receipt}"])
 
 
-def _where_found(searched: Searched) -> list[str]:
+def _search_lines(searched: Searched) -> list[str]:
     lines = []
     for where in searched.found:
         numbers = ", ".join(map(str, searched.lines.get(where, [])))
@@ -187,60 +188,51 @@ def _nobody(name: str, session: bool, unread: Mapping[str, str] | None = None) -
 
 
 @contextmanager
-def _opened(workspace: Workspace) -> Iterator[Histories]:
-    histories = open_histories(workspace)
-    try:
-        yield histories
-    finally:
-        histories.close()
-
-
-@contextmanager
 def _bars(stage: str, total: int | None) -> Iterator[Callable[[int], object]]:
     with tqdm(desc=f"{stage:<10}", total=total, unit=" events", disable=None) as bar:
         yield bar.update
 
 
-def _table(done: ImportSummary) -> str:
+def _table(summary: ImportSummary) -> str:
     """Every step with its count; steps that found nothing are left out."""
-    fields = ", ".join(f"{name} {count:,}" for name, count in done.rejected_by_field.items())
-    dropped = "left out" if done.bots_dropped else "kept; events.drop_bots leaves them out"
-    names = ", ".join(f"{bot.shopper} ({bot.events_in_a_minute:,})" for bot in done.fastest[:3])
-    types = ", ".join(f"{name} {count:,}" for name, count in done.types.items())
-    speed = f"{done.read / done.seconds:,.0f} events/s" if done.seconds else ""
+    fields = ", ".join(f"{name} {count:,}" for name, count in summary.rejected_by_field.items())
+    dropped = "left out" if summary.bots_dropped else "kept; events.drop_bots leaves them out"
+    names = ", ".join(f"{bot.shopper} ({bot.events_in_a_minute:,})" for bot in summary.fastest[:3])
+    types = ", ".join(f"{name} {count:,}" for name, count in summary.types.items())
+    speed = f"{summary.read / summary.seconds:,.0f} events/s" if summary.seconds else ""
     rows: list[tuple[str, int, str]] = [
-        ("read", done.read, types),
-        ("rejected", done.rejected, fields),
-        ("no consent", done.without_consent, "personalize is false: not kept"),
-        ("null ids", done.null_ids, "such as null: taken for absent (events.drop_null_ids)"),
-        ("out of order", done.out_of_order, "sorted in"),
-        ("ahead of clock", done.ahead_of_clock, "within times.future_minutes"),
-        ("without a zone", done.without_zone, "taken as UTC"),
-        ("duplicates", done.duplicates, "the same shopper, id and content before in this file"),
-        ("conflicts", done.conflicts, _conflict(done)),
-        ("bot-like", done.bots, f"{done.bot_events:,} events, {dropped}: {names}"),
-        ("unknown item", done.unknown_item_events or 0, _unknown(done)),
-        ("already kept", done.already_kept, "from an earlier import or POST /events"),
-        ("too old", done.too_old, "beyond history.events_per_user or history.days"),
-        ("trimmed", done.trimmed, "the oldest of full histories"),
-        ("merged", done.merged, "from sessions to their users"),
-        ("stored", done.stored, ""),
-        ("users", done.users, ""),
-        ("sessions", done.anonymous_sessions, "without a user"),
-        ("visits", done.visits, "split at silences of events.session_minutes"),
+        ("read", summary.read, types),
+        ("rejected", summary.rejected, fields),
+        ("no consent", summary.without_consent, "personalize is false: not kept"),
+        ("null ids", summary.null_ids, "such as null: taken for absent (events.drop_null_ids)"),
+        ("out of order", summary.out_of_order, "sorted in"),
+        ("ahead of clock", summary.ahead_of_clock, "within times.future_minutes"),
+        ("without a zone", summary.without_zone, "taken as UTC"),
+        ("duplicates", summary.duplicates, "the same shopper, id and content before in this file"),
+        ("conflicts", summary.conflicts, _conflict(summary)),
+        ("bot-like", summary.bots, f"{summary.bot_events:,} events, {dropped}: {names}"),
+        ("unknown item", summary.unknown_item_events or 0, _unknown(summary)),
+        ("already kept", summary.already_kept, "from an earlier import or POST /events"),
+        ("too old", summary.too_old, "beyond history.events_per_user or history.days"),
+        ("trimmed", summary.trimmed, "the oldest of full histories"),
+        ("merged", summary.merged, "from sessions to their users"),
+        ("stored", summary.stored, ""),
+        ("users", summary.users, ""),
+        ("sessions", summary.anonymous_sessions, "without a user"),
+        ("visits", summary.visits, "split at silences of events.session_minutes"),
     ]
     shown = [row for row in rows if row[1] or row[0] in ("read", "rejected", "stored")]
     lines = [f"  {name:<15}{count:>12,}  {note}".rstrip() for name, count, note in shown]
-    if done.ignored_columns:
-        lines.append(f"  ignored columns: {', '.join(done.ignored_columns)}")
-    lines += [f"  warning: {warning}" for warning in done.warnings]
-    if done.unknown_item_events is None:
+    if summary.ignored_columns:
+        lines.append(f"  ignored columns: {', '.join(summary.ignored_columns)}")
+    lines += [f"  warning: {warning}" for warning in summary.warnings]
+    if summary.unknown_item_events is None:
         lines.append("  no index is published: items were not looked up")
-    return "\n".join((*lines, f"  {'seconds':<15}{done.seconds:>12,.1f}  {speed}"))
+    return "\n".join((*lines, f"  {'seconds':<15}{summary.seconds:>12,.1f}  {speed}"))
 
 
-def _conflict(done: ImportSummary) -> str:
-    first = done.first_conflict
+def _conflict(summary: ImportSummary) -> str:
+    first = summary.first_conflict
     if first is None:
         return ""
     return (
@@ -249,8 +241,8 @@ def _conflict(done: ImportSummary) -> str:
     )
 
 
-def _unknown(done: ImportSummary) -> str:
-    return f"{done.unknown_items or 0:,} items are not in the published index; kept, and marked"
+def _unknown(summary: ImportSummary) -> str:
+    return f"{summary.unknown_items or 0:,} items are not in the published index; kept, and marked"
 
 
 @click.group("pseudonyms")
@@ -263,9 +255,8 @@ def pseudonyms_commands() -> None:
 @click.pass_obj
 def status_command(workspace: Workspace, as_json: bool) -> None:
     """Show how many keys there are; replaces plain names that an earlier release has left."""
-    histories = open_histories(workspace)
-    users = sum(1 for _ in histories.users())
-    histories.close()
+    with closing(open_histories(workspace)) as histories:
+        users = sum(1 for _ in histories.users())
     keys = PseudonymKeys(workspace.home)
     names = keys.read()
     generation = names.generation if names else 0
@@ -287,11 +278,11 @@ def rotate_command(workspace: Workspace, as_json: bool) -> None:
 
     Everybody keeps their history. The keys of before alone no longer tell whose it is.
     """
-    done = rotate(workspace)
+    rotation = rotate(workspace)
     if as_json:
-        echo_json(done)
+        echo_json(rotation)
     else:
         click.echo(
-            f"{done.shoppers:,} shoppers and {done.rankings:,} names in logged rankings have "
-            f"pseudonyms of generation {done.generation} now."
+            f"{rotation.shoppers:,} shoppers and {rotation.rankings:,} names in logged rankings "
+            f"have pseudonyms of generation {rotation.generation} now."
         )

@@ -86,15 +86,15 @@ def from_events_command(
     """
     _check_name(out)
     source = source_of(options)
-    with joined(workspace, source) as found:
+    with joined(workspace, source) as join:
         rows = (
-            request_row(one, found.events, source.rules.grades, history)
-            for one in found.rankings
-            if one.followed
+            request_row(joined_ranking, join.events, source.rules.grades, history)
+            for joined_ranking in join.rankings
+            if joined_ranking.followed
         )
-        written = write_requests(out, rows)
-    result = {"requests": written, **counts_of(found)}
-    echo_result(result, table(f"{out}: {written:,} requests", found), as_json)
+        count = write_requests(out, rows)
+    result = {"requests": count, **counts_of(join)}
+    echo_result(result, table(f"{out}: {count:,} requests", join), as_json)
 
 
 @requests_commands.command("positions")
@@ -116,15 +116,12 @@ def positions_command(
     **options: Any,
 ) -> None:
     """Estimate how likely each position is looked at, from clicks (position-based model)."""
-    counts = ClickCounts()
-    with joined(workspace, source_of(options)) as found:
-        for one in found.rankings:
-            counts.add(one, clicked_on(action))
+    join, counts = _counted(workspace, options, action)
     model = fit_clicks(*counts.columns(), shape, method)
-    result = {"estimate": True, **curve_of(model), **counts_of(found)}
+    result = {"estimate": True, **curve_of(model), **counts_of(join)}
     if out is not None:
         out.write_bytes(msgspec.json.encode(curve_of(model)) + b"\n")
-    echo_result(result, table(shown_curve(model), found), as_json)
+    echo_result(result, table(shown_curve(model), join), as_json)
 
 
 @requests_commands.command("judgments")
@@ -167,21 +164,18 @@ def judgments_command(
     """
     if out.suffix != ".csv":
         raise click.UsageError(f"--out {out} has to end in .csv.")
-    counts = ClickCounts()
-    with joined(workspace, source_of(options)) as found:
-        for one in found.rankings:
-            counts.add(one, clicked_on(action))
+    join, counts = _counted(workspace, options, action)
     curve = _examination(positions, counts, shape) if correct_position else None
     judgments = list(click_judgments(counts, curve, min_impressions, scale))
     write_judgments(out, judgments, with_counts)
     few = len(counts.pairs) - len(judgments)
     result = {"estimate": True, "judgments": len(judgments), "too_few_impressions": few}
-    said = (
+    headline = (
         f"{out}: {len(judgments):,} estimated judgments, "
         f"{'corrected for position' if curve else 'not corrected for position'}; "
         f"{few:,} pairs had fewer than {min_impressions} impressions"
     )
-    echo_result({**result, **counts_of(found)}, table(said, found), as_json)
+    echo_result({**result, **counts_of(join)}, table(headline, join), as_json)
 
 
 @requests_commands.command("estimate")
@@ -222,52 +216,63 @@ def estimate_command(
     names = [blend, *([compare] if compare and compare != blend else [])]
     state = load_state(workspace)
     blends = [state.named(name) for name in names if name != ENGINE]
-    leaks = Leaks(state, [named.blend for named in blends], allow_leak)
+    leaks = Leaks(state, [chosen.blend for chosen in blends], allow_leak)
     clicked, counts, logged = clicked_on(action), ClickCounts(), LoggedClicks()
-    with joined(workspace, source_of(options)) as found:
-        for one in counts.watched(found.rankings, clicked):
-            items = [item for item in one.ranking.items if clicked(one, item)]
-            if leaks.refuses(judged_by(one.ranking, items)):
+    with joined(workspace, source_of(options)) as join:
+        for joined_ranking in counts.watched(join.rankings, clicked):
+            items = [item for item in joined_ranking.ranking.items if clicked(joined_ranking, item)]
+            if leaks.refuses(judged_by(joined_ranking.ranking, items)):
                 continue
-            orders = _orders(one, found, state, names, blends) if items else {}
-            shopper = found.events.owner(one.who)
-            who = shopper if any(shopper) else one.ranking.id
-            logged.add(who, one.ranking.items, items, orders)
+            orders = _orders(joined_ranking, join, state, names, blends) if items else {}
+            shopper = join.events.owner(joined_ranking.who)
+            who = shopper if any(shopper) else joined_ranking.ranking.id
+            logged.add(who, joined_ranking.ranking.items, items, orders)
     leaks.check(len(logged.rankings))
     if not logged.position:
         raise Failure(
-            f"None of {found.counts.rankings:,} rankings was followed by a {action}.",
+            f"None of {join.counts.rankings:,} rankings was followed by a {action}.",
             hint="Are these the events of the same time? --window allows more minutes.",
         )
     curve = _examination(positions, counts, shape)
     report = estimate(logged, curve, action, compare or SHOWN, clip)
     refusals = {"leaks": leaks.count, "leaks_by": leaks.by_reason}
-    result = {"estimate": True, **msgspec.to_builtins(report), **refusals, **counts_of(found)}
-    warnings = [*found.warnings, *leaks.warnings()]
+    result = {"estimate": True, **msgspec.to_builtins(report), **refusals, **counts_of(join)}
+    warnings = [*join.warnings, *leaks.warnings()]
     result |= {"warnings": warnings} if warnings else {}
-    said = "\n".join(
+    text = "\n".join(
         [
             shown_estimate(report),
             *refused(leaks.by_reason, "rankings"),
             *(f"warning: {warning}" for warning in leaks.warnings()),
         ]
     )
-    echo_result(result, table(said, found), as_json)
+    echo_result(result, table(text, join), as_json)
 
 
 def _orders(
-    one: JoinedRanking,
-    found: Joined,
+    joined_ranking: JoinedRanking,
+    join: Joined,
     state: ServedState,
     names: list[str],
     blends: list[NamedBlend],
 ) -> dict[str, list[str]]:
     """The items of a logged ranking in the engine's order and in that of each blend."""
-    orders = {ENGINE: one.ranking.engine_order()} if ENGINE in names else {}
+    orders = {ENGINE: joined_ranking.ranking.engine_order()} if ENGINE in names else {}
     for name, blend, version in blends:
-        ranking = rank_with(state, blend, version, request_again(one, found.events))
+        ranking = rank_with(state, blend, version, request_again(joined_ranking, join.events))
         orders[name] = [ranked.id for ranked in ranking.results]
     return {name: orders[name] for name in names}
+
+
+def _counted(
+    workspace: Workspace, options: dict[str, Any], action: str
+) -> tuple[Joined, ClickCounts]:
+    """Everything joined and read, and its clicks."""
+    counts = ClickCounts()
+    with joined(workspace, source_of(options)) as join:
+        for joined_ranking in join.rankings:
+            counts.add(joined_ranking, clicked_on(action))
+    return join, counts
 
 
 def _check_name(out: Path) -> None:

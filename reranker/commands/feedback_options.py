@@ -32,7 +32,7 @@ C = TypeVar("C", bound=Callable[..., object])
 
 def read_grades(_ctx: click.Context, _param: click.Parameter, text: str) -> dict[str, float]:
     """`view=1,cart=2,purchase=3` -> types with grades; a usage error names what is neither."""
-    found = {}
+    grades = {}
     for part in text.split(","):
         kind, _, number = part.partition("=")
         try:
@@ -44,8 +44,8 @@ def read_grades(_ctx: click.Context, _param: click.Parameter, text: str) -> dict
                 f"{part!r}: a type and a grade above 0, up to {MAX_GRADE:g}, are expected, "
                 "such as cart=2."
             )
-        found[kind.strip()] = grade
-    return found
+        grades[kind.strip()] = grade
+    return grades
 
 
 @dataclass(frozen=True)

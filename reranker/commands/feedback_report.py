@@ -14,10 +14,10 @@ from reranker.feedback.joins import JoinCounts
 from reranker.feedback.off_policy import EstimateReport
 
 
-def counts_of(found: Joined) -> dict[str, Any]:
+def counts_of(join: Joined) -> dict[str, Any]:
     """Every count of the join."""
-    counts = {**msgspec.to_builtins(found.counts), "bad_lines": found.bad.count}
-    return counts | ({"warnings": found.warnings} if found.warnings else {})
+    counts = {**msgspec.to_builtins(join.counts), "bad_lines": join.bad.count}
+    return counts | ({"warnings": join.warnings} if join.warnings else {})
 
 
 def shown_curve(model: ClickModel) -> str:
@@ -29,19 +29,21 @@ def shown_curve(model: ClickModel) -> str:
         for place, chance in rows
         if place <= 10 or place % 10 == 0 or place == len(curve)
     ]
-    told = f"Estimated from {model.telling_pairs:,} (query, item) pairs seen at several positions."
-    return "\n".join(["  position  examination", *lines, told])
+    basis = f"Estimated from {model.telling_pairs:,} (query, item) pairs seen at several positions."
+    return "\n".join(["  position  examination", *lines, basis])
 
 
 def shown_estimate(report: EstimateReport) -> str:
     """What was observed, then every order's estimate, then the difference."""
     lines = [f"{report.action}s per ranking  (estimates, 95 % intervals over shoppers)"]
-    seen = report.observed
-    lines.append(f"  {'observed':<16}{seen.value:.4f}  {seen.low:.4f} .. {seen.high:.4f}")
+    observed = report.observed
+    lines.append(
+        f"  {'observed':<16}{observed.value:.4f}  {observed.low:.4f} .. {observed.high:.4f}"
+    )
     for name, order in report.orders.items():
-        one = order.clicks
+        clicks = order.clicks
         lines.append(
-            f"  {name:<16}{one.value:.4f}  {one.low:.4f} .. {one.high:.4f}   "
+            f"  {name:<16}{clicks.value:.4f}  {clicks.low:.4f} .. {clicks.high:.4f}   "
             f"effective clicks {order.effective_clicks:,.0f}, "
             f"never shown {order.never_shown:.1%} of its pages, ips {order.ips:.4f}"
         )
@@ -54,9 +56,9 @@ def shown_estimate(report: EstimateReport) -> str:
     return "\n".join([*lines, report.note])
 
 
-def table(head: str, found: Joined) -> str:
+def table(head: str, join: Joined) -> str:
     """The result, and the counts behind it that are not 0."""
-    return "\n".join([head, *_count_lines(found.counts, found.bad.count)])
+    return "\n".join([head, *_count_lines(join.counts, join.bad.count)])
 
 
 def _count_lines(counts: JoinCounts, bad: int) -> Iterator[str]:

@@ -4,18 +4,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import msgspec
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.next_item import read_sequences
 from reranker.commands.output import echo_result, json_option
+from reranker.commands.train import epoch_bars, epoch_log, with_options
 from reranker.events.settings import EventSettings
 from reranker.model.settings import ENCODERS, TrainSettings
 
 _TRAINED_SHARE: Final = 0.8  # of all events
-_LEARNED: Final = 40_000
-_ASKED: Final = 20_000
+_TRAIN_CASES: Final = 40_000
+_TEST_CASES: Final = 20_000
 _RESAMPLES: Final = 200
 _METRICS: Final = ("auc", "pr_auc", "brier", "ece")
 
@@ -55,9 +56,7 @@ def next_action_command(
     they are asked after events that came later. Beside them a logistic regression on recency and
     counts.
     """
-    settings = workspace.section(TrainSettings)
-    chosen = {"encoder": encoder or settings.encoder, "minutes": minutes}
-    settings = msgspec.structs.replace(settings, **chosen)
+    settings = with_options(workspace, encoder=encoder, minutes=minutes)
     result = evaluate_actions(workspace, settings, source, ids_only)
     echo_result(result, _table(result), as_json)
 
@@ -68,8 +67,6 @@ def evaluate_actions(
     """Train on the first part, ask in the second; the report."""
     import numpy as np
 
-    from reranker.commands.next_item import read_sequences
-    from reranker.commands.train import epoch_bars, epoch_log
     from reranker.model.action_head import fit_head
     from reranker.model.card import ACTIONS
     from reranker.model.next_action import HIDDEN
@@ -81,51 +78,50 @@ def evaluate_actions(
     gap = workspace.section(EventSettings).session_minutes
     _check_actions(sequences)
     cutoff = float(np.quantile(sequences.times, _TRAINED_SHARE))
-    before = np.append(0, np.cumsum(sequences.times < cutoff))
-    limits = sequences.at[:-1] + before[sequences.at[1:]] - before[sequences.at[:-1]]
     cases = action_cases(sequences, gap)
     rng = np.random.default_rng(settings.seed)
-    learned = _some(rng, np.flatnonzero(cases.ended + gap * 60 < cutoff), _LEARNED)
-    asked = _some(rng, np.flatnonzero(sequences.times[cases.positions] >= cutoff), _ASKED)
-    if len(learned) < 100 or not len(asked):
+    train = _sample(rng, np.flatnonzero(cases.ended + gap * 60 < cutoff), _TRAIN_CASES)
+    test = _sample(rng, np.flatnonzero(sequences.times[cases.positions] >= cutoff), _TEST_CASES)
+    if len(train) < 100 or not len(test):
         raise Failure(
-            f"{len(learned):,} moments to learn from and {len(asked):,} to ask at are too few.",
+            f"{len(train):,} moments to learn from and {len(test):,} to ask at are too few.",
             hint="Give events of more visits; events.session_minutes says when a visit ends.",
         )
-    data = training_data(sequences, catalogue, limits, settings)
+    data = training_data(sequences, catalogue, sequences.limits_at(cutoff), settings)
     with epoch_log(None, lambda line: click.echo(line, err=True)) as on_epoch:
         training = Training(data, settings, progress=epoch_bars, on_epoch=on_epoch)
         trained = training.run()
-    inputs = {}
-    for name, some in (("learned", learned), ("asked", asked)):
-        positions = cases.positions[some]
+
+    def inputs_at(positions: Any) -> dict[str, Any]:
         plain = plain_inputs(sequences, positions, settings.length, gap)
-        whole = model_inputs(
-            plain, trained.model, training.items, sequences, positions, settings.length
-        )
-        inputs[name] = {"logistic": plain, "model": whole}
-    labels, shoppers = cases.labels[learned], cases.shoppers[learned]
+        length = settings.length
+        whole = model_inputs(plain, trained.model, training.items, sequences, positions, length)
+        return {"model": whole, "logistic": plain}
+
+    train_inputs = inputs_at(cases.positions[train])
+    test_inputs = inputs_at(cases.positions[test])
+    labels, shoppers = cases.labels[train], cases.shoppers[train]
     chances = {
-        name: fit_head(inputs["learned"][name], labels, shoppers, HIDDEN if name == "model" else 0)(
-            inputs["asked"][name]
+        name: fit_head(inputs, labels, shoppers, HIDDEN if name == "model" else 0)(
+            test_inputs[name]
         )
-        for name in ("model", "logistic")
+        for name, inputs in train_inputs.items()
     }
-    truth = cases.labels[asked]
+    truth = cases.labels[test]
     possible = [
         at
         for at in range(len(ACTIONS))
         if 0 < truth[:, at].sum() < len(truth) and labels[:, at].any()
     ]
     return {
-        "cases": len(asked),
-        "learned": len(learned),
+        "cases": len(test),
+        "learned": len(train),
         "open_visits": cases.open_visits,
         "same_moment": cases.same_moment,
         "encoder": settings.encoder,
         "epochs": trained.epochs,
         **_compared(
-            truth, chances, cases.shoppers[asked], [ACTIONS[at] for at in possible], possible
+            truth, chances, cases.shoppers[test], [ACTIONS[at] for at in possible], possible
         ),
         "not_possible": [name for at, name in enumerate(ACTIONS) if at not in possible],
     }
@@ -139,22 +135,22 @@ def _check_actions(sequences: Any) -> None:
     from reranker.model.next_action import lacking
 
     names = list(sequences.weights)
-    seen = {names[number] for number in np.unique(sequences.types).tolist()}
-    if seen & (set(ACTIONS) - {LEAVE}):
+    present = {names[number] for number in np.unique(sequences.types).tolist()}
+    if present & (set(ACTIONS) - {LEAVE}):
         return
-    there = ", ".join(name for name in names if name in seen)
+    types = ", ".join(name for name in names if name in present)
     raise NoActions(
-        f"The events are of the types {there}: no purchase and no cart is among them, so that "
+        f"The events are of the types {types}: no purchase and no cart is among them, so that "
         "there is no next action to foresee.",
         field="events.types",
         hint=lacking("purchase", names),
     )
 
 
-def _some(rng: Any, places: Any, most: int) -> Any:
+def _sample(rng: Any, cases: Any, most: int) -> Any:
     import numpy as np
 
-    return np.sort(rng.permutation(places)[:most])
+    return np.sort(rng.permutation(cases)[:most])
 
 
 def _compared(
@@ -173,8 +169,8 @@ def _compared(
     groups = np.split(order, np.cumsum(np.bincount(owner))[:-1])
     for name, column in zip(names, columns, strict=True):
         came = truth[:, column]
-        for who, some in chances.items():
-            metrics[who][name] = action_metrics(came, some[:, column])
+        for who, of_all in chances.items():
+            metrics[who][name] = action_metrics(came, of_all[:, column])
         resampled = []
         for _ in range(_RESAMPLES):
             drawn = np.concatenate(
@@ -184,15 +180,15 @@ def _compared(
                 action_metrics(came[drawn], chances[who][drawn, column])
                 for who in ("model", "logistic")
             ]
-            resampled.append([both[0][one] - both[1][one] for one in _METRICS])
+            resampled.append([both[0][metric] - both[1][metric] for metric in _METRICS])
         low, high = np.nanquantile(np.array(resampled), [0.025, 0.975], axis=0)
         difference[name] = {
-            one: {
-                "mean": metrics["model"][name][one] - metrics["logistic"][name][one],
+            metric: {
+                "mean": metrics["model"][name][metric] - metrics["logistic"][name][metric],
                 "low": float(low[at]),
                 "high": float(high[at]),
             }
-            for at, one in enumerate(_METRICS)
+            for at, metric in enumerate(_METRICS)
         }
     return {"metrics": metrics, "difference": difference}
 
@@ -206,13 +202,13 @@ def _table(result: dict[str, Any]) -> str:
     ]
     for name in result["difference"]:
         for who, metrics in result["metrics"].items():
-            some = metrics[name]
-            cells = "".join(f"{some[one]:>8.4f}" for one in _METRICS)
-            lines.append(f"  {name:<10}{who:<10}{some['base_rate']:>9.3f}{cells}")
-        some = result["difference"][name]["auc"]
+            values = metrics[name]
+            cells = "".join(f"{values[metric]:>8.4f}" for metric in _METRICS)
+            lines.append(f"  {name:<10}{who:<10}{values['base_rate']:>9.3f}{cells}")
+        auc = result["difference"][name]["auc"]
         lines.append(
-            f"  {name:<10}auc of the model minus logistic: {some['mean']:+.4f}, "
-            f"95 % {some['low']:+.4f} to {some['high']:+.4f}"
+            f"  {name:<10}auc of the model minus logistic: {auc['mean']:+.4f}, "
+            f"95 % {auc['low']:+.4f} to {auc['high']:+.4f}"
         )
     lines += [
         f"  {name}: not possible here, no such event; events.types names a shop's own words"

@@ -13,6 +13,13 @@ from indexes.readers.bad_lines import BadLines
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
 from reranker.commands.output import echo_result, json_option, show_bad
+from reranker.commands.train import (
+    epoch_bars,
+    epoch_log,
+    imported_sequences,
+    published_index,
+    with_options,
+)
 from reranker.model.settings import ENCODERS, TrainSettings
 
 BASELINES: Final = ("popular", "popular-7d", "last-item", "together", "ease")
@@ -63,11 +70,7 @@ def next_item_command(
     The whole catalogue is ranked, no sample of it. Leave-one-out ranks items of the shopper's own
     history last, as published figures do; the time split does not.
     """
-    settings = workspace.section(TrainSettings)
-    given = {"length": length, "minutes": minutes}
-    settings = msgspec.structs.replace(
-        settings, **{name: value for name, value in given.items() if value is not None}
-    )
+    settings = with_options(workspace, length=length, minutes=minutes)
     result = evaluate(
         workspace, settings, source, split, encoders or (settings.encoder,), names, ids_only
     )
@@ -92,19 +95,19 @@ def evaluate(
     parts = split_parts(sequences, split)
     data = training_data(sequences, catalogue, parts.limits, settings)
     possible = baselines(sequences, parts.limits, catalogue, parts.cutoff)
-    wanted = [name for name in names or BASELINES if name != "none"]
-    found, models = {}, {}
-    for name in wanted:
+    requested = [name for name in names or BASELINES if name != "none"]
+    ranks, models = {}, {}
+    for name in requested:
         if name in possible:
             began = time.perf_counter()
             score = possible[name]()
-            found[name] = baseline_ranks(score, sequences, parts, len(catalogue.ids))
+            ranks[name] = baseline_ranks(score, sequences, parts, len(catalogue.ids))
             _say(f"{name}: {time.perf_counter() - began:,.1f} s")
     for encoder in dict.fromkeys(encoders):
         changed = msgspec.structs.replace(settings, encoder=encoder)
-        found[encoder], models[encoder] = _trained(data, parts, changed)
-    missing = {name: _WHY[name] for name in wanted if name not in possible}
-    return report(data, parts, found, split, models, missing)
+        ranks[encoder], models[encoder] = _trained(data, parts, changed)
+    missing = {name: _WHY[name] for name in requested if name not in possible}
+    return report(data, parts, ranks, split, models, missing)
 
 
 _WHY: Final = {
@@ -115,7 +118,6 @@ _WHY: Final = {
 
 def _trained(data: Any, parts: Any, settings: TrainSettings) -> tuple[Any, dict[str, Any]]:
     """Ranks by a model trained on the training part, and what it took."""
-    from reranker.commands.train import epoch_bars, epoch_log
     from reranker.training.inference import model_ranks
     from reranker.training.loop import Training
 
@@ -124,10 +126,10 @@ def _trained(data: Any, parts: Any, settings: TrainSettings) -> tuple[Any, dict[
             data, settings, mask_seen=parts.mask_seen, progress=epoch_bars, on_epoch=on_epoch
         )
         trained = training.run()
-    found = model_ranks(
+    ranks = model_ranks(
         trained.model, training.items, data.sequences, parts.cases, settings.length, parts.mask_seen
     )
-    return found, {
+    return ranks, {
         "seconds": trained.seconds,
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
         "epochs": trained.epochs,
@@ -141,7 +143,6 @@ def _trained(data: Any, parts: Any, settings: TrainSettings) -> tuple[Any, dict[
 
 def read_sequences(workspace: Workspace, source: Path | None, ids_only: bool) -> tuple[Any, Any]:
     """Sequences by catalogue row, and the catalogue."""
-    from reranker.commands.train import imported_sequences, published_index
     from reranker.training.data import index_catalogue, own_catalogue
 
     if source is None:
@@ -184,12 +185,12 @@ def _table(result: Any) -> str:
         f"  {'':<14}{'hit@10':>9}{'ndcg@10':>9}{'mrr':>9}   95 % of ndcg@10",
     ]
     for name, metrics in result.metrics.items():
-        numbers = "".join(f"{metrics[one]:>9.4f}" for one in ("hit@10", "ndcg@10", "mrr"))
+        numbers = "".join(f"{metrics[metric]:>9.4f}" for metric in ("hit@10", "ndcg@10", "mrr"))
         interval = result.intervals[name].get("ndcg@10")
         spread = f"   {interval.low:.4f} to {interval.high:.4f}" if interval else ""
         lines.append(f"  {name:<14}{numbers}{spread}")
-    for segment, some in result.segments.items():
-        numbers = "  ".join(f"{who} {one['ndcg@10']:.4f}" for who, one in some.metrics.items())
-        lines.append(f"  {segment} ({some.users:,}): {numbers}")
+    for name, segment in result.segments.items():
+        numbers = "  ".join(f"{who} {own['ndcg@10']:.4f}" for who, own in segment.metrics.items())
+        lines.append(f"  {name} ({segment.users:,}): {numbers}")
     lines += [f"  {name}: not possible here, it {why}" for name, why in result.not_possible.items()]
     return "\n".join(lines)

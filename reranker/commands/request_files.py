@@ -144,8 +144,8 @@ class _Meeting:
 
     def _catalogue(self) -> Iterator[str]:
         if self._unknown > _MOST_UNKNOWN * self._candidates:
-            [known] = self._index.ids.ids(np.zeros(1, np.int64))
+            [item] = self._index.ids.ids(np.zeros(1, np.int64))
             yield (
                 f"{self._unknown:,} of {self._candidates:,} candidates are not in the index: "
-                f"for example {self._unknown_item!r}; the index holds, for example, {known!r}"
+                f"for example {self._unknown_item!r}; the index holds, for example, {item!r}"
             )

@@ -69,20 +69,23 @@ def _chosen(
 
 
 def _report(workspace: Workspace, as_json: bool) -> None:
-    found = summaries(read_shadows(workspace), _clicked(workspace))
-    echo_result({"shadows": as_rows(found)}, shown_summaries(found), as_json)
+    shadows = summaries(read_shadows(workspace), _clicked(workspace))
+    echo_result({"shadows": as_rows(shadows)}, shown_summaries(shadows), as_json)
 
 
 def _clicked(workspace: Workspace) -> dict[str, list[int]]:
     """By ranking, the places in the engine's list of what was clicked; none without logs."""
     is_click = clicked_on("click")
-    found: dict[str, list[int]] = {}
+    clicked: dict[str, list[int]] = {}
     try:
-        with joined(workspace, Source(None, None, JoinRules(GRADES, _WINDOW_SECONDS), 1.0)) as all_:
-            for one in all_.rankings:
-                if one.ranking.order is not None:
-                    pairs = zip(one.ranking.items, one.ranking.order, strict=True)
-                    found[one.ranking.id] = [at for item, at in pairs if is_click(one, item)]
+        with joined(workspace, Source(None, None, JoinRules(GRADES, _WINDOW_SECONDS), 1.0)) as join:
+            for joined_ranking in join.rankings:
+                ranking = joined_ranking.ranking
+                if ranking.order is not None:
+                    pairs = zip(ranking.items, ranking.order, strict=True)
+                    clicked[ranking.id] = [
+                        at for item, at in pairs if is_click(joined_ranking, item)
+                    ]
     except Failure as failure:
         click.echo(f"without clicks: {failure.message}", err=True)
-    return found
+    return clicked

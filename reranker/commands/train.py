@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +42,7 @@ def train_command(
     What it learns is the next item, over the whole catalogue. A training that was interrupted, or
     that --minutes ended, goes on where it was as long as events and settings are the same.
     """
-    settings = told(workspace.section(TrainSettings), encoder, minutes)
+    settings = with_options(workspace, encoder=encoder, minutes=minutes)
     root = workspace.home / "model"
     with exclusive(root / "lock", "train"):
         summary = train(workspace, settings, on_line=lambda line: click.echo(line, err=True))
@@ -71,12 +71,10 @@ def _report(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def told(settings: TrainSettings, encoder: str | None, minutes: float | None) -> TrainSettings:
-    """The settings with what the command line says instead."""
-    given = {"encoder": encoder, "minutes": minutes}
-    return msgspec.structs.replace(
-        settings, **{name: value for name, value in given.items() if value is not None}
-    )
+def with_options(workspace: Workspace, **options: Any) -> TrainSettings:
+    """The home's settings with what the command line says instead."""
+    changes = {name: value for name, value in options.items() if value is not None}
+    return msgspec.structs.replace(workspace.section(TrainSettings), **changes)
 
 
 def train(
@@ -100,8 +98,8 @@ def train(
     catalogue, sequences, whitening = index_catalogue(index, sequences)
     data = training_data(sequences, catalogue, sequences.at[1:], settings)
     work = workspace.home / "model" / "work"
-    done, reason = _trained(data, settings, work, on_line)
-    trained = None if reason else done
+    attempt, reason = _trained(data, settings, work, on_line)
+    trained = None if reason else attempt
     about = {
         "index": index.version,
         "fingerprint": index.fingerprint,
@@ -133,7 +131,7 @@ def train(
 
     version = publish_model(store, trained, data, whitening, settings, about, more)
     blend = publish_personal(BlendStore(workspace.blends_root), encoder=trained is not None)
-    if done is None or done.stopped != "minutes":
+    if attempt is None or attempt.stopped != "minutes":
         Checkpoint(work).remove()
     return {
         "version": version.id,
@@ -154,12 +152,12 @@ def _trained(
     if held_out < min(settings.min_validation_shoppers, settings.validation_users):
         return None, _too_few(data, settings, held_out)
     with (
-        epoch_log(work / LOG, on_line) as told,
+        epoch_log(work / LOG, on_line) as log_epoch,
         tensorboard_log(work / FOLDER, on_line) as drawn,
     ):
 
         def on_epoch(epoch: Any) -> None:
-            told(epoch)
+            log_epoch(epoch)
             drawn(epoch)
 
         training = Training(data, settings, folder=work, progress=epoch_bars, on_epoch=on_epoch)
@@ -202,18 +200,10 @@ def _measured(trained: Any) -> dict[str, Any]:
 def published_index(workspace: Workspace) -> Any:
     """The served index; NoIndex before the first one."""
     from indexes.items.index import ItemIndex
-    from indexes.storage.versions import VersionStore
-    from reranker.ranking.state import NoIndex
+    from reranker.ranking.state import verified_version
 
-    store = VersionStore(workspace.index_root)
-    version = store.current()
-    if version is None:
-        raise NoIndex(
-            f"No index is published in {workspace.home}.",
-            hint="Run `reranker rebuild --items FILE` first: events are read by their items' text.",
-        )
-    store.ensure_verified(version)
-    return ItemIndex(version)
+    hint = "Run `reranker rebuild --items FILE` first: events are read by their items' text."
+    return ItemIndex(verified_version(workspace, hint))
 
 
 def imported_sequences(workspace: Workspace, sessions: dict[str, str] | None = None) -> Any:
@@ -225,15 +215,12 @@ def imported_sequences(workspace: Workspace, sessions: dict[str, str] | None = N
     from reranker.histories.store import open_histories
     from reranker.training.sequences import kept_events, noting_sessions, sequences_of
 
-    histories = open_histories(workspace)
-    try:
-        most = workspace.section(TrainSettings).user_events
+    most = workspace.section(TrainSettings).user_events
+    with closing(open_histories(workspace)) as histories:
         events = kept_events(histories, most)
         if sessions is not None:
             events = noting_sessions(events, sessions)
         sequences = sequences_of(events, event_weights(workspace))
-    finally:
-        histories.close()
     if not len(sequences):
         raise NoEvents(
             f"No event is kept in {workspace.home}.",

@@ -42,20 +42,20 @@ def save_tuned(
 ) -> str:
     """Store the blend, not published; its `name@version`."""
     difference = tuning.difference[tuning.metric]
-    said = (
+    summary = (
         f"tuned ({tuning.chosen}): {tuning.metric} {difference.mean:+.4f} against "
         f"{tuning.compared_with} on {tuning.held_out} queries held out"
     )
-    named = msgspec.structs.replace(
-        blend, name=name, author=author, note=note or said, version=None
+    tuned = msgspec.structs.replace(
+        blend, name=name, author=author, note=note or summary, version=None
     )
     names = state.keys.open()
     facts = {
         "recommended": tuning.recommended,
         "tuned": msgspec.to_builtins(tuning),
-        "fitted_on": sorted({fingerprint(one, names) for one in requests}),
+        "fitted_on": sorted({fingerprint(request, names) for request in requests}),
     }
-    stored, number = state.store.save(named, who=author, about=facts)
+    stored, number = state.store.save(tuned, who=author, about=facts)
     return f"{stored.name}@{number}"
 
 
@@ -169,12 +169,12 @@ def _requests(
 ) -> tuple[list[JudgedRequest], list[str]]:
     """The requests of all files, and what is odd about them."""
     judged, _ = checked_judgments(judgments, share)
-    found: list[JudgedRequest] = []
+    requests: list[JudgedRequest] = []
     warnings: list[str] = []
     for source in sources:
         warnings += checked_requests(source, share, workspace, state, judged).warnings
-        found.extend(usable_requests(source, workspace))
-    return list(judged.rated(found)) if judged else found, warnings
+        requests.extend(usable_requests(source, workspace))
+    return list(judged.rated(requests)) if judged else requests, warnings
 
 
 def _check_installed() -> None:

@@ -35,7 +35,7 @@ class DegradedCount(msgspec.Struct, frozen=True):
 
 
 @dataclass
-class Tally:
+class Aggregate:
     """What all requests together say. Holds a few numbers a request, not the requests."""
 
     metric_names: tuple[str, ...]

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from indexes.storage.arrays import Mask
-from reranker.evaluation.aggregate import Tally
+from reranker.evaluation.aggregate import Aggregate
 from reranker.evaluation.results import Extremes, Moved, QueryResult
 from reranker.evaluation.slices import RequestSegments
 from reranker.metrics.intervals import Difference, paired_differences
@@ -43,7 +43,7 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 @dataclass
-class Proofs:
+class Breakdown:
     """Collects what the proofs of several blends against one baseline need."""
 
     blends: Sequence[str]
@@ -66,26 +66,26 @@ class Proofs:
 
     def of(
         self,
-        tally: Tally,
+        aggregate: Aggregate,
         differences: Mapping[str, Mapping[str, Difference]],
         resamples: int,
         seed: int,
     ) -> dict[str, Proof]:
         """The proof of each blend. differences: by blend and metric."""
-        corrected = _holm_by_metric(differences, tally.metric_names)
+        corrected = _holm_by_metric(differences, aggregate.metric_names)
         members = self._segments.members()
         by_blend = {}
         for place, (blend, extremes) in enumerate(self._extremes.items()):
-            apart = tally.values(blend) - tally.values(self.baseline)
-            ps = [corrected[metric][place] for metric in tally.metric_names]
+            apart = aggregate.values(blend) - aggregate.values(self.baseline)
+            ps = [corrected[metric][place] for metric in aggregate.metric_names]
             by_blend[blend] = Proof(
                 comparison=dict(
-                    zip(tally.metric_names, comparisons(apart, ps), strict=True),
+                    zip(aggregate.metric_names, comparisons(apart, ps), strict=True),
                 ),
                 hurt=extremes.hurt,
                 helped=extremes.helped,
                 segments=_segment_results(
-                    members, tally, blend, self.baseline, min(resamples, _RESAMPLES), seed
+                    members, aggregate, blend, self.baseline, min(resamples, _RESAMPLES), seed
                 ),
             )
         return by_blend
@@ -100,17 +100,17 @@ def _holm_by_metric(
 
 def _segment_results(
     members: Mapping[tuple[str, str], Mask],
-    tally: Tally,
+    aggregate: Aggregate,
     blend: str,
     baseline: str,
     resamples: int,
     seed: int,
 ) -> list[SegmentResult]:
-    orders = {order: tally.values(order) for order in (baseline, blend)}
+    orders = {order: aggregate.values(order) for order in (baseline, blend)}
     apart = orders[blend] - orders[baseline]
     results = []
     for (kind, name), mask in members.items():
-        clusters = tally.clusters and list(compress(tally.clusters, mask))
+        clusters = aggregate.clusters and list(compress(aggregate.clusters, mask))
         difference = paired_differences(apart[mask], clusters, resamples, seed)
         results.append(
             SegmentResult(
@@ -118,17 +118,17 @@ def _segment_results(
                 segment=name,
                 queries=int(mask.sum()),
                 metrics={
-                    order: _named(tally, values[mask].mean(axis=0).tolist())
+                    order: _named(aggregate, values[mask].mean(axis=0).tolist())
                     for order, values in orders.items()
                 },
-                difference=dict(zip(tally.metric_names, difference, strict=True)),
+                difference=dict(zip(aggregate.metric_names, difference, strict=True)),
             )
         )
-    return _marked(results, tally.metric_names[0])
+    return _marked(results, aggregate.metric_names[0])
 
 
-def _named(tally: Tally, means: list[float]) -> dict[str, float]:
-    return dict(zip(tally.metric_names, means, strict=True))
+def _named(aggregate: Aggregate, means: list[float]) -> dict[str, float]:
+    return dict(zip(aggregate.metric_names, means, strict=True))
 
 
 def _marked(segments: list[SegmentResult], metric: str) -> list[SegmentResult]:

@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from indexes.errors import Failure
-from reranker.evaluation.aggregate import Coverage, DegradedCount, Tally
-from reranker.evaluation.breakdown import Proof, Proofs, SegmentResult
+from reranker.evaluation.aggregate import Aggregate, Coverage, DegradedCount
+from reranker.evaluation.breakdown import Breakdown, Proof, SegmentResult
 from reranker.evaluation.leakage import FittedOn, Leaks
 from reranker.evaluation.results import ENGINE, Moved, QueryResult, Ranker, query_results, rank_with
 from reranker.evaluation.settings import EvaluationSettings
@@ -33,7 +33,7 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     leaks: requests that were refused, because the model learned from events of their shopper at or
     after their time, or their time cannot tell; leaks_by: the same by reason. warnings: what is odd
     about the requests. fitted_on: how many of the requests a blend was fitted on. gates: how far
-    the gate was open in the mean, with `strangers`.
+    the gate was open in the mean, with `wrong_history`.
     `difference` is the first blend minus `compared_with`, and `comparison`, `hurt`, `helped` and
     `segments` are of the same two; `differences` and `proofs` have each of several blends.
     """
@@ -80,14 +80,14 @@ def evaluate(
     settings: EvaluationSettings = DEFAULTS,
     on_query: Callable[[QueryResult], object] | None = None,
     allow_leak: bool = False,
-    strangers: bool = False,
+    wrong_history: bool = False,
 ) -> Evaluation:
     """Rank every request with every blend and compare with the engine, or with blend `compare`.
 
     blends: by default the published one.
     on_query: sees the result of each request as it comes.
     allow_leak: also requests of which the model has seen the future (invariant 7 in DESIGN).
-    strangers: also rank with another shopper's history, and with none.
+    wrong_history: also rank with another shopper's history, and with none.
     """
     began = time.perf_counter()
     asked = {blend.name: blend for blend in blends or (state.named(None),)}
@@ -100,30 +100,30 @@ def evaluate(
         name: partial(rank_with, state, blend, version) for name, blend, version in ranked.values()
     }
     watched: dict[str, Watched] = {}
-    if strangers:
+    if wrong_history:
         requests = list(requests)
         watched = _with_wrong_histories(rankers, WrongHistories(requests))
         rankers = {**rankers, **watched}
-    tally = Tally(chosen.names, (ENGINE, *rankers))
-    proofs = Proofs(names, baseline, chosen.names[0])
+    aggregate = Aggregate(chosen.names, (ENGINE, *rankers))
+    breakdown = Breakdown(names, baseline, chosen.names[0])
     leaks = Leaks(state, [blend for _, blend, _ in ranked.values()], allow_leak)
     fitted = FittedOn(state, ranked.values())
     taken = fitted.watched(leaks.without(requests))
     for result in query_results(taken, rankers, chosen, linear_gain, Facts(state)):
-        tally.add(result)
-        proofs.add(result)
+        aggregate.add(result)
+        breakdown.add(result)
         if on_query:
             on_query(result)
-    leaks.check(tally.queries + tally.left_out)
-    tally.check()
+    leaks.check(aggregate.queries + aggregate.left_out)
+    aggregate.check()
     how = (settings.resamples, settings.seed)
-    differences = {name: tally.differences(name, baseline, *how) for name in names}
-    proved = proofs.of(tally, differences, *how)
+    differences = {name: aggregate.differences(name, baseline, *how) for name in names}
+    proved = breakdown.of(aggregate, differences, *how)
     first = proved[names[0]]
     return Evaluation(
-        queries=tally.queries,
-        left_out=tally.left_out,
-        metrics=tally.means(),
+        queries=aggregate.queries,
+        left_out=aggregate.left_out,
+        metrics=aggregate.means(),
         difference=differences[names[0]],
         comparison=first.comparison,
         hurt=first.hurt,
@@ -131,11 +131,11 @@ def evaluate(
         segments=first.segments,
         compared_with=baseline,
         blends={name: version for name, _, version in ranked.values()},
-        coverage=tally.coverage(),
-        degraded=tally.degraded_counts(),
+        coverage=aggregate.coverage(),
+        degraded=aggregate.degraded_counts(),
         versions=state.versions,
-        shoppers=tally.shoppers,
-        later_events=tally.later_events,
+        shoppers=aggregate.shoppers,
+        later_events=aggregate.later_events,
         linear_gain=linear_gain,
         seconds=round(time.perf_counter() - began, 3),
         differences=differences if len(differences) > 1 else {},

@@ -26,9 +26,8 @@ from reranker.ranking.state import NamedBlend, ServedState
 from reranker.requests import JudgedRequest
 from reranker.signals.columns import Missing
 from reranker.signals.context import now_of
-from reranker.signals.personalization import Personal
 from reranker.signals.registry import SIGNALS
-from reranker.signals.user_history import shopper_events
+from reranker.signals.user_history import Personal, shopper_events
 from reranker.times import ZONES
 
 log = logging.getLogger("reranker")

@@ -31,7 +31,7 @@ def report(
     lines += [*(f"warning: {warning}" for warning in result.warnings), ""]
     for blend in differences:
         lines += [*table(difference_rows(result, blend)), ""]
-    lines += [*_strangers(result), *_basis(result), ""]
+    lines += [*_wrong_history(result), *_basis(result), ""]
     for blend, difference in differences.items():
         metric = next(iter(difference))
         lines.append(f"{metric}: {_verdict(result, blend, metric)}")
@@ -138,7 +138,7 @@ def _degraded(result: Evaluation) -> list[str]:
     return ["", "degraded:", *rows]
 
 
-def _strangers(result: Evaluation) -> list[str]:
+def _wrong_history(result: Evaluation) -> list[str]:
     """What the right history gains, and what a wrong one costs, against none."""
     lines = []
     for blend in result.blends if result.gates else ():

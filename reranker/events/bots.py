@@ -79,7 +79,7 @@ class EventRates:
         self.most = settings.bot_events_per_minute
         self.dropping = settings.drop_bots
         # A full minute of one shopper, and room for events of another time.
-        self._of_one = min(2 * self.most, actions)
+        self._per_shopper = min(2 * self.most, actions)
         self._shoppers, self._total = shoppers, actions
         self._known: OrderedDict[Name, _Actions] = OrderedDict()
         self._held = 0
@@ -98,29 +98,29 @@ class EventRates:
         name, at = shopper_of(event), event.time
         key = _BASKET if event.type in BASKETS else event_key(event)
         with self._lock:
-            found = self._known.get(name)
-            if found is None:
-                found = self._known[name] = _Actions()
+            actions = self._known.get(name)
+            if actions is None:
+                actions = self._known[name] = _Actions()
             else:
                 self._known.move_to_end(name)
-            if found.holds(at, key):
-                return not self.dropping and found.more_than(self.most, at)
-            found.add(at, key)
+            if actions.holds(at, key):
+                return not self.dropping and actions.more_than(self.most, at)
+            actions.add(at, key)
             self._held += 1
-            beyond = found.more_than(self.most, at)
+            beyond = actions.more_than(self.most, at)
             if beyond and self.dropping:
-                self._remove(found, at, key)
-            self._make_room(found, at)
+                self._remove(actions, at, key)
+            self._make_room(actions, at)
             return beyond
 
-    def _remove(self, found: _Actions, at: float, key: int) -> None:
-        place = found.keys.index(key, bisect_left(found.times, at))
-        del found.times[place], found.keys[place]
+    def _remove(self, actions: _Actions, at: float, key: int) -> None:
+        place = actions.keys.index(key, bisect_left(actions.times, at))
+        del actions.times[place], actions.keys[place]
         self._held -= 1
 
-    def _make_room(self, found: _Actions, at: float) -> None:
-        if len(found) > self._of_one:
-            found.drop_farthest(at)
+    def _make_room(self, actions: _Actions, at: float) -> None:
+        if len(actions) > self._per_shopper:
+            actions.drop_farthest(at)
             self._held -= 1
         while len(self._known) > self._shoppers or self._held > self._total:
             self._held -= len(self._known.popitem(last=False)[1])

@@ -185,10 +185,10 @@ class Cleaner:
 
 
 def _check_consent(value: Any) -> None:
-    said = "" if value is None else str(value).strip().lower()
-    if said in _NO:
+    answer = "" if value is None else str(value).strip().lower()
+    if answer in _NO:
         raise NoConsent
-    if said not in _YES:
+    if answer not in _YES:
         raise BadEvent(CONSENT, f"personalize is {shown(value)}; true or false is expected")
 
 

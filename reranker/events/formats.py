@@ -45,8 +45,8 @@ _QUOTED: Final = re.compile(r"'([^']*)'")
 def format_hint(columns: Iterable[str]) -> str:
     """What an event needs and, where the columns are known, how they are called here."""
     names = frozenset(columns)
-    for known, name, meaning in _FORMATS:
-        if known <= names:
+    for columns_of_format, name, meaning in _FORMATS:
+        if columns_of_format <= names:
             return f"This looks like {name}: {meaning}. Rename the columns. {_NEEDED}"
     return _NEEDED
 

@@ -15,8 +15,8 @@ from reranker.events.events import HistoryEvent
 
 # The upper bits of an event with an id are made of the id, the lower ones of what it says.
 KEY_BITS: Final = 63
-SAID_BITS: Final = 35
-SAID: Final = (1 << SAID_BITS) - 1
+CONTENT_BITS: Final = 35
+CONTENT_MASK: Final = (1 << CONTENT_BITS) - 1
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -29,12 +29,12 @@ def event_key(event: HistoryEvent) -> int:
         return secrets.randbits(KEY_BITS)
     name = xxhash.xxh3_64_intdigest(b"id\0" + event.id.encode("utf-8", "surrogatepass"))
     microseconds = round(event.time * 1e6)  # as finely as every form of times says it
-    said = (
+    content = (
         *(event.type, event.item, event.query, microseconds, event.price, event.quantity),
         *(event.ranking, event.position),
     )
-    says = xxhash.xxh3_64_intdigest(_encode(said))
-    return (name >> (64 - KEY_BITS + SAID_BITS)) << SAID_BITS | says >> (64 - SAID_BITS)
+    says = xxhash.xxh3_64_intdigest(_encode(content))
+    return (name >> (64 - KEY_BITS + CONTENT_BITS)) << CONTENT_BITS | says >> (64 - CONTENT_BITS)
 
 
 def record_key(event: HistoryEvent) -> int:
@@ -42,10 +42,10 @@ def record_key(event: HistoryEvent) -> int:
 
     Where its user is known, the session is left out: an export has it under a pseudonym.
     """
-    said = event if event.user is None else msgspec.structs.replace(event, session=None)
-    return int(xxhash.xxh3_64_intdigest(_encode(said))) >> 1
+    content = event if event.user is None else msgspec.structs.replace(event, session=None)
+    return int(xxhash.xxh3_64_intdigest(_encode(content))) >> 1
 
 
 def of_same_id(key: int) -> tuple[int, int]:
     """The lowest and the highest key that events with this one's id can have."""
-    return key & ~SAID, key | SAID
+    return key & ~CONTENT_MASK, key | CONTENT_MASK

@@ -1,7 +1,6 @@
 """settings.py: the sections [events] and [history]."""
 
 import math
-import time
 from typing import Annotated, Final
 
 import msgspec
@@ -106,10 +105,6 @@ class HistorySettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
             gt=0, description="Longest wait for another process that writes; then it fails."
         ),
     ] = 5.0
-
-    def cutoff(self) -> float:
-        """The time before which events are no longer remembered."""
-        return time.time() - self.days * 86_400 if self.days else -math.inf
 
 
 def event_weights(workspace: Workspace) -> dict[str, float]:

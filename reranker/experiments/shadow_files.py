@@ -15,7 +15,7 @@ import msgspec
 from indexes.errors import Failure
 from indexes.storage import durable
 from indexes.workspace import Workspace
-from reranker.feedback.days import append_lines, day_file, day_lines, days_there
+from reranker.feedback.days import append_lines, day_file, day_lines, logged_days
 from reranker.feedback.files import make_room
 from reranker.feedback.settings import RankingLogSettings
 
@@ -93,7 +93,7 @@ def write_shadow(home: Path, settings: RankingLogSettings, line: ShadowLine) -> 
 def read_shadows(workspace: Workspace, since: float = 0.0) -> Iterator[ShadowLine]:
     """Every sound line, oldest day first."""
     decode = msgspec.json.Decoder(ShadowLine).decode
-    for _, path in days_there(shadows_folder(workspace.home)):
+    for _, path in logged_days(shadows_folder(workspace.home)):
         for row in day_lines(path):
             try:
                 line = decode(row.content)

@@ -50,10 +50,10 @@ def click_judgments(
     """
     pair, position, shown, clicked = counts.columns()
     looks = shown if examination is None else shown * examination.at(position, MAX_POSITIONS)
-    impressions, seen, clicks = (
+    impressions, examined, clicks = (
         sums(pair, column, len(counts.pairs)) for column in (shown, looks, clicked)
     )
-    rate = attractiveness(seen, clicks)
+    rate = attractiveness(examined, clicks)
     for number, (query, item) in enumerate(counts.pairs):
         if impressions[number] >= min_impressions:
             rating = round(scale * float(rate[number]), 4)

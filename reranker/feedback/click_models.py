@@ -31,10 +31,10 @@ class Examination:
 
     by_position: Floats
 
-    def at(self, positions: Ints, shown: Ints | int) -> Floats:
-        """Examination at these positions; 0 from `shown` on, the last known one in between."""
+    def at(self, positions: Ints, page_length: Ints | int) -> Floats:
+        """Examination at these positions; 0 from `page_length` on, the last one in between."""
         place = np.minimum(positions, len(self.by_position) - 1)
-        chance: Floats = np.where(positions < shown, self.by_position[place], 0.0)
+        chance: Floats = np.where(positions < page_length, self.by_position[place], 0.0)
         return chance
 
 
@@ -105,8 +105,8 @@ def _balance(
         rounds += 1
         before = looked
         liked = _share(by_pair, sums(pair, shown * looked[position], len(by_pair)))
-        seen = sums(position, shown * liked[pair], len(looked))
-        looked = _shaped(_share(by_position, seen), seen, shape)
+        looks = sums(position, shown * liked[pair], len(looked))
+        looked = _shaped(_share(by_position, looks), looks, shape)
         looked = looked / max(float(looked.max()), _LOWEST)
         if np.abs(looked - before).max() < _TOLERANCE:
             break
@@ -130,10 +130,10 @@ def _em(
         rounds += 1
         chance, appeal = looked[position], liked[pair]
         silence = 1.0 - chance * appeal
-        seen = clicked + passed * chance * (1.0 - appeal) / silence  # looked at, all in all
+        looks = clicked + passed * chance * (1.0 - appeal) / silence  # looked at, all in all
         liking = clicked + passed * appeal * (1.0 - chance) / silence
         before = looked
-        looked = _share(sums(position, seen, len(looked)), impressions)
+        looked = _share(sums(position, looks, len(looked)), impressions)
         looked = np.clip(_shaped(looked, impressions, shape), _LOWEST, 1 - _LOWEST)
         liked = _share(sums(pair, liking, len(liked)), of_pair)
         liked = np.clip(liked, _LOWEST, 1 - _LOWEST)
@@ -160,9 +160,9 @@ def falling(values: Floats, weights: Floats) -> Floats:
     for value, weight in zip(values.tolist(), np.maximum(weights, 1e-12).tolist(), strict=True):
         pools.append((value, weight, 1))
         while len(pools) > 1 and pools[-2][0] < pools[-1][0]:
-            (one, heavy, long), (other, light, short) = pools[-2:]
-            mean = (one * heavy + other * light) / (heavy + light)
-            pools[-2:] = [(mean, heavy + light, long + short)]
+            means, pooled, lengths = zip(*pools[-2:], strict=True)
+            mean = (means[0] * pooled[0] + means[1] * pooled[1]) / sum(pooled)
+            pools[-2:] = [(mean, sum(pooled), sum(lengths))]
     return np.repeat([mean for mean, _, _ in pools], [length for _, _, length in pools])
 
 

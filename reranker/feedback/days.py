@@ -48,16 +48,16 @@ def day_file(folder: Path, day: str) -> Path:
     return folder / f"{day}{SUFFIX}"
 
 
-def days_there(folder: Path) -> list[tuple[date, Path]]:
+def logged_days(folder: Path) -> list[tuple[date, Path]]:
     """The files of the log, oldest first, packed ones, too."""
-    found = []
+    days = []
     with suppress(FileNotFoundError):
         for path in folder.iterdir():
             whole = path.with_suffix("") if is_packed(path) else path
             with suppress(ValueError):
                 if whole.suffix == SUFFIX:
-                    found.append((date.fromisoformat(whole.stem), path))
-    return sorted(found)
+                    days.append((date.fromisoformat(whole.stem), path))
+    return sorted(days)
 
 
 def append_lines(path: Path, lines: bytes) -> None:
@@ -73,9 +73,9 @@ def append_lines(path: Path, lines: bytes) -> None:
         size = os.fstat(fd).st_size
         if size and os.pread(fd, 1, size - 1) != b"\n":
             lines = b"\n" + lines
-        written = os.write(fd, lines)
-        if written < len(lines):
-            raise OSError(f"{path}: only {written} of {len(lines)} bytes could be written")
+        size_written = os.write(fd, lines)
+        if size_written < len(lines):
+            raise OSError(f"{path}: only {size_written} of {len(lines)} bytes could be written")
     finally:
         os.close(fd)
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from indexes.workspace import Workspace
-from reranker.feedback.days import days_there, overwrite
+from reranker.feedback.days import logged_days, overwrite
 from reranker.feedback.settings import RankingLogSettings
 from reranker.pseudonyms.pseudonyms import Pseudonyms, generation_of
 
 _NAME: Final = re.compile(rb'("(?:user|session)"\s*:\s*")(~[0-9a-f]{34})(?=")')
 _TORN: Final = re.compile(rb'"(?:user|session)"\s*:\s*"~(?![0-9a-f]{34}")')
-_KEY_DIGITS: Final = 64
 
 FOLDER: Final = "rankings"
 _MEGABYTE: Final = 1_000_000
@@ -31,7 +30,7 @@ def make_room(folder: Path, settings: RankingLogSettings, current: Path, more: i
     current: the file that is about to grow by `more` bytes; it is never deleted.
     """
     delete_old(folder, settings)
-    sizes = [(path, _size(path)) for _, path in days_there(folder)]
+    sizes = [(path, _size(path)) for _, path in logged_days(folder)]
     over = sum(size for _, size in sizes) + more - settings.megabytes * _MEGABYTE
     for path, size in sizes:
         if over <= 0:
@@ -46,7 +45,7 @@ def delete_old(folder: Path, settings: RankingLogSettings) -> int:
     """Delete the days that are older than the settings allow; how many."""
     today = _day_of(time.time())
     oldest = today - timedelta(days=settings.days)
-    old = [path for day, path in days_there(folder) if _written(path, day, today) < oldest]
+    old = [path for day, path in logged_days(folder) if _written(path, day, today) < oldest]
     for path in old:
         path.unlink(missing_ok=True)
     return len(old)
@@ -91,18 +90,20 @@ class Renamed(NamedTuple):
 
 def rename_in_rankings(folder: Path, names: Pseudonyms) -> Renamed:
     """Overwrite what is of an older generation, on the disk."""
-    done = Renamed()
-    for _, path in days_there(folder):
+    total = Renamed()
+    for _, path in logged_days(folder):
         names_changed, torn = _rename(path, names)
-        done = Renamed(done.names + names_changed, done.torn + torn)
-    return done
+        total = Renamed(total.names + names_changed, total.torn + torn)
+    return total
 
 
 def _rename(path: Path, names: Pseudonyms) -> Renamed:
     changed = torn = 0
 
     def older(line: bytes) -> int:
-        return sum(generation_of(one.decode()) < names.generation for _, one in _NAME.findall(line))
+        return sum(
+            generation_of(name.decode()) < names.generation for _, name in _NAME.findall(line)
+        )
 
     def newer(line: bytes) -> bytes | None:
         if _TORN.search(line):  # nobody could ever find it again

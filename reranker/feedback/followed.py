@@ -7,7 +7,7 @@ asked for.
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -59,13 +59,13 @@ class LoggedEvents:
 
     def _note(self, shopper: Shopper, events: Sequence[HistoryEvent]) -> None:
         # Type and item -> times of purchases and carts that were not taken back yet.
-        given: dict[tuple[str, str], list[float]] = {}
+        open_times: dict[tuple[str, str], list[float]] = {}
         for event in events:
             if event.item is not None and event.type in _GIVEN:
-                given.setdefault((event.type, event.item), []).append(event.time)
+                open_times.setdefault((event.type, event.item), []).append(event.time)
             elif event.item is not None and event.type in TAKEN_BACK:
                 kind = TAKEN_BACK[event.type]
-                if times := given.get((kind, event.item)):
+                if times := open_times.get((kind, event.item)):
                     self._cancelled.add((shopper, kind, event.item, times.pop()))
             if event.ranking is not None:
                 self._named_since.setdefault((shopper, event.ranking), event.time)
@@ -85,8 +85,8 @@ class LoggedEvents:
 
     def naming(self, ranking: LoggedRanking) -> list[HistoryEvent]:
         """Events that name the ranking, each time once: who asks takes them."""
-        found = self._following.pop(ranking.id, [])
-        return [event for shopper, event in found if not self._is_cancelled(shopper, event)]
+        pairs = self._following.pop(ranking.id, [])
+        return [event for shopper, event in pairs if not self._is_cancelled(shopper, event)]
 
     @property
     def naming_others(self) -> int:
@@ -97,10 +97,10 @@ class LoggedEvents:
         """What the shopper did with items in this time, without what was taken back."""
         if owner == Shopper(None, None):
             return []
-        found = self._histories.recent(owner.user, owner.session, n=_MOST_AFTER, before=until)
+        events = self._histories.recent(owner.user, owner.session, n=_MOST_AFTER, before=until)
         return [
             event
-            for event in found
+            for event in events
             if event.time >= since
             and event.type in self._types
             and not self._is_cancelled(owner, event)
@@ -115,10 +115,10 @@ class LoggedEvents:
         if who == Shopper(None, None):
             return []
         time = min(ranking.at, self._named_since.get((self.owner(who), ranking.id), math.inf))
-        found = self._histories.recent(who.user, who.session, n=most, before=time)
+        events = self._histories.recent(who.user, who.session, n=most, before=time)
         if who.user is None:
-            found = [event for event in found if event.session == who.session]
-        return found
+            events = [event for event in events if event.session == who.session]
+        return events
 
     def _is_cancelled(self, shopper: Shopper, event: HistoryEvent) -> bool:
         return (shopper, event.type, event.item, event.time) in self._cancelled
@@ -128,19 +128,15 @@ class LoggedEvents:
 def histories_of(workspace: Workspace, events: Path | None) -> Iterator[Histories]:
     """The home's histories, or those of an events file for as long as this lasts."""
     if events is None:
-        histories = open_histories(workspace)
-        try:
+        with closing(open_histories(workspace)) as histories:
             yield histories
-        finally:
-            histories.close()
         return
     work = workspace.home / "events"
     make_own_folder(work)
     with TemporaryDirectory(prefix="join-", dir=work) as folder:
         settings = workspace.section(HistorySettings)
-        kept = SqliteHistories(Path(folder), settings, PseudonymKeys(workspace.home))
-        try:
-            Importer(workspace, events, bars).run(kept)
-            yield kept
-        finally:
-            kept.close()
+        with closing(
+            SqliteHistories(Path(folder), settings, PseudonymKeys(workspace.home))
+        ) as imported:
+            Importer(workspace, events, bars).run(imported)
+            yield imported

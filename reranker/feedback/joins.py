@@ -111,10 +111,10 @@ class RankingJoin:
         return JoinedRanking(ranking, self._events.named(ranking), followed)
 
     def _naming(self, ranking: LoggedRanking) -> list[HistoryEvent]:
-        found = self._events.naming(ranking)
-        fit = [event for event in found if event.item in ranking.items]
+        events = self._events.naming(ranking)
+        fit = [event for event in events if event.item in ranking.items]
         self.counts.events_by_id += len(fit)
-        self.counts.events_of_items_not_shown += len(found) - len(fit)
+        self.counts.events_of_items_not_shown += len(events) - len(fit)
         return fit
 
     def _near(self, ranking: LoggedRanking) -> list[HistoryEvent]:
@@ -123,15 +123,15 @@ class RankingJoin:
         if owner == Shopper(None, None):
             self.counts.without_shopper += 1
             return []
-        found = [
+        events = [
             event
             for event in self._events.after(owner, ranking.at, ranking.at + self._rules.window)
             if event.ranking is None
             and event.item in ranking.items
             and not self._shown_later(owner, ranking, event)
         ]
-        self.counts.events_by_window += len(found)
-        return found
+        self.counts.events_by_window += len(events)
+        return events
 
     def _shown_later(self, owner: Shopper, than: LoggedRanking, event: HistoryEvent) -> bool:
         return any(
@@ -141,7 +141,7 @@ class RankingJoin:
 
     def _let_go(self, ranking: LoggedRanking) -> None:
         owner = self._owner(ranking)
-        held = self._held[owner]
-        held.remove(ranking)
-        if not held:
+        rankings = self._held[owner]
+        rankings.remove(ranking)
+        if not rankings:
             del self._held[owner]

@@ -44,7 +44,7 @@ class Answered(NamedTuple):
 
     id: str
     time: float
-    asked: RerankRequest
+    request: RerankRequest
     ranking: Ranking
 
 
@@ -59,14 +59,14 @@ class RankingLog:
         self._keys = PseudonymKeys(folder.parent)
         self._broken = False  # what failed last is said once, until something works again
 
-    def add(self, ranking_id: str, asked: RerankRequest, ranking: Ranking) -> None:
+    def add(self, ranking_id: str, request: RerankRequest, ranking: Ranking) -> None:
         """Log an answer; never waits and never fails."""
-        if not self._settings.log or not ranking.results or not asked.personalize:
+        if not self._settings.log or not ranking.results or not request.personalize:
             return  # without consent nothing is kept that an event could be tied to
         if len(self._queue) >= _WAITING:
             self._count(LOST, 1)
             return
-        self._queue.append(Answered(ranking_id, time.time(), asked, ranking))
+        self._queue.append(Answered(ranking_id, time.time(), request, ranking))
         self._worker.wake()
 
     def flush(self) -> None:
@@ -74,20 +74,20 @@ class RankingLog:
         with self._writing:
             waiting = [self._queue.popleft() for _ in range(len(self._queue))]
             by_day: dict[str, list[Answered]] = {}
-            for one in waiting:
-                by_day.setdefault(_day(one.time), []).append(one)
-            for day, some in by_day.items():
-                self._write(day, some)
+            for answer in waiting:
+                by_day.setdefault(_day(answer.time), []).append(answer)
+            for day, answers in by_day.items():
+                self._write(day, answers)
 
-    def _write(self, day: str, some: list[Answered]) -> None:
+    def _write(self, day: str, answers: list[Answered]) -> None:
         try:
             make_own_folder(self._folder)
             names = self._keys.open()
-            lines = b"".join([_line(one, names) for one in some])
+            lines = b"".join([_encode(logged(answer, names)) + b"\n" for answer in answers])
             path = day_file(self._folder, day)
             if make_room(self._folder, self._settings, path, len(lines)):
                 append_lines(path, lines)
-                self._count(WRITTEN, len(some))
+                self._count(WRITTEN, len(answers))
                 self._broken = False
                 return
             problem = f"rankings.megabytes ({self._settings.megabytes:,}) is reached within a day"
@@ -96,7 +96,7 @@ class RankingLog:
         except Exception:  # whatever it is, it must not end the thread
             log.exception("rankings cannot be logged")
             problem = "see above"
-        self._count(LOST, len(some))
+        self._count(LOST, len(answers))
         if not self._broken:
             log.error("rankings are not logged now, and are lost: %s", problem)
         self._broken = True
@@ -106,32 +106,26 @@ def _day(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
-def _line(one: Answered, pseudonyms: Pseudonyms) -> bytes:
-    return _encode(logged(one, pseudonyms)) + b"\n"
-
-
-def logged(one: Answered, pseudonyms: Pseudonyms) -> LoggedRanking:
+def logged(answer: Answered, pseudonyms: Pseudonyms) -> LoggedRanking:
     """The answer as it is kept."""
-    asked, results = one.asked, one.ranking.results
+    request, results = answer.request, answer.ranking.results
     order = [ranked.index for ranked in results]
-    candidates, others = asked.candidates, []
-    if len(order) < len(candidates):
-        shown = set(order)
-        others = [one.id for place, one in enumerate(candidates) if place not in shown]
+    candidates, shown = request.candidates, set(order)
+    others = [item.id for place, item in enumerate(candidates) if place not in shown]
     scores = [candidate.score for candidate in candidates]
-    blend = one.ranking.blend
+    blend = answer.ranking.blend
     return LoggedRanking(
-        id=one.id,
-        time=round(one.time, 3) if asked.time is None else asked.time,
-        user=None if asked.user is None else pseudonyms.user(asked.user),
-        session=None if asked.session is None else pseudonyms.session(asked.session),
-        query=asked.query,
+        id=answer.id,
+        time=round(answer.time, 3) if request.time is None else request.time,
+        user=None if request.user is None else pseudonyms.user(request.user),
+        session=None if request.session is None else pseudonyms.session(request.session),
+        query=request.query,
         blend=f"{blend.name}@{blend.version}",
         items=[ranked.id for ranked in results],
         order=order,
         others=others,
         scores=None if all(score is None for score in scores) else scores,
-        top_n=asked.top_n,
-        weights=asked.weights,
-        personalize=asked.personalize,
+        top_n=request.top_n,
+        weights=request.weights,
+        personalize=request.personalize,
     )

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from indexes.errors import Failure
-from reranker.feedback.days import day_lines, days_there, overwrite
+from reranker.feedback.days import day_lines, logged_days, overwrite
 from reranker.pseudonyms.pseudonyms import SIZE, Pseudonyms, generation_of
 from reranker.pseudonyms.raw_names import pseudonyms_of
 from reranker.pseudonyms.text_search import NameSearch
@@ -39,7 +39,7 @@ class LoggedShopper:
         session: str | None = None,
         sessions: Collection[str] = (),
     ) -> None:
-        self._paths = [path for _, path in days_there(folder)]
+        self._paths = [path for _, path in logged_days(folder)]
         self._names = names
         self._text = NameSearch([user if user is not None else session or ""])
         self._users: set[str] = set()
@@ -54,13 +54,13 @@ class LoggedShopper:
         if user is not None:
             self._every |= pseudonyms_of(names, user, is_user=True)
             self._users = {names.user(name) for name in self._every}
-            known = list(sessions)
+            own_sessions = list(sessions)
         else:
-            known = [session or ""]
-        for name in known:
+            own_sessions = [session or ""]
+        for name in own_sessions:
             every = pseudonyms_of(names, name, is_user=False)
             self._every |= every
-            self._sessions |= {names.session(one) for one in every}
+            self._sessions |= set(map(names.session, every))
         if user is not None:
             self._sessions |= self._named_beside(names.session)
 
@@ -114,10 +114,10 @@ class LoggedShopper:
 
     def _carried(self, row: dict[str, Any], key: str) -> str:
         """A line's pseudonym under the newest key: a rotation may not have come to this line."""
-        found = row.get(key)
-        if not isinstance(found, str) or self._names is None:
+        pseudonym = row.get(key)
+        if not isinstance(pseudonym, str) or self._names is None:
             return ""
-        return self._names.user(found) if key == "user" else self._names.session(found)
+        return self._names.user(pseudonym) if key == "user" else self._names.session(pseudonym)
 
     def _may_name(self, line: bytes) -> bool:
         """Whether a torn line holds one of their names, whole or as far as it was written."""
@@ -125,7 +125,7 @@ class LoggedShopper:
         for match in _PSEUDONYM.finditer(line):
             name = match[0].decode()
             if len(name) < SIZE:
-                if any(one.startswith(name) for one in self._every):
+                if any(pseudonym.startswith(name) for pseudonym in self._every):
                     return True
             elif generation_of(name) and self._names.user(name) in self._users | self._sessions:
                 return True

@@ -95,15 +95,15 @@ class LoggedClicks:
         self.rankings.append(number)
         if not clicked:
             return
-        shown = {item: place for place, item in enumerate(items)}
+        positions = {item: place for place, item in enumerate(items)}
         for item in clicked:
             self.shopper.append(number)
             self.page.append(len(items))
-            self.position.append(shown[item])
+            self.position.append(positions[item])
         for name, order in orders.items():
             places = {item: place for place, item in enumerate(order)}
             self.others.setdefault(name, []).extend(places[item] for item in clicked)
-            new = sum(item not in shown for item in order[: len(items)])
+            new = sum(item not in positions for item in order[: len(items)])
             self.unknown.setdefault(name, []).append(new / len(items))
 
 
@@ -185,9 +185,9 @@ class _Sums:
         return {name: self._rate(totals, name) for name in self._names}
 
     def _rate(self, totals: Floats, name: str) -> Floats:
-        shown = totals[:, 2 + self._names.index(SHOWN)]
+        logged = totals[:, 2 + self._names.index(SHOWN)]
         other = totals[:, 2 + self._names.index(name)]
-        ratio = np.divide(other, shown, out=np.ones(len(shown)), where=shown > 0)
+        ratio = np.divide(other, logged, out=np.ones(len(logged)), where=logged > 0)
         rate: Floats = totals[:, 1] / totals[:, 0] * ratio
         return rate
 

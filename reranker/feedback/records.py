@@ -59,8 +59,8 @@ class LoggedRanking(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.order is None:
             return [*self.items, *self.others]
         by_place = dict(zip(self.order, self.items, strict=True))
-        left = iter(self.others)
-        return [by_place.get(place) or next(left) for place in range(self._count)]
+        others = iter(self.others)
+        return [by_place.get(place) or next(others) for place in range(self._count)]
 
     def candidates(self) -> list[Candidate]:
         """The candidates of the request, with the engine's scores where they were sent."""
@@ -94,14 +94,14 @@ def ranking_files(path: Path) -> list[Path]:
                 f"{path} is no rankings file: its name has to end in .jsonl or .jsonl.gz."
             )
         return [path]
-    found = sorted(file for file in path.iterdir() if _is_rankings(file))
-    if not found:
+    files = sorted(file for file in path.iterdir() if _is_rankings(file))
+    if not files:
         raise Failure(
             f"{path} holds no rankings (.jsonl, .jsonl.gz).",
             hint="`reranker serve` logs them unless rankings.log is false; or name a file with "
             "--rankings.",
         )
-    return found
+    return files
 
 
 def _is_rankings(file: Path) -> bool:
@@ -129,25 +129,25 @@ def logged_ranking(row: dict[str, Any], times: TimeReader | None = None) -> Logg
     """One line's object, ids and time in their one form; ValidationError or Failure says what is
     wrong with it."""
     try:
-        given = _read(row, times or TimeReader())
+        fields = _read(row, times or TimeReader())
     except (BadName, BadTime) as error:
         raise Failure(str(error)) from None
-    ranking = msgspec.convert(given, LoggedRanking)
+    ranking = msgspec.convert(fields, LoggedRanking)
     ranking.check()
     return ranking
 
 
 def _read(row: dict[str, Any], times: TimeReader) -> dict[str, Any]:
-    given = {key: value for key, value in row.items() if value is not None and key != "timing"}
-    if "time" in given:
-        moment = times.read(given["time"])
-        given["time"] = moment.seconds
-        given["timing"] = timing_of(moment, times.now)
-    for name in _NAMES & given.keys():
-        given[name] = read_name(name, given[name]) or ""
-    for name in _LISTS & given.keys():
-        if isinstance(given[name], list):
-            given[name] = [
-                read_name(f"{name}[{place}]", item) for place, item in enumerate(given[name])
+    fields = {key: value for key, value in row.items() if value is not None and key != "timing"}
+    if "time" in fields:
+        moment = times.read(fields["time"])
+        fields["time"] = moment.seconds
+        fields["timing"] = timing_of(moment, times.now)
+    for name in _NAMES & fields.keys():
+        fields[name] = read_name(name, fields[name]) or ""
+    for name in _LISTS & fields.keys():
+        if isinstance(fields[name], list):
+            fields[name] = [
+                read_name(f"{name}[{place}]", item) for place, item in enumerate(fields[name])
             ]
-    return given
+    return fields

@@ -83,7 +83,7 @@ class Histories(Protocol):
         """The names under which this shopper is kept: pseudonyms."""
         ...
 
-    def kept_as(self, who: Shopper) -> list[Shopper]:
+    def stored_as(self, who: Shopper) -> list[Shopper]:
         """The pseudonyms under which a shopper is kept, of any form in which the name came once:
         earlier releases kept some names with blanks around them."""
         ...

@@ -1,6 +1,8 @@
 """reads.py: a connection and a shopper -> the newest events, decoded in one step."""
 
+import math
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,6 +10,7 @@ import msgspec
 
 from reranker.errors import HistoryDamaged
 from reranker.events.events import HistoryEvent
+from reranker.events.settings import HistorySettings
 
 SHOPPER: Final = "(SELECT coalesce(owner, id) FROM shoppers WHERE is_user = ? AND name = ?)"
 _NEWEST: Final = (
@@ -22,6 +25,11 @@ _SAME_PERSON: Final = (
 _decode: Final = msgspec.msgpack.Decoder(list[HistoryEvent]).decode
 
 
+def cutoff(settings: HistorySettings) -> float:
+    """The time before which events are no longer remembered."""
+    return time.time() - settings.days * 86_400 if settings.days else -math.inf
+
+
 def newest(
     db: sqlite3.Connection,
     user: str | None,
@@ -33,8 +41,8 @@ def newest(
     """Rows of one payload each, newest first, at least as late as `since` and before `until`."""
     if user is not None and session is not None:
         return _of_both(db, user, session, until, since, n)
-    asked = (user is not None, user if user is not None else session)
-    return db.execute(_RECENT, (*asked, until, since, n)).fetchall()
+    shopper = (user is not None, user if user is not None else session)
+    return db.execute(_RECENT, (*shopper, until, since, n)).fetchall()
 
 
 def _of_both(
@@ -47,8 +55,8 @@ def _of_both(
     shopper = "SELECT id FROM shoppers WHERE is_user = ? AND name = ?"
     ids = db.execute(f"{shopper} UNION ALL {shopper} AND owner IS NULL", (1, user, 0, session))
     rows: list[Any] = []
-    for (found,) in ids.fetchall():
-        rows += db.execute(_RECENT_OF_ID, (found, until, since, n))
+    for (shopper_id,) in ids.fetchall():
+        rows += db.execute(_RECENT_OF_ID, (shopper_id, until, since, n))
     rows.sort(key=lambda row: row[:2], reverse=True)
     return [row[2:] for row in rows[:n]]
 
@@ -56,9 +64,9 @@ def _of_both(
 def same_person(db: sqlite3.Connection, user: str | None, session: str | None) -> list[Any]:
     """Rows (is_user, name) of the users that these names are or became, and of their sessions."""
     rows = []
-    for asked in ((True, user), (False, session)):
-        if asked[1] is not None:
-            rows += db.execute(_SAME_PERSON, asked).fetchall()
+    for shopper in ((True, user), (False, session)):
+        if shopper[1] is not None:
+            rows += db.execute(_SAME_PERSON, shopper).fetchall()
     return rows
 
 

@@ -33,7 +33,7 @@ from reranker.histories.files import (
 )
 from reranker.histories.histories import Appended, Forgotten, Histories, Shopper
 from reranker.histories.names import mark_to_erase, names_row
-from reranker.histories.reads import SHOPPER, decoded, newest, packed, same_person
+from reranker.histories.reads import SHOPPER, cutoff, decoded, newest, packed, same_person
 from reranker.histories.writes import Write
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.pseudonyms.pseudonyms import Pseudonyms
@@ -41,7 +41,7 @@ from reranker.pseudonyms.raw_names import raw_forms
 from reranker.runtime.caches import RecentlyUsed
 
 _ERASE_SECONDS: Final = 60.0
-_KEPT: Final = 1000  # shoppers whose newest events need no decoding while none is added
+_CACHED: Final = 1000  # shoppers whose newest events need no decoding while none is added
 _WINDOW: Final = 256  # shoppers read at once when all are read
 
 T = TypeVar("T")
@@ -71,7 +71,8 @@ class SqliteHistories:
         self._write_lock = threading.Lock()
         self._queue_lock = threading.Lock()
         self._queue: list[_Waiting] = []
-        self._newest: RecentlyUsed[Hashable, tuple[bytes, list[HistoryEvent]]] = RecentlyUsed(_KEPT)
+        self._newest: RecentlyUsed[Hashable, tuple[bytes, list[HistoryEvent]]]
+        self._newest = RecentlyUsed(_CACHED)
         self._reader = Opened(self.path, lambda: open_reader(self.path))
         self._reads: tuple[sqlite3.Connection, Pseudonyms] | None = None
         wait = settings.wait_seconds
@@ -112,13 +113,13 @@ class SqliteHistories:
             assert db is not None
             patiently(lambda: db.execute("BEGIN IMMEDIATE"), self._settings.wait_seconds)
             try:
-                done = work(Write(db, self._settings, self._names(db)))
+                result = work(Write(db, self._settings, self._names(db)))
                 db.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
                 raise
-            return done
+            return result
 
     def recent(
         self,
@@ -129,7 +130,7 @@ class SqliteHistories:
     ) -> list[HistoryEvent]:
         """See Histories; under 100 microseconds for 50 events."""
         until = math.inf if before is None else before
-        since = self._settings.cutoff()
+        since = cutoff(self._settings)
         try:
             with self._read_lock:
                 db = self._reader.connection()
@@ -148,9 +149,9 @@ class SqliteHistories:
 
     def _as_events(self, shopper: Hashable, payloads: bytes) -> list[HistoryEvent]:
         """The events; the very same list as the last time, where nothing was added since."""
-        kept = self._newest.get(shopper)
-        if kept is not None and kept[0] == payloads:
-            return kept[1]
+        cached = self._newest.get(shopper)
+        if cached is not None and cached[0] == payloads:
+            return cached[1]
         events = decoded(payloads, self.path)
         if events:
             self._newest.put(shopper, (payloads, events))
@@ -165,12 +166,12 @@ class SqliteHistories:
 
     def _reading(self, db: sqlite3.Connection, *, look: bool = False) -> Pseudonyms:
         """The same, remembered with the connection; look: whether they were changed since."""
-        known = self._reads
-        if known is None or known[0] is not db:
-            self._reads = known = db, self._names(db)
-        elif look and known[1].generation != names_row(db).generation:
-            self._reads = known = db, self._names(db)
-        return known[1]
+        reads = self._reads
+        if reads is None or reads[0] is not db:
+            self._reads = reads = db, self._names(db)
+        elif look and reads[1].generation != names_row(db).generation:
+            self._reads = reads = db, self._names(db)
+        return reads[1]
 
     def hidden(self, shopper: Shopper) -> Shopper:
         """See Histories."""
@@ -189,7 +190,7 @@ class SqliteHistories:
             raise failure_of(error, self.path) from error
         return [Shopper(name, None) if is_user else Shopper(None, name) for is_user, name in rows]
 
-    def kept_as(self, who: Shopper) -> list[Shopper]:
+    def stored_as(self, who: Shopper) -> list[Shopper]:
         """See Histories."""
         with failing(self.path):
             db = open_reader(self.path)
@@ -204,8 +205,8 @@ class SqliteHistories:
                 rows = [db.execute(query, (is_user, form)).fetchone() for form in sorted(forms)]
         finally:
             db.close()
-        kept = [str(row[0]) for row in rows if row]
-        return [Shopper(one, None) if is_user else Shopper(None, one) for one in kept]
+        stored = [str(row[0]) for row in rows if row]
+        return [Shopper(form, None) if is_user else Shopper(None, form) for form in stored]
 
     def forget(self, user: str | None = None, session: str | None = None) -> Forgotten:
         """Delete, then write the whole file anew: freed pages may still hold what was in them."""
@@ -213,21 +214,21 @@ class SqliteHistories:
         if not self.path.exists() or name is None:
             return Forgotten()
         with self._write_lock:
-            gone = self._transaction(lambda write: write.forget(user is not None, name))
+            forgotten = self._transaction(lambda write: write.forget(user is not None, name))
             self._newest.clear()
             self._erase()
-        return gone
+        return forgotten
 
     def forget_old(self) -> int:
         """See Histories."""
-        cutoff = self._settings.cutoff()
-        if not self.path.exists() or cutoff == -math.inf:
+        oldest = cutoff(self._settings)
+        if not self.path.exists() or oldest == -math.inf:
             return 0
         with self._write_lock:
-            gone = self._transaction(lambda write: write.delete_before(cutoff))
-            if gone:
+            deleted = self._transaction(lambda write: write.delete_before(oldest))
+            if deleted:
                 self._erase()
-        return gone
+        return deleted
 
     def _erase(self) -> None:
         """Nothing of what was deleted stays in the file or in its log."""
@@ -247,12 +248,12 @@ class SqliteHistories:
         query = f"SELECT payload FROM events WHERE shopper = {SHOPPER} ORDER BY time, seq"
         try:
             with failing(self.path):
-                kept = _hidden(self._names(db), user, session)
-                asked = (user is not None, kept[0] if user is not None else kept[1])
-                rows = db.execute(query, asked)
-                while some := rows.fetchmany(1000):
-                    for event in decoded(packed(some), self.path):
-                        own = session if event.session == kept[1] else event.session
+                hidden = _hidden(self._names(db), user, session)
+                shopper = (user is not None, hidden[0] if user is not None else hidden[1])
+                rows = db.execute(query, shopper)
+                while payloads := rows.fetchmany(1000):
+                    for event in decoded(packed(payloads), self.path):
+                        own = session if event.session == hidden[1] else event.session
                         yield msgspec.structs.replace(event, user=user, session=own)
         finally:
             db.close()
@@ -275,14 +276,14 @@ class SqliteHistories:
         if db is None:
             return
         query = f"SELECT id, is_user, name FROM shoppers WHERE id > ? AND {which} ORDER BY id"
-        since, last = self._settings.cutoff(), 0
+        since, last = cutoff(self._settings), 0
         try:
             while True:
                 with failing(self.path):
-                    found = db.execute(f"{query} LIMIT {_WINDOW}", (last,)).fetchall()
-                if not found:
+                    rows = db.execute(f"{query} LIMIT {_WINDOW}", (last,)).fetchall()
+                if not rows:
                     return
-                for last, is_user, name in found:
+                for last, is_user, name in rows:
                     shopper = Shopper(name, None) if is_user else Shopper(None, name)
                     events = self._whole(db, last, since) if with_events else []
                     if events or not with_events:
@@ -299,14 +300,14 @@ class SqliteHistories:
         """See Histories: a form of an earlier release is brought into today's, too."""
         with failing(self.path):
             names = self.keys.read()
-            left = unfinished(self.path, names.generation if names else 0)
-        if left == "keys":
+            state = unfinished(self.path, names.generation if names else 0)
+        if state == "keys":
             with self._write_lock, failing(self.path):
                 self._writer.connection()
-                left = unfinished(self.path, names.generation if names else 0)
-        if left == "rotation" and names is not None:
+                state = unfinished(self.path, names.generation if names else 0)
+        if state == "rotation" and names is not None:
             self.rename(names)
-        if left != "erasure":
+        if state != "erasure":
             return
         with self._write_lock:
             with failing(self.path):

@@ -14,8 +14,9 @@ import msgspec
 from reranker.events.events import HistoryEvent
 from reranker.events.settings import HistorySettings
 from reranker.histories.histories import Appended, Forgotten
-from reranker.histories.kept_keys import kept_ids, kept_keys
 from reranker.histories.names import mark_to_erase, rename_all
+from reranker.histories.reads import cutoff
+from reranker.histories.stored_keys import stored_ids, stored_keys
 from reranker.pseudonyms.pseudonyms import Pseudonyms
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -56,103 +57,103 @@ class Write:
     ) -> None:
         self._db, self._names = db, names
         self._most = settings.events_per_user
-        self._cutoff = settings.cutoff()
+        self._cutoff = cutoff(settings)
         self._gained: set[int] = set()  # users to whom a session came with what is appended
 
     def append(self, events: Sequence[HistoryEvent], keys: Sequence[int]) -> Appended:
         """Add what is new."""
-        done = Appended()
+        appended = Appended()
         self._gained.clear()
-        found = self._without_kept(self._in_time(events, keys, done), done)
-        if not found:
-            return done
-        owners = self._owners([new.event for new in found], done)
-        by_shopper = self._by_shopper(found, owners, done)
-        first = self._take_numbers(len(found))
-        for shopper, kept in by_shopper.items():
+        incoming = self._not_stored(self._in_time(events, keys, appended), appended)
+        if not incoming:
+            return appended
+        owners = self._owners([new.event for new in incoming], appended)
+        by_shopper = self._by_shopper(incoming, owners, appended)
+        first = self._take_numbers(len(incoming))
+        for shopper, numbered in by_shopper.items():
             rows = [
                 _Row(
                     *(shopper, new.event.time, first + order, new.key),
                     *(owners[new.event.user, new.event.session].origin, _payload(new.event)),
                 )
-                for order, new in kept
+                for order, new in numbered
             ]
-            self._insert(shopper, rows, done)
-        return done
+            self._insert(shopper, rows, appended)
+        return appended
 
     def _in_time(
-        self, events: Sequence[HistoryEvent], keys: Sequence[int], done: Appended
+        self, events: Sequence[HistoryEvent], keys: Sequence[int], appended: Appended
     ) -> list[_New]:
         """The events that are not too old, under pseudonyms, with their keys and places."""
         names = self._names
-        found = []
+        incoming = []
         for place, (event, key) in enumerate(zip(names.hidden(events), keys, strict=True)):
             if event.time < self._cutoff:
-                done.too_old += 1
+                appended.too_old += 1
             else:
                 keyed = names.event(key, has_id=event.id is not None)
-                found.append(_New(event, keyed, place))
-        return found
+                incoming.append(_New(event, keyed, place))
+        return incoming
 
-    def _without_kept(self, found: list[_New], done: Appended) -> list[_New]:
+    def _not_stored(self, incoming: list[_New], appended: Appended) -> list[_New]:
         """Those that the histories as they are do not hold; what is held changes nothing."""
         by_pair: defaultdict[_Pair, list[_New]] = defaultdict(list)
-        for new in found:
+        for new in incoming:
             by_pair[new.event.user, new.event.session].append(new)
-        kept: set[int] = set()
-        for pair, some in by_pair.items():
-            there = kept_keys(self._db, self._place(*pair), [new.key for new in some])
-            kept.update(new.place for new in some if new.key in there)
-        done.duplicates += len(kept)
-        return [new for new in found if new.place not in kept] if kept else found
+        held: set[int] = set()
+        for pair, of_pair in by_pair.items():
+            stored = stored_keys(self._db, self._place(*pair), [new.key for new in of_pair])
+            held.update(new.place for new in of_pair if new.key in stored)
+        appended.duplicates += len(held)
+        return [new for new in incoming if new.place not in held] if held else incoming
 
     def _place(self, user: str | None, session: str | None) -> int | None:
         """Whose history has the events of a user, or of a session; None where nobody has one."""
         query = "SELECT coalesce(owner, id) FROM shoppers WHERE is_user = ? AND name = ?"
-        asked = user is not None, session if user is None else user
-        row = self._db.execute(query, asked).fetchone()
+        shopper = user is not None, session if user is None else user
+        row = self._db.execute(query, shopper).fetchone()
         return None if row is None else int(row[0])
 
     def _by_shopper(
-        self, found: list[_New], owners: Mapping[_Pair, _Owner], done: Appended
+        self, incoming: list[_New], owners: Mapping[_Pair, _Owner], appended: Appended
     ) -> dict[int, list[tuple[int, _New]]]:
         """The new events of each shopper with their numbers in the order of arrival.
 
         Looked at once more are those of shoppers to whom a session came just now, with its events.
         """
         by_shopper: defaultdict[int, list[tuple[int, _New]]] = defaultdict(list)
-        for order, new in enumerate(found):
+        for order, new in enumerate(incoming):
             by_shopper[owners[new.event.user, new.event.session].shopper].append((order, new))
-        for shopper, some in by_shopper.items():
-            keys = [new.key for _, new in some]
-            there = kept_keys(self._db, shopper, keys) if shopper in self._gained else set()
-            by_shopper[shopper] = self._each_once(shopper, some, there, done)
+        for shopper, own in by_shopper.items():
+            keys = [new.key for _, new in own]
+            stored = stored_keys(self._db, shopper, keys) if shopper in self._gained else set()
+            by_shopper[shopper] = self._each_once(shopper, own, stored, appended)
         return by_shopper
 
     def _each_once(
-        self, shopper: int, found: list[tuple[int, _New]], there: set[int], done: Appended
+        self, shopper: int, numbered: list[tuple[int, _New]], stored: set[int], appended: Appended
     ) -> list[tuple[int, _New]]:
         """Each event once; those whose id another event has are counted, and stay."""
-        ids = {new.event.id: new.key for _, new in found if new.event.id is not None}
-        taken = kept_ids(self._db, shopper, ids)
+        ids = {new.event.id: new.key for _, new in numbered if new.event.id is not None}
+        taken = stored_ids(self._db, shopper, ids)
         once = []
-        for order, new in found:
-            if new.key in there:
-                done.duplicates += 1
+        for order, new in numbered:
+            if new.key in stored:
+                appended.duplicates += 1
                 continue
-            there.add(new.key)
+            stored.add(new.key)
             once.append((order, new))
             name = new.event.id
             if name is None:
                 continue
             if name in taken:
-                done.conflicts += 1
-                if done.first_conflict is None or new.place < done.first_conflict:
-                    done.first_conflict = new.place
+                appended.conflicts += 1
+                if appended.first_conflict is None or new.place < appended.first_conflict:
+                    appended.first_conflict = new.place
             taken.add(name)
         return once
 
-    def _owners(self, events: Sequence[HistoryEvent], done: Appended) -> dict[_Pair, _Owner]:
+    def _owners(self, events: Sequence[HistoryEvent], appended: Appended) -> dict[_Pair, _Owner]:
         """For each (user, session): the shopper who gets the events, and the session's number.
 
         The number is only there for events without a user: they move when the session is merged.
@@ -163,16 +164,16 @@ class Write:
             earliest[pair] = min(event.time, earliest.get(pair, event.time))
         for (user, session), time in earliest.items():
             if user is not None and session is not None:
-                done.merged += self._own(session, self._shopper(True, user), time)
-        found: dict[_Pair, _Owner] = {}
+                appended.merged += self._own(session, self._shopper(True, user), time)
+        owners: dict[_Pair, _Owner] = {}
         for user, session in earliest:
             if user is not None:
-                found[user, session] = _Owner(self._shopper(True, user), None)
+                owners[user, session] = _Owner(self._shopper(True, user), None)
             elif session is not None:
                 number = self._shopper(False, session)
                 owner, _ = self._owner(number)
-                found[user, session] = _Owner(number if owner is None else owner, number)
-        return found
+                owners[user, session] = _Owner(number if owner is None else owner, number)
+        return owners
 
     def _own(self, session: str, user: int, since: float) -> int:
         """Let a session belong to a user unless an earlier event said otherwise."""
@@ -203,12 +204,12 @@ class Write:
 
     def _shopper(self, is_user: bool, name: str) -> int:
         """The number of a user or session, a new one if need be."""
-        asked = is_user, name
+        shopper = is_user, name
         query = "SELECT id FROM shoppers WHERE is_user = ? AND name = ?"
-        row = self._db.execute(query, asked).fetchone()
+        row = self._db.execute(query, shopper).fetchone()
         if row is None:
             added = "INSERT INTO shoppers (is_user, name) VALUES (?, ?) RETURNING id"
-            row = self._db.execute(added, asked).fetchone()
+            row = self._db.execute(added, shopper).fetchone()
         return int(row[0])
 
     def _owner(self, session: int) -> tuple[int | None, float]:
@@ -221,21 +222,21 @@ class Write:
         query = "UPDATE counter SET seq = seq + ? RETURNING seq"
         return int(self._db.execute(query, (count,)).fetchone()[0]) - count
 
-    def _insert(self, shopper: int, rows: list[_Row], done: Appended) -> None:
+    def _insert(self, shopper: int, rows: list[_Row], appended: Appended) -> None:
         """Add rows of one shopper; those that a full history has let go of stay out."""
         query = "SELECT events FROM shoppers WHERE id = ?"
         if self._db.execute(query, (shopper,)).fetchone()[0] >= self._most:
             first = "SELECT min(time) FROM events WHERE shopper = ?"
             oldest = self._db.execute(first, (shopper,)).fetchone()[0]
-            kept = [row for row in rows if row.time > oldest]
-            done.too_old += len(rows) - len(kept)
-            rows = kept
+            newer = [row for row in rows if row.time > oldest]
+            appended.too_old += len(rows) - len(newer)
+            rows = newer
         self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
         self._count(shopper, len(rows))
-        done.stored += len(rows)
+        appended.stored += len(rows)
         if self._cutoff > 0:
             self._count(shopper, -self._delete_old(shopper))
-        done.trimmed += self._trim(shopper)
+        appended.trimmed += self._trim(shopper)
 
     def _delete_old(self, shopper: int) -> int:
         old = "DELETE FROM events WHERE shopper = ? AND time < ?"
@@ -251,11 +252,11 @@ class Write:
             "SELECT time, seq FROM events WHERE shopper = ? ORDER BY time, seq LIMIT 1 OFFSET ?",
             (shopper, above - 1),
         ).fetchone()
-        gone = self._db.execute(
+        deleted = self._db.execute(
             "DELETE FROM events WHERE shopper = ? AND (time, seq) <= (?, ?)", (shopper, *last)
         ).rowcount
-        self._count(shopper, -gone)
-        return gone
+        self._count(shopper, -deleted)
+        return deleted
 
     def _count(self, shopper: int, more: int) -> None:
         self._db.execute("UPDATE shoppers SET events = events + ? WHERE id = ?", (more, shopper))
@@ -267,8 +268,8 @@ class Write:
 
     def delete_before(self, cutoff: float) -> int:
         """Delete every event before this time, and shoppers of whom nothing is left."""
-        gone = self._db.execute("DELETE FROM events WHERE time < ?", (cutoff,)).rowcount
-        if gone:
+        deleted = self._db.execute("DELETE FROM events WHERE time < ?", (cutoff,)).rowcount
+        if deleted:
             mark_to_erase(self._db, True)
         self._db.execute(
             "UPDATE shoppers SET events = "
@@ -282,7 +283,7 @@ class Write:
             (cutoff,),
         )
         self._db.execute("DELETE FROM shoppers WHERE events = 0 AND owner IS NULL")
-        return gone
+        return deleted
 
     def forget(self, is_user: bool, name: str) -> Forgotten:
         """Delete a user with the sessions that are theirs, or a session with its own events."""
@@ -293,11 +294,11 @@ class Write:
             return Forgotten()
         mark_to_erase(self._db, True)
         sessions = [(row[0],)] if not is_user else self._sessions(row[0])
-        gone = self._delete("DELETE FROM events WHERE shopper = ?", [row])
+        deleted = self._delete("DELETE FROM events WHERE shopper = ?", [row])
         for session in sessions:
-            gone += self._forget_events_of(session[0])
+            deleted += self._forget_events_of(session[0])
         self._delete("DELETE FROM shoppers WHERE id = ?", [row, *sessions])
-        return Forgotten(events=gone, sessions=len(sessions), known=True)
+        return Forgotten(events=deleted, sessions=len(sessions), known=True)
 
     def _sessions(self, user: int) -> list[tuple[int]]:
         return self._db.execute("SELECT id FROM shoppers WHERE owner = ?", (user,)).fetchall()
@@ -305,10 +306,10 @@ class Write:
     def _forget_events_of(self, session: int) -> int:
         """A session's events without a user; they may have been moved to one."""
         owner, _ = self._owner(session)
-        gone = self._delete("DELETE FROM events WHERE origin = ?", [(session,)])
+        deleted = self._delete("DELETE FROM events WHERE origin = ?", [(session,)])
         if owner is not None:
-            self._count(owner, -gone)
-        return gone
+            self._count(owner, -deleted)
+        return deleted
 
     def _delete(self, statement: str, rows: Iterable[tuple[int]]) -> int:
         return sum(self._db.execute(statement, row).rowcount for row in rows)

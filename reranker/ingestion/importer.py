@@ -138,26 +138,26 @@ class Importer:
                 types[event.type] += 1
                 advance(1)
         self._check_lines(len(spool), max_bad_share)
-        found = self.summary
-        found.null_ids = cleaner.null_ids
-        found.rejected = self.bad.count + self._nobody
-        found.read = len(spool) + found.without_consent + found.rejected
-        found.rejected_by_field = dict(self._fields.most_common())
-        found.rejected_reasons = [Rejection(many, *bad) for many, bad in self.bad.commonest()]
-        found.ignored_columns = sorted(cleaner.ignored)
-        found.ahead_of_clock, found.without_zone = (
+        summary = self.summary
+        summary.null_ids = cleaner.null_ids
+        summary.rejected = self.bad.count + self._nobody
+        summary.read = len(spool) + summary.without_consent + summary.rejected
+        summary.rejected_by_field = dict(self._fields.most_common())
+        summary.rejected_reasons = [Rejection(many, *bad) for many, bad in self.bad.commonest()]
+        summary.ignored_columns = sorted(cleaner.ignored)
+        summary.ahead_of_clock, summary.without_zone = (
             cleaner.ahead_of_clock,
             cleaner.times.without_zone,
         )
-        found.out_of_order, found.types = spool.out_of_order, dict(types.most_common())
-        found.users = sum(is_user for is_user, _ in spool.shoppers)
-        found.anonymous_sessions = len(spool.shoppers) - found.users
+        summary.out_of_order, summary.types = spool.out_of_order, dict(types.most_common())
+        summary.users = sum(is_user for is_user, _ in spool.shoppers)
+        summary.anonymous_sessions = len(spool.shoppers) - summary.users
         gap = self.settings.session_minutes
-        found.visits = spool.visits(gap) if len(spool) else 0
-        found.warnings += nobodies.warnings(found.visits, len(spool.shoppers), gap)
+        summary.visits = spool.visits(gap) if len(spool) else 0
+        summary.warnings += nobodies.warnings(summary.visits, len(spool.shoppers), gap)
         users = [name for is_user, name in spool.shoppers if is_user]
         more = written_as_floats(users), cleaner.times.mixed()
-        found.warnings += [warning for warning in more if warning is not None]
+        summary.warnings += [warning for warning in more if warning is not None]
 
     def _rows(self) -> Rows:
         """The file's rows; where it has not the columns of events, the hint says whose it has."""
@@ -208,14 +208,14 @@ class Importer:
 
     def _look_for_bots(self, spool: EventSpool) -> set[int]:
         """Numbers of the shoppers whose events are left out."""
-        found = spool.bots(self.settings.bot_events_per_minute)
+        bots = spool.bots(self.settings.bot_events_per_minute)
         names = spool.shoppers
-        fastest = sorted(found.items(), key=lambda bot: -bot[1])[:_BOTS_SHOWN]
-        self.summary.bots = len(found)
-        self.summary.bot_events = spool.events_of(found)
+        fastest = sorted(bots.items(), key=lambda bot: -bot[1])[:_BOTS_SHOWN]
+        self.summary.bots = len(bots)
+        self.summary.bot_events = spool.events_of(bots)
         self.summary.bots_dropped = self.settings.drop_bots
         self.summary.fastest = [Bot(names[number][1], most) for number, most in fastest]
-        return set(found) if self.settings.drop_bots else set()
+        return set(bots) if self.settings.drop_bots else set()
 
     def _keep(self, spool: EventSpool, bots: set[int], histories: Histories) -> None:
         ids = published_ids(self._workspace)
@@ -227,10 +227,10 @@ class Importer:
                 keep = [at for at, shopper in enumerate(batch.shoppers) if shopper not in bots]
                 events = [_marked(batch.events[at], unknown) for at in keep]
                 unknown_events += sum(event.unknown for event in events)
-                done = histories.append(events, [batch.keys[at] for at in keep])
-                self._count(done)
-                if done.first_conflict is not None and self.summary.first_conflict is None:
-                    place = keep[done.first_conflict]
+                appended = histories.append(events, [batch.keys[at] for at in keep])
+                self._count(appended)
+                if appended.first_conflict is not None and self.summary.first_conflict is None:
+                    place = keep[appended.first_conflict]
                     shopper = spool.shoppers[batch.shoppers[place]][1]
                     self.summary.first_conflict = _conflict(batch.events[place], shopper)
                 advance(len(batch.events))

@@ -21,16 +21,16 @@ def mismatch(ids: ItemIds, items: Collection[str], unknown: Collection[str]) -> 
         return None
     ending = sorted(item for item in unknown if item.endswith(".0"))
     whole = [item.removesuffix(".0") for item in ending]
-    known = [at for at, row in enumerate(ids.rows(whole).tolist()) if row >= 0]
+    places = [at for at, row in enumerate(ids.rows(whole).tolist()) if row >= 0]
     count = f"{len(unknown):,} of {len(items):,} items are not in the published index"
-    if known:
+    if places:
         return (
-            f"{count}, but {len(known):,} of them are without '.0', as data frames write numbers: "
-            f"{ending[known[0]]!r} is {whole[known[0]]!r} there"
+            f"{count}, but {len(places):,} of them are without '.0', as data frames write numbers: "
+            f"{ending[places[0]]!r} is {whole[places[0]]!r} there"
         )
-    there = ids.ids(np.zeros(1, dtype=np.int64))[0]
+    example = ids.ids(np.zeros(1, dtype=np.int64))[0]
     doubt = "do both use the same ids" if len(unknown) == len(items) else "is the index of today"
-    return f"{count}: the events have {min(unknown)!r}, the index has {there!r}; {doubt}?"
+    return f"{count}: the events have {min(unknown)!r}, the index has {example!r}; {doubt}?"
 
 
 def not_in_index(ids: ItemIds, items: Sequence[str]) -> set[str]:

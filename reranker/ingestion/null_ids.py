@@ -56,7 +56,7 @@ class NullIds:
 
         all_visits: of so many shoppers, those of the id among them.
         """
-        found = []
+        warnings = []
         for (kind, name), seen in self._seen.items():
             events = len(seen.times)
             beside = len(seen.beside)
@@ -65,8 +65,8 @@ class NullIds:
             count = visits(sorted(seen.times), gap_minutes)[-1] + 1
             usual = (all_visits - count) / max(1, shoppers - 1)
             if beside > 1 or count >= max(_LEAST, _MANY * usual):
-                found.append((events, _warning(kind, name, events, beside, count)))
-        return [warning for _, warning in sorted(found, key=lambda pair: -pair[0])]
+                warnings.append((events, _warning(kind, name, events, beside, count)))
+        return [warning for _, warning in sorted(warnings, key=lambda pair: -pair[0])]
 
 
 def _warning(kind: str, name: str, events: int, beside: int, visit_count: int) -> str:

@@ -97,7 +97,7 @@ class EventSpool:
             self._write()
         self._file.seek(0)
         repeated = self._repeated()
-        seen: dict[tuple[int, int], int] = {}
+        numbers: dict[tuple[int, int], int] = {}
         start = 0
         for length in self._lengths:
             events = _decode(self._file.read(length))
@@ -106,7 +106,7 @@ class EventSpool:
                 key = self._keys[at]
                 if key in repeated:
                     again = self._shopper_of[at], key
-                    number = seen[again] = seen.get(again, -1) + 1
+                    number = numbers[again] = numbers.get(again, -1) + 1
                     if number and event.id is not None:
                         continue
                     if number:
@@ -128,17 +128,17 @@ class EventSpool:
         order = np.lexsort((basket, time, shopper))
         shopper, time, basket = shopper[order], time[order], basket[order]
         same = (shopper[1:] == shopper[:-1]) & (time[1:] == time[:-1])
-        one_basket = same & (basket[1:] == 1) & (basket[:-1] == 1)
-        counted = np.concatenate(([True], ~one_basket))
+        same_basket = same & (basket[1:] == 1) & (basket[:-1] == 1)
+        counted = np.concatenate(([True], ~same_basket))
         shopper, minute = shopper[counted], (time[counted] // 60).astype(np.int64)
         new = (shopper[1:] != shopper[:-1]) | (minute[1:] != minute[:-1])
         starts = np.flatnonzero(np.concatenate(([True], new)))
         counts = np.diff(np.append(starts, len(shopper)))
-        found: dict[int, int] = {}
+        most: dict[int, int] = {}
         for at in np.flatnonzero(counts > per_minute):
             number = int(shopper[starts[at]])
-            found[number] = max(int(counts[at]), found.get(number, 0))
-        return found
+            most[number] = max(int(counts[at]), most.get(number, 0))
+        return most
 
     def events_of(self, shoppers: Collection[int]) -> int:
         """How many events these shoppers have."""

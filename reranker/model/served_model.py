@@ -7,6 +7,7 @@ Nothing is computed when it is opened but where the known items stand in this in
 of any size costs four bytes an item. What a request needs is computed from the index's own vectors.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -15,18 +16,20 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
+from indexes.cached import lazily
 from indexes.items.index import ItemIndex
-from indexes.storage.arrays import Rows, Vectors
+from indexes.storage.arrays import Floats, Ints, Rows, Vectors, row_by_row
 from indexes.storage.versions import Version
 from reranker.events.events import HistoryEvent
 from reranker.model.card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
 from reranker.model.numpy_encoders import Begun, numpy_encoder
 from reranker.model.settings import TrainSettings
-from reranker.model.time_buckets import bucket, bucket_of
-from reranker.model.whitening import Whitening, lengths, row_by_row
+from reranker.model.whitening import Whitening, lengths
 from reranker.runtime.caches import RowMemo
 from reranker.runtime.query_vectors import QueryVectors
 
+# Buckets of the logarithm of seconds: a minute and an hour differ, ten and eleven days do not.
+BUCKETS: Final = 34  # 0: no time to compare with; 1 + log2(1 + seconds), up to 272 years
 _QUERIES: Final = 10_000  # of which a length is kept, ...
 _LONGEST: Final = 200  # ... when they are no longer: they could fill the memory
 
@@ -77,17 +80,17 @@ class ServedModel:
         indexed = rows >= 0  # an item may have left the index since
         self._numbers[rows[indexed]] = 1 + np.flatnonzero(indexed)
 
-    @property
+    @lazily
     def dimensions(self) -> int:
         """Length of user and item vectors."""
         return 2 * int(self._ids.shape[1])
 
-    @property
+    @lazily
     def reads_searches(self) -> bool:
         """Whether searches were among the events that it learned from."""
         return bool(self.about.get("searches"))
 
-    @property
+    @lazily
     def length(self) -> int:
         """Newest events that are read."""
         return self.settings.length
@@ -211,6 +214,17 @@ class ServedModel:
                 texts[at] = query_vectors.query(event.query)
                 known[at] = True
         return texts, known
+
+
+def bucket(seconds: Floats) -> Ints:
+    """From 1 on; equal times, and events out of order, are 1."""
+    logs: Ints = np.log2(1.0 + np.maximum(seconds, 0.0)).astype(np.int64)
+    return 1 + logs.clip(max=BUCKETS - 2)
+
+
+def bucket_of(seconds: float) -> int:
+    """`bucket` of one number."""
+    return 1 + min(int(math.log2(1.0 + max(seconds, 0.0))), BUCKETS - 2)
 
 
 def settings_of(card: Card) -> TrainSettings:

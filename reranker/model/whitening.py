@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from indexes.storage.arrays import Vectors
+from indexes.storage.arrays import Vectors, row_by_row
 
 _SAMPLE: Final = 200_000
 _FLOOR: Final = 1e-3  # directions with less than this share of the largest spread are only noise
@@ -59,15 +59,6 @@ class Whitening:
 def _strength(count: int, dimensions: int) -> float:
     """How far to whiten, from 0 to 1, by what so many items say of so many dimensions."""
     return 1.0 / (1.0 + (dimensions / count) ** 2)
-
-
-def row_by_row(vectors: Vectors, matrix: Vectors) -> Vectors:
-    """vectors (n, d) @ matrix (d, k), each row by itself.
-
-    The rounding of a plain product depends on how many rows there are and which of them a row is;
-    what is kept of a row must not depend on those that it was worked out with.
-    """
-    return np.asarray(np.matmul(vectors[:, None, :], matrix)[:, 0])
 
 
 def lengths(white: npt.NDArray[Any]) -> Vectors:

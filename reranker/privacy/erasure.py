@@ -166,13 +166,13 @@ class _Search:
             piece = file.read1(_PIECE)
             whole = before + piece
             ready = _whole_words(whole) if piece else len(whole)
-            if self.names.holds(whole[:ready]) and not self._found(path, line, whole[:ready]):
+            if self.names.holds(whole[:ready]) and not self._note_lines(path, line, whole[:ready]):
                 return
             end = max(whole.rfind(b"\n", 0, ready) + 1, _whole_words(whole[:-_OVERLAP]))
             before = whole[end:]
             line += whole.count(b"\n", 0, end)
 
-    def _found(self, path: Path, first: int, whole: bytes) -> bool:
+    def _note_lines(self, path: Path, first: int, whole: bytes) -> bool:
         """Note the lines; False when enough are known."""
         lines = self.lines.setdefault(self._where(path), [])
         if b"\0" in whole[:_PIECE]:  # no text: lines would say nothing
@@ -192,8 +192,8 @@ class _Search:
         while any(columns) and (line := file.readline(_PIECE)):
             number += 1
             cells = _cells_of(line, separator)
-            named = [cell for cell, keyed in zip(cells, columns, strict=False) if keyed]
-            if any(self.names.holds_row({"user": cell}) for cell in named):
+            keyed_cells = [cell for cell, keyed in zip(cells, columns, strict=False) if keyed]
+            if any(self.names.holds_row({"user": cell}) for cell in keyed_cells):
                 self._add_line(path, number)
 
     def _rows(self, path: Path) -> None:

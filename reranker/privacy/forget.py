@@ -56,7 +56,7 @@ class ForgetProof(msgspec.Struct, frozen=True, kw_only=True):
     receipt: str = ""
 
 
-class _Gone(NamedTuple):
+class _Deleted(NamedTuple):
     events: int
     sessions: int
     rankings: int
@@ -70,12 +70,13 @@ def forget(workspace: Workspace, histories: Histories, who: Shopper) -> ForgetPr
     """
     name = who.user if who.user is not None else who.session or ""
     names = PseudonymKeys(workspace.home).known()
-    kept = histories.hidden(who)
-    forms = histories.kept_as(who)
-    sessions = {event.session for one in forms for event in histories.export(*one) if event.session}
-    gone = _delete(workspace, histories, who, forms, sessions)
-    left = len(histories.recent(who.user, who.session, n=1)) + len(histories.kept_as(who))
-    pseudonym = (kept.user if who.user is not None else kept.session) or name
+    hidden = histories.hidden(who)
+    forms = histories.stored_as(who)
+    events = (event for form in forms for event in histories.export(*form))
+    sessions = {event.session for event in events if event.session}
+    deleted = _delete(workspace, histories, who, forms, sessions)
+    remaining = len(histories.recent(who.user, who.session, n=1)) + len(histories.stored_as(who))
+    pseudonym = (hidden.user if who.user is not None else hidden.session) or name
     every = _of_every_key(names, who, sessions)
     histories.close()  # reading its files beside open connections would drop their locks
     again = search_home(workspace.home, {name, pseudonym, *every})
@@ -83,11 +84,11 @@ def forget(workspace: Workspace, histories: Histories, who: Shopper) -> ForgetPr
         user=name,
         pseudonym=pseudonym if pseudonym != name else "",
         time=datetime.now(UTC).isoformat(timespec="seconds"),
-        known=gone.known,
-        events=gone.events,
-        sessions=gone.sessions,
-        rankings=gone.rankings,
-        verified=not again.found and not again.unread and not left,
+        known=deleted.known,
+        events=deleted.events,
+        sessions=deleted.sessions,
+        rankings=deleted.rankings,
+        verified=not again.found and not again.unread and not remaining,
         name_searched=True,
         searched_as="text" if can_be_searched(name) else "values",
         searched=again,
@@ -102,16 +103,16 @@ def _delete(
     who: Shopper,
     forms: list[Shopper],
     sessions: set[str],
-) -> _Gone:
+) -> _Deleted:
     names = PseudonymKeys(workspace.home).known()
     folder = rankings_folder(workspace)
     rankings = LoggedShopper(folder, names, who.user, who.session, sessions).erase()
-    gone = [histories.forget(*one) for one in forms]
-    return _Gone(
-        events=sum(one.events for one in gone),
-        sessions=sum(one.sessions for one in gone),
+    forgotten = [histories.forget(*form) for form in forms]
+    return _Deleted(
+        events=sum(each.events for each in forgotten),
+        sessions=sum(each.sessions for each in forgotten),
         rankings=rankings,
-        known=rankings > 0 or any(one.known for one in gone),
+        known=rankings > 0 or any(each.known for each in forgotten),
     )
 
 
@@ -127,18 +128,18 @@ def _of_every_key(names: Pseudonyms | None, who: Shopper, sessions: set[str]) ->
 
 def receipt_of(proof: ForgetProof) -> str:
     """SHA-256 of everything else that the proof says."""
-    said = msgspec.to_builtins(proof)
-    del said["receipt"]
-    return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
+    fields = msgspec.to_builtins(proof)
+    del fields["receipt"]
+    return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()
 
 
 def _models(workspace: Workspace, pseudonym: str) -> list[OlderModel]:
-    found = []
+    models = []
     for version in model_store(workspace).versions():
         created = version.manifest.created if version.manifest else ""
         learned = _learned_from(version.folder, workspace, pseudonym)
-        found.append(OlderModel(version.id, created, learned))
-    return found
+        models.append(OlderModel(version.id, created, learned))
+    return models
 
 
 def _learned_from(folder: Path, workspace: Workspace, pseudonym: str) -> bool | None:

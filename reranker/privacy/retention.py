@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from reranker.feedback.settings import RankingLogSettings
 from reranker.histories.histories import Histories
 
 _LOCK: Final = "expiry.lock"
-_LEFT: Final = 7 * 86_400.0  # seconds after which work that was not ended will not go on
+_LEFTOVER_AGE: Final = 7 * 86_400.0  # seconds after which work that was not ended will not go on
 # Files and folders of commands that were killed: joins, asides of atomic writes, checkpoints.
 _LEFTOVERS: Final = (
     "events/join-*",
@@ -55,30 +56,30 @@ def expire_when_due(workspace: Workspace, histories: Histories) -> Expired | Non
     if not hours or not lock.parent.is_dir() and not rankings_folder(workspace).is_dir():
         return None
     make_own_folder(lock.parent)
-    held = try_lock(lock)
-    if held is None:
+    lock_file = try_lock(lock)
+    if lock_file is None:
         return None
     try:
-        status = os.fstat(held)
+        status = os.fstat(lock_file)
         if status.st_size and 0 <= time.time() - status.st_mtime < hours * 3600:
             return None
-        done = expire(workspace, histories)
-        os.ftruncate(held, 0)
-        os.pwrite(held, b"done\n", 0)  # its time is when this was done last
-        return done
+        expired = expire(workspace, histories)
+        os.ftruncate(lock_file, 0)
+        os.pwrite(lock_file, b"done\n", 0)  # its time is when this was done last
+        return expired
     finally:
-        release(held)
+        release(lock_file)
 
 
-def delete_leftovers(home: Path, older: float = _LEFT) -> int:
+def delete_leftovers(home: Path, older: float = _LEFTOVER_AGE) -> int:
     """Delete what commands left that were killed more than so many seconds ago; how many."""
-    oldest, gone = time.time() - older, 0
-    for path in (found for pattern in _LEFTOVERS for found in home.glob(pattern)):
+    oldest, deleted = time.time() - older, 0
+    for path in chain.from_iterable(map(home.glob, _LEFTOVERS)):
         try:
             if path.stat().st_mtime >= oldest:
                 continue
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-            gone += 1
+            deleted += 1
         except FileNotFoundError:  # another process was faster
             continue
-    return gone
+    return deleted

@@ -5,6 +5,7 @@ process that opens the histories does the rest of those, the next run that of th
 """
 
 import time
+from contextlib import closing
 
 import msgspec
 
@@ -30,18 +31,15 @@ def rotate(workspace: Workspace) -> Rotated:
     """Make a key and re-key histories and logged rankings by it; LockHeld beside another one."""
     keys = PseudonymKeys(workspace.home)
     keys.open()
-    histories = open_histories(workspace)
-    try:
+    with closing(open_histories(workspace)) as histories:
         histories.mend()  # which opening leaves to be tried again where it fails
         with exclusive(keys.folder / "rotation.lock", "rotate"):
             names = keys.add()
             shoppers = histories.rename(names)
             folder = rankings_folder(workspace)
-            found = [rename_in_rankings(folder, names)]
+            renamed, torn = rename_in_rankings(folder, names)
             if folder.is_dir():
                 time.sleep(SETTLE)  # what a service had hashed before it saw the new key
-                found.append(rename_in_rankings(folder, names))
-    finally:
-        histories.close()
-    renamed, torn = (sum(counts) for counts in zip(*found, strict=True))
+                more_renamed, more_torn = rename_in_rankings(folder, names)
+                renamed, torn = renamed + more_renamed, torn + more_torn
     return Rotated(names.generation, shoppers, renamed, torn)

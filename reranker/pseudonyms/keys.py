@@ -54,10 +54,10 @@ class PseudonymKeys:
 
     def known(self) -> Pseudonyms | None:
         """The same; KeysFailure where there is none, and something was written with one."""
-        found = self.read()
-        if found is None and (lost := self.lost()):
+        names = self.read()
+        if names is None and (lost := self.lost()):
             raise lost
-        return found
+        return names
 
     def lost(self) -> KeysFailure | None:
         """What to say where there is no key any more; None where none is needed yet."""
@@ -73,39 +73,39 @@ class PseudonymKeys:
     def open(self) -> Pseudonyms:
         """The same; the first key is made where nothing needs an earlier one. The first process
         wins."""
-        found = self.known()
-        if found is None:
+        names = self.known()
+        if names is None:
             self._change(lambda keys: keys or [secrets.token_bytes(_KEY_BYTES)])
-            found = self.read()
-        assert found is not None
-        return found
+            names = self.read()
+        assert names is not None
+        return names
 
     def of(self, generation: int, fingerprint: str) -> Pseudonyms:
         """Those of a generation, if they are what something was written with; else KeysFailure."""
-        found = self._read[1] if self._read else None
-        if found is None or found.generation < generation:
-            found = self.read()
-        made = found.at(generation) if found and found.generation >= generation else None
-        if made is None or made.fingerprint != fingerprint:
+        names = self._read[1] if self._read else None
+        if names is None or names.generation < generation:
+            names = self.read()
+        of_generation = names.at(generation) if names and names.generation >= generation else None
+        if of_generation is None or of_generation.fingerprint != fingerprint:
             raise KeysFailure(
-                f"{self.path} {'is missing' if found is None else 'holds other keys'}: what is "
+                f"{self.path} {'is missing' if names is None else 'holds other keys'}: what is "
                 "kept was written with keys that are not there.",
                 hint=f"Restore {self.path} from a backup; without it nobody can be recognised.",
             )
-        return made
+        return of_generation
 
     def add(self) -> Pseudonyms:
         """One more key; everything has to be re-keyed by it, see reranker/privacy/rotation.py."""
-        self._change(_one_more)
-        found = self.read()
-        assert found is not None
-        return found
+        self._change(_with_new_key)
+        names = self.read()
+        assert names is not None
+        return names
 
     def _change(self, change: Callable[[list[bytes]], list[bytes]]) -> None:
         make_own_folder(self.folder)
         with waiting(self.folder / LOCK):
-            for left in self.folder.glob(f".{KEYS_FILE}.*"):  # by who was killed
-                left.unlink()
+            for leftover in self.folder.glob(f".{KEYS_FILE}.*"):  # by who was killed
+                leftover.unlink()
             keys = read_keys(self.path) if self.path.exists() else []
             changed = change(keys)
             if changed and not (self.path.exists() and changed == keys):
@@ -131,7 +131,7 @@ def write_keys(path: Path, keys: Sequence[bytes]) -> None:
     replace_synced(path, "".join(f"{key.hex()}\n" for key in keys).encode(), OWN_FILE)
 
 
-def _one_more(keys: list[bytes]) -> list[bytes]:
+def _with_new_key(keys: list[bytes]) -> list[bytes]:
     if len(keys) >= MOST_KEYS:
         raise KeysFailure(f"There are {len(keys)} keys; more than {MOST_KEYS} are not possible.")
     return [*keys, secrets.token_bytes(_KEY_BYTES)]

@@ -20,7 +20,7 @@ import msgspec
 
 from indexes.names import normalised
 from reranker.events.events import HistoryEvent
-from reranker.events.identity import KEY_BITS, SAID, SAID_BITS
+from reranker.events.identity import CONTENT_BITS, CONTENT_MASK, KEY_BITS
 
 MOST_KEYS: Final = 255
 SIZE: Final = 35  # characters
@@ -71,8 +71,8 @@ class Pseudonyms:
         for secret in self._keys[since:]:
             keyed = _bits(secret, b"e ", key, KEY_BITS)
             if has_id:
-                name = _bits(secret, b"i ", key >> SAID_BITS, KEY_BITS - SAID_BITS)
-                keyed = name << SAID_BITS | keyed & SAID
+                name = _bits(secret, b"i ", key >> CONTENT_BITS, KEY_BITS - CONTENT_BITS)
+                keyed = name << CONTENT_BITS | keyed & CONTENT_MASK
             key = keyed
         return key
 
@@ -93,12 +93,12 @@ class Pseudonyms:
             yield msgspec.structs.replace(event, user=users[user], session=sessions[session])
 
     def _of(self, begun: hmac.HMAC, name: str) -> str:
-        made = generation_of(name)
-        if not made:
+        generation = generation_of(name)
+        if not generation:
             digest = begun.copy()
             digest.update(name.encode("utf-8", "surrogatepass"))
-            made, name = 1, f"~01{digest.hexdigest()[:_DIGITS]}"
-        for number, key in enumerate(self._keys[made:], made + 1):
+            generation, name = 1, f"~01{digest.hexdigest()[:_DIGITS]}"
+        for number, key in enumerate(self._keys[generation:], generation + 1):
             digits = hmac.digest(key, name.encode(), "sha256").hex()[:_DIGITS]
             name = f"~{number:02x}{digits}"
         return name
@@ -113,5 +113,5 @@ def generation_of(name: str) -> int:
     """Of which generation a pseudonym is; 0 for a name that is none."""
     if not name.startswith("~"):
         return 0
-    found = _FORM.fullmatch(name)
-    return int(found[1], 16) if found else 0
+    form = _FORM.fullmatch(name)
+    return int(form[1], 16) if form else 0

@@ -34,8 +34,8 @@ def raw_forms(name: str) -> list[str]:
     if generation_of(bare):
         return [bare]
     cores = dict.fromkeys((bare, unicodedata.normalize("NFD", bare)))
-    found = [name, *(before + core + after for core in cores for before, after in _around())]
-    return list(dict.fromkeys(form for form in found if form))
+    forms = [name, *(before + core + after for core in cores for before, after in _around())]
+    return list(dict.fromkeys(form for form in forms if form))
 
 
 def _around() -> list[tuple[str, str]]:

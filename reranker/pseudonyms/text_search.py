@@ -116,7 +116,7 @@ class NameSearch:
     def _holds_pseudonym(self, piece: bytes) -> bool:
         if not self._pseudonyms or b"~" not in piece:
             return False
-        return any(one in self._pseudonyms for one in _PSEUDONYM.findall(piece))
+        return any(pseudonym in self._pseudonyms for pseudonym in _PSEUDONYM.findall(piece))
 
     def _texts(self, piece: bytes) -> Iterator[str]:
         """The piece as text in the ways in which it may be meant; none where bytes say it all."""

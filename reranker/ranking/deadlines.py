@@ -19,7 +19,7 @@ from reranker.blends.blend import Blend
 from reranker.blends.guard_rails import Guards
 from reranker.errors import BadRequest, UnknownBlend
 from reranker.ranking.explanations import Explanation, SignalExplanation
-from reranker.ranking.partial import (
+from reranker.ranking.ranking import (
     BlendName,
     Degraded,
     PartialRanking,
@@ -27,13 +27,11 @@ from reranker.ranking.partial import (
     Ranking,
     degraded_of,
     finished,
+    rerank,
 )
-from reranker.ranking.ranking import rerank
 from reranker.ranking.state import ServedState
 from reranker.requests import RerankRequest
-from reranker.runtime.breakers import HISTORY, Breakers
-from reranker.runtime.budget import Left, RequestBudget, spending
-from reranker.runtime.stages import Stages
+from reranker.runtime.budget import HISTORY, Breakers, Left, RequestBudget, Stages, spending
 from reranker.signals.columns import Column, Missing
 from reranker.signals.registry import SIGNALS, Columns
 

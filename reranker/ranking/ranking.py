@@ -1,32 +1,97 @@
 """ranking.py: request -> signals -> blend -> ranking. The main path, read from `rerank` down."""
 
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from indexes.quoting import shown
-from reranker.blends.blend import Blend, for_segment, wanted
+from indexes.storage.arrays import Values
+from reranker.blends.blend import Blend, for_segment
+from reranker.blends.diversity import diversified
 from reranker.blends.gate import gate_features
+from reranker.blends.guard_rails import Guards, Moves, guarded, note_moves
 from reranker.blends.segments import Segment, segment_of
 from reranker.errors import BadRequest
-from reranker.ranking.partial import (
-    BlendName,
-    Degraded,
-    PartialRanking,
-    Ranked,
-    Ranking,
-    degraded_of,
-    finished,
-)
+from reranker.ranking.explanations import Explanation, explain
+from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState
 from reranker.requests import RerankRequest
-from reranker.runtime.budget import Left, RequestBudget
-from reranker.runtime.stages import Stages
-from reranker.signals.columns import Column
+from reranker.runtime.budget import Left, RequestBudget, Stages
+from reranker.signals.columns import Column, Missing
 from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Columns, compute
 
 log = logging.getLogger("reranker")
+
+_NO_GUARDS: Final = Guards()
+
+
+class Ranked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One candidate in its new place. `index`: place in the request from 0; `rank`: from 1."""
+
+    id: str
+    index: int
+    rank: int
+    score: float
+    explanation: Explanation | None = None
+
+
+class Degraded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A signal that could not say all that it might have, why, and for how many candidates.
+
+    candidates: their places in the request, where these are named.
+    """
+
+    signal: str
+    reason: str
+    count: int | None = None
+    candidates: list[int] | None = None
+
+
+class BlendName(msgspec.Struct, frozen=True):
+    """Which blend ranked."""
+
+    name: str
+    version: int
+
+
+class Ranking(msgspec.Struct, frozen=True):
+    """Exactly the candidates that were sent, best first, with what made the order."""
+
+    results: list[Ranked]
+    blend: BlendName
+    versions: dict[str, str | None]
+    degraded: list[Degraded]
+    gate: float | None = None  # how much personal signals counted; None without any
+
+
+@dataclass(eq=False)
+class PartialRanking:
+    """What is known so far of a ranking. The thread that ranks writes, one that waits reads.
+
+    blend: with the weights that count in the segment. wanted: the signals that are computed.
+    """
+
+    context: RankingContext
+    blend: Blend
+    version: int
+    segment: Segment | None
+    wanted: list[str]
+    columns: Columns = field(default_factory=dict)
+    gate: float | None = None
+    weighed: bool = False  # whether the gate is known
+
+    def weigh(self, gate: float | None) -> None:
+        """How much the personal signals count."""
+        self.gate, self.weighed = gate, True
+
 
 Begun = Callable[[PartialRanking], object]
 
@@ -72,8 +137,8 @@ def rank(
         stages=stages,
     )
     with stages("signals"):
-        segment = _segment(blend, context)
-        blend = for_segment(blend, segment)
+        segment = _segment(blend, context) if blend.segments else None
+        blend = for_segment(blend, segment) if segment else blend
         partial = PartialRanking(context, blend, version, segment, wanted(blend, request.weights))
         if begun is not None:
             begun(partial)
@@ -82,6 +147,15 @@ def rank(
         partial.weigh(gate_of(blend, context, columns))
     degraded = degraded_of(columns) if request.candidates else []  # no results are normal
     return finished(partial, state.versions, degraded, stages)
+
+
+def wanted(blend: Blend, weights: Mapping[str, float]) -> list[str]:
+    """Signals that can move this ranking; the others need no computing."""
+    return [
+        name
+        for name, part in blend.signals.items()
+        if part.weight != 0 and (weights.get(name, 1.0) != 0 or blend.kind == "trees")
+    ]
 
 
 def _segment(blend: Blend, context: RankingContext) -> Segment | None:
@@ -133,4 +207,97 @@ def _check_weights(request: RerankRequest) -> None:
             )
 
 
-__all__ = ["Blend", "BlendName", "Degraded", "Ranked", "Ranking", "rank", "rerank"]
+def finished(
+    partial: PartialRanking,
+    versions: dict[str, str | None],
+    degraded: list[Degraded],
+    stages: Stages,
+    *,
+    by_score: bool = True,
+) -> Ranking:
+    """Score, order, explain: what every ranking ends with.
+
+    by_score: else the candidates stay in the engine's order but for diversity and guard rails.
+    """
+    context, blend, gate = partial.context, partial.blend, partial.gate
+    request = context.request
+    with stages("blend"):
+        score, parts = scored(
+            blend,
+            partial.columns,
+            request.weights,
+            len(request.candidates),
+            1.0 if gate is None else gate,
+            # A history that nothing reads is not fetched.
+            context_features(context) if blend.trees else {},
+            request.explain,
+        )
+        order, moves = _order(blend, context, score if by_score else np.zeros_like(score))
+    with stages("results"):
+        explained = None
+        if request.explain:
+            segment = partial.segment.name if partial.segment else None
+            explained = explain(parts, order[: request.top_n], gate, segment, moves)
+        results = results_of(request, order, score, explained)
+    return Ranking(
+        results=results,
+        blend=BlendName(blend.name, partial.version),
+        versions=versions,
+        degraded=degraded,
+        gate=gate,
+    )
+
+
+def context_features(context: RankingContext) -> dict[str, float]:
+    """What trees may know of a request, the same for all of its candidates."""
+    history = context.history
+    events = 0 if isinstance(history, Missing) else len(history.events)
+    return {
+        "history": math.log1p(events),
+        "query_words": float(len(context.query_words)),
+        "candidates": math.log1p(len(context.ids)),
+    }
+
+
+def degraded_of(columns: Columns) -> list[Degraded]:
+    """What these columns lack, as the answer names it."""
+    degraded = []
+    for name, column in columns.items():
+        if isinstance(column, Missing):
+            if column.degraded:
+                degraded.append(Degraded(name, column.reason))
+        else:
+            degraded.extend(Degraded(name, reason, count) for reason, count in column.lost)
+    return degraded
+
+
+def _order(
+    blend: Blend, context: RankingContext, score: Values
+) -> tuple[npt.NDArray[np.int64], Moves]:
+    """Candidates by score, equal scores in the engine's order; then diversity and guard rails."""
+    order = np.argsort(-score, kind="stable")
+    moves: Moves = {}
+    if blend.diversity is not None and len(order):
+        spread = diversified(blend.diversity, order, score, *context.item_vectors)
+        note_moves(moves, "diversity", order, spread)
+        order = spread
+    if blend.guards != _NO_GUARDS and len(order):
+        order, guard_moves = guarded(blend.guards, context, order)
+        for candidate, candidate_moves in guard_moves.items():
+            moves.setdefault(candidate, []).extend(candidate_moves)
+    return order, moves
+
+
+def results_of(
+    request: RerankRequest,
+    order: npt.NDArray[np.int64],
+    score: Values,
+    explained: list[Explanation] | None,
+) -> list[Ranked]:
+    ids = [candidate.id for candidate in request.candidates]
+    top = order[: request.top_n].tolist()
+    values = score[order].tolist()
+    return [
+        Ranked(ids[index], index, place + 1, values[place], explained[place] if explained else None)
+        for place, index in enumerate(top)
+    ]

@@ -9,8 +9,7 @@ from indexes.storage.arrays import Values
 from reranker.blends.blend import Blend
 from reranker.blends.curves import curve_values
 from reranker.blends.trees import tree_inputs, tree_scores, tree_shares
-from reranker.signals.columns import Column, Missing
-from reranker.signals.normalization import minmax_rows, normalised
+from reranker.signals.columns import Column, Missing, minmax_rows, normalised
 from reranker.signals.registry import SIGNALS, Columns
 
 

@@ -6,17 +6,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from indexes.cached import lazily
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.errors import Failure
 from indexes.items.index import ItemIndex
-from indexes.storage.versions import VersionStore
+from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.blends.blend import Blend
 from reranker.blends.store import BlendStore
-from reranker.histories.guarded import GuardedRecent
 from reranker.histories.histories import Histories
 from reranker.histories.store import open_histories
 from reranker.model.item_statistics import ItemStatistics
+from reranker.model.learned import Learned
 from reranker.model.next_action import load_next_action
 from reranker.model.served_model import ServedModel
 from reranker.model.versions import (
@@ -28,10 +29,10 @@ from reranker.model.versions import (
 )
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.ranking.settings import RankingSettings
-from reranker.runtime.breakers import ENCODER, Breakers
+from reranker.runtime.budget import ENCODER, Breakers
 from reranker.runtime.guarded_encoder import GuardedEncoder
 from reranker.runtime.query_vectors import QueryVectors
-from reranker.signals.personalization import Learned, Personal
+from reranker.signals.user_history import Personal
 from reranker.signals.user_profiles import UserProfiles
 
 log = logging.getLogger("reranker")
@@ -65,12 +66,12 @@ class ServedState:
     others: dict[str, tuple[Blend, int]] = field(default_factory=dict)  # asked for by name so far
     personal: Personal = field(default_factory=Personal)
 
-    @property
+    @lazily
     def model(self) -> ServedModel | None:
         """The sequence encoder that answers, if there is one that fits the index."""
         return self.personal.learned.model if self.personal.learned else None
 
-    @property
+    @lazily
     def versions(self) -> dict[str, str | None]:
         """Which versions answer, for every response."""
         return {"index": self.index.version, "model": self.model.version if self.model else None}
@@ -105,6 +106,19 @@ def published(home: Path) -> tuple[str, ...]:
     return (*current, str(blends.stat().st_mtime_ns) if blends.is_dir() else "")
 
 
+def verified_version(
+    workspace: Workspace,
+    hint: str = "Run `reranker rebuild --items FILE`, or `reranker demo` to see it work.",
+) -> Version:
+    """The published index, hashed once; NoIndex, with this hint, before the first one."""
+    store = VersionStore(workspace.index_root)
+    version = store.current()
+    if version is None:
+        raise NoIndex(f"No index is published in {workspace.home}.", hint=hint)
+    store.ensure_verified(version)
+    return version
+
+
 def load_state(
     workspace: Workspace, histories: Histories | None = None, breakers: Breakers | None = None
 ) -> ServedState:
@@ -113,16 +127,8 @@ def load_state(
     histories: those that are open already, for a process that reads them in other places, too.
     breakers: of a service, where a history or an encoder that hangs must not hold up an answer.
     """
-    store = VersionStore(workspace.index_root)
-    version = store.current()
-    if version is None:
-        raise NoIndex(
-            f"No index is published in {workspace.home}.",
-            hint="Run `reranker rebuild --items FILE`, or `reranker demo` to see it work.",
-        )
-    store.ensure_verified(version)
+    index = ItemIndex(verified_version(workspace))
     settings = workspace.section(RankingSettings)
-    index = ItemIndex(version)
     encoder = load_query_encoder(index.encoder_folder, settings.encoder_threads)
     if encoder.fingerprint != index.fingerprint:
         raise Failure(
@@ -141,18 +147,15 @@ def load_state(
         store=blends,
         keys=PseudonymKeys(workspace.home),
         text_limit=settings.text_limit,
-        personal=load_personal(workspace, index, histories or open_histories(workspace), breakers),
+        personal=load_personal(workspace, index, histories or open_histories(workspace)),
     )
 
 
-def load_personal(
-    workspace: Workspace, index: ItemIndex, histories: Histories, breakers: Breakers | None = None
-) -> Personal:
+def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) -> Personal:
     """Model, statistics, histories; a model that does not fit the index is left out, logged."""
     profiles = UserProfiles(workspace.section(RankingSettings).user_cache)
     store = model_store(workspace)
-    recent = GuardedRecent(histories.recent) if breakers else histories.recent
-    kept = Personal(recent=recent, profiles=profiles, same_person=histories.same_person)
+    kept = Personal(recent=histories.recent, profiles=profiles, same_person=histories.same_person)
     version = store.current()
     if version is None:
         return kept

@@ -14,8 +14,7 @@ from typing import Final, Literal
 import numpy as np
 
 from indexes.storage.arrays import Vectors
-from reranker.runtime.breakers import ENCODER, Breaker, Unavailable
-from reranker.runtime.budget import RequestBudget, current
+from reranker.runtime.budget import ENCODER, Breaker, RequestBudget, Unavailable, current
 from reranker.runtime.query_vectors import Encoder
 
 log = logging.getLogger("reranker")

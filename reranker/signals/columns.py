@@ -1,10 +1,15 @@
-"""columns.py: what a signal returns: a number a candidate, or the reason why there is none."""
+"""columns.py: what a signal returns: a number a candidate, or the reason why there is none.
 
-import math
-from collections.abc import Callable
+And the numbers that blends read of it. scaled: as a linear blend normalises it, within the request.
+rank: 1 for the best candidate, 0 for the worst. value: as the signal gave it, comparable between
+requests. Besides, each of its parts. What the signal does not know counts as the mean of what it
+does know.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +17,24 @@ import numpy.typing as npt
 from indexes.storage.arrays import Mask, Values
 
 Parts = dict[str, Values]
+Normalise = Literal["minmax", "zscore", "rank", "none"]
+
+LARGEST: Final = 1e100
+SCALED: Final = "scaled"
+RANK: Final = "rank"
+VALUE: Final = "value"
+_PARTS: Final = {
+    "match": ("words", "brand", "exact"),
+    "near": ("mean", "last", "raw"),
+    "taste": ("brand", "category", "price"),
+}
 
 
 @dataclass(slots=True, eq=False)
 class Column:
-    """One signal over the candidates.
+    """One signal over the candidates, sound once it is made: what is no finite number is not known.
+
+    ValueError where the shapes differ.
 
     values:  (n,) finite where known; what stands elsewhere means nothing.
     known:   (n,) where the signal has an opinion.
@@ -31,8 +49,20 @@ class Column:
     known: Mask
     lost: tuple[tuple[str, int], ...] = ()
     made_of: Parts | Callable[[], Parts] = field(default_factory=dict)
-    scaled: dict[str, Values] = field(default_factory=dict)  # by way of normalising; see there
+    scaled: dict[str, Values] = field(default_factory=dict)  # by way of normalising, once asked for
     trust: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.values.shape != self.known.shape:
+            raise ValueError(f"{self.values.shape} values, {self.known.shape} known")
+        finite = np.isfinite(self.values)
+        if np.logical_and.reduce(finite):
+            return
+        broken = int((self.known & ~finite).sum())
+        if broken:
+            self.lost = (*self.lost, ("not_finite", broken))
+        self.known = self.known & finite
+        self.values = np.where(finite, self.values, 0.0)
 
     @property
     def parts(self) -> Parts:
@@ -101,17 +131,115 @@ def complete_column(values: Values, reason: str | None = None) -> Column:
     return Column(values, everything(len(values)), lost)
 
 
-def checked(column: Column | Missing) -> Column | Missing:
-    """The same column with every infinity and NaN turned into "not known"."""
-    if isinstance(column, Missing):
-        return column
-    if math.isfinite(np.add.reduce(column.values)):  # one number tells of all but too large sums
-        return column
-    finite = np.isfinite(column.values)
-    if finite.all():
-        return column
-    broken = int((column.known & ~finite).sum())
-    known = column.known & finite
-    lost = (*column.lost, ("not_finite", broken)) if broken else column.lost
-    values = np.where(finite, column.values, 0.0)
-    return Column(values, known, lost, column.made_of, trust=column.trust)
+def normalised(column: Column, how: Normalise) -> Values:
+    """Values (n,) over this request's candidates; the unknown get the mean of the known.
+
+    The mean moves an item neither up nor down against those that the signal does know.
+    """
+    scaled = column.scaled.get(how)
+    if scaled is None:
+        scaled = column.scaled[how] = _normalised(column, how)
+    return scaled
+
+
+def _normalised(column: Column, how: Normalise) -> Values:
+    if len(column.known) and column.complete:  # nearly always: there is nothing to fill in
+        return _WAYS[how](column.values)
+    known = column.values[column.known]
+    out = np.zeros(len(column.values), dtype=np.float64)
+    if not len(known):
+        return out
+    scaled = _WAYS[how](known)
+    out[column.known] = scaled
+    # Rounding takes the mean of equal values to one beside them, which would be an opinion.
+    out[~column.known] = np.clip(scaled.mean(), scaled.min(), scaled.max())
+    return out
+
+
+def _minmax(values: Values) -> Values:
+    """Lowest 0, highest 1; all equal: 0. Halved first, so that no spread overflows."""
+    halves = values * 0.5
+    low, high = np.minimum.reduce(halves), np.maximum.reduce(halves)
+    spread = high - low
+    if not spread > 0:
+        return np.zeros_like(values)
+    halves -= low
+    halves /= spread
+    return halves
+
+
+def minmax_rows(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """`_minmax` of each row of a matrix (k, n), to the last bit."""
+    halves = rows * 0.5
+    low = np.minimum.reduce(halves, axis=1)
+    spread = np.maximum.reduce(halves, axis=1) - low
+    halves -= low[:, None]
+    halves /= np.where(spread > 0, spread, 1.0)[:, None]
+    return halves
+
+
+def _zscore(values: Values) -> Values:
+    """Mean 0, standard deviation 1; all equal: 0."""
+    size = np.abs(values).max()
+    if size == 0:
+        return np.zeros_like(values)
+    scaled = values / size  # squares of huge scores would overflow
+    spread = scaled.std()
+    # Rounding leaves equal values a spread near 1e-17, which is no spread.
+    return (scaled - scaled.mean()) / spread if spread > 1e-12 else np.zeros_like(values)
+
+
+def _rank(values: Values) -> Values:
+    """Highest 1, lowest 0, evenly spaced; equal values share the mean of their places."""
+    if len(values) == 1:
+        return np.zeros(1)
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    places = np.cumsum(counts) - (counts + 1) / 2
+    return np.asarray(places[inverse] / (len(values) - 1), dtype=np.float64)
+
+
+def _none(values: Values) -> Values:
+    """As they are, up to a size that no weights and no sum can carry to infinity."""
+    return np.clip(values, -LARGEST, LARGEST)
+
+
+_WAYS: Mapping[Normalise, Callable[[Values], Values]] = {
+    "minmax": _minmax,
+    "zscore": _zscore,
+    "rank": _rank,
+    "none": _none,
+}
+
+
+def input_names(column: Column) -> list[str]:
+    """Every input that this column has."""
+    return [SCALED, RANK, VALUE, *column.parts]
+
+
+def known_inputs(signal: str) -> list[str] | None:
+    """Every input that a signal can have; None where that goes by the shop's types of events."""
+    if signal in ("popular", "repeat"):
+        return None
+    return [SCALED, RANK, VALUE, *_PARTS.get(signal, ())]
+
+
+def input_of(column: Column, name: str, normalise: Normalise) -> Values | None:
+    """One input (n,); None where the column has none of this name."""
+    if name == SCALED:
+        return normalised(column, normalise)
+    if name == RANK:
+        return normalised(column, "rank")
+    if name == VALUE:
+        return _filled(column.values, column.known)
+    part = column.parts.get(name)
+    return None if part is None else _filled(part, column.known)
+
+
+def _filled(values: Values, known: Mask) -> Values:
+    """The values, with the mean of the known ones where nothing is known."""
+    if complete(known):
+        return np.clip(values, -LARGEST, LARGEST)
+    known_values = np.clip(values[known], -LARGEST, LARGEST)
+    filled = np.full(len(values), known_values.mean() if len(known_values) else 0.0)
+    filled[known] = known_values
+    return filled

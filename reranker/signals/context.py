@@ -3,26 +3,59 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from indexes.cached import lazily
+from indexes.items.ids import id_hash
 from indexes.items.index import ItemIndex
-from indexes.storage.arrays import Mask, Rows, Vectors
-from reranker.model.whitening import row_by_row
+from indexes.items.words import WordHashes, fold, model_numbers, word_hashes, words
+from indexes.storage.arrays import Mask, Rows, Vectors, row_by_row
+from reranker.model.learned import Learned
 from reranker.requests import Event, RerankRequest
-from reranker.runtime.breakers import Unavailable
+from reranker.runtime.budget import Stages, Unavailable
 from reranker.runtime.query_vectors import EncodedQuery, QueryVectors
-from reranker.runtime.stages import Stages
 from reranker.signals.columns import Column, Missing, complete, mask_of
-from reranker.signals.personalization import Learned, Personal
-from reranker.signals.query_terms import QueryTerms, query_terms
-from reranker.signals.user_history import UserHistory, user_history_of
+from reranker.signals.user_history import Personal, UserHistory, user_history_of
 from reranker.times import seconds_of
 
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
+_REMEMBERED: Final = 4096  # queries whose terms are kept ...
+_LONGEST: Final = 200  # ... of so many characters; longer ones are rare, and would fill the memory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryTerms:
+    """One query. words: folded, in order; hashes: of distinct ones, sorted; models: hashes of the
+    model numbers named; title: equal to `title_key` of a title of the same words."""
+
+    words: list[str]
+    folded: str
+    hashes: WordHashes
+    models: WordHashes
+    title: int
+
+
+def query_terms(query: str) -> QueryTerms:
+    """The terms of a query."""
+    return _remembered(query) if len(query) <= _LONGEST else _terms(query)
+
+
+def _terms(query: str) -> QueryTerms:
+    query_words = words(query)
+    return QueryTerms(
+        words=query_words,
+        folded=fold(query),
+        hashes=word_hashes(query_words),
+        models=word_hashes(model_numbers(query)),
+        title=id_hash(" ".join(query_words)),
+    )
+
+
+_remembered: Final = lru_cache(maxsize=_REMEMBERED)(_terms)
 
 
 def now_of(
@@ -41,7 +74,10 @@ def now_of(
 
 @dataclass
 class RankingContext:
-    """One request in front of one index. Every property is worked out when first asked for."""
+    """One request in front of one index: what is not here yet is worked out when first asked for.
+
+    ids: of the candidates (n,), in the engine's order. query: without surrounding space.
+    """
 
     request: RerankRequest
     index: ItemIndex
@@ -53,10 +89,9 @@ class RankingContext:
     columns: dict[str, Column | Missing] = field(default_factory=dict)  # signals worked out so far
     stages: Stages = field(default_factory=Stages)
 
-    @lazily
-    def ids(self) -> list[str]:
-        """Candidate ids (n,) in the engine's order."""
-        return [candidate.id for candidate in self.request.candidates]
+    def __post_init__(self) -> None:
+        self.ids = [candidate.id for candidate in self.request.candidates]
+        self.query = self.request.query.strip()
 
     @lazily
     def rows(self) -> Rows:
@@ -74,16 +109,11 @@ class RankingContext:
         return self.rows if complete(self.indexed) else self.rows[self.indexed]
 
     @lazily
-    def query(self) -> str:
-        """The query without surrounding space."""
-        return self.request.query.strip()
-
-    @lazily
     def terms(self) -> QueryTerms:
         """The query's words, as they are compared with items."""
         return query_terms(self.query)
 
-    @property
+    @lazily
     def query_words(self) -> list[str]:
         """Folded words of the query, in order."""
         return self.terms.words
@@ -144,23 +174,23 @@ class RankingContext:
         with self.stages("query_vector"):
             return self.query_vectors.encoded(self.query)
 
-    @property
+    @lazily
     def query_vector(self) -> Vectors:
         """The vector (d,) of the query."""
         return self.query_encoded.vector
 
-    @property
+    @lazily
     def query_known(self) -> float:
         """Which share of the query's tokens the encoder knows; 0 where there is no word in it."""
         return self.query_encoded.known
 
-    @property
+    @lazily
     def known_history(self) -> UserHistory:
         """The history, for signals that are asked only where there is one."""
         assert isinstance(self.history, UserHistory)
         return self.history
 
-    @property
+    @lazily
     def learned(self) -> Learned:
         """Model and item statistics, for signals that are asked only where there are some."""
         assert self.personal.learned is not None

@@ -8,9 +8,7 @@ from typing import Final
 import numpy as np
 
 from indexes.items.columns import ItemColumns
-from indexes.storage.arrays import Rows, Values
-from reranker.model.whitening import row_by_row
-from reranker.signals.catalogue import HALF_LIFE_DAYS
+from indexes.storage.arrays import Rows, Values, row_by_row
 from reranker.signals.columns import (
     Column,
     Missing,
@@ -21,6 +19,7 @@ from reranker.signals.columns import (
     over_all,
 )
 from reranker.signals.context import RankingContext
+from reranker.signals.relevance import HALF_LIFE_DAYS
 from reranker.signals.user_profiles import UserProfile
 
 _DAY: Final = 86_400.0

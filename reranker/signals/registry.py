@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from reranker.errors import BadRequest
-from reranker.runtime.breakers import Unavailable
-from reranker.runtime.budget import Left, RequestBudget
-from reranker.signals.catalogue import available, fresh, match
-from reranker.signals.columns import Column, Missing, checked
+from reranker.runtime.budget import Left, RequestBudget, Unavailable
+from reranker.signals.columns import Column, Missing
 from reranker.signals.context import RankingContext
 from reranker.signals.personal import behaviour, near, popular, repeat, taste, together
-from reranker.signals.text import engine, semantic, typical
+from reranker.signals.relevance import available, engine, fresh, match, semantic, typical
 
 log = logging.getLogger("reranker")
 
@@ -83,7 +81,9 @@ def compute(
 
 def _computed(signal: Signal, context: RankingContext, budget: RequestBudget) -> Column | Missing:
     try:
-        column = budget.call(signal.name, lambda: _asked(signal, context))
+        column = _lacking(signal, context) or budget.call(signal.name, signal.compute, context)
+        if isinstance(column, Column) and len(column.values) != len(context.ids):
+            raise ValueError(f"{len(column.values)} values for {len(context.ids)} candidates")
     except (BadRequest, Left):  # the caller's to mend, or nobody waits
         raise
     except Unavailable as unavailable:
@@ -93,14 +93,6 @@ def _computed(signal: Signal, context: RankingContext, budget: RequestBudget) ->
         column = Missing("internal_error")
     context.columns[signal.name] = column
     return column
-
-
-def _asked(signal: Signal, context: RankingContext) -> Column | Missing:
-    column = _lacking(signal, context) or signal.compute(context)
-    n = len(context.ids)
-    if isinstance(column, Column) and not column.values.shape == column.known.shape == (n,):
-        raise ValueError(f"{signal.name} gave {column.values.shape} values for {n} candidates")
-    return checked(column)
 
 
 def _lacking(signal: Signal, context: RankingContext) -> Missing | None:

@@ -4,27 +4,50 @@ Only what came before the request's time; `history` in the request replaces what
 """
 
 import logging
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 import numpy as np
 
+from indexes.cached import lazily
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Rows, Values
 from reranker.events.events import HistoryEvent
+from reranker.histories.histories import Recent, SamePerson
+from reranker.model.learned import Learned
 from reranker.requests import Event, RerankRequest
-from reranker.runtime.breakers import Unavailable
-from reranker.runtime.budget import Left
+from reranker.runtime.budget import HISTORY, Left, Unavailable, current
 from reranker.signals.columns import Missing
-from reranker.signals.personalization import Personal
-from reranker.signals.user_profiles import UserProfile
+from reranker.signals.user_profiles import UserProfile, UserProfiles
 from reranker.times import seconds_of
 
 log = logging.getLogger("reranker")
 
 NOT_ASKED: Final = Missing("not_asked", degraded=False)
+PROFILES: Final = 1000
+LENGTH: Final = 50  # newest events that are read where no model says how many
+
+
+@dataclass(frozen=True, eq=False)
+class Personal:
+    """reason: why nothing learned is served. recent: none where no histories are read.
+
+    profiles: what is kept worked out of stored histories. same_person: none where no histories are.
+    """
+
+    learned: Learned | None = None
+    reason: str = "no_model"
+    recent: Recent | None = None
+    profiles: UserProfiles = field(default_factory=lambda: UserProfiles(PROFILES))
+    same_person: SamePerson | None = None
+
+    @lazily
+    def length(self) -> int:
+        """Newest events that are read."""
+        return self.learned.model.length if self.learned else LENGTH
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,17 +57,17 @@ class UserHistory:
     profile: UserProfile
     now: float
 
-    @property
+    @lazily
     def events(self) -> list[HistoryEvent]:
         """Oldest first."""
         return self.profile.events
 
-    @property
+    @lazily
     def rows(self) -> Rows:
         """Index rows (h,) of the items met, newest first, without those that the index lacks."""
         return self.profile.rows
 
-    @property
+    @lazily
     def ages(self) -> Values:
         """Seconds since each event (e,), at least 0."""
         return np.maximum(self.now - self.profile.times, 0.0)
@@ -95,8 +118,10 @@ def _events(
     if personal.recent is None or not (request.user or request.session):
         return []
     before = now() if request.time is not None else None
+    asked = personal.recent, request.user, request.session, personal.length, before
+    budget = current()
     try:
-        return personal.recent(request.user, request.session, personal.length, before)
+        return _stored(*asked) if budget is None else budget.call(HISTORY, _stored, *asked)
     except Left:
         raise
     except Unavailable as unavailable:
@@ -104,6 +129,18 @@ def _events(
     except Exception:  # histories that cannot be read must not cost the search
         log.exception("the stored history cannot be read")
         return Missing("history_unavailable")
+
+
+def _stored(
+    recent: Recent, user: str | None, session: str | None, n: int, before: float | None
+) -> list[HistoryEvent]:
+    """The newest n events; TypeError for what is no list of events with a time."""
+    events: object = recent(user, session, n, before)
+    if isinstance(events, list) and all(
+        type(event) is HistoryEvent and math.isfinite(event.time) for event in events
+    ):
+        return events
+    raise TypeError(f"the stored history gave {type(events)}, which is no history")
 
 
 def _sent(history: Sequence[Event], timed: bool, now: float) -> list[HistoryEvent]:

@@ -54,7 +54,7 @@ class UserProfile:
         self._prefixes: dict[bool, Prefix] = {}
         self._states: dict[tuple[str | None, int], Vectors] = {}
 
-    @property
+    @lazily
     def learned(self) -> Learned:
         """For what is asked only where something was learned."""
         assert self._learned is not None

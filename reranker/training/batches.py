@@ -9,7 +9,7 @@ import torch
 
 from indexes.storage.arrays import Floats, Ints
 from reranker.model.card import NONE
-from reranker.model.time_buckets import bucket
+from reranker.model.served_model import bucket
 from reranker.training.sequences import Sequences
 
 _WITHIN: Final = 32  # batches of which the histories are sorted by length together

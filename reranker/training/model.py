@@ -14,8 +14,8 @@ from torch.nn import functional
 from indexes.errors import Failure
 from indexes.storage.arrays import Vectors
 from reranker.model.card import TEXT_SCALE
+from reranker.model.served_model import BUCKETS
 from reranker.model.settings import TrainSettings
-from reranker.model.time_buckets import BUCKETS
 from reranker.training.attention import Layout, TransformerEncoder, dropout
 from reranker.training.batches import Batch
 from reranker.training.recurrent import RecurrentEncoder

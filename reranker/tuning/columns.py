@@ -15,7 +15,7 @@ from reranker.blends.blend import Blend
 from reranker.blends.gate import gate_features
 from reranker.evaluation.requests import rerank_request
 from reranker.metrics.ranking import grades_of, has_ideal
-from reranker.ranking.partial import context_features
+from reranker.ranking.ranking import context_features
 from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest

@@ -10,7 +10,7 @@ import numpy as np
 
 from indexes.storage.arrays import Values
 from reranker.blends.curves import Curve
-from reranker.signals.inputs import SCALED
+from reranker.signals.columns import SCALED
 from reranker.tuning.matrices import Rows
 
 KNOTS: Final = 24

@@ -10,9 +10,7 @@ from indexes.storage.arrays import Floats, Ints, Values
 from reranker.blends.blend import DEFAULT, PERSONAL, Blend, SignalWeight
 from reranker.blends.trees import CONTEXT, tree_inputs
 from reranker.metrics.ranking import gains
-from reranker.signals.columns import Column
-from reranker.signals.inputs import input_names
-from reranker.signals.normalization import normalised
+from reranker.signals.columns import Column, input_names, normalised
 from reranker.signals.registry import SIGNALS
 from reranker.tuning.columns import JudgedColumns
 

@@ -17,7 +17,7 @@ from indexes.errors import Failure
 from indexes.progress import Progress, silent
 from indexes.storage.arrays import Ints, Values
 from reranker.blends.blend import Blend, Kind, SignalWeight
-from reranker.evaluation.aggregate import Coverage, Tally
+from reranker.evaluation.aggregate import Aggregate, Coverage
 from reranker.evaluation.evaluate import DEFAULTS
 from reranker.evaluation.leakage import Leaks, was_fitted_on
 from reranker.evaluation.results import ENGINE, QueryResult, Ranker, query_results, rank_with
@@ -35,7 +35,7 @@ from reranker.tuning.splits import Fold, Split, outer_folds
 
 PUBLISHED: Final = "published"
 CHOSEN: Final = "chosen"
-_FIT: Final = "fitted "  # before the kinds in the tally: no blend is called so
+_FIT: Final = "fitted "  # before the kinds in the aggregate: no blend is called so
 
 
 class Tuning(msgspec.Struct, frozen=True):
@@ -116,14 +116,14 @@ def tune(
     fitter = Fitter(columns, start, chosen_metrics, options.threads)
     folds = outer_folds(columns, options.split)
     fitted = _fit_all(fitter, folds, options.kinds, progress)
-    tally = _judge(columns, state, folds, fitted, options, chosen_metrics, progress)
+    aggregate = _judge(columns, state, folds, fitted, options, chosen_metrics, progress)
     chosen = _choose(fitted, options.kinds)
     with progress("refit", 1) as done:
         final = fitter.fit(chosen, np.arange(len(columns))).blend
         done(1)
 
     def against(order: str, baseline: str) -> dict[str, Difference]:
-        return tally.differences(order, baseline, settings.resamples, settings.seed)
+        return aggregate.differences(order, baseline, settings.resamples, settings.seed)
 
     difference = against(CHOSEN, compared)
     published, version = state.blend(None)
@@ -134,11 +134,11 @@ def tune(
         leaks=leaks.count,
         leaks_by=leaks.by_reason,
         warnings=leaks.warnings(),
-        held_out=tally.queries,
+        held_out=aggregate.queries,
         folds=len(folds),
-        shoppers=tally.shoppers,
+        shoppers=aggregate.shoppers,
         metric=chosen_metrics.names[0],
-        metrics={order.removeprefix(_FIT): means for order, means in tally.means().items()},
+        metrics={order.removeprefix(_FIT): means for order, means in aggregate.means().items()},
         compared_with=compared,
         difference=difference,
         differences={kind: against(_FIT + kind, compared) for kind in options.kinds},
@@ -152,7 +152,7 @@ def tune(
         weights={name: part.weight for name, part in final.signals.items()},
         pareto=points,
         pareto_kind=drawn,
-        coverage=tally.coverage(),
+        coverage=aggregate.coverage(),
         versions=state.versions,
         seconds=round(time.perf_counter() - began, 1),
     )
@@ -239,13 +239,13 @@ def _judge(
     options: TuneOptions,
     metrics: Measures,
     progress: Progress,
-) -> Tally:
+) -> Aggregate:
     """The held-out requests of each fold, ranked on the main path by that fold's blends."""
     others: dict[str, Ranker] = {PUBLISHED: partial(rank_with, state, *state.blend(None))}
     if compare := options.compare:
         others[_label(compare)] = partial(rank_with, state, compare.blend, compare.version)
     kinds = [_FIT + kind for kind in options.kinds]
-    tally = Tally(metrics.names, (ENGINE, *others, *kinds, CHOSEN))
+    aggregate = Aggregate(metrics.names, (ENGINE, *others, *kinds, CHOSEN))
     with progress("judge", sum(len(fold.test) for fold in folds)) as done:
         for fold, blends in zip(folds, fitted, strict=True):
             trials = {
@@ -256,9 +256,9 @@ def _judge(
             chosen = _FIT + _choose([blends], options.kinds)
             held_out = [columns[number].request for number in fold.test.tolist()]
             for result in query_results(held_out, rankers, metrics):
-                tally.add(_with_chosen(result, chosen))
+                aggregate.add(_with_chosen(result, chosen))
                 done(1)
-    return tally
+    return aggregate
 
 
 def _with_chosen(result: QueryResult, order: str) -> QueryResult:

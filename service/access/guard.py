@@ -1,18 +1,18 @@
-"""guard.py: a request and the keys of the home -> who asks, or 401, or 403."""
+"""guard.py: a request -> who asks, from where and how often: let on, or 401, 403, 421, 429."""
 
 from typing import Final
 
 from flask import Flask, Response, g, request
 
 from service.access.key_ring import Caller, KeyRing
-from service.access.origins import FOREIGN, said_foreign
+from service.access.rate_limits import RateLimits
 from service.access.sessions import COOKIE, Sessions
 from service.access.sign_in import sign_in_page
+from service.access.sites import FOREIGN, OPEN, Hosts, Origins, said_foreign
 from service.http.answers import error_answer
-from service.http.deadlines import note_caller
+from service.http.received import note_caller
 from service.observability.prometheus import Metrics
 
-OPEN: Final = frozenset({"/livez", "/readyz"})
 ANY_KEY: Final = ""
 # What is not listed, the routes that somebody adds later among it, needs admin.
 NEEDS: Final[dict[str, str]] = {
@@ -30,17 +30,30 @@ class Guard:
     """loopback: without any key the service is open, as the banner says; elsewhere never."""
 
     def __init__(
-        self, ring: KeyRing, sessions: Sessions, metrics: Metrics, *, loopback: bool
+        self,
+        ring: KeyRing,
+        sessions: Sessions,
+        origins: Origins,
+        rates: RateLimits,
+        metrics: Metrics,
+        *,
+        loopback: bool,
     ) -> None:
         self.sessions = sessions
-        self._ring = ring
+        self._ring, self._origins, self._rates = ring, origins, rates
         self._metrics = metrics
         self._loopback = loopback
 
     def check(self) -> Response | None:
-        """None when the request may go on, with its caller in `g.caller`; else the answer.
-        `g.by_key`: whether a header named the caller, not a cookie."""
+        """None when the request may go on, with its caller in `g.caller`; else the answer."""
         g.caller, g.by_key = None, False
+        return self._check_key() or self._origins.check(by_key=g.by_key) or self._check_rate()
+
+    def _check_rate(self) -> Response | None:
+        return None if g.caller is None else self._rates.check(g.caller)
+
+    def _check_key(self) -> Response | None:
+        """`g.by_key`: whether a header named the caller, not a cookie."""
         rule = request.url_rule.rule if request.url_rule else None
         if rule in OPEN:
             return None
@@ -99,10 +112,12 @@ class Guard:
         return answer
 
 
-def register_guard(app: Flask, guard: Guard) -> None:
-    """Ask it before every request."""
+def register_guard(app: Flask, hosts: Hosts, origins: Origins, guard: Guard) -> None:
+    """Ask before every request; a browser's preflight bears no key."""
     app.extensions["guard"] = guard
-    app.before_request(guard.check)
+    for check in (hosts.check, origins.preflight, guard.check):
+        app.before_request(check)
+    app.after_request(origins.tell)
 
 
 def _needed(rule: str | None, page: bool) -> str:

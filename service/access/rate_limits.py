@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from flask import Flask, Response, g
+from flask import Response
 
 from service.access.key_ring import Caller
 from service.http.answers import error_answer
@@ -86,21 +86,20 @@ def _opened(path: Path) -> int:
     return fd
 
 
-def register_rates(app: Flask, rates: Rates, default: float, metrics: Metrics) -> None:
-    """Answer 429 to a key that asks more often than it may. default: for keys without a rate of
-    their own, in requests/s; 0 is no limit."""
+class RateLimits:
+    """default: for keys without a rate of their own, in requests/s; 0 is no limit."""
 
-    @app.before_request
-    def check_rate() -> Response | None:
-        caller: Caller | None = g.caller
-        if caller is None:
-            return None
-        rate = default if caller.rate is None else caller.rate
-        seconds = rates.wait(caller.name, max(rate, _SLOWEST)) if rate else 0.0
+    def __init__(self, rates: Rates, default: float, metrics: Metrics) -> None:
+        self._rates, self._default, self._metrics = rates, default, metrics
+
+    def check(self, caller: Caller) -> Response | None:
+        """429 to a key that asks more often than it may."""
+        rate = self._default if caller.rate is None else caller.rate
+        seconds = self._rates.wait(caller.name, max(rate, _SLOWEST)) if rate else 0.0
         if not seconds:
             return None
-        metrics.refused.labels("too_many_requests").inc()
-        metrics.rate_limited.labels(caller.name).inc()
+        self._metrics.refused.labels("too_many_requests").inc()
+        self._metrics.rate_limited.labels(caller.name).inc()
         answer = error_answer(
             429,
             f"The key {caller.name!r} may make {rate:g} requests per second; wait {seconds:.1f} s.",

@@ -11,7 +11,7 @@ from flask import Response, redirect, request
 
 from service.access.key_ring import Caller
 from service.access.sessions import COOKIE, SECONDS, Sessions
-from service.http.bodies import read_body
+from service.http.received import read_body
 
 CALLER: Final = "reranker.caller"  # in the environ: the name of the key that opened the page
 MOST_BYTES: Final = 4096

@@ -13,17 +13,15 @@ from reranker.model.next_action import NextAction, lacking
 from reranker.ranking.deadlines import TooLate
 from reranker.ranking.state import ServedState
 from reranker.requests import RerankRequest
-from reranker.runtime.breakers import Unavailable
-from reranker.runtime.budget import Left
+from reranker.runtime.budget import Left, Unavailable
 from reranker.runtime.query_vectors import QueryVectors
 from reranker.signals.columns import Missing
 from reranker.signals.context import now_of
 from reranker.signals.user_history import shopper_events
 from service.api.requests import RequestReader
 from service.http.answers import json_answer
-from service.http.bodies import read_body
-from service.http.deadlines import arrival, deadline_of
 from service.http.limits import LimitSettings
+from service.http.received import arrival, deadline_of, read_body
 from service.live.reload import Served
 
 log = logging.getLogger("reranker")

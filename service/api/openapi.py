@@ -15,10 +15,10 @@ from service.api.events import EventsAnswer
 from service.api.events_openapi import events_body, sent_event
 from service.api.next_action import NextActionAnswer
 from service.api.rerank import RerankAnswer
-from service.api.sent_requests import NextActionRequest, SentRequest
+from service.api.sent import NextActionRequest, SentRequest
 from service.http.answers import ErrorAnswer, json_answer
-from service.http.deadlines import TIMEOUT_HEADER
 from service.http.limits import MAX_NAME, LimitSettings
+from service.http.received import TIMEOUT_HEADER
 
 Schema = dict[str, Any]
 _REF = "#/components/schemas/{name}"

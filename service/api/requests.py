@@ -11,12 +11,20 @@ from reranker.errors import BadRequest
 from reranker.events.settings import EventSettings
 from reranker.ranking.ranking import Degraded
 from reranker.requests import Candidate, Event, RerankRequest, Time
-from service.api.sent_histories import cleaned_history
-from service.api.sent_ids import as_candidates, as_text, in_one_form, name_of
-from service.api.sent_requests import NextActionRequest, PastEvent, SentRequest, UsualRequest
+from service.api.sent import (
+    NextActionRequest,
+    PastEvent,
+    SentRequest,
+    UsualRequest,
+    as_candidates,
+    as_text,
+    cleaned_history,
+    in_one_form,
+    name_of,
+)
 from service.http.answers import Malformed
-from service.http.json_counts import refuse_long_lists
 from service.http.limits import MAX_DEPTH, MAX_NAME, LimitSettings
+from service.http.received import refuse_long_lists
 
 T = TypeVar("T")
 _usual: Final = msgspec.json.Decoder(UsualRequest)

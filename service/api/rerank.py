@@ -10,12 +10,11 @@ from reranker.experiments.shadows import Shadows
 from reranker.feedback.log import RankingLog
 from reranker.ranking.ranking import BlendName, Degraded, Ranked, Ranking
 from reranker.requests import RerankRequest
-from reranker.runtime.stages import Stages
+from reranker.runtime.budget import Stages
 from service.api.requests import Asked, RequestReader
 from service.http.answers import json_answer
-from service.http.bodies import read_body
-from service.http.deadlines import arrival, deadline_of
 from service.http.limits import LimitSettings
+from service.http.received import arrival, deadline_of, read_body
 from service.live.reload import Served
 from service.observability.prometheus import Metrics
 from service.observability.request_ids import note_ranking

@@ -14,6 +14,17 @@ log = logging.getLogger("reranker")
 
 JSON: Final = "application/json"
 _encoder: Final = msgspec.json.Encoder()
+# An answer that brings its own (the page's policy, its Referrer-Policy) keeps it.
+SECURITY_HEADERS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cache-Control", "no-store"),
+)
+# For answers that never reached Flask.
+RAW_HEADERS: Final = "".join(f"{name}: {value}\r\n" for name, value in SECURITY_HEADERS)
 
 
 class Malformed(Failure):
@@ -88,6 +99,18 @@ def register_errors(app: Flask) -> None:
     app.register_error_handler(Failure, _failure)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unforeseen)
+
+
+def register_security_headers(app: Flask) -> None:
+    """Say on every answer, errors too, what browsers must not do with it."""
+
+    @app.after_request
+    def harden(answer: Response) -> Response:
+        headers = answer.headers
+        for name, value in SECURITY_HEADERS:
+            if name not in headers:
+                headers[name] = value
+        return answer
 
 
 def _failure(failure: Failure) -> Response:

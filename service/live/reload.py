@@ -17,7 +17,7 @@ from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState, load_state, published
 from reranker.requests import Candidate, RerankRequest
 from reranker.runtime.background import every
-from reranker.runtime.breakers import Breakers
+from reranker.runtime.budget import Breakers
 from service.live.settings import ReloadSettings
 from service.observability.prometheus import Metrics
 

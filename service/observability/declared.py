@@ -20,12 +20,14 @@ _CANDIDATES: Final = (0, 1, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 class BulkHistogram(Histogram):
-    """A histogram that takes many observations at once, by bucket."""
+    """A histogram that takes many observations at once, by bucket.
 
-    @property
-    def bounds(self) -> Sequence[float]:
-        """The upper bound of each bucket; the last is infinite."""
-        return self._upper_bounds
+    bounds: the upper bound of each bucket; the last is infinite.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.bounds: Sequence[float] = tuple(self._upper_bounds)
 
     def add(self, counts: Sequence[float], total: float) -> None:
         """counts: observations of each bucket, the last one above all bounds; total: their sum."""

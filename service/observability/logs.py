@@ -10,21 +10,16 @@ import logging
 import sqlite3
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from indexes.errors import Failure
+from service.observability.request_ids import answering
 from service.observability.settings import LogSettings
-
-if TYPE_CHECKING:
-    from reranker.ranking.ranking import Ranking
-    from reranker.requests import RerankRequest
 
 MOST: Final = 4000  # bytes of a line; a pipe takes 4,096 in one piece
 _MESSAGE: Final = 1000  # characters
@@ -38,21 +33,6 @@ _CONTROLS: Final = {
     code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))
 } | {0x2028: "\\u2028", 0x2029: "\\u2029", 9: " "}
 _BREAKS: Final = _CONTROLS | {10: "\\n", 13: "\\r"}
-
-
-class RequestFacts:
-    """What the log may know of the request that is being answered."""
-
-    __slots__ = ("asked", "id", "ranking", "route", "started", "trace")
-
-    def __init__(self, request_id: str, route: str, trace: str | None = None) -> None:
-        self.id, self.route, self.trace = request_id, route, trace
-        self.started = time.perf_counter()
-        self.asked: RerankRequest | None = None
-        self.ranking: Ranking | None = None
-
-
-answering: Final[ContextVar[RequestFacts | None]] = ContextVar("answering", default=None)
 
 
 def set_up_logs(settings: LogSettings) -> None:

@@ -6,26 +6,31 @@ Labels come from short, fixed lists: no user, query or item ever becomes one.
 import re
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from prometheus_client import Counter
 from prometheus_client.core import Metric
 
 from reranker.events.cleaning import FIELDS
-from reranker.experiments.drift import Drift
+from reranker.experiments.drift import WINDOW, Drift
 from reranker.metrics.rank_correlation import Agreement
 from reranker.ranking.ranking import Ranking
 from reranker.requests import RerankRequest
 from reranker.runtime.background import every
-from reranker.runtime.stages import Stages
-from service.observability.declared import DeclaredMetrics
+from reranker.runtime.budget import Stages
+from reranker.runtime.caches import CacheCounts
+from service.observability.declared import BulkHistogram, DeclaredMetrics
 from service.observability.exposition import AskServed, exposition, resident_bytes
-from service.observability.pending import CacheDeltas, Pending
 
 _LABEL: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _REFRESH_SECONDS: Final = 0.5
+Labels = tuple[str, ...]
+Add = Callable[[str, str, int], object]
 
 
 class Metrics(DeclaredMetrics):
@@ -39,6 +44,7 @@ class Metrics(DeclaredMetrics):
         self._served: AskServed | None = None
         self._caches = CacheDeltas()
         self._pending = Pending()
+        self._drifting: deque[Ranking] = deque(maxlen=WINDOW)
 
     def note_ranking(self, asked: RerankRequest, ranking: Ranking, stages: Stages) -> None:
         """Everything about an answered POST /rerank; some microseconds."""
@@ -53,7 +59,7 @@ class Metrics(DeclaredMetrics):
                 pending.inc(self.gate_sum, amount=ranking.gate)
                 pending.inc(self.gate_count)
         if asked.blend is None and not asked.weights:
-            self.drift.add(ranking)
+            self._drifting.append(ranking)
 
     def began(self) -> None:
         """A request is being answered."""
@@ -90,6 +96,8 @@ class Metrics(DeclaredMetrics):
             for name, cache in (("query_vectors", state.query_vectors), ("profiles", profiles)):
                 self._caches.since(name, cache.counts, self._count_cache)
         self.memory.set(resident_bytes())
+        while self._drifting:
+            self.drift.add(self._drifting.popleft())
         for feature, value in self.drift.values().items():
             self.score_drift.labels(feature).set(value)
 
@@ -149,6 +157,65 @@ class Metrics(DeclaredMetrics):
         """What Prometheus reads, summed over the workers that share a folder."""
         self.refresh()
         return exposition(self.registry, self._served)
+
+
+class Pending:
+    """Counts that wait to be written, by metric and labels; all behind one lock.
+
+    With several workers each observation of prometheus_client writes to a mapped file, 2 to 4
+    microseconds; a dozen a request would be more than the rest of the bookkeeping. Here a request
+    adds to plain numbers, and now and then those are written as if each had been observed.
+    """
+
+    def __init__(self) -> None:
+        self.lock: Final = threading.Lock()  # held by whoever counts, once a request
+        self._increments: dict[tuple[Counter, Labels], float] = {}
+        self._observations: dict[tuple[BulkHistogram, Labels], list[float]] = {}
+
+    def inc(self, counter: Counter, labels: Labels = (), amount: float = 1.0) -> None:
+        """Count, with the lock held."""
+        key = counter, labels
+        self._increments[key] = self._increments.get(key, 0.0) + amount
+
+    def observe(self, histogram: BulkHistogram, value: float, labels: Labels = ()) -> None:
+        """Observe, with the lock held."""
+        key, bounds = (histogram, labels), histogram.bounds
+        numbers = self._observations.get(key)
+        if numbers is None:  # of each bucket, and the sum of what was observed
+            numbers = self._observations[key] = [0.0] * (len(bounds) + 1)
+        numbers[bisect_left(bounds, value)] += 1
+        numbers[-1] += value
+
+    def write(self) -> None:
+        """Write what waits."""
+        with self.lock:
+            increments, self._increments = self._increments, {}
+            observations, self._observations = self._observations, {}
+            for (counter, labels), amount in increments.items():
+                (counter.labels(*labels) if labels else counter).inc(amount)
+            for (histogram, labels), (*counts, total) in observations.items():
+                (histogram.labels(*labels) if labels else histogram).add(counts, total)
+
+
+class CacheDeltas:
+    """Counts that only grow, of caches that come and go -> what is new in them."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[CacheCounts, int, int]] = {}
+
+    def since(self, name: str, counts: CacheCounts, add: Add) -> None:
+        """Add what was counted since the last look; a cache that was swapped is accounted first."""
+        seen = self._seen.get(name, (counts, 0, 0))
+        if seen[0] is not counts:
+            self._add(name, *seen, add)
+            seen = counts, 0, 0
+        self._add(name, *seen, add)
+
+    def _add(self, name: str, counts: CacheCounts, hits: int, misses: int, add: Add) -> None:
+        now = counts.hits, counts.misses
+        add(name, "hit", now[0] - hits)
+        add(name, "miss", now[1] - misses)
+        self._seen[name] = (counts, *now)
 
 
 def _label(name: str) -> str:

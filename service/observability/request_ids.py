@@ -1,16 +1,17 @@
-"""request_ids.py: a request -> its id on the answer and in every line of the log it causes."""
+"""request_ids.py: a request -> its id, on its answer and in the log, and its count and seconds."""
 
 import logging
 import os
 import re
 import time
+from contextvars import ContextVar
 from typing import Any, Final
 
 from flask import Flask, Response, request
 
 from reranker.ranking.ranking import Ranking
 from reranker.requests import RerankRequest
-from service.observability.logs import RequestFacts, answering
+from service.observability.prometheus import Metrics
 from service.observability.settings import LogSettings
 
 log = logging.getLogger("reranker")
@@ -20,6 +21,21 @@ _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _NO_TRACE: Final = "0" * 32
+
+
+class RequestFacts:
+    """What the log may know of the request that is being answered."""
+
+    __slots__ = ("asked", "id", "ranking", "route", "started", "trace")
+
+    def __init__(self, request_id: str, route: str, trace: str | None = None) -> None:
+        self.id, self.route, self.trace = request_id, route, trace
+        self.started = time.perf_counter()
+        self.asked: RerankRequest | None = None
+        self.ranking: Ranking | None = None
+
+
+answering: Final[ContextVar[RequestFacts | None]] = ContextVar("answering", default=None)
 
 
 def new_request_id() -> str:
@@ -40,8 +56,8 @@ def trace_id(traceparent: str | None) -> str | None:
     return None if traceparent.startswith("ff") else match[1]
 
 
-def register_request_ids(app: Flask, settings: LogSettings) -> None:
-    """Give every request an id, and a line in the log where `logs.access` asks for it.
+def register_request_ids(app: Flask, settings: LogSettings, metrics: Metrics) -> None:
+    """Give every request an id, count it, and log a line of it where `logs.access` asks for that.
 
     Has to be registered before anything else that looks at requests.
     """
@@ -52,18 +68,23 @@ def register_request_ids(app: Flask, settings: LogSettings) -> None:
         sent = sane_id(headers.get(REQUEST_ID))
         trace = trace_id(headers.get("traceparent"))
         answering.set(RequestFacts(sent or new_request_id(), route_of(), trace))
+        metrics.began()
 
     @app.after_request
     def name(answer: Response) -> Response:
         facts = answering.get()
         answer.headers[REQUEST_ID] = facts.id if facts else new_request_id()
-        if facts is not None and settings.access:
-            _log_access(facts, answer)
+        if facts is not None:
+            metrics.requests.labels(facts.route, answer.status_code).inc()
+            metrics.seconds.labels(facts.route).observe(time.perf_counter() - facts.started)
+            if settings.access:
+                _log_access(facts, answer)
         return answer
 
     @app.teardown_request
     def end(_error: BaseException | None) -> None:
         answering.set(None)
+        metrics.ended()
 
 
 def route_of() -> str:

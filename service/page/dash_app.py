@@ -12,7 +12,7 @@ from dash.exceptions import DependencyException
 from flask import Flask, request
 from werkzeug.exceptions import NotFound, UnsupportedMediaType
 
-from service.http.bodies import read_body
+from service.http.received import read_body
 from service.page.layout import layout
 from service.page.parts.callback_values import CheckedDash, check_call
 from service.page.parts.context import Page

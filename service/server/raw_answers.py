@@ -10,8 +10,7 @@ from gunicorn.http.errors import (
     UnsupportedTransferCoding,
 )
 
-from service.http.answers import error_body
-from service.http.security_headers import RAW
+from service.http.answers import RAW_HEADERS, error_body
 from service.observability.request_ids import REQUEST_ID, new_request_id
 
 GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -62,6 +61,6 @@ def failed(error: Exception) -> bytes:
 def _raw(status: int, body: bytes, more: str) -> bytes:
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\n{more}Content-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n{REQUEST_ID}: {new_request_id()}\r\n{RAW}\r\n"
+        f"Content-Length: {len(body)}\r\n{REQUEST_ID}: {new_request_id()}\r\n{RAW_HEADERS}\r\n"
     )
     return head.encode() + body

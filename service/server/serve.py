@@ -4,11 +4,10 @@ import logging
 from functools import partial
 
 from indexes.errors import Failure
-from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore
 from reranker.privacy.folders import close_to_others
-from reranker.ranking.state import NoIndex
+from reranker.ranking.state import verified_version
 from service.access.keys import ApiKey, KeyFile
 from service.http.addresses import CannotListen, address_of, is_loopback, listen
 from service.http.settings import ServeSettings
@@ -47,14 +46,7 @@ def serve(workspace: Workspace, banner: Banner | None = None) -> None:
 
 def check_published(workspace: Workspace) -> None:
     """Hash the published index once, for all workers; Failure when it is absent or damaged."""
-    store = VersionStore(workspace.index_root)
-    version = store.current()
-    if version is None:
-        raise NoIndex(
-            f"No index is published in {workspace.home}.",
-            hint="Run `reranker rebuild --items FILE`, or `reranker demo` to see it work.",
-        )
-    store.ensure_verified(version)
+    verified_version(workspace)
     BlendStore(workspace.blends_root).published_or_default()
 
 

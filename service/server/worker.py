@@ -20,8 +20,8 @@ from typing import Any, Final
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
-from service.http.deadlines import arrived, noted_caller
 from service.http.limits import LimitSettings
+from service.http.received import arrived, noted_caller
 from service.live.draining import draining
 from service.server.admission import Admission, candidates_in
 from service.server.connections import END_SECONDS, Connection

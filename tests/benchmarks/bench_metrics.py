@@ -13,7 +13,7 @@ os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp())  # as with
 
 from reranker.ranking.ranking import BlendName, Degraded, Ranked, Ranking
 from reranker.requests import Candidate, RerankRequest
-from reranker.runtime.stages import STAGES, Stages
+from reranker.runtime.budget import STAGES, Stages
 from service.observability.prometheus import Metrics
 
 TIMES = 3000

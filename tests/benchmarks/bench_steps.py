@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,10 @@ from bench_serving import Shop, queries, shop_of
 from threadpoolctl import threadpool_limits
 
 from indexes.workspace import Workspace
-from reranker.blends.blend import wanted
-from reranker.ranking.partial import results_of
-from reranker.ranking.ranking import gate_of, rerank
+from reranker.ranking.ranking import gate_of, rerank, results_of, wanted
 from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, RerankRequest
-from reranker.signals.columns import checked
 from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Columns
 from service.api.requests import RequestReader
@@ -91,7 +89,7 @@ def one(state: ServedState, body: bytes, limits: LimitSettings, steps: Steps) ->
     steps("user vector", lambda: context.user_vector)
     columns: Columns = {}
     for name in wanted(blend, {}):
-        column = steps(f"signal {name}", lambda n=name: checked(SIGNALS[n].compute(context)))
+        column = steps(f"signal {name}", partial(SIGNALS[name].compute, context))
         columns[name] = context.columns[name] = column
     gate = steps("gate", lambda: gate_of(blend, context, columns))
     score, _ = steps(

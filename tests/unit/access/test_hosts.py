@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.workspace import Workspace
-from service.access.hosts import Hosts
+from service.access.sites import Hosts
 from service.app import create_app
 from service.http.addresses import is_loopback
-from service.http.security_headers import HEADERS
+from service.http.answers import SECURITY_HEADERS
 from service.http.settings import ServeSettings
+from service.observability.prometheus import Metrics
 
 OURS = ("localhost", "LOCALHOST:8000", "127.0.0.1", "127.9.9.9:80", "[::1]:8000", "shop.localhost")
 FOREIGN = (
@@ -53,9 +54,12 @@ def test_serve_hosts(shop_home: Path) -> None:
     assert anything.get("/openapi.json", headers={"Host": "10.0.0.7:8000"}).status_code == 401
 
 
+METRICS = Metrics()
+
+
 @given(st.text(max_size=60))
 def test_no_text_is_taken_for_loopback_that_is_none(header: str) -> None:
-    if Hosts((), loopback=True).allowed(header):
+    if Hosts((), METRICS, loopback=True).allowed(header):
         name = header.removeprefix("[").partition("]")[0] if header[:1] == "[" else header
         name = name if header[:1] == "[" else name.partition(":")[0].lower().rstrip(".")
         assert "localhost" in name or is_loopback(name)
@@ -73,7 +77,7 @@ def test_where_it_listens() -> None:
 )
 def test_every_answer_has_the_headers(client: FlaskClient, path: str) -> None:
     answer = client.get(path)
-    for name, value in HEADERS:
+    for name, value in SECURITY_HEADERS:
         there = answer.headers.getlist(name)
         assert len(there) == 1, (path, name, there)
         if path != "/":  # the page brings its own policy, as strict as it can be

@@ -155,7 +155,7 @@ def test_an_origin_that_cannot_be_meant_is_refused(tmp_path: Path, origin: str) 
 def test_no_origin_is_taken_for_the_service_that_is_none(origin: str) -> None:
     from flask import Flask
 
-    from service.access.origins import foreign
+    from service.access.sites import foreign
 
     with Flask("any").test_request_context("/", base_url="http://localhost"):
         if not foreign(None, origin):

@@ -19,9 +19,8 @@ from reranker.ranking.ranking import Ranking, rank
 from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
-from reranker.signals.columns import Column, complete_column
-from reranker.signals.inputs import input_of
-from reranker.signals.personalization import Personal
+from reranker.signals.columns import Column, complete_column, input_of
+from reranker.signals.user_history import Personal
 from reranker.tuning.curves import curves_of
 from reranker.tuning.matrices import Rows
 from reranker.tuning.trees import grown, trees_of

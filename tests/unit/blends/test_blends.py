@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from indexes.storage.versions import Version, VersionStore
-from reranker.blends.blend import DEFAULT, Blend, SignalWeight, wanted
+from reranker.blends.blend import DEFAULT, Blend, SignalWeight
 from reranker.blends.files import parse
 from reranker.blends.store import BlendStore
 from reranker.errors import BadBlend, UnknownBlend
 from reranker.ranking.explanations import explain
+from reranker.ranking.ranking import wanted
 from reranker.ranking.scoring import scored
 from reranker.signals.columns import Column, Missing, complete_column
 

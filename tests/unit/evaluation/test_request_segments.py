@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reranker.evaluation.aggregate import Tally
-from reranker.evaluation.breakdown import Proof, Proofs
+from reranker.evaluation.aggregate import Aggregate
+from reranker.evaluation.breakdown import Breakdown, Proof
 from reranker.evaluation.results import QueryResult
 from reranker.evaluation.slices import RequestFacts, RequestSegments
 from reranker.metrics.intervals import paired_differences
@@ -83,14 +83,14 @@ def result(place: int, query: str, facts: RequestFacts, after: float) -> QueryRe
     return QueryResult(str(place), query, None, 1, 1, {}, metrics, {}, 0, facts=facts)
 
 
-def proved(results: Sequence[QueryResult], resamples: int = 500) -> tuple[Proof, Tally]:
-    tally = Tally(("mrr", "map"), ("engine", "b"))
-    proofs = Proofs(["b"], "engine", "mrr")
+def proved(results: Sequence[QueryResult], resamples: int = 500) -> tuple[Proof, Aggregate]:
+    aggregate = Aggregate(("mrr", "map"), ("engine", "b"))
+    breakdown = Breakdown(["b"], "engine", "mrr")
     for one in results:
-        tally.add(one)
-        proofs.add(one)
-    differences = {"b": tally.differences("b", "engine", resamples)}
-    return proofs.of(tally, differences, resamples, 7)["b"], tally
+        aggregate.add(one)
+        breakdown.add(one)
+    differences = {"b": aggregate.differences("b", "engine", resamples)}
+    return breakdown.of(aggregate, differences, resamples, 7)["b"], aggregate
 
 
 @given(
@@ -112,8 +112,8 @@ def test_segments_of_one_kind_add_up_to_the_whole(
         result(place, query, RequestFacts(len(query.split()), history, cold), after)
         for place, (query, history, cold, after) in enumerate(rows)
     ]
-    proof, tally = proved(results, resamples=100)
-    whole = tally.means()["b"]["mrr"]
+    proof, aggregate = proved(results, resamples=100)
+    whole = aggregate.means()["b"]["mrr"]
     for kind in {one.kind for one in proof.segments} - {"query frequency"}:
         parts = [one for one in proof.segments if one.kind == kind]
         assert sum(one.queries for one in parts) == len(rows)
@@ -127,10 +127,10 @@ def test_a_segment_is_measured_as_the_whole_is() -> None:
         result(place, f"q{place}", RequestFacts(1 + place % 2), float(after))
         for place, after in enumerate(rng.random(60))
     ]
-    proof, tally = proved(results)
+    proof, aggregate = proved(results)
     one, two = proof.segments
     assert [one.segment, two.segment] == ["query 1 word", "query 2-3 words"]
-    apart = (tally.values("b") - tally.values("engine"))[::2]
+    apart = (aggregate.values("b") - aggregate.values("engine"))[::2]
     assert list(one.difference.values()) == paired_differences(apart, None, 500, 7)
     assert one.metrics["engine"] == {"mrr": 0.5, "map": 0.25}
     assert list(one.metrics) == ["engine", "b"]

@@ -114,7 +114,7 @@ def a_log(folder: Path, **chosen: Any) -> tuple[RankingLog, Counter[str]]:
 
 def add(log: RankingLog, *some: Answered) -> None:
     for one in some:
-        log.add(one.id, one.asked, one.ranking)
+        log.add(one.id, one.request, one.ranking)
     log.flush()
 
 

@@ -24,6 +24,7 @@ from reranker.errors import HistoryBusy, HistoryDamaged, HistoryFailure
 from reranker.events.events import HistoryEvent
 from reranker.events.settings import HistorySettings
 from reranker.histories.histories import Appended, Shopper
+from reranker.histories.reads import cutoff
 from reranker.histories.store import SqliteHistories, open_histories
 from reranker.pseudonyms.keys import PseudonymKeys
 
@@ -513,7 +514,7 @@ def test_a_folder_that_cannot_be_made_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_the_cutoff_is_off_by_default() -> None:
-    assert HistorySettings().cutoff() == -math.inf
+    assert cutoff(HistorySettings()) == -math.inf
 
 
 def test_forget_reaches_the_log_while_others_have_the_file_open(store: Store) -> None:

@@ -15,10 +15,10 @@ from reranker.events.cleaning import Cleaner
 from reranker.events.settings import EventSettings
 from service.api.events import check_events, split_events
 from service.api.requests import RequestReader
-from service.http import json_counts
+from service.http import received
 from service.http.answers import Malformed
-from service.http.json_counts import has_more, refuse_long_lists
 from service.http.limits import LimitSettings
+from service.http.received import has_more, refuse_long_lists
 
 TEXT = st.text(alphabet='a",[]{}\\\n:é ', max_size=6)
 VALUES = st.recursive(
@@ -32,7 +32,7 @@ LIMIT = 10_000
 
 @pytest.fixture(autouse=True)
 def _count_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_counts, "CHEAP", 0)
+    monkeypatch.setattr(received, "CHEAP", 0)
 
 
 @given(st.lists(VALUES, max_size=12), st.integers(1, 12), st.sampled_from([None, 1]))

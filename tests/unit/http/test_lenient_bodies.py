@@ -18,7 +18,7 @@ from reranker.feedback.log import RankingLog
 from reranker.feedback.records import ranking_files, read_rankings
 from reranker.ranking.settings import RankingSettings
 from reranker.requests import Candidate
-from service.api.sent_ids import in_one_form
+from service.api.sent import in_one_form
 from service.app import create_app, ranking_log
 
 NOW = time.time()

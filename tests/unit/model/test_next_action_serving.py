@@ -20,14 +20,15 @@ from indexes.workspace import Workspace
 from reranker.events.events import TYPES, HistoryEvent
 from reranker.model.action_head import ActionCard
 from reranker.model.card import ACTIONS
+from reranker.model.learned import Learned
 from reranker.model.next_action import NextAction
 from reranker.model.served_model import ServedModel
 from reranker.model.settings import TrainSettings
 from reranker.model.versions import model_store
 from reranker.ranking.deadlines import Timely
-from reranker.runtime.breakers import Breakers
+from reranker.runtime.budget import Breakers
 from reranker.runtime.query_vectors import QueryVectors
-from reranker.signals.personalization import Learned, Personal
+from reranker.signals.user_history import Personal
 from reranker.training.actions import action_cases, fit_next_action, model_inputs, plain_inputs
 from reranker.training.publish import publish_model
 from reranker.training.sequences import sequences_of

@@ -23,8 +23,8 @@ from indexes.workspace import Workspace
 from reranker.blends.blend import DEFAULT
 from reranker.blends.store import BlendStore
 from service.app import create_app
-from service.observability.logs import MOST, JsonLines, TextLines, answering, writes_json
-from service.observability.request_ids import trace_id
+from service.observability.logs import MOST, JsonLines, TextLines, writes_json
+from service.observability.request_ids import answering, trace_id
 from service.observability.settings import LogSettings
 
 log = logging.getLogger("reranker")

@@ -15,12 +15,11 @@ from support.service import BODY, serving
 from indexes.workspace import Workspace
 from reranker.experiments.drift import Drift, baseline_of, features_of, stability
 from reranker.ranking.ranking import BlendName, Ranked, Ranking
+from reranker.runtime.budget import STAGES, Stages
 from reranker.runtime.caches import CacheCounts
-from reranker.runtime.stages import STAGES, Stages
 from service.app import create_app, metrics_of
 from service.observability.declared import BulkHistogram
-from service.observability.pending import CacheDeltas, Pending
-from service.observability.prometheus import Metrics
+from service.observability.prometheus import CacheDeltas, Metrics, Pending
 
 BOUNDS = (0.1, 1.0, 5.0)
 

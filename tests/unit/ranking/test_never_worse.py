@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,7 @@ from indexes.names import normalised
 from indexes.workspace import Workspace
 from reranker.events.events import HistoryEvent
 from reranker.ranking.settings import RankingSettings
-from reranker.runtime.breakers import Breaker, Breakers, Unavailable
-from reranker.runtime.budget import RequestBudget, spending
+from reranker.runtime.budget import Breaker, Breakers, RequestBudget, Unavailable, spending
 from reranker.runtime.guarded_encoder import GuardedEncoder
 from reranker.signals.columns import Column, Missing
 from reranker.signals.context import RankingContext
@@ -84,8 +84,13 @@ class Shop:
 
     @property
     def recent(self) -> Any:
-        """The guard of the histories; `_recent` is what it guards."""
+        """What the stored histories are asked by."""
         return self.served.state.personal.recent
+
+    @recent.setter
+    def recent(self, asked: Any) -> None:
+        state = self.served.state
+        self.served.state = replace(state, personal=replace(state.personal, recent=asked))
 
     @property
     def encoder(self) -> Any:
@@ -131,7 +136,7 @@ def test_a_history_that_hangs_costs_its_signals_until_the_breaker_opens(
     shop: Shop, hanging: Hanging
 ) -> None:
     whole = shop.ask(personalize=False)["results"]
-    works, shop.recent._recent = shop.recent._recent, hanging.hang
+    works, shop.recent = shop.recent, hanging.hang
     for _ in range(3):
         answer = shop.ask()
         hanging.release()
@@ -142,7 +147,7 @@ def test_a_history_that_hangs_costs_its_signals_until_the_breaker_opens(
     assert 'reranker_breaker_open{dependency="history"} 1.0' in shop.client.get("/metrics").text
     breaker = shop.served.breakers.of("history")
     breaker._try_at = 0.0  # the time to try again has come
-    shop.recent._recent = works
+    shop.recent = works
     assert shop.why(shop.ask()) == {} and not breaker.open
     assert 'reranker_breaker_open{dependency="history"} 0.0' in shop.client.get("/metrics").text
 
@@ -153,7 +158,7 @@ def test_a_history_that_hangs_costs_its_signals_until_the_breaker_opens(
 )
 def test_a_history_that_is_dead_or_garbage(shop: Shop, broken: Any) -> None:
     whole = shop.ask(personalize=False)["results"]
-    shop.recent._recent = broken if broken is die else lambda *_asked: broken
+    shop.recent = broken if broken is die else lambda *_asked: broken
     for _ in range(3):
         answer = shop.ask()
         assert set(shop.why(answer).values()) == {"history_unavailable"}
@@ -251,10 +256,10 @@ def test_ranking_budget_ms(trained_home: Path) -> None:
 
 def test_ranking_breaker_failures_and_seconds(trained_home: Path) -> None:
     shop = Shop(trained_home, breaker_failures=1, breaker_seconds=0.01)
-    works, shop.recent._recent = shop.recent._recent, die
+    works, shop.recent = shop.recent, die
     assert shop.why(shop.ask())["behaviour"] == "history_unavailable"
     assert shop.served.breakers.of("history").open
-    shop.recent._recent = works
+    shop.recent = works
     time.sleep(0.02)
     assert shop.why(shop.ask()) == {}
 
@@ -262,7 +267,7 @@ def test_ranking_breaker_failures_and_seconds(trained_home: Path) -> None:
 def test_a_history_that_hangs_costs_next_action_its_answer_only(
     shop: Shop, hanging: Hanging
 ) -> None:
-    shop.recent._recent = hanging.hang
+    shop.recent = hanging.hang
     found = shop.client.post("/next-action", json={"user": "u3"}).get_json()
     assert found["actions"] == {}
     assert found["degraded"][0]["reason"] in ("history_slow", "too_few_visits")

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reranker.signals.columns import Column
-from reranker.signals.normalization import Normalise, normalised
+from reranker.signals.columns import Column, Normalise, normalised
 
 NAN = float("nan")
 

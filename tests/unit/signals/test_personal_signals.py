@@ -248,7 +248,7 @@ def test_requests_whose_answer_the_model_has_seen_are_refused_with_their_count(
 
 def test_strangers_histories_are_anothers(state: ServedState) -> None:
     requests = [judged(f"s{number}", NOW + number) for number in range(6)]
-    found = evaluate(requests, state, strangers=True)
+    found = evaluate(requests, state, wrong_history=True)
     rows = {"engine", "default", "default:stranger", "default:unpersonalised"}
     assert set(found.metrics) == rows
     assert found.gates["default"] > 0 and found.gates["default:unpersonalised"] == 0
@@ -260,7 +260,7 @@ def test_a_model_that_reads_searches_reads_this_one(state: ServedState) -> None:
     asked = request([event("1"), event("6")])
     plain = RankingContext(asked, state.index, state.query_vectors, 10, personal=state.personal)
     without = plain.user_vector
-    model.about["searches"] = 3
+    model.reads_searches = True
     try:
         context = RankingContext(
             asked, state.index, state.query_vectors, 10, personal=state.personal
@@ -271,7 +271,7 @@ def test_a_model_that_reads_searches_reads_this_one(state: ServedState) -> None:
         np.testing.assert_array_equal(context.user_vector, wanted)
         assert not np.allclose(wanted, without)
     finally:
-        model.about["searches"] = 0
+        model.reads_searches = False
 
 
 @pytest.mark.promise(5)

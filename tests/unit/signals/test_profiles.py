@@ -24,8 +24,8 @@ from reranker.requests import Candidate, RerankRequest
 from reranker.runtime.caches import RowMemo
 from reranker.signals.columns import Column
 from reranker.signals.context import RankingContext
-from reranker.signals.personalization import Personal
 from reranker.signals.registry import compute
+from reranker.signals.user_history import Personal
 from reranker.signals.user_profiles import UserProfile, UserProfiles
 
 NOW = 1_790_000_000.0

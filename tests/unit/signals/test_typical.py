@@ -10,7 +10,7 @@ from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, RerankRequest
 from reranker.signals.columns import Column, Missing
 from reranker.signals.context import RankingContext
-from reranker.signals.text import typical
+from reranker.signals.relevance import typical
 
 IDS = ["55", *[str(number) for number in range(10)]]  # board games; shoes and jackets
 

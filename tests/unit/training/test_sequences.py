@@ -14,7 +14,7 @@ from reranker.events.settings import EventSettings
 from reranker.histories.histories import Shopper
 from reranker.histories.store import open_histories
 from reranker.model.card import NONE
-from reranker.model.time_buckets import BUCKETS, bucket
+from reranker.model.served_model import BUCKETS, bucket
 from reranker.training.batches import (
     TrainingWindows,
     batch_of,

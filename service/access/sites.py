@@ -1,19 +1,27 @@
-"""origins.py: where a browser says that a request comes from -> let on, refused, or answered.
+"""sites.py: which host a request names, which site it comes from -> let on, refused, or answered.
 
-Any web page can make a browser send a POST to any address, this machine's own among them, and so
-could write histories. Browsers say where it comes from, so what another site sends is refused at
+A web page elsewhere can point a name of its own at 127.0.0.1 (DNS rebinding) and would then be
+taken for the service's own page; its Host header still says that name.
+
+And any web page can make a browser send a POST to any address, this machine's own among them, and
+so could write histories. Browsers say where it comes from, so what another site sends is refused at
 one place, in front of every route; serve.origins names those that may.
 """
 
+import ipaddress
 from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, g, request
+from flask import Response, request
 
 from service.http.answers import error_answer
 from service.observability.prometheus import Metrics
 
+OPEN: Final = frozenset({"/livez", "/readyz"})
+WRONG_HOST: Final = 421
+_LOCAL: Final = ("localhost", "localhost.localdomain", "ip6-localhost")
+_REMEMBERED: Final = 64
 FOREIGN: Final = "foreign_origin"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
@@ -24,6 +32,61 @@ _PREFLIGHT: Final = {
     "Access-Control-Max-Age": "600",
 }
 _READABLE: Final = "Retry-After, X-Request-Id"
+
+
+class Hosts:
+    """Names that this service answers to; any name when it neither is told some nor listens on
+    loopback: there nobody gets in without a key, and a foreign name has no cookie."""
+
+    def __init__(self, names: Iterable[str], metrics: Metrics, *, loopback: bool) -> None:
+        self._metrics = metrics
+        self._names = {name.lower().rstrip(".") for name in names}
+        self._any = not loopback and not self._names
+        self._loopback = loopback
+        self._fine: set[str] = set()  # headers seen and allowed, so that most requests cost a look
+
+    def check(self) -> Response | None:
+        """421 to what is meant for another host. Health is told to everybody: probes ask by the
+        machine's address."""
+        header = request.environ.get("HTTP_HOST")
+        if not header or self.allowed(header) or request.path in OPEN:
+            return None
+        self._metrics.refused.labels("wrong_host").inc()
+        return error_answer(
+            WRONG_HOST,
+            f"Host is {header[:100]!r}, to which this service does not answer; if a proxy sends "
+            "it, add it to serve.hosts.",
+            "wrong_host",
+        )
+
+    def allowed(self, header: str) -> bool:
+        """Whether a Host header, with or without a port, names us."""
+        if self._any or header in self._fine:
+            return True
+        if not self._is_ours(_name_of(header)):
+            return False
+        if len(self._fine) < _REMEMBERED:
+            self._fine.add(header)
+        return True
+
+    def _is_ours(self, name: str) -> bool:
+        if name in self._names:
+            return True
+        if not self._loopback:
+            return False
+        if name in _LOCAL or name.endswith(".localhost"):
+            return True
+        try:
+            return ipaddress.ip_address(name).is_loopback
+        except ValueError:
+            return False
+
+
+def _name_of(header: str) -> str:
+    """Without the port and the brackets of an IPv6 address."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.partition(":")[0].lower().rstrip(".")
 
 
 def foreign(site: str | None, origin: str | None) -> str:
@@ -73,10 +136,11 @@ class Origins:
             return None
         return Response(status=204, headers=_PREFLIGHT)
 
-    def check(self) -> Response | None:
-        """None where the request may go on. A key in a header says who asks: no page can guess it,
-        and no browser sends that header for another site unless it is told that it may."""
-        if request.method in _SAFE or g.by_key:
+    def check(self, *, by_key: bool) -> Response | None:
+        """None where the request may go on. A key in a header (by_key) says who asks: no page can
+        guess it, and no browser sends that header for another site unless it is told that it may.
+        """
+        if request.method in _SAFE or by_key:
             return None
         refused = said_foreign()
         if not refused or (request.blueprint != "page" and self._allows()):
@@ -96,12 +160,6 @@ class Origins:
     def _allows(self) -> bool:
         origin = _origin()
         return bool(self._allowed) and origin is not None and _plain(origin) in self._allowed
-
-
-def register_origins(app: Flask, origins: Origins) -> None:
-    """The check comes after the guard, which knows whether a key was sent."""
-    app.before_request(origins.check)
-    app.after_request(origins.tell)
 
 
 def _host(origin: str) -> str:
