@@ -89,7 +89,8 @@ def train(
     from reranker.training.actions import fit_next_action
     from reranker.training.checkpoints import Checkpoint
     from reranker.training.data import index_catalogue, training_data
-    from reranker.training.item_statistics import count_statistics, shelves_of
+    from reranker.training.first_seen import published_first_seen
+    from reranker.training.item_statistics import count_statistics, shelves_of, with_first_seen
     from reranker.training.publish import publish_model
 
     began = time.perf_counter()
@@ -119,6 +120,7 @@ def train(
     minutes = workspace.section(EventSettings).session_minutes
     shelves = shelves_of(index)
     statistics = count_statistics(sequences, catalogue.ids, settings, shelves, minutes)
+    statistics = with_first_seen(statistics, index.ids.hashes, published_first_seen(store))
 
     def more(folder: Path) -> None:
         statistics.save(folder)

@@ -5,7 +5,7 @@ must not tell what one shopper did: what too few did is left out, kind by kind, 
 and numbers are rounded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +14,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from indexes.items.ids import Hashes
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Floats, Ints
 from reranker.events.settings import EventSettings
-from reranker.model.card import ARRAYS, NONE, STATISTICS_CARD, ItemStatisticsCard
+from reranker.model.card import (
+    ARRAYS,
+    NONE,
+    SEEN,
+    SINCE,
+    STATISTICS_CARD,
+    ItemStatisticsCard,
+)
 from reranker.model.settings import TrainSettings
+from reranker.training.first_seen import FirstSeen, first_seen
 from reranker.training.sequences import Sequences, met_by
 
 DEFAULTS: Final = TrainSettings()
@@ -39,11 +48,12 @@ _SHARE_DIGITS: Final = 11
 @dataclass(frozen=True, eq=False)
 class CountedStatistics:
     """neighbours (m, m): what an item's meeting says for another, at most 100 a row.
-    counts (m, types): decayed counts."""
+    counts (m, types): decayed counts. seen: every item that was in the index then."""
 
     card: ItemStatisticsCard
     neighbours: sparse.csr_matrix
     counts: npt.NDArray[np.float32]
+    seen: FirstSeen | None = None
 
     def save(self, folder: Path) -> None:
         """Write both files; safetensors and JSON."""
@@ -55,6 +65,8 @@ class CountedStatistics:
             "shares": self.neighbours.data.astype(np.float32),
             "counts": self.counts,
         }
+        if self.seen is not None:
+            arrays |= {SEEN: self.seen.hashes, SINCE: self.seen.days}
         save_file(
             {name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / ARRAYS
         )
@@ -220,6 +232,14 @@ def _strongest(near: sparse.csr_matrix) -> sparse.csr_matrix:
         (near.data[strongest], (rows[strongest], near.indices[strongest])), shape=near.shape
     )
     return cut.tocsr()
+
+
+def with_first_seen(
+    statistics: CountedStatistics, hashes: Hashes, before: FirstSeen | None
+) -> CountedStatistics:
+    """The same, with the items of the index, by hash; before: of the model before."""
+    newest = int(statistics.card.newest // _DAY)
+    return replace(statistics, seen=first_seen(hashes, newest, before))
 
 
 def decayed_counts(met: Met, types: int, least: int = 1) -> npt.NDArray[np.float32]:
