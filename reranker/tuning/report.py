@@ -97,14 +97,24 @@ def _pareto(tuning: Tuning) -> Iterator[str]:
         )
 
 
+def _why_not(tuning: Tuning) -> str:
+    proof = tuning.proof
+    if proof.low is not None and proof.low > 0:
+        return f"better than {tuning.published}, but worse than the engine"
+    if proof.mean <= 0:
+        return f"it is not better than {tuning.published}, which is served"
+    of = f", for {tuning.tried} kinds tried," if tuning.tried > 1 else ""
+    return (
+        f"the interval of the gain over {tuning.published}, which is served,{of} includes zero; "
+        "more judged queries would tell"
+    )
+
+
 def _next(tuning: Tuning, saved: str | None) -> str:
     if tuning.recommended:
         recommendation = f"recommended: {tuning.chosen}"
     else:
-        recommendation = (
-            f"not recommended: the interval of the gain over "
-            f"{tuning.compared_with} includes zero; more judged queries would tell"
-        )
+        recommendation = f"not recommended: {_why_not(tuning)}"
     if saved is None:
         return f"{recommendation}. Nothing was stored; --save NAME stores it."
     return f"{recommendation}. Stored as {saved}, not published: `reranker blends publish {saved}`."

@@ -22,7 +22,7 @@ from reranker.evaluation.evaluate import DEFAULTS
 from reranker.evaluation.leakage import Leaks, was_fitted_on
 from reranker.evaluation.results import ENGINE, QueryResult, Ranker, query_results, rank_with
 from reranker.evaluation.settings import EvaluationSettings
-from reranker.metrics.intervals import Difference
+from reranker.metrics.intervals import LEVEL, Difference, over_folds
 from reranker.metrics.ranking import Measures, measures
 from reranker.ranking.state import NamedBlend, ServedState
 from reranker.requests import JudgedRequest
@@ -43,9 +43,12 @@ class Tuning(msgspec.Struct, frozen=True):
 
     metrics: by order; "chosen" is in each fold the kind that its own validation part chose.
     difference: chosen minus `compared_with`. against_published: minus the published blend.
-    differences: of each kind. chosen: the kind that is fitted again on all requests, by
-    `validated`, the metric on all validation parts. fitted_on: how many of the requests the
-    published blend was fitted on: its own figures are then too good. weights: of the final blend.
+    differences: of each kind. Intervals over several folds are widened for what their fits share.
+    proof: `against_published` of the first metric, its interval for as many comparisons as kinds
+    were `tried`. recommended: that interval is above zero, and the engine is not better. chosen:
+    the kind that is fitted again on all requests, by `validated`, the metric on all validation
+    parts. fitted_on: how many of the requests the published blend was fitted on: its own figures
+    are then too good. weights: of the final blend.
     leaks_by: those refused, by reason. warnings: what is odd about the requests.
     """
 
@@ -65,6 +68,8 @@ class Tuning(msgspec.Struct, frozen=True):
     fitted_on: int
     notes: list[str]
     chosen: Kind
+    proof: Difference
+    tried: int
     recommended: bool
     validated: dict[str, float]
     weights: dict[str, float]
@@ -122,10 +127,16 @@ def tune(
         final = fitter.fit(chosen, np.arange(len(columns))).blend
         done(1)
 
-    def against(order: str, baseline: str) -> dict[str, Difference]:
-        return aggregate.differences(order, baseline, settings.resamples, settings.seed)
+    def against(order: str, baseline: str, level: float = LEVEL) -> dict[str, Difference]:
+        differences = aggregate.differences(
+            order, baseline, settings.resamples, settings.seed, level
+        )
+        return {name: over_folds(found, len(folds)) for name, found in differences.items()}
 
     difference = against(CHOSEN, compared)
+    means = aggregate.means()
+    metric = chosen_metrics.names[0]
+    proof = against(CHOSEN, PUBLISHED, 1.0 - (1.0 - LEVEL) / len(options.kinds))[metric]
     published, version = state.blend(None)
     drawn, points = _pareto(columns, folds, fitted, options.kinds, chosen, chosen_metrics)
     report = Tuning(
@@ -137,8 +148,8 @@ def tune(
         held_out=aggregate.queries,
         folds=len(folds),
         shoppers=aggregate.shoppers,
-        metric=chosen_metrics.names[0],
-        metrics={order.removeprefix(_FIT): means for order, means in aggregate.means().items()},
+        metric=metric,
+        metrics={order.removeprefix(_FIT): values for order, values in means.items()},
         compared_with=compared,
         difference=difference,
         differences={kind: against(_FIT + kind, compared) for kind in options.kinds},
@@ -147,7 +158,9 @@ def tune(
         fitted_on=_fitted_on(state, published, version, columns),
         notes=_notes(base, known),
         chosen=chosen,
-        recommended=_is_gain(difference[chosen_metrics.names[0]]),
+        proof=proof,
+        tried=len(options.kinds),
+        recommended=_is_gain(proof) and means[CHOSEN][metric] >= means[ENGINE][metric],
         validated={kind: float(np.mean(_validated(fitted, kind))) for kind in options.kinds},
         weights={name: part.weight for name, part in final.signals.items()},
         pareto=points,

@@ -159,7 +159,7 @@ def tuned_view(result: dict[str, Any]) -> Any:
     by_metric = result.get("differences", {})
     differences = {name: metrics[metric] for name, metrics in by_metric.items()}
     reach = reach_of(differences.values())
-    proven = "" if result["recommended"] else ": not proven, its interval includes zero"
+    proven = "" if result["recommended"] else ": not proven to be better than the published blend"
     rows = [
         html.Tr(
             [
