@@ -103,9 +103,9 @@ def _why_not(tuning: Tuning) -> str:
         return f"better than {tuning.published}, but worse than the engine"
     if proof.mean <= 0:
         return f"it is not better than {tuning.published}, which is served"
-    of = f", for {tuning.tried} kinds tried," if tuning.tried > 1 else ""
+    tried = f" (for {tuning.tried} kinds tried)" if tuning.tried > 1 else ""
     return (
-        f"the interval of the gain over {tuning.published}, which is served,{of} includes zero; "
+        f"the interval of the gain over {tuning.published}, which is served, includes zero{tried}; "
         "more judged queries would tell"
     )
 
