@@ -27,8 +27,8 @@ class Workspace:
 
     def section(self, kind: type[S]) -> S:
         """The settings of this kind; the defaults where nothing was set."""
-        found = self.sections.get(kind)
-        return found if isinstance(found, kind) else kind()
+        section = self.sections.get(kind)
+        return section if isinstance(section, kind) else kind()
 
     @property
     def index_root(self) -> Path:

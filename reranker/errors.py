@@ -1,8 +1,22 @@
 """errors.py: the core's own failures, without HTTP; service/ maps their codes to statuses."""
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Final
 
 from indexes.errors import Failure
+
+_PATH: Final = re.compile(r" - at `(key in )?\$\.?(?P<path>.*)`$", re.DOTALL)
+_FIELD: Final = re.compile(r"(?:unknown|required) field `(?P<name>.*)`", re.DOTALL)
+
+
+def invalid_place(message: str) -> tuple[str, str]:
+    """msgspec's message -> the path as callers write it, `candidates[3].id`, and what is wrong."""
+    at = _PATH.search(message)
+    path = at["path"] if at else ""
+    problem = message[: at.start()] if at else message
+    if field := _FIELD.search(problem):
+        path = f"{path}.{field['name']}" if path else field["name"]
+    return path, problem
 
 
 class BadRequest(Failure):

@@ -11,7 +11,6 @@ from reranker.experiments.shadows import Shadows
 from reranker.feedback.files import rankings_folder
 from reranker.feedback.log import RankingLog
 from reranker.feedback.settings import RankingLogSettings
-from reranker.ingestion.known_items import not_in_index
 from service.access.guard import Guard, register_guard
 from service.access.key_ring import KeyRing
 from service.access.rate_limits import RateLimits, Rates
@@ -74,7 +73,6 @@ def create_app(workspace: Workspace) -> Flask:
             limits,
             events,
             workspace.section(TimeSettings),
-            lambda items: not_in_index(served.state.index.ids, items),
             metrics,
         )
     )

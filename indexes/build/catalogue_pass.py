@@ -172,9 +172,9 @@ class _Pass:
     def flush(self) -> None:
         """Spool the texts of this window that have no vector."""
         digests = np.array([digest for digest, _ in self._window], dtype=DIGEST)
-        known = self._cache.known(digests)
-        for (digest, text), have in zip(self._window, known.tolist(), strict=True):
-            if have:
+        cached = self._cache.known(digests)
+        for (digest, text), reused in zip(self._window, cached.tolist(), strict=True):
+            if reused:
                 continue
             self.fresh += 1
             if digest not in self._spooled:

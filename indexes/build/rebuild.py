@@ -79,7 +79,7 @@ class _Job:
             strict=options.strict,
             times=workspace.section(TimeSettings),
             columns=self.settings.columns,
-            kept=self.template.columns,
+            template_columns=self.template.columns,
         )
         self.notes: list[str] = []
         self.source = Source(source, reader, FileForm(options.encoding), self.notes)

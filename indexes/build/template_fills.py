@@ -16,7 +16,6 @@ class TemplateFills:
     it was chosen by nobody."""
 
     def __init__(self, template: ItemText) -> None:
-        self._template = template
         self._parts = [(name, ItemText(f"{{{name}}}")) for name in template.names]
         self._counts = [0] * len(self._parts)
         self.items = 0

@@ -44,21 +44,21 @@ def _of_text(text: str) -> Any:
 
 def _of_list(parts: list[Any]) -> dict[str, Any] | None:
     """[{"name": "colour", "value": "red"}], [["colour", "red"]], ["colour: red"] and the like."""
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for part in parts:
         pairs = _pairs(part)
         if pairs is None:
             return None
         for name, value in pairs.items():
-            found[name] = _both(found[name], value) if name in found else value
-    return found
+            attributes[name] = _both(attributes[name], value) if name in attributes else value
+    return attributes
 
 
 def _pairs(part: Any) -> dict[str, Any] | None:
     if isinstance(part, dict):
         by_fold = {folded_name(str(key)): part[key] for key in reversed(part)}
-        named = (_name_of(by_fold[key]) for key in _NAMES if key in by_fold)
-        name = next((name for name in named if name is not None), None)
+        names = (_name_of(by_fold[key]) for key in _NAMES if key in by_fold)
+        name = next((name for name in names if name is not None), None)
         value = next((key for key in _VALUES if key in by_fold), None)
         if name is not None and value is not None:
             return {name: by_fold[value]}

@@ -35,12 +35,12 @@ def category_paths(category: str) -> set[str]:
 
     Of several paths, "A > B | D > E", the levels of each.
     """
-    found = set()
+    paths = set()
     for path in split_paths(category):
         levels = [" ".join(words(level)) for level in path.split(">")]
         levels = [level for level in levels if level]
-        found |= {" > ".join(levels[: depth + 1]) for depth in range(len(levels))}
-    return found
+        paths |= {" > ".join(levels[: depth + 1]) for depth in range(len(levels))}
+    return paths
 
 
 def _codes(item: Item) -> set[str]:
@@ -58,8 +58,8 @@ class _RaggedWriter:
     def __init__(self) -> None:
         self.values, self.lengths = array("I"), array("I")
 
-    def add(self, found: set[str]) -> None:
-        hashes = sorted({word_hash(word) for word in found})
+    def add(self, tokens: set[str]) -> None:
+        hashes = sorted({word_hash(word) for word in tokens})
         self.values.extend(hashes)
         self.lengths.append(len(hashes))
 
@@ -154,7 +154,7 @@ class ItemColumns:
     def brands(self, rows: Rows) -> tuple[list[int], dict[int, frozenset[int]]]:
         """The brand key of each row (n,), and of each brand there the hashes of its words."""
         keys = self.brand_keys[rows].tolist()
-        found = {}
+        words_by_key = {}
         for key in set(keys):
             hashes = self._brands.get(key)
             if hashes is None:
@@ -163,8 +163,8 @@ class ItemColumns:
                 if len(self._brands) >= _BRANDS:
                     self._brands = {}
                 self._brands[key] = hashes
-            found[key] = hashes
-        return keys, found
+            words_by_key[key] = hashes
+        return keys, words_by_key
 
     def item(self, row: int) -> Item:
         """The whole item as the catalogue gave it."""

@@ -54,7 +54,7 @@ USUAL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         *("stockquantity", "stocklevel", "inventoryquantity", "inventory", "qty"),
     ),
 }
-_KEPT_PLANS: Final = 10_000  # different sets of columns that are remembered
+_MAX_PLANS: Final = 10_000  # different sets of columns that are remembered
 _NAMED: Final = 1000  # columns that are counted by name
 
 
@@ -81,9 +81,9 @@ class Plan:
         return chosen
 
 
-def said_names(columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def configured_names(columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The entries of `rebuild.columns` by field, folded; Failure for what they cannot mean."""
-    said: dict[str, tuple[str, ...]] = {}
+    configured: dict[str, tuple[str, ...]] = {}
     for entry in columns:
         field, equals, name = (part.strip() for part in entry.partition("="))
         if field not in USUAL_NAMES or not equals or not folded_name(name):
@@ -92,27 +92,27 @@ def said_names(columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
                 field="rebuild.columns",
                 hint=f"The fields are {', '.join(USUAL_NAMES)}.",
             )
-        said[field] = (*said.get(field, ()), folded_name(name))
-    return said
+        configured[field] = (*configured.get(field, ()), folded_name(name))
+    return configured
 
 
 def field_names(columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The table of names with what `rebuild.columns` says before it."""
-    said = said_names(columns)
-    return {field: (*said.get(field, ()), *others) for field, others in USUAL_NAMES.items()}
+    configured = configured_names(columns)
+    return {field: (*configured.get(field, ()), *others) for field, others in USUAL_NAMES.items()}
 
 
 class FieldChooser:
     """Gives the rows of one file the field names of items, and counts what came from where.
 
-    columns: entries of `rebuild.columns`. kept: columns to keep under their own names too, because
-    the template names them.
+    columns: entries of `rebuild.columns`. template_columns: columns to keep under their
+    own names too, because the template names them.
     """
 
-    def __init__(self, columns: Sequence[str] = (), kept: Iterable[str] = ()) -> None:
+    def __init__(self, columns: Sequence[str] = (), template_columns: Iterable[str] = ()) -> None:
         self.names = field_names(columns)
-        self._said = said_names(columns)
-        self._kept = frozenset(kept)
+        self._configured = configured_names(columns)
+        self._template_columns = frozenset(template_columns)
         self._plans: dict[tuple[str, ...], Plan] = {}
         self.columns: dict[str, int] = {}  # every column there is, and how many rows have it
 
@@ -126,12 +126,12 @@ class FieldChooser:
         return plan
 
     def _planned(self, names: tuple[str, ...]) -> Plan:
-        if len(self._plans) >= _KEPT_PLANS:
+        if len(self._plans) >= _MAX_PLANS:
             self._count()
             self._plans.clear()
         sources = self.sources(names)
         changed = tuple(pair for pair in sources.items() if pair[1] != (pair[0],))
-        used = {columns[0] for _, columns in changed} - self._kept
+        used = {columns[0] for _, columns in changed} - self._template_columns
         extra = tuple(name for name in names if name not in used and name not in self.names)
         return Plan(changed, extra)
 
@@ -140,16 +140,18 @@ class FieldChooser:
         by_fold: dict[str, list[str]] = {}
         for name in names:
             by_fold.setdefault(folded_name(name), []).append(name)
-        found = {}
+        sources = {}
         for field, others in self.names.items():
-            said = [name for fold in self._said.get(field, ()) for name in by_fold.get(fold, ())]
+            configured = [
+                name for fold in self._configured.get(field, ()) for name in by_fold.get(fold, ())
+            ]
             own = [field] if field in names else []
             rest = [name for fold in (field, *others) for name in by_fold.get(fold, ())]
             rest = [name for name in rest if name not in self.names]
-            columns = tuple(dict.fromkeys((*said, *own, *rest)))
+            columns = tuple(dict.fromkeys((*configured, *own, *rest)))
             if columns:
-                found[field] = columns
-        return found
+                sources[field] = columns
+        return sources
 
     def _count(self) -> None:
         for names, plan in self._plans.items():
@@ -166,7 +168,7 @@ class FieldChooser:
         self._count()
         names = [name for name in self.columns if name]
         sources = self.sources(names)
-        used = self._kept.union(columns[0] for columns in sources.values())
+        used = self._template_columns.union(columns[0] for columns in sources.values())
         renamed = {field: columns[0] for field, columns in sources.items() if columns[0] != field}
         not_read = [name for name in names if name not in used]
         return {"from": renamed, "not_read": not_read, "columns": dict(self.columns)}

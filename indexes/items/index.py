@@ -93,10 +93,10 @@ _BF16: Final = faiss.ScalarQuantizer.QT_bf16
 
 def check_format(about: Mapping[str, Any], version_id: str) -> None:
     """Failure for a version that another release wrote in another form."""
-    found = about.get("format", 1)
-    if found != FORMAT:
+    stored = about.get("format", 1)
+    if stored != FORMAT:
         raise Failure(
-            f"Index {version_id} has format {found}, and this release reads format {FORMAT}.",
+            f"Index {version_id} has format {stored}, and this release reads format {FORMAT}.",
             hint="Run `reranker rebuild --items FILE`: kept vectors are not encoded again.",
         )
 
@@ -146,8 +146,10 @@ class ItemIndex:
     def neighbours(self, vectors: Vectors, k: int) -> list[list[tuple[str, float]]]:
         """For each vector (n, d) the k nearest items and their inner products, best first."""
         scores, rows = self._faiss.search(np.ascontiguousarray(vectors), min(k, len(self)))
-        found = []
+        neighbours = []
         for row, score in zip(rows, scores, strict=True):
-            kept = row >= 0  # an approximate index may find fewer than k
-            found.append(list(zip(self.ids.ids(row[kept]), score[kept].tolist(), strict=True)))
-        return found
+            filled = row >= 0  # an approximate index may find fewer than k
+            neighbours.append(
+                list(zip(self.ids.ids(row[filled]), score[filled].tolist(), strict=True))
+            )
+        return neighbours

@@ -89,20 +89,20 @@ class PriceReader:
 
     def warnings(self) -> list[str]:
         """What is odd about the column as a whole."""
-        found = []
+        warnings = []
         if len(self.currencies) > 1:
             counts = ", ".join(f"{n:,} x {code}" for code, n in self.currencies.most_common(5))
-            found.append(
+            warnings.append(
                 f"prices are in several currencies ({counts}) and are compared as they are"
             )
         if len(self.marks) > 1:
-            found.append("some prices have a decimal point and some a decimal comma")
+            warnings.append("some prices have a decimal point and some a decimal comma")
         if self.open and len(self.marks) == 0:
-            found.append(
+            warnings.append(
                 f"{self.open:,} prices such as 1,234 or 1.234 do not say which mark is decimal: "
                 "the point was taken for it"
             )
-        return found
+        return warnings
 
     def _of_text(self, text: str) -> float | None:
         if _PLAIN.fullmatch(text):
@@ -155,16 +155,16 @@ def _without_currency(text: str) -> tuple[str | None, str]:
     text = text.strip()
     if inside := _SIGN_INSIDE.fullmatch(text):  # 79€90
         text = f"{inside[1]}.{inside[2]}"
-    found = _NUMBER.search(text)
-    if found is None:
+    number = _NUMBER.search(text)
+    if number is None:
         return None, ""
-    before = text[: found.start()].strip()
-    after = _after_dash(text[found.end() :].strip())
-    currency = _one_currency([sign for sign in (before, after) if sign])
-    return (None, "") if currency is None else (found[0].strip(), currency)
+    before = text[: number.start()].strip()
+    after = _after_dash(text[number.end() :].strip())
+    currency = _common_currency([sign for sign in (before, after) if sign])
+    return (None, "") if currency is None else (number[0].strip(), currency)
 
 
-def _one_currency(signs: list[str]) -> str | None:
+def _common_currency(signs: list[str]) -> str | None:
     """The currency that the signs beside a number mean, "" for none; None where it is not one."""
     codes = [_currency(sign) for sign in signs]
     if len(codes) < 2:

@@ -84,7 +84,8 @@ class Unreadable(msgspec.Struct):
 class ItemReader:
     """Reads the rows of one catalogue, and counts what could not be read.
 
-    strict: a value that cannot be read costs the item. columns, kept: as in FieldChooser.
+    strict: a value that cannot be read costs the item.
+    columns, template_columns: as in FieldChooser.
     """
 
     def __init__(
@@ -93,13 +94,13 @@ class ItemReader:
         strict: bool = False,
         times: TimeSettings | None = None,
         columns: Sequence[str] = (),
-        kept: Iterable[str] = (),
+        template_columns: Iterable[str] = (),
     ) -> None:
         self.strict = strict
         self.foreseen = False  # prices further on were looked at
         self.prices = PriceReader()
         self.times = TimeReader(times)
-        self.chooser = FieldChooser(columns, kept)
+        self.chooser = FieldChooser(columns, template_columns)
         self.fields: dict[str, Unreadable] = {}
         self._line = 0
         self._categories: dict[str, str] = {}
@@ -142,11 +143,11 @@ class ItemReader:
         """Note a value that is left out; in strict reading it costs the item."""
         if self.strict:
             raise BadValue(message)
-        known = self.fields.get(field)
-        if known is None:
+        entry = self.fields.get(field)
+        if entry is None:
             self.fields[field] = Unreadable(1, message, self._line)
         else:
-            known.unreadable += 1
+            entry.unreadable += 1
 
     def _text(self, field: str, value: Any) -> str:
         """A text without HTML; a number as it is written; nothing for what stands for nothing."""
@@ -206,25 +207,25 @@ class ItemReader:
         if attributes is None:
             self._bad("attributes", f"attributes is {shown(value)}; {_EXPECTED['attributes']}")
             return {}
-        return self._all_kept("attributes", attributes)
+        return self._storable_values("attributes", attributes)
 
     def _extra(self, row: Row, plan: Plan) -> dict[str, Any]:
-        return self._all_kept(None, {name: row[name] for name in plan.extra})
+        return self._storable_values(None, {name: row[name] for name in plan.extra})
 
-    def _all_kept(self, field: str | None, values: dict[str, Any]) -> dict[str, Any]:
+    def _storable_values(self, field: str | None, values: dict[str, Any]) -> dict[str, Any]:
         """Nearly always texts and fractions, which need no look at each."""
         for value in values.values():
             if type(value) not in _SIMPLE:
                 break
         else:
             return values
-        kept = {}
+        storable = {}
         for name, value in values.items():
             try:
-                kept[name] = _kept(value)
+                storable[name] = _storable(value)
             except BadValue as reason:
                 self._bad(field or name, f"{name}: {reason}")
-        return kept
+        return storable
 
     def _updated(self, value: Any) -> float | None:
         """Epoch seconds; a time without a zone is taken as UTC."""
@@ -260,12 +261,12 @@ def _id(value: Any) -> str:
     if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("$oid"), str):
         value = value["$oid"]  # MongoDB's
     try:
-        named = read_name("id", value)
+        name = read_name("id", value)
     except BadName as reason:
         raise BadValue(str(reason)) from None
-    if named is None:
+    if name is None:
         raise BadValue("id is missing")
-    return named
+    return name
 
 
 def _title(value: Any) -> str:
@@ -315,7 +316,7 @@ def _usual_time(text: str) -> float | None:
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
-def _kept(value: Any, depth: int = 0) -> Any:
+def _storable(value: Any, depth: int = 0) -> Any:
     """A value of any shape that every file format of an index can hold."""
     if depth > MAX_DEPTH:
         raise BadValue(f"a value is nested more than {MAX_DEPTH} deep")
@@ -324,9 +325,9 @@ def _kept(value: Any, depth: int = 0) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, dict):
-        return {str(name): _kept(part, depth + 1) for name, part in value.items()}
+        return {str(name): _storable(part, depth + 1) for name, part in value.items()}
     if isinstance(value, list | tuple | set):
-        return [_kept(part, depth + 1) for part in value]
+        return [_storable(part, depth + 1) for part in value]
     return value
 
 
@@ -359,10 +360,10 @@ def _items(
     left_open: list[tuple[int, Row]],
 ) -> Iterator[tuple[int, Item]]:
     """The items of these rows, up to one whose price can only be read once others were seen."""
-    read = reader.read
+    read_item = reader.read
     for number, row in rows:
         try:
-            item = read(number, row)
+            item = read_item(number, row)
         except BadValue as reason:
             on_bad(BadLine(number, str(reason)))
         except OpenPrice:

@@ -69,9 +69,9 @@ def word_hash(word: str) -> int:
     return int(xxhash.xxh32_intdigest(word.encode("utf-8", "surrogatepass")))
 
 
-def word_hashes(found: list[str] | set[str]) -> WordHashes:
+def word_hashes(tokens: list[str] | set[str]) -> WordHashes:
     """Distinct words -> sorted distinct hashes."""
-    return np.array(sorted({word_hash(word) for word in found}), dtype=np.uint32)
+    return np.array(sorted({word_hash(word) for word in tokens}), dtype=np.uint32)
 
 
 def folded(query: str) -> str:

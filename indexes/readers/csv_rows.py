@@ -104,8 +104,8 @@ def csv_rows(
                 reason = f"the row has {len(cells)} cells, the header has {width}"
                 on_bad(BadLine(number, reason))
                 continue
-        named = zip(header, cells, strict=False)
-        yield number, {name: cell for name, cell in named if name and cell and not cell.isspace()}
+        pairs = zip(header, cells, strict=False)
+        yield number, {name: cell for name, cell in pairs if name and cell and not cell.isspace()}
 
 
 def _named_width(header: list[str]) -> int:
@@ -130,13 +130,13 @@ def _records(
         except StopIteration:
             return
         except (_RowTooLong, csv.Error) as error:
-            found = _with_backslashes(lines, dialect, width)
-            if found is None:
+            escaped = _with_backslashes(lines, dialect, width)
+            if escaped is None:
                 on_bad(BadLine(lines.taken[0][0], _why(error)))
                 lines.reread_all_but_first()
                 continue
             form.assume('quotes inside cells are written \\"')
-            cells = found
+            cells = escaped
         number = lines.taken[0][0]
         if any("\ufffd" in cell for cell in cells) and (broken := lines.broken()):
             on_bad(BadLine(number, broken))
@@ -176,18 +176,18 @@ def _header(
     """The column names, and how the cells of a row are kept apart."""
     line = _first_line(lines)
     marks: Sequence[str] = _DELIMITERS
-    if said := _SEPARATOR.fullmatch(line.strip("\r\n")):
-        marks = (said[1],)
+    if separator := _SEPARATOR.fullmatch(line.strip("\r\n")):
+        marks = (separator[1],)
         line = next(lines, "")
     dialects = {mark: _Dialect(mark, _is_spaced(line, mark)) for mark in marks}
-    found = {mark: _split(line, dialects[mark]) for mark in marks}
+    headers = {mark: _split(line, dialects[mark]) for mark in marks}
     fitting = {
         mark: names
-        for mark, names in found.items()
+        for mark, names in headers.items()
         if not form.missing(required, names) and (len(names) > 1 or len(required) < 2)
     }
     if not fitting:
-        raise _no_header(path, line, required, found, form)
+        raise _no_header(path, line, required, headers, form)
     mark, names = max(fitting.items(), key=lambda pair: len(pair[1]))
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
@@ -210,16 +210,16 @@ def _no_header(
     path: Path,
     line: str,
     required: Sequence[str],
-    found: dict[str, list[str]],
+    headers: dict[str, list[str]],
     form: FileForm,
 ) -> Failure:
-    mark, names = max(found.items(), key=lambda pair: len(pair[1]))
+    mark, names = max(headers.items(), key=lambda pair: len(pair[1]))
     missing = ", ".join(map(repr, form.missing(required, names)))
-    named = ", ".join(repr(name[:60]) for name in names[:12] if name) or "nothing"
+    shown_names = ", ".join(repr(name[:60]) for name in names[:12] if name) or "nothing"
     others = " `rebuild.columns` names others than the usual ones." if form.names else ""
-    tried = ", ".join(map(_shown_mark, found))
+    tried = ", ".join(map(_shown_mark, headers))
     return Failure(
-        f"{path} has no column {missing}; its first line names {named} "
+        f"{path} has no column {missing}; its first line names {shown_names} "
         f"(separators tried: {tried}).",
         hint=f"The first line of a CSV file names its columns.{others}",
     )

@@ -38,8 +38,8 @@ class FileForm:
         if required in names:
             return required
         by_fold = {folded_name(name): name for name in reversed(names) if name}
-        wanted = (folded_name(required), *self.names.get(required, ()))
-        return next((by_fold[name] for name in wanted if name in by_fold), None)
+        usual = (folded_name(required), *self.names.get(required, ()))
+        return next((by_fold[name] for name in usual if name in by_fold), None)
 
     def missing(self, required: Sequence[str], names: Sequence[str]) -> list[str]:
         """Required columns that none of these names stands for."""

@@ -151,10 +151,10 @@ def _whole_values(
 
 def _whole_text(path: Path, lines: Lines) -> str:
     """All the lines in one text; line numbers stay, those that were left out are empty."""
-    whole, read = bytearray(), 0
+    whole, last = bytearray(), 0
     for number, line in lines:
-        whole += b"\n" * (number - 1 - read) + line
-        read = number
+        whole += b"\n" * (number - 1 - last) + line
+        last = number
         if len(whole) > MAX_WHOLE_BYTES:
             raise Failure(
                 f"{path} holds JSON over several lines, which has to be read whole, and more than "
@@ -173,8 +173,8 @@ def _next_value(text: str, at: int) -> int:
     """Where the next object begins at the indentation of the one that cannot be read."""
     start = text.rfind("\n", 0, at) + 1
     indent = text[start:at] if not text[start:at].strip() else ""
-    found = text.find(f"\n{indent}{{", at)
-    return len(text) if found < 0 else found + 1 + len(indent)
+    start_of_next = text.find(f"\n{indent}{{", at)
+    return len(text) if start_of_next < 0 else start_of_next + 1 + len(indent)
 
 
 def _refused(name: str) -> None:
@@ -203,8 +203,8 @@ def _why_not_json(line: bytes) -> str:
     if not constants:
         return _why_malformed(line)
     where = [f"{name} is {cell}" for name, cell in value.items() if isinstance(cell, _Constant)]
-    found = where[0] if where else f"it holds {constants[0]}"
-    return f"not valid JSON: {found}; a finite number is expected"
+    problem = where[0] if where else f"it holds {constants[0]}"
+    return f"not valid JSON: {problem}; a finite number is expected"
 
 
 class _Constant(str):

@@ -72,7 +72,7 @@ class Opener:
             self._form.assume(f"each row is in {name!r} of an object around it")
             yield number, row
         else:
-            inside, rows = _held(value)
+            inside, rows = _rows_inside(value)
             self._form.assume(f"rows are in {inside!r} of an object around them")
             self._places.add(inside)
             for row in rows:
@@ -125,14 +125,14 @@ class Opener:
         rows have arrays of objects themselves, so it may say no more than how many there are.
         """
         names = list(value)
-        inside, rows = _held(value)
+        inside, rows = _rows_inside(value)
         if not rows or (self._required and not self._form.missing(self._required, names)):
             return False
         if not self._form.names:
             rest = {folded_name(name) for name in names} - {folded_name(inside.partition(".")[0])}
             return inside.rpartition(".")[2] in _HOLDERS and rest <= _ABOUT
-        known = [name for name in self._form.names if self._form.column(name, names) is not None]
-        return not known or folded_name(inside.partition(".")[0]) in _HOLDERS
+        fields = [name for name in self._form.names if self._form.column(name, names) is not None]
+        return not fields or folded_name(inside.partition(".")[0]) in _HOLDERS
 
 
 def _at(value: Any, place: str) -> Any:
@@ -155,19 +155,19 @@ def _hit(value: Row) -> Row:
     return source
 
 
-def _held(value: Row, depth: int = 0) -> tuple[str, list[Any]]:
+def _rows_inside(value: Row, depth: int = 0) -> tuple[str, list[Any]]:
     """Where in an object its rows are ("hits.hits"), and they; "" and none where it holds none."""
     lists = {name: part for name, part in value.items() if _is_rows(part)}
     by_fold = {folded_name(name): name for name in reversed(lists)}
-    known = next((by_fold[name] for name in _HOLDERS if name in by_fold), None)
-    if known is None and len(lists) == 1:
-        known = next(iter(lists))
-    if known is not None:
-        return known, lists[known]
+    holder = next((by_fold[name] for name in _HOLDERS if name in by_fold), None)
+    if holder is None and len(lists) == 1:
+        holder = next(iter(lists))
+    if holder is not None:
+        return holder, lists[holder]
     if depth < _DEPTH:
         for name, part in value.items():
             if isinstance(part, dict):
-                inside, rows = _held(part, depth + 1)
+                inside, rows = _rows_inside(part, depth + 1)
                 if rows:
                     return f"{name}.{inside}", rows
     return "", []

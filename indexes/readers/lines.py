@@ -113,8 +113,8 @@ def byte_lines(
             continue
         ahead = [(number, line)]
         if not _is_utf8(line):
-            ahead.extend(_some(lines))
-            encoding = _encoding_of([held for _, held in ahead])
+            ahead.extend(_ahead(lines))
+            encoding = _encoding_of([content for _, content in ahead])
             if encoding is not None:
                 form.assume(f"encoding {encoding}, since line {number:,} is not UTF-8")
                 yield from _recoded(chain(ahead, lines), encoding)
@@ -124,7 +124,7 @@ def byte_lines(
         return
 
 
-def _some(lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+def _ahead(lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
     """The next lines, as many as one can judge by."""
     size = 0
     for number, line in islice(lines, _AHEAD_LINES):

@@ -103,15 +103,15 @@ def _plain_rows(batch: Any, before: int, on_bad: OnBad) -> Iterator[tuple[int, d
     try:
         rows: list[Any] = batch.to_pylist(maps_as_pydicts="lossy")
     except ValueError:  # one cell of the batch, so look at each row
-        rows = [_one_row(batch, at) for at in range(batch.num_rows)]
+        rows = [_row(batch, at) for at in range(batch.num_rows)]
     for number, row in enumerate(rows, before + 1):
         if isinstance(row, str):
             on_bad(BadLine(number, row))
         else:
-            yield number, {name: _plain(cell) for name, cell in row.items() if _is_there(cell)}
+            yield number, {name: _plain(cell) for name, cell in row.items() if _is_present(cell)}
 
 
-def _one_row(batch: Any, at: int) -> dict[str, Any] | str:
+def _row(batch: Any, at: int) -> dict[str, Any] | str:
     try:
         row: dict[str, Any] = batch.slice(at, 1).to_pylist(maps_as_pydicts="lossy")[0]
     except UnicodeDecodeError:
@@ -121,7 +121,7 @@ def _one_row(batch: Any, at: int) -> dict[str, Any] | str:
     return row
 
 
-def _is_there(cell: Any) -> bool:
+def _is_present(cell: Any) -> bool:
     """Neither null nor NaN, which data frames write for a missing value."""
     return cell is not None and cell == cell
 
@@ -131,9 +131,9 @@ def _plain(cell: Any) -> Any:
     if isinstance(cell, str | bool | int | float | datetime):
         return cell
     if isinstance(cell, dict):
-        return {str(name): _plain(value) for name, value in cell.items() if _is_there(value)}
+        return {str(name): _plain(value) for name, value in cell.items() if _is_present(value)}
     if isinstance(cell, list | tuple):
-        return [_plain(value) for value in cell if _is_there(value)]
+        return [_plain(value) for value in cell if _is_present(value)]
     if isinstance(cell, Decimal):
         return float(cell)
     if isinstance(cell, bytes):

@@ -40,11 +40,11 @@ def unpacked_pieces(data: bytes, most: int) -> Iterator[bytes]:
     """The same in pieces of at most 64 kB. Several gzip members one after the other are one."""
     if not data:
         raise BadPacking("There are no bytes, which no gzip is.")
-    left, packed = most, _Packed(data)
+    remaining, packed = most, _Packed(data)
     while packed.block:
         for piece in packed.member():
-            left -= len(piece)
-            if left < 0:
+            remaining -= len(piece)
+            if remaining < 0:
                 raise TooLarge(f"It unpacks to more than {most:,} bytes.", most)
             yield piece
 

@@ -7,10 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from reranker.blends.blend import Blend, checked
-from reranker.errors import BadBlend
+from reranker.errors import BadBlend, invalid_place
 
-_AT: Final = re.compile(r" - at `(key in )?\$\.?(?P<path>.*)`$", re.DOTALL)
-_NAMED: Final = re.compile(r"(?:unknown|required) field `(?P<name>.*)`", re.DOTALL)
 _BYTE: Final = re.compile(r"\(byte (\d+)\)")
 _TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:,]|\n|[^\s\[\]{}:,"]+', re.DOTALL)
 
@@ -46,12 +44,7 @@ def _bad(data: bytes, source: str, path: str, problem: str) -> BadBlend:
 
 def _place(message: str, raw: Any) -> tuple[str, str]:
     """The path of a validation error, the keys of maps by name, and what is wrong there."""
-    at = _AT.search(message)
-    path = at["path"] if at else ""
-    problem = message[: at.start()] if at else message
-    named = _NAMED.search(problem)
-    if named:
-        path = f"{path}.{named['name']}" if path else named["name"]
+    path, problem = invalid_place(message)
     if "[...]" in path:
         try:
             path = next(_culprits(raw, path), path)

@@ -107,11 +107,11 @@ def _shape(model: str) -> tuple[int, int]:
 
     Asked in a process of its own: LightGBM ends the whole process on some damaged texts.
     """
-    asked = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _ASK], input=model.encode(), capture_output=True, timeout=120
     )
     try:
-        columns, outputs = asked.stdout.split()[-2:]
+        columns, outputs = process.stdout.split()[-2:]
         return int(columns), int(outputs)
     except ValueError:
         return 0, 0

@@ -242,7 +242,7 @@ def _conflict(summary: ImportSummary) -> str:
 
 
 def _unknown(summary: ImportSummary) -> str:
-    return f"{summary.unknown_items or 0:,} items are not in the published index; kept, and marked"
+    return f"{summary.unknown_items or 0:,} items are not in the published index; kept"
 
 
 @click.group("pseudonyms")

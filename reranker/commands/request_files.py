@@ -98,7 +98,7 @@ class _Meeting:
 
     def __init__(self, index: ItemIndex, judged: Judgments | None) -> None:
         self._index, self._judged = index, judged
-        self._requests = self._matched = self._rated = self._met = 0
+        self._requests = self._matched = self._met = 0
         self._candidates = self._unknown = 0
         self._request: JudgedRequest | None = None
         self._rating: tuple[str, str] | None = None
@@ -113,7 +113,6 @@ class _Meeting:
         self._requests += 1
         self._matched += bool(ratings)
         relevant = [item for item, grade in ratings.items() if grade > 0]
-        self._rated += bool(relevant)
         self._met += not ratings.keys().isdisjoint(ids)
         if relevant and self._rating is None:
             self._rating = relevant[0], ids[0]

@@ -90,10 +90,10 @@ def evaluate(
     wrong_history: also rank with another shopper's history, and with none.
     """
     began = time.perf_counter()
-    asked = {blend.name: blend for blend in blends or (state.named(None),)}
-    names = list(asked)
+    blends_by_label = {blend.name: blend for blend in blends or (state.named(None),)}
+    names = list(blends_by_label)
     baseline = compare.name if compare else ENGINE
-    ranked = asked | ({compare.name: compare} if compare else {})
+    ranked = blends_by_label | ({compare.name: compare} if compare else {})
     _check_names(ranked.values())
     chosen = metrics or measures(linear_gain=linear_gain)
     rankers: dict[str, Ranker] = {

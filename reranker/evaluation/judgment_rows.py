@@ -93,14 +93,14 @@ def ltr_rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
             text = content.decode(errors="replace").strip()
             if not text:
                 continue
-            found = _LTR.match(text)
-            note = (found["note"] or "").strip() if found else ""
+            match = _LTR.match(text)
+            note = (match["note"] or "").strip() if match else ""
             item, _, query = note.partition("\t") if "\t" in note else note.partition(" ")
-            if found is None or not query.strip() or "\ufffd" in text:
+            if match is None or not query.strip() or "\ufffd" in text:
                 reason = "a line for learning to rank is `grade qid:N # item<tab>query`, in UTF-8"
                 on_bad(BadLine(line, reason))
             else:
-                yield Row(line, query, item, found["grade"])
+                yield Row(line, query, item, match["grade"])
 
 
 def trec_rows(path: Path, on_bad: OnBad) -> Iterator[Row]:

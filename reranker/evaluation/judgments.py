@@ -52,11 +52,12 @@ def _rating(rating: Any) -> tuple[Any, str | None]:
     """docId and rating; releases differ in whether they are numbers or texts."""
     if not isinstance(rating, dict):
         return None, None
-    item, grade = rating.get("docId"), rating.get("rating")
-    return item if _is_told(item) and item != "" else None, str(grade) if _is_told(grade) else None
+    values = map(rating.get, ("docId", "rating"))
+    item, grade = (value if _is_scalar(value) else None for value in values)
+    return None if item == "" else item, None if grade is None else str(grade)
 
 
-def _is_told(value: Any) -> bool:
+def _is_scalar(value: Any) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
@@ -64,24 +65,24 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     with opened(path) as file:
         data = file.read().removeprefix(_BOM)
     try:
-        found = _lists(msgspec.json.decode(data))
+        lists = _lists(msgspec.json.decode(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Failure(f"{path} is not valid JSON: {error}.", hint=_EXPECTED) from None
-    if not found:
+    if not lists:
         raise Failure(f"{path} holds no judgmentRatings.", hint=_EXPECTED)
-    return [entry if isinstance(entry, dict) else {} for one in found for entry in one]
+    return [entry if isinstance(entry, dict) else {} for entries in lists for entry in entries]
 
 
 def _lists(value: Any) -> list[list[Any]]:
     """Every judgmentRatings, out of its wrappers."""
     if isinstance(value, list):
-        return [found for one in value for found in _lists(one)]
+        return [ratings_list for part in value for ratings_list in _lists(part)]
     if not isinstance(value, dict):
         return []
     ratings = value.get("judgmentRatings")
     if isinstance(ratings, list):
         return [ratings]
-    return [found for key in ("_source", "hits") for found in _lists(value.get(key))]
+    return [ratings_list for key in ("_source", "hits") for ratings_list in _lists(value.get(key))]
 
 
 class Judgments:
@@ -105,13 +106,15 @@ class Judgments:
         An item that several raters judged has the mean of what they gave.
         """
         ratings = self._ratings.setdefault(key, {})
-        given = self._raters.setdefault((key, item), {}) if rater else ratings
+        grades = self._raters.setdefault((key, item), {}) if rater else ratings
         who = rater or item
-        if given.setdefault(who, grade) != grade:
+        if grades.setdefault(who, grade) != grade:
             by = f" by {rater!r}" if rater else ""
-            raise Failure(f"{item!r} is judged twice for {key!r}{by}: {given[who]:g} and {grade:g}")
+            raise Failure(
+                f"{item!r} is judged twice for {key!r}{by}: {grades[who]:g} and {grade:g}"
+            )
         if rater:
-            ratings[item] = sum(given.values()) / len(given)
+            ratings[item] = sum(grades.values()) / len(grades)
         self.rows += 1
 
     def also(self, name: str, key: str) -> None:

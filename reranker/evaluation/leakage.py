@@ -39,8 +39,8 @@ log = logging.getLogger("reranker")
 #               or it has not come yet, so that the answers were known before it.
 Reason = Literal["later", "missing", "implausible", "no_zone", "ahead"]
 
-_LEARNED: Final = frozenset(name for name, one in SIGNALS.items() if one.learned)
-_PERSONAL: Final = frozenset(name for name, one in SIGNALS.items() if one.personal)
+_LEARNED: Final = frozenset(name for name, signal in SIGNALS.items() if signal.learned)
+_PERSONAL: Final = frozenset(name for name, signal in SIGNALS.items() if signal.personal)
 _BEFORE: Final = 1e-6
 
 
@@ -79,18 +79,18 @@ class Leaks:
 
     def warnings(self) -> list[str]:
         """What is to be said besides the counts."""
-        told = []
+        warnings = []
         if self._seen and not self._seen.knows_items and self.count > self.reasons["later"]:
-            told.append(
+            warnings.append(
                 "the model does not note which items it learned from, so requests whose time does "
                 "not tell what came first were refused; `reranker train` makes one that does"
             )
         if self.undated_answers:
-            told.append(
+            warnings.append(
                 f"{self.undated_answers:,} requests are ranked with events on items that they "
                 "rate, and their time does not tell what came first: their figures may be too good"
             )
-        return told
+        return warnings
 
     def without(self, requests: Iterable[JudgedRequest]) -> Iterator[JudgedRequest]:
         """The requests that are no leak."""
@@ -110,17 +110,17 @@ class Leaks:
     def _people(self, judged: JudgedRequest) -> list[Shopper]:
         """Every name of the request's shopper: its own, those in its history, and whose they are
         by what is known today, as a session may have become a user's since the model was made."""
-        named = {Shopper(judged.user, judged.session)}
-        named |= {Shopper(event.user, event.session) for event in judged.history or ()}
-        named.discard(Shopper(None, None))
+        names = {Shopper(judged.user, judged.session)}
+        names |= {Shopper(event.user, event.session) for event in judged.history or ()}
+        names.discard(Shopper(None, None))
         same_person = self._personal.same_person
         if same_person is None:
-            return list(named)
+            return list(names)
         try:
-            return list(named.union(*map(same_person, named)))
+            return list(names.union(*map(same_person, names)))
         except HistoryFailure as failure:
             log.warning("%s", failure)
-            return list(named)
+            return list(names)
 
     def check(self, evaluated: int) -> None:
         """Leak when nothing is left."""
@@ -133,7 +133,7 @@ class Leaks:
         raise Leak(
             f"All {self.count:,} requests are of shoppers whose events the model was trained on, "
             f"so that it knows the answers: {parts}.",
-            hint=" ".join([advice, *(f"{one.capitalize()}." for one in self.warnings())]),
+            hint=" ".join([advice, *(f"{warning.capitalize()}." for warning in self.warnings())]),
         )
 
 
@@ -163,8 +163,10 @@ _SENTENCES: Final[dict[str, str]] = {
 }
 
 
-def _reason(judged: JudgedRequest, people: list[Shopper], seen: TrainingUsers) -> Reason | None:
-    times = [time for one in people if (time := seen.newest(*one)) is not None]
+def _reason(
+    judged: JudgedRequest, people: list[Shopper], trained_on: TrainingUsers
+) -> Reason | None:
+    times = [time for person in people if (time := trained_on.newest(*person)) is not None]
     if not times:
         return None
     newest = max(times)
@@ -174,7 +176,7 @@ def _reason(judged: JudgedRequest, people: list[Shopper], seen: TrainingUsers) -
     if clock == "known" or (clock == "no_zone" and newest < now - ZONES):
         return None
     relevant = _relevant(judged)
-    return clock if any(seen.met(*one, relevant) for one in people) else None
+    return clock if any(trained_on.met(*person, relevant) for person in people) else None
 
 
 def _relevant(judged: JudgedRequest) -> set[str]:
@@ -212,10 +214,10 @@ def fingerprint(request: JudgedRequest, names: Pseudonyms) -> str:
     return xxhash.xxh3_64_hexdigest(text.encode("utf-8", "surrogatepass"))
 
 
-def was_fitted_on(request: JudgedRequest, seen: frozenset[str], names: Pseudonyms) -> bool:
+def was_fitted_on(request: JudgedRequest, fingerprints: frozenset[str], names: Pseudonyms) -> bool:
     """Whether a blend has seen it, under the keys of today or of before."""
-    return bool(seen) and any(
-        fingerprint(request, names.at(generation)) in seen
+    return bool(fingerprints) and any(
+        fingerprint(request, names.at(generation)) in fingerprints
         for generation in range(names.generation, 0, -1)
     )
 
@@ -225,9 +227,9 @@ class FittedOn:
 
     def __init__(self, state: ServedState, blends: Iterable[NamedBlend]) -> None:
         self._seen = {
-            label: seen
+            label: fingerprints
             for label, blend, number in blends
-            if (seen := state.store.fitted_on(blend.name, number))
+            if (fingerprints := state.store.fitted_on(blend.name, number))
         }
         self._names = state.keys.open() if self._seen else None
         self._counts: Counter[str] = Counter()
@@ -236,8 +238,8 @@ class FittedOn:
         """The same requests, counted."""
         for request in requests:
             if self._names is not None:
-                for label, seen in self._seen.items():
-                    self._counts[label] += was_fitted_on(request, seen, self._names)
+                for label, fingerprints in self._seen.items():
+                    self._counts[label] += was_fitted_on(request, fingerprints, self._names)
             yield request
 
     def counts(self) -> dict[str, int]:

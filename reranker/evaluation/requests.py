@@ -56,47 +56,47 @@ class JudgedRequestReader:
 
     def warnings(self) -> list[str]:
         """What is to be said of the times that were read, a sentence each."""
-        said = []
+        warnings = []
         if count := self.timings["implausible"]:
-            said.append(
+            warnings.append(
                 f"{count:,} requests have an implausible time; they are read as having none"
             )
         if count := self.timings["ahead"]:
-            said.append(f"{count:,} requests have a time that has not come yet")
+            warnings.append(f"{count:,} requests have a time that has not come yet")
         if count := self.timings["no_zone"]:
-            said.append(f"{count:,} requests have a time without a zone; it is read as UTC")
+            warnings.append(f"{count:,} requests have a time without a zone; it is read as UTC")
         if count := self.events_without_zone:
-            said.append(
+            warnings.append(
                 f"{count:,} history events have a time without a zone; it is read as UTC, so some "
                 "may have come after their request"
             )
         if mixed := self._times.mixed():
-            said.append(mixed)
+            warnings.append(mixed)
         if count := self.unknown_types.total():
             [(kind, _)] = self.unknown_types.most_common(1)
-            said.append(
+            warnings.append(
                 f"{count:,} history events of types that the setting events.types does not have, "
                 f"such as {kind!r}, are left out"
             )
-        return said
+        return warnings
 
     def _request(self, row: dict[str, Any]) -> JudgedRequest:
-        given = {key: row[key] for key in _KEYS & row.keys() if row[key] is not None}
-        at = read_time(given.pop("time", None), self._times)
+        fields = {key: row[key] for key in _KEYS & row.keys() if row[key] is not None}
+        at = read_time(fields.pop("time", None), self._times)
         for name in _NAMES:
-            given[name] = read_name(name, given.get(name))
-        given["id"] = given["id"] or ""
-        if isinstance(given.get("query"), int | float):
-            given["query"] = str(given["query"])
-        if "candidates" in given:
-            given["candidates"] = _candidates(given["candidates"])
-        if "ratings" in given:
-            given["ratings"] = _ratings(given["ratings"])
-        if "history" in given:
+            fields[name] = read_name(name, fields.get(name))
+        fields["id"] = fields["id"] or ""
+        if isinstance(fields.get("query"), int | float):
+            fields["query"] = str(fields["query"])
+        if "candidates" in fields:
+            fields["candidates"] = _candidates(fields["candidates"])
+        if "ratings" in fields:
+            fields["ratings"] = _ratings(fields["ratings"])
+        if "history" in fields:
             before = self._times.without_zone
-            given["history"] = self._history(given["history"])
+            fields["history"] = self._history(fields["history"])
             self.events_without_zone += self._times.without_zone - before
-        request = _typed(given)
+        request = _typed(fields)
         _check_candidates(request)
         for item, grade in request.ratings.items():
             check_grade(grade, f"ratings.{item}")
@@ -151,17 +151,12 @@ def read_requests(
             on_bad(BadLine(number, str(error).rstrip(".")))
 
 
-def judged_request(row: dict[str, Any]) -> JudgedRequest:
-    """One line's object as a request; ValidationError or Failure says what is wrong with it."""
-    return JudgedRequestReader().read(row)
-
-
-def _typed(given: dict[str, Any]) -> JudgedRequest:
+def _typed(fields: dict[str, Any]) -> JudgedRequest:
     """Everything else is of its type; what was read already stands."""
-    history = given.pop("history", None)
+    history = fields.pop("history", None)
     if history is not None and not isinstance(history, list):
         raise Failure(f"history is {shown(history)}; an array of events is expected")
-    return msgspec.structs.replace(msgspec.convert(given, JudgedRequest), history=history)
+    return msgspec.structs.replace(msgspec.convert(fields, JudgedRequest), history=history)
 
 
 def rerank_request(judged: JudgedRequest) -> RerankRequest:
@@ -197,26 +192,26 @@ def _candidates(rows: Any) -> Any:
 
 
 def _candidate(row: dict[str, Any], where: str) -> dict[str, Any]:
-    known = {key: row[key] for key in _CANDIDATE & row.keys() if row[key] is not None}
-    if "id" in known:
-        known["id"] = _item(f"{where}.id", known["id"])
-    return known
+    fields = {key: row[key] for key in _CANDIDATE & row.keys() if row[key] is not None}
+    if "id" in fields:
+        fields["id"] = _item(f"{where}.id", fields["id"])
+    return fields
 
 
 def _ratings(rows: Any) -> Any:
     """Grades by items' ids in their one form; null says that nobody rated the item."""
     if not isinstance(rows, dict):
         return rows
-    found: dict[str, Any] = {}
+    ratings: dict[str, Any] = {}
     written: dict[str, str] = {}
     for key, grade in rows.items():
         if grade is None:
             continue
         item = _item("ratings", key)
-        if item in found:
+        if item in ratings:
             raise Failure(f"ratings holds {item!r} twice, as {written[item]!r} and as {key!r}")
-        found[item], written[item] = grade, key
-    return found
+        ratings[item], written[item] = grade, key
+    return ratings
 
 
 def _item(field: str, value: Any) -> str:

@@ -20,7 +20,7 @@ from reranker.events.settings import EventSettings
 MAX_QUERY: Final = 2000
 MAX_AMOUNT: Final = 1e12
 CONSENT: Final = "personalize"
-FIELDS: Final = frozenset(HistoryEvent.__struct_fields__) - {"unknown"} | {CONSENT}
+FIELDS: Final = frozenset(HistoryEvent.__struct_fields__) | {CONSENT}
 _NO: Final = frozenset({"false", "0", "no"})
 _YES: Final = frozenset({"true", "1", "yes", ""})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

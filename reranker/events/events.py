@@ -18,20 +18,16 @@ TYPES: Final = {
 TAKEN_BACK: Final = {"uncart": "cart", "cancel": "purchase"}  # by which type, which type
 
 
-class HistoryEvent(Event, frozen=True, kw_only=True, array_like=True):
+class HistoryEvent(Event, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=False):
     """An event as histories hold it: cleaned, its time in epoch seconds.
 
-    unknown: when it came, its item was in no published index. Whether it is known now is for the
-    index to say.
+    Stored events may have one element more, which is passed over.
     """
 
     time: float
-    unknown: bool = False
 
 
 def as_sent(event: HistoryEvent) -> dict[str, Any]:
     """An event in the format of events files: what `reranker events import` reads."""
     fields = msgspec.structs.asdict(event)
-    return {
-        name: value for name, value in fields.items() if value is not None and value is not False
-    }
+    return {name: value for name, value in fields.items() if value is not None}

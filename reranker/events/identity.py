@@ -43,7 +43,8 @@ def record_key(event: HistoryEvent) -> int:
     Where its user is known, the session is left out: an export has it under a pseudonym.
     """
     content = event if event.user is None else msgspec.structs.replace(event, session=None)
-    return int(xxhash.xxh3_64_intdigest(_encode(content))) >> 1
+    # False: events once had one field more, and its element is a part of the form.
+    return int(xxhash.xxh3_64_intdigest(_encode((*msgspec.structs.astuple(content), False)))) >> 1
 
 
 def of_same_id(key: int) -> tuple[int, int]:

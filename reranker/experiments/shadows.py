@@ -46,7 +46,7 @@ LOST: Final = "lost"  # computed, and not logged
 class _Offered(NamedTuple):
     ranking_id: str
     time: float
-    asked: RerankRequest
+    request: RerankRequest
     ranking: Ranking
     state: ServedState
 
@@ -93,7 +93,7 @@ class Shadows:
             self.choice = ShadowChoice()
 
     def offer(
-        self, ranking_id: str, asked: RerankRequest, ranking: Ranking, state: ServedState
+        self, ranking_id: str, request: RerankRequest, ranking: Ranking, state: ServedState
     ) -> None:
         """Perhaps rank this by the shadows, later; never waits and never fails."""
         if time.monotonic() - self._looked > _LOOK_SECONDS:
@@ -101,12 +101,12 @@ class Shadows:
         choice = self.choice
         if not choice.blends or not ranking.results or random.random() >= choice.share:
             return
-        if asked.blend is not None or asked.weights or not asked.personalize:
+        if request.blend is not None or request.weights or not request.personalize:
             return  # not what shoppers see, or not to be written down
         if len(self._queue) >= WAITING:
             self._count(DROPPED)
             return
-        self._queue.append(_Offered(ranking_id, time.time(), asked, ranking, state))
+        self._queue.append(_Offered(ranking_id, time.time(), request, ranking, state))
         self._worker.wake()
 
     def _rank_waiting(self) -> None:
@@ -144,7 +144,7 @@ class Shadows:
 
     def _log(self, offered: _Offered, served: list[int], orders: dict[str, list[int]]) -> None:
         blend = f"{offered.ranking.blend.name}@{offered.ranking.blend.version}"
-        count = len(offered.asked.candidates)
+        count = len(offered.request.candidates)
         line = ShadowLine(offered.ranking_id, round(offered.time, 3), blend, count, served, orders)
         try:
             write_shadow(self._home, self._settings, line)
@@ -154,8 +154,8 @@ class Shadows:
 
 def _order(offered: _Offered, label: str) -> list[int]:
     """By the same index, model and events as the answer: nothing that came after it is read."""
-    asked = offered.asked
-    at = offered.time if asked.time is None and asked.history is None else asked.time
-    again = msgspec.structs.replace(asked, time=at, top_n=None, explain=False, budget_ms=None)
+    request = offered.request
+    at = offered.time if request.time is None and request.history is None else request.time
+    again = msgspec.structs.replace(request, time=at, top_n=None, explain=False, budget_ms=None)
     blend, version = offered.state.blend(label)
     return [ranked.index for ranked in rank(again, offered.state, blend, version).results]

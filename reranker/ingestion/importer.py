@@ -225,8 +225,8 @@ class Importer:
             for batch in spool.batches():
                 handed += len(batch.events)
                 keep = [at for at, shopper in enumerate(batch.shoppers) if shopper not in bots]
-                events = [_marked(batch.events[at], unknown) for at in keep]
-                unknown_events += sum(event.unknown for event in events)
+                events = [batch.events[at] for at in keep]
+                unknown_events += sum(event.item in unknown for event in events)
                 appended = histories.append(events, [batch.keys[at] for at in keep])
                 self._count(appended)
                 if appended.first_conflict is not None and self.summary.first_conflict is None:
@@ -255,9 +255,3 @@ class Importer:
 
 def _conflict(event: HistoryEvent, shopper: str) -> Conflict:
     return Conflict(shopper, event.id or "", event.type, event.item or event.query)
-
-
-def _marked(event: HistoryEvent, unknown: frozenset[str]) -> HistoryEvent:
-    if event.item in unknown:
-        return msgspec.structs.replace(event, unknown=True)
-    return event

@@ -161,9 +161,9 @@ class TrainingUsers:
         return self._names.user(name) in self._places
 
     def _rows_of(self, user: str | None, session: str | None) -> list[int]:
-        asked = [self._names.user(user)] if user is not None else []
-        asked += [self._names.session(session)] if session is not None else []
-        return [self._row(self._places[name]) for name in asked if name in self._places]
+        names = [self._names.user(user)] if user is not None else []
+        names += [self._names.session(session)] if session is not None else []
+        return [self._row(self._places[name]) for name in names if name in self._places]
 
     def _row(self, place: int) -> int:
         """Where a shopper's newest time is: behind all of them come sessions of users."""

@@ -75,12 +75,12 @@ def split_parts(sequences: Sequences, split: Split) -> Parts:
     if split == "leave-one-out":
         last = sequences.last_target_before(sequences.at[1:])
         limits = np.where(last == NONE, sequences.at[1:], last)
-        asked, cutoff = last, None
+        targets, cutoff = last, None
     else:
         cutoff = float(np.quantile(sequences.times, _TRAINED_SHARE))
         limits = sequences.limits_at(cutoff)
-        asked = sequences.first_target(limits, sequences.at[1:])
-    positions = asked[(asked != NONE) & (limits > sequences.at[:-1])]
+        targets = sequences.first_target(limits, sequences.at[1:])
+    positions = targets[(targets != NONE) & (limits > sequences.at[:-1])]
     if not len(positions):
         raise Failure(
             f"No shopper has both a history and an item after it ({split}).",

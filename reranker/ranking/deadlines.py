@@ -121,7 +121,7 @@ class Timely:
             except TooLate as late:
                 if not begun:
                     return engine_order(request, state, late.reason)
-                return _by_what_is_done(begun[0], state, late.reason)
+                return _partial_ranking(begun[0], state, late.reason)
         except (BadRequest, UnknownBlend):
             raise
         except Exception:
@@ -166,7 +166,7 @@ class Timely:
                 self._idle += 1
 
 
-def _by_what_is_done(begun: PartialRanking, state: ServedState, late: str) -> Ranking:
+def _partial_ranking(begun: PartialRanking, state: ServedState, late: str) -> Ranking:
     """A ranking of the columns that were done. Nothing new is asked: it might hang, too."""
     blend, guards = begun.blend, begun.blend.guards
     columns = _columns(begun, late)
@@ -178,19 +178,19 @@ def _by_what_is_done(begun: PartialRanking, state: ServedState, late: str) -> Ra
     placed = msgspec.structs.replace(
         blend, diversity=None, guards=Guards(pinned=guards.pinned, buried=guards.buried)
     )
-    done = dataclasses.replace(begun, blend=placed, columns=columns)
+    partial = dataclasses.replace(begun, blend=placed, columns=columns)
     # The engine's order keeps max_move; working out how much of ours may stay takes too long.
     by_score = guards.max_move is None
-    return finished(done, state.versions, missing, Stages(), by_score=by_score)
+    return finished(partial, state.versions, missing, Stages(), by_score=by_score)
 
 
 def _columns(begun: PartialRanking, late: str) -> Columns:
     """What is done, and why the rest is not. The history counts only as the gate lets it."""
-    done = dict(begun.columns)
+    computed = dict(begun.columns)
     columns: Columns = {}
     for name in begun.wanted:
         personal = SIGNALS[name].personal
-        column = done.get(name) or Missing(late if personal else "deadline")
+        column = computed.get(name) or Missing(late if personal else "deadline")
         ungated = personal and not begun.weighed and isinstance(column, Column)
         columns[name] = Missing("deadline") if ungated else column
     return columns

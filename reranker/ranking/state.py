@@ -155,17 +155,19 @@ def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) 
     """Model, statistics, histories; a model that does not fit the index is left out, logged."""
     profiles = UserProfiles(workspace.section(RankingSettings).user_cache)
     store = model_store(workspace)
-    kept = Personal(recent=histories.recent, profiles=profiles, same_person=histories.same_person)
+    personal = Personal(
+        recent=histories.recent, profiles=profiles, same_person=histories.same_person
+    )
     version = store.current()
     if version is None:
-        return kept
+        return personal
     store.ensure_verified(version)
     try:
         check_fits(version, index)
         check_whole(version)
     except (ModelMismatch, ModelOutdated) as failure:
         log.warning("the model is left out: %s %s", failure, failure.hint)
-        return replace(kept, reason=failure.code)
+        return replace(personal, reason=failure.code)
     model = ServedModel(version, index)
     learned = Learned(model, ItemStatistics(version.folder, index), load_next_action(model))
-    return replace(kept, learned=learned)
+    return replace(personal, learned=learned)

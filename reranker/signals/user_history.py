@@ -157,7 +157,5 @@ def _sent(history: Sequence[Event], timed: bool, now: float) -> list[HistoryEven
             if timed and time >= now:
                 continue
         last = time
-        events.append(
-            HistoryEvent(**{**msgspec.structs.asdict(event), "time": time, "unknown": False})
-        )
+        events.append(HistoryEvent(**{**msgspec.structs.asdict(event), "time": time}))
     return sorted(events, key=lambda event: event.time)

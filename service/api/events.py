@@ -5,7 +5,7 @@ The answer is sent when the events are on the disk: who reads "accepted" may for
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -26,7 +26,6 @@ from service.observability.prometheus import Metrics
 
 log = logging.getLogger("reranker")
 
-UnknownItems = Callable[[Sequence[str]], set[str]]
 _list: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _FIRST: Final = re.compile(rb"\s*+(\S?)")
 _LINE: Final = re.compile(rb"[^\r\n]+")
@@ -72,10 +71,9 @@ def events_routes(
     limits: LimitSettings,
     settings: EventSettings,
     times: TimeSettings,
-    unknown_items: UnknownItems,
     metrics: Metrics,
 ) -> Blueprint:
-    """The route that a shop sends its events to. unknown_items: those that no index holds."""
+    """The route that a shop sends its events to."""
     routes = Blueprint("events", __name__)
     rates = EventRates(settings)
 
@@ -85,7 +83,7 @@ def events_routes(
         cleaner = Cleaner(settings, times, strict=True)
         events, rejected, bot_like = check_events(parts, cleaner, settings, limits, rates)
         try:
-            done = histories.append(_marked(events, unknown_items))
+            done = histories.append(events)
         except HistoryFailure as failure:
             return _not_kept(failure)
         wrong = [bad.field for bad in rejected]
@@ -197,17 +195,6 @@ def _decoded(part: bytes | msgspec.Raw) -> dict[str, Any]:
         raise BadEvent("", "this is no event; an object is expected") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadEvent("", f"this is not JSON: {error}") from None
-
-
-def _marked(events: list[HistoryEvent], unknown_items: UnknownItems) -> list[HistoryEvent]:
-    items = sorted({event.item for event in events if event.item is not None})
-    unknown = unknown_items(items) if items else set()
-    if not unknown:
-        return events
-    return [
-        msgspec.structs.replace(event, unknown=True) if event.item in unknown else event
-        for event in events
-    ]
 
 
 def _not_kept(failure: HistoryFailure) -> Response:

@@ -7,7 +7,7 @@ import msgspec
 
 from indexes.times import BadTime, TimeReader, TimeSettings
 from indexes.workspace import Workspace
-from reranker.errors import BadRequest
+from reranker.errors import BadRequest, invalid_place
 from reranker.events.settings import EventSettings
 from reranker.ranking.ranking import Degraded
 from reranker.requests import Candidate, Event, RerankRequest, Time
@@ -30,8 +30,6 @@ T = TypeVar("T")
 _usual: Final = msgspec.json.Decoder(UsualRequest)
 _sent: Final = msgspec.json.Decoder(SentRequest)
 _shopper: Final = msgspec.json.Decoder(NextActionRequest)
-_PATH: Final = re.compile(r" - at `\$\.?(?P<path>.*)`$", re.DOTALL)
-_NAMED: Final = re.compile(r"(?:unknown|required) field `(?P<name>.*)`$", re.DOTALL)
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 _SCANNED: Final = 65_536  # bytes of a refused body in which too deep nesting is looked for
 _NUMBER_OR_NULL: Final = frozenset(b"-0123456789n")  # how these begin in JSON
@@ -217,12 +215,7 @@ def _refuse_depth(body: bytes) -> None:
 
 def _invalid(message: str, body: bytes) -> BadRequest:
     """msgspec's message with its path as callers write it: `candidates[3].id`."""
-    at = _PATH.search(message)
-    path = at["path"] if at else ""
-    problem = message[: at.start()] if at else message
-    named = _NAMED.search(problem)
-    if named:
-        path = f"{path}.{named['name']}" if path else named["name"]
+    path, problem = invalid_place(message)
     if path == "weights[...]":
         path = _wrong_weight(body)
     where = f"{_short(path)}: " if path else ""

@@ -170,7 +170,7 @@ def small_app(
     settings: EventSettings | None = None,
     metrics: Metrics | None = None,
 ) -> FlaskClient:
-    """The route by itself, on real histories; item "nowhere" is in no index."""
+    """The route by itself, on real histories."""
     limits = limits or LimitSettings()
     app = Flask("events", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1
@@ -181,7 +181,6 @@ def small_app(
             limits,
             settings or EventSettings(),
             TimeSettings(),
-            {"nowhere"}.intersection,
             metrics or Metrics(),
         )
     )

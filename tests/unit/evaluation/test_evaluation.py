@@ -21,7 +21,7 @@ from reranker.commands.evaluate import evaluate_command
 from reranker.errors import UnknownBlend
 from reranker.evaluation.evaluate import Evaluation, evaluate
 from reranker.evaluation.report import report, verdict
-from reranker.evaluation.requests import judged_request, rerank_request
+from reranker.evaluation.requests import JudgedRequestReader, rerank_request
 from reranker.evaluation.results import QueryResult, query_results
 from reranker.evaluation.settings import EvaluationSettings
 from reranker.evaluation.tables import drawn
@@ -79,7 +79,7 @@ def state(home: Path) -> ServedState:
 
 
 def judged(rows: Sequence[dict[str, Any]] = ROWS) -> list[JudgedRequest]:
-    return [judged_request(dict(one)) for one in rows]
+    return [JudgedRequestReader().read(dict(one)) for one in rows]
 
 
 def named(state: ServedState, *names: str) -> list[NamedBlend]:
@@ -97,7 +97,7 @@ def backwards(request: RerankRequest) -> Ranking:
 
 
 def test_one_query_by_hand() -> None:
-    request = judged_request(
+    request = JudgedRequestReader().read(
         {
             "candidates": [{"id": item} for item in "abc"],
             "ratings": {"a": 0, "c": 1, "elsewhere": 3},

@@ -13,7 +13,6 @@ from indexes.errors import Failure
 from indexes.readers.bad_lines import BadLine, BadLines
 from reranker.evaluation.requests import (
     JudgedRequestReader,
-    judged_request,
     read_requests,
     rerank_request,
 )
@@ -144,11 +143,11 @@ def test_point_in_time_history_ends_before_the_request() -> None:
         None,
     ]
     history = [{"type": "view", "item": str(at), "time": at} for at in written]
-    request = rerank_request(judged_request(GOOD | {"history": history}))
+    request = rerank_request(JudgedRequestReader().read(GOOD | {"history": history}))
     times = [event.time for event in request.history or []]
     assert times == [NOON - 1, NOON - 0.1, NOON - 0.1]
     # without a time of its own "now" is the newest event, so all of them are the past
-    request = rerank_request(judged_request(GOOD | {"history": history, "time": None}))
+    request = rerank_request(JudgedRequestReader().read(GOOD | {"history": history, "time": None}))
     assert len(request.history or []) == len(written)
 
 
@@ -166,7 +165,9 @@ def test_no_event_at_or_after_the_request_is_ever_used(
 ) -> None:
     of_history, of_request = (UNITS[unit] for unit in units)
     history = [{"type": "view", "item": "a", "time": at * of_history} for at in times]
-    request = rerank_request(judged_request(GOOD | {"history": history, "time": now * of_request}))
+    request = rerank_request(
+        JudgedRequestReader().read(GOOD | {"history": history, "time": now * of_request})
+    )
     kept = [event.time for event in request.history or []]
     assert all(float(at or 0) < now + 1e-3 for at in kept)
     assert len(kept) <= sum(at < now + 1e-3 for at in times)
@@ -195,7 +196,7 @@ def test_no_event_at_or_after_the_request_is_ever_used(
     ],
 )
 def test_a_requests_time_is_read_in_every_form(time: object, timing: str) -> None:
-    found = judged_request(GOOD | {"time": time})
+    found = JudgedRequestReader().read(GOOD | {"time": time})
     assert (found.timing, found.clock) == (timing, timing)
     assert found.time == (None if timing in ("missing", "implausible") else NOON)
 
@@ -214,7 +215,7 @@ def test_times_that_say_less_than_they_should_are_told() -> None:
 
 
 def test_ids_are_read_in_their_one_form_and_null_is_absent() -> None:
-    found = judged_request(
+    found = JudgedRequestReader().read(
         {
             "id": 7,
             "query": None,
@@ -235,9 +236,9 @@ def test_ids_are_read_in_their_one_form_and_null_is_absent() -> None:
 
 
 def test_what_is_sent_is_the_request_and_never_its_answers() -> None:
-    sent = rerank_request(judged_request(dict(GOOD)))
+    sent = rerank_request(JudgedRequestReader().read(dict(GOOD)))
     assert isinstance(sent, RerankRequest)
     assert (sent.query, sent.user, sent.time, sent.blend) == ("red shoes", "u1", NOON, None)
     assert b"ratings" not in msgspec.json.encode(sent)
-    no_history = rerank_request(judged_request({"candidates": [{"id": "a"}]}))
+    no_history = rerank_request(JudgedRequestReader().read({"candidates": [{"id": "a"}]}))
     assert no_history.history is None  # so that a stored history may be used

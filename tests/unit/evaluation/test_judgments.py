@@ -13,7 +13,7 @@ from indexes.errors import Failure
 from indexes.items.words import folded
 from indexes.readers.bad_lines import BadLine
 from reranker.evaluation.judgments import Judgments, read_judgments
-from reranker.evaluation.requests import judged_request
+from reranker.evaluation.requests import JudgedRequestReader
 
 GOOD: dict[str, Any] = {"id": "q1", "query": "red shoes", "candidates": [{"id": "a"}, {"id": "b"}]}
 
@@ -44,7 +44,10 @@ def test_quepid_judgments_match_the_query_text_folded(tmp_path: Path) -> None:
     found, bad = judgments(path)
     assert not bad
     same, other = found.rated(
-        [judged_request(GOOD | {"query": " red\tSHOES"}), judged_request(GOOD | {"query": "green"})]
+        [
+            JudgedRequestReader().read(GOOD | {"query": " red\tSHOES"}),
+            JudgedRequestReader().read(GOOD | {"query": "green"}),
+        ]
     )
     assert same.ratings == {"a": 2.0, "b, c": 0.5}
     assert other.ratings == {}  # its own ratings are replaced too
@@ -63,7 +66,7 @@ def test_a_quepid_books_raters_are_averaged(tmp_path: Path) -> None:
         "red shoes,e,2,-1,1",
     )
     found, bad = judgments(path)
-    (request,) = found.rated([judged_request(dict(GOOD))])
+    (request,) = found.rated([JudgedRequestReader().read(dict(GOOD))])
     assert request.ratings == {"a": (3 + 2) / 2, "c": 1.0}
     assert [(one.line, one.reason.split(";")[0]) for one in bad] == [
         (5, "rating is 'good'"),
@@ -113,7 +116,7 @@ def test_judgments_as_workbenches_export_them(
 ) -> None:
     found, bad = judgments(written(tmp_path, name, *lines))
     assert not bad
-    (request,) = found.rated([judged_request(dict(GOOD))])
+    (request,) = found.rated([JudgedRequestReader().read(dict(GOOD))])
     assert (request.ratings, found.unrated) == (ratings, unrated)
 
 
@@ -125,7 +128,7 @@ def test_one_rater_who_contradicts_is_reported(tmp_path: Path) -> None:
     assert [(one.line, one.reason) for one in bad] == [
         (3, "'a' is judged twice for 'q' by 'ann': 1 and 2")
     ]
-    assert found.of(judged_request(GOOD | {"query": "q"})) == {"a": 2.0}
+    assert found.of(JudgedRequestReader().read(GOOD | {"query": "q"})) == {"a": 2.0}
 
 
 @pytest.mark.parametrize("line", ["1\tqid:1\t# a", "1 qid:1", "nothing"])
@@ -166,7 +169,7 @@ def test_a_workbench_judgment_list_matches_the_query_text(
     found, bad = judgments(written(tmp_path, name, msgspec.json.encode(wrapped)))
     assert (found.rows, bad) == (5, [])
     queries = ("red shoes", "C#", "c", "What is red?", "red is a colour.", "nothing yet", "")
-    rated = found.rated(judged_request(GOOD | {"query": query}) for query in queries)
+    rated = found.rated(JudgedRequestReader().read(GOOD | {"query": query}) for query in queries)
     assert [one.ratings for one in rated] == [
         {"a": 2.0, "b": 0.5},
         {"c": 1.0},
@@ -212,7 +215,9 @@ def test_trec_judgments_match_the_request_id(tmp_path: Path) -> None:
     path = written(tmp_path, "qrels.txt", "q1 0 a 2", "q1\t0\tb\t-2", "", "q2 0 a 1")
     found, bad = judgments(path)
     assert not bad
-    request, other = found.rated(map(judged_request, (GOOD | {"id": "q1"}, GOOD | {"id": "Q1"})))
+    request, other = found.rated(
+        map(JudgedRequestReader().read, (GOOD | {"id": "q1"}, GOOD | {"id": "Q1"}))
+    )
     assert request.ratings == {"a": 2.0, "b": 0.0}  # spam counts as not relevant
     assert other.ratings == {}
 

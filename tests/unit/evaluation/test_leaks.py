@@ -26,7 +26,7 @@ from reranker.commands.train import train
 from reranker.commands.tune import tune_command
 from reranker.evaluation.evaluate import Evaluation, evaluate
 from reranker.evaluation.leakage import Leak
-from reranker.evaluation.requests import judged_request
+from reranker.evaluation.requests import JudgedRequestReader
 from reranker.events.events import HistoryEvent
 from reranker.histories.store import open_histories
 from reranker.model.settings import TrainSettings
@@ -57,7 +57,7 @@ def row(time: Any, user: str | None = "u3", item: str = "8", **more: Any) -> dic
 
 def evaluated(state: ServedState, *rows: dict[str, Any]) -> Evaluation:
     harmless = row(NEWEST, user="nobody")
-    return evaluate([judged_request(one) for one in (*rows, harmless)], state)
+    return evaluate([JudgedRequestReader().read(one) for one in (*rows, harmless)], state)
 
 
 def iso(seconds: float, form: str) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from indexes.workspace import Workspace
 from reranker.events.events import HistoryEvent
-from reranker.events.identity import event_key, of_same_id
+from reranker.events.identity import event_key, of_same_id, record_key
 from reranker.events.settings import HistorySettings
 from reranker.histories.histories import Histories
 from reranker.histories.store import SqliteHistories, open_histories
@@ -144,6 +144,12 @@ def as_of_an_earlier_release(home: Path) -> None:
     db.execute("PRAGMA user_version = 2")
     db.commit()
     db.close()
+
+
+def test_the_form_on_the_disk_stays() -> None:
+    assert record_key(view("a", None)) == 6472924190801699880
+    stored = msgspec.msgpack.encode([*msgspec.structs.astuple(view("a")), True])
+    assert msgspec.msgpack.decode(stored, type=HistoryEvent) == view("a")
 
 
 @pytest.mark.parametrize("rotated", [False, True])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.commands.feedback import requests_commands
-from reranker.evaluation.requests import judged_request, rerank_request
+from reranker.evaluation.requests import JudgedRequestReader, rerank_request
 from reranker.events.events import HistoryEvent
 from reranker.events.settings import HistorySettings
 from reranker.feedback.followed import LoggedEvents
@@ -193,7 +193,7 @@ def test_the_history_ends_before_the_ranking() -> None:
         ]
     assert [past["item"] for past in rows[0]["history"]] == ["x", "y"]
     assert [past["item"] for past in rows[1]["history"]] == ["y"]  # s was nobody's yet
-    judged = judged_request(rows[0])
+    judged = JudgedRequestReader().read(rows[0])
     assert len(rerank_request(judged).history or ()) == 2
     assert judged.time == T
 
@@ -360,4 +360,4 @@ def test_odd_times_of_rankings_are_told(tmp_path: Path) -> None:
         "times come in mixed units: 1 in s, 1 in ms",
     ]
     [row] = lines(out)
-    assert judged_request(row).clock == "no_zone"  # the leak guard is to know
+    assert JudgedRequestReader().read(row).clock == "no_zone"  # the leak guard is to know

@@ -19,7 +19,7 @@ from indexes.workspace import Workspace
 from reranker.blends.gate import Gate
 from reranker.evaluation.evaluate import evaluate
 from reranker.evaluation.leakage import Leak
-from reranker.evaluation.requests import judged_request
+from reranker.evaluation.requests import JudgedRequestReader
 from reranker.events.events import HistoryEvent
 from reranker.histories.store import open_histories
 from reranker.ranking.ranking import rerank
@@ -220,7 +220,7 @@ def test_history_in_the_request_replaces_the_stored_one(state: ServedState) -> N
 
 
 def judged(user: str, time: float) -> Any:
-    return judged_request(
+    return JudgedRequestReader().read(
         {
             "id": f"{user} {time}",
             "user": user,
