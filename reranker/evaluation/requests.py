@@ -24,6 +24,7 @@ from reranker.events.cleaning import BadEvent, Cleaner, NoConsent
 from reranker.events.settings import EventSettings
 from reranker.metrics.ranking import MAX_GRADE
 from reranker.requests import Candidate, Event, JudgedRequest, RerankRequest
+from reranker.signals.context import newest_time
 from reranker.times import Timing, read_time, seconds_of
 
 _KEYS: Final = frozenset(JudgedRequest.__struct_fields__) - {"timing"}
@@ -163,7 +164,8 @@ def rerank_request(judged: JudgedRequest) -> RerankRequest:
     """What a search backend would have sent at that time.
 
     Point in time: of the history only events before the request's time are kept; a logged history
-    may hold what came after it, the very purchase that is to be foreseen.
+    may hold what came after it, the very purchase that is to be foreseen. Without a time it was
+    asked just after its newest history event: the clock of today says nothing of a log.
     """
     return RerankRequest(
         candidates=judged.candidates,
@@ -171,8 +173,13 @@ def rerank_request(judged: JudgedRequest) -> RerankRequest:
         user=judged.user,
         session=judged.session,
         history=_history_before(judged),
-        time=judged.time,
+        time=_time(judged),
     )
+
+
+def _time(judged: JudgedRequest) -> float | str | None:
+    newest = newest_time(judged.history) if judged.time is None else None
+    return judged.time if newest is None else math.nextafter(newest, math.inf)
 
 
 def check_grade(grade: float, where: str) -> None:

@@ -30,6 +30,7 @@ from reranker.runtime.query_vectors import QueryVectors
 
 # Buckets of the logarithm of seconds: a minute and an hour differ, ten and eleven days do not.
 BUCKETS: Final = 34  # 0: no time to compare with; 1 + log2(1 + seconds), up to 272 years
+SEARCH_SHARE: Final = 0.01  # of the events; with fewer the running search is not read as one
 _QUERIES: Final = 10_000  # of which a length is kept, ...
 _LONGEST: Final = 200  # ... when they are no longer: they could fill the memory
 
@@ -87,8 +88,12 @@ class ServedModel:
 
     @lazily
     def reads_searches(self) -> bool:
-        """Whether searches were among the events that it learned from."""
-        return bool(self.about.get("searches"))
+        """Whether enough of the events that it learned from were searches: SEARCH_SHARE.
+
+        One search by chance teaches nothing of what comes after searches.
+        """
+        searches, events = self.about.get("searches") or 0, self.about.get("events") or 0
+        return bool(searches and searches >= SEARCH_SHARE * events)
 
     @lazily
     def length(self) -> int:
