@@ -93,6 +93,8 @@ class JudgedRequestReader:
             fields["candidates"] = _candidates(fields["candidates"])
         if "ratings" in fields:
             fields["ratings"] = _ratings(fields["ratings"])
+        if "shown" in fields:
+            fields["shown"] = _names("shown", fields["shown"])
         if "history" in fields:
             before = self._times.without_zone
             fields["history"] = self._history(fields["history"])
@@ -198,6 +200,13 @@ def _candidates(rows: Any) -> Any:
     ]
 
 
+def _names(field: str, names: Any) -> Any:
+    """Ids in their one form."""
+    if not isinstance(names, list):
+        return names
+    return [read_name(f"{field}[{place}]", name) for place, name in enumerate(names)]
+
+
 def _candidate(row: dict[str, Any], where: str) -> dict[str, Any]:
     fields = {key: row[key] for key in _CANDIDATE & row.keys() if row[key] is not None}
     if "id" in fields:
@@ -235,6 +244,17 @@ def _check_candidates(request: JudgedRequest) -> None:
     if len(set(ids)) < len(ids):
         [(item, times)] = Counter(ids).most_common(1)
         raise Failure(f"candidates holds {item!r} {times} times; every item may stand there once")
+    _check_shown(request.shown, set(ids))
+
+
+def _check_shown(items: list[str] | None, candidates: set[str]) -> None:
+    if items is None:
+        return
+    if len(set(items)) < len(items):
+        raise Failure("shown holds an item twice")
+    for place, item in enumerate(items):
+        if item not in candidates:
+            raise Failure(f"shown[{place}] is {item!r}, which is none of the candidates")
 
 
 def _history_before(judged: JudgedRequest) -> list[Event] | None:
