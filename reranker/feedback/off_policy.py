@@ -20,7 +20,7 @@ import numpy as np
 
 from indexes.storage.arrays import Floats, Ints
 from reranker.feedback.click_models import Examination
-from reranker.metrics.intervals import SEED
+from reranker.metrics.intervals import LEVEL, SEED
 
 CLIP: Final = 10.0
 RESAMPLES: Final = 2000
@@ -119,11 +119,14 @@ def estimate(
     resamples: int = RESAMPLES,
     seed: int = SEED,
     curves: Sequence[Examination] = (),
+    level: float = LEVEL,
+    note: str = NOTE,
 ) -> EstimateReport:
     """The report; needs at least one click. compare: one of the orders, or what was shown.
 
     curves: fitted to shoppers drawn again (`drawn_curves`): each has its share of the resamples, so
     that the intervals hold what is not known of the curve. Without them it is taken as known.
+    level: how sure the intervals are.
     """
     page = np.array(logged.page)
     before, weight, looks = _weighed(logged, examination, clip)
@@ -136,10 +139,10 @@ def estimate(
         rankings=len(logged.rankings),
         clicks=len(page),
         shoppers=len(logged.shoppers),
-        observed=_interval(sums.rate(SHOWN), drawn[SHOWN]),
+        observed=_interval(sums.rate(SHOWN), drawn[SHOWN], level),
         orders={
             name: OrderEstimate(
-                clicks=_interval(rates[name], drawn[name]),
+                clicks=_interval(rates[name], drawn[name], level),
                 looked_at=float((weight * looks[name]).sum() / weight.sum()),
                 ips=float(np.minimum(looks[name] / before, clip).sum() / len(logged.rankings)),
                 effective_clicks=kish(weight * looks[name]),
@@ -148,10 +151,13 @@ def estimate(
             for name in names
         },
         compared_with=compare,
-        difference=_interval(rates[names[0]] - rates[compare], drawn[names[0]] - drawn[compare]),
+        difference=_interval(
+            rates[names[0]] - rates[compare], drawn[names[0]] - drawn[compare], level
+        ),
         clip=clip,
         clipped=float((1.0 / before > clip).mean()),
         curves=len(curves),
+        note=note,
     )
 
 
@@ -223,6 +229,7 @@ class _Sums:
         return rate
 
 
-def _interval(value: float, drawn: Floats) -> Interval:
-    low, high = np.quantile(drawn, [0.025, 0.975])
+def _interval(value: float, drawn: Floats, level: float) -> Interval:
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(drawn, [tail, 1.0 - tail])
     return Interval(value, float(low), float(high))

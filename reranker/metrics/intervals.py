@@ -61,7 +61,7 @@ def over_folds(difference: Difference, folds: int) -> Difference:
     as much wider. One fold, a held-out part, stays as it is.
     """
     low, high, p = difference.low, difference.high, difference.p
-    if folds < 2 or low is None or high is None or p is None:
+    if folds < 2 or low is None or high is None:
         return difference
     wider = (1.0 + folds / (folds - 1)) ** 0.5
     mean = difference.mean
@@ -69,7 +69,7 @@ def over_folds(difference: Difference, folds: int) -> Difference:
         mean,
         mean - wider * (mean - low),
         mean + wider * (high - mean),
-        float(2.0 * ndtr(ndtri(p / 2.0) / wider)),
+        None if p is None else float(2.0 * ndtr(ndtri(p / 2.0) / wider)),
     )
 
 

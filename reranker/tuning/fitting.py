@@ -15,6 +15,7 @@ from indexes.storage.arrays import Ints, Values
 from reranker.blends.blend import Blend, Kind, SignalWeight
 from reranker.feedback.click_models import Examination
 from reranker.metrics.ranking import Measures, gains
+from reranker.tuning.click_estimates import drawn_requests
 from reranker.tuning.clicks import clicked, discounted_clicks, examination_of, looks_of
 from reranker.tuning.columns import JudgedColumns
 from reranker.tuning.curves import curves_of
@@ -73,6 +74,16 @@ class Fitter:
         gain = (gains(self._gated.grades) * self._gated.worth)[self._gated.positions >= 0]
         self._clicked_gain = float(gain.sum()) / len(requests)
         return curve
+
+    def drawn_examinations(self, draws: int, seed: int) -> list[Examination]:
+        """The same of shoppers drawn again: how far it may be wrong."""
+        numbers = clicked(self._requests)
+        start = weights_of(self._start)
+        plain = replace(self._gated, looks=None)
+        return [
+            examination_of(plain, drawn_requests(self._requests, numbers, seed + draw), start)
+            for draw in range(draws)
+        ]
 
     def fit(self, kind: Kind, train: Ints) -> Fitted:
         """A blend of this kind, of these requests."""

@@ -1,6 +1,7 @@
 """What is fitted to clicks on one fixed order is what shoppers want, not that order."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,15 +13,24 @@ from support.click_worlds import (
     searches,
     true_value,
 )
+from support.shop import THINGS, copy_home
 
 from indexes.errors import Failure
-from reranker.blends.blend import Blend
+from indexes.workspace import Workspace
+from reranker.blends.blend import Blend, SignalWeight
+from reranker.blends.store import BlendStore
 from reranker.evaluation.requests import JudgedRequestReader
 from reranker.evaluation.results import query_results
+from reranker.evaluation.settings import EvaluationSettings
 from reranker.metrics.ranking import measures
 from reranker.ranking.ranking import Ranked, Ranking
+from reranker.ranking.state import load_state
+from reranker.requests import Candidate, JudgedRequest
+from reranker.tuning.click_estimates import CURVES
 from reranker.tuning.columns import JudgedColumns
 from reranker.tuning.fitting import Fitter
+from reranker.tuning.report import report as report_text
+from reranker.tuning.tune import TuneOptions, tune
 
 TESTED = searches(200, 99, "true")
 START = blend_of(SERVED)
@@ -64,6 +74,50 @@ def test_trees_leave_the_position_to_the_position(kind: str) -> None:
     value = true_value(fitted(clicks, kind)[1], TESTED)
     assert value > true_value(fitted(blind, kind)[1], TESTED)
     assert value > true_value(START, TESTED) + 0.1
+
+
+def click_log(count: int) -> list[JudgedRequest]:
+    """Searches for one thing among four, shown in an order that knows nothing; 12 of 20 shown."""
+    requests: list[JudgedRequest] = []
+    rng, names = np.random.default_rng(8), list(THINGS)
+    while len(requests) < count:
+        wanted, *others = rng.permutation(len(names))[:4].tolist()
+        ids = [str(5 * thing + place) for thing in (wanted, *others) for place in range(5)]
+        mixed = [ids[place] for place in rng.permutation(len(ids)).tolist()]
+        clicks = [
+            item
+            for place, item in enumerate(mixed[:12])
+            if int(item) // 5 == wanted and rng.random() < 0.8 / (1 + place)
+        ]
+        if clicks:
+            requests.append(
+                JudgedRequest(
+                    [Candidate(item, 20.0 - place) for place, item in enumerate(mixed)],
+                    id=f"q{len(requests)}",
+                    session=f"s{len(requests)}",
+                    query=names[wanted],
+                    ratings=dict.fromkeys(clicks, 1.0),
+                    shown=mixed[:12],
+                )
+            )
+    return requests
+
+
+def test_the_report_of_clicks_is_an_estimate(shop_home: Path, tmp_path: Path) -> None:
+    home = copy_home(shop_home, tmp_path / "home")
+    weak = Blend(name="default", signals={"engine": SignalWeight(1.0), "match": SignalWeight(0.01)})
+    BlendStore(Workspace(home).blends_root).save(weak, publish=True)
+    options = TuneOptions(kinds=("linear",), threads=1)
+    settings = EvaluationSettings(resamples=500)
+    report, blend = tune(click_log(150), load_state(Workspace(home)), options, settings=settings)
+    clicks = report.clicks
+    assert clicks is not None and (clicks.rankings, clicks.curves) == (150, CURVES)
+    assert clicks.orders["engine"].clicks.value == pytest.approx(clicks.observed.value)
+    assert clicks.orders["chosen"].clicks.value > 1.5 * clicks.observed.value
+    assert report.recommended and report.proof.mean == clicks.difference.value
+    assert report.pareto == [] and blend.signals["semantic"].weight > 0
+    text = report_text(report, None)
+    assert "off-policy estimates" in text and "ndcg" not in text and "recommended" in text
 
 
 def row(**more: object) -> dict[str, object]:
