@@ -11,7 +11,7 @@ from indexes.errors import Failure
 from indexes.items.words import folded
 from indexes.storage.arrays import Floats
 from reranker.evaluation.results import TOP, QueryResult
-from reranker.metrics.intervals import RESAMPLES, SEED, Difference, paired_differences
+from reranker.metrics.intervals import LEVEL, RESAMPLES, SEED, Difference, paired_differences
 from reranker.ranking.ranking import Degraded
 
 
@@ -110,7 +110,12 @@ class Aggregate:
         }
 
     def differences(
-        self, order: str, baseline: str, resamples: int = RESAMPLES, seed: int = SEED
+        self,
+        order: str,
+        baseline: str,
+        resamples: int = RESAMPLES,
+        seed: int = SEED,
+        level: float = LEVEL,
     ) -> dict[str, Difference]:
         """One order minus another, by metric."""
         differences = paired_differences(
@@ -118,6 +123,7 @@ class Aggregate:
             self.clusters,
             resamples,
             seed,
+            level,
         )
         return dict(zip(self.metric_names, differences, strict=True))
 

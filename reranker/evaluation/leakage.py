@@ -191,7 +191,7 @@ def _may_hold_answer(judged: JudgedRequest, personal: Personalization) -> bool:
     if judged.clock == "known" or (judged.clock == "missing" and judged.history is not None):
         return False
     request = rerank_request(judged)
-    now = now_of(judged.time, request.history, time.time)
+    now = now_of(request.time, request.history, time.time)
     past = shopper_events(request, lambda: now, personal)
     if isinstance(past, Missing):
         return False
@@ -201,10 +201,10 @@ def _may_hold_answer(judged: JudgedRequest, personal: Personalization) -> bool:
 
 
 def _now(judged: JudgedRequest) -> float:
-    history = rerank_request(judged).history
-    now = now_of(judged.time, history, time.time)
+    request = rerank_request(judged)
+    now = now_of(request.time, request.history, time.time)
     # Without a time of its own its newest event came before it.
-    return now + _BEFORE if judged.time is None and history else now
+    return now + _BEFORE if judged.time is None and request.history else now
 
 
 def fingerprint(request: JudgedRequest, names: Pseudonyms) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # Buckets of the logarithm of seconds: a minute and an hour differ, ten and eleven days do not.
 BUCKETS: Final = 34  # 0: no time to compare with; 1 + log2(1 + seconds), up to 272 years
+SEARCH_SHARE: Final = 0.01  # of the events; with fewer the running search is not read as one
 _QUERIES: Final = 10_000  # of which a length is kept, ...
 _LONGEST: Final = 200  # ... when they are no longer: they could fill the memory
 _SAMPLE: Final = 200_000
@@ -39,7 +40,10 @@ class Whitening:
     """x -> (x - mean) @ matrix, to length 1. mean (d,), matrix (d, d).
 
     Vectors of text models lie in a narrow cone: unrelated items look alike until the mean is taken
-    off and each direction is scaled to the same spread.
+    off and each direction is scaled to the same spread (Su et al. 2021, arXiv:2103.15316). How much
+    a direction spreads is only estimated, from n items in d dimensions, and the relative error
+    grows with d / n (Marchenko and Pastur 1967). So whitening is shrunk towards none, as a James-Stein
+    estimate is: each direction counts spread ** (-strength / 2), strength = 1 / (1 + (d / n)^2).
     """
 
     def __init__(self, mean: Vectors, matrix: Vectors) -> None:
@@ -47,12 +51,16 @@ class Whitening:
 
     @classmethod
     def of(cls, vectors: Vectors) -> "Whitening":
-        """Learned from the catalogue's own vectors (n, d)."""
+        """Learned from the catalogue's own vectors (n, d).
+
+        Of a catalogue smaller than d little more than the mean is taken off; of ten times d items
+        each direction counts as good as the same.
+        """
         sample = vectors[:: 1 + len(vectors) // _SAMPLE].astype(np.float64)
         mean = sample.mean(axis=0)
         spread, axes = np.linalg.eigh(np.cov(sample - mean, rowvar=False, bias=True))
         floor = max(float(spread.max()) * _FLOOR, 1e-12)
-        matrix = axes / np.sqrt(np.maximum(spread, floor))
+        matrix = axes * np.maximum(spread, floor) ** (-_strength(*sample.shape) / 2)
         return cls(mean.astype(np.float32), matrix.astype(np.float32))
 
     def __call__(self, vectors: Vectors) -> Vectors:
@@ -73,6 +81,11 @@ class Whitening:
         return np.asarray(back), np.asarray(self.mean @ back)
 
 
+def _strength(count: int, dimensions: int) -> float:
+    """How far to whiten, from 0 to 1, by what so many items say of so many dimensions."""
+    return 1.0 / (1.0 + (dimensions / count) ** 2)
+
+
 class Prefix(NamedTuple):
     """What the encoder keeps of a history's events before the newest, and when they ended."""
 
@@ -83,8 +96,9 @@ class Prefix(NamedTuple):
 class ServedModel:
     """One published model over the rows of one index; d = its vectors' length.
 
-    length: newest events that are read. reads_searches: whether searches were among the events
-    that it learned from. dimensions: d, of a model with an encoder.
+    length: newest events that are read. reads_searches: whether SEARCH_SHARE of the events that it
+    learned from were searches: one by chance teaches nothing of what comes after. dimensions: d,
+    of a model with an encoder.
     """
 
     def __init__(self, version: Version, index: ItemIndex) -> None:
@@ -94,7 +108,8 @@ class ServedModel:
         tensors = load_file(version.folder / WEIGHTS)
         self.settings = settings_of(card)
         self.length = self.settings.length
-        self.reads_searches = bool(self.about.get("searches"))
+        searches, events = self.about.get("searches") or 0, self.about.get("events") or 0
+        self.reads_searches = bool(searches and searches >= SEARCH_SHARE * events)
         self.types = {name: number for number, name in enumerate(card.weights)}
         self.weights = card.weights
         white = {name: tensors.pop(WHITE + name) for name in ("mean", "matrix")}

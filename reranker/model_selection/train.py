@@ -28,7 +28,8 @@ from reranker.training.actions import fit_next_action
 from reranker.training.checkpoints import Checkpoint
 from reranker.training.data import TrainingData, index_catalogue, training_data
 from reranker.training.epoch_logs import FOLDER, epoch_bars, epoch_log, tensorboard_log
-from reranker.training.item_statistics import count_statistics
+from reranker.training.first_seen import published_first_seen
+from reranker.training.item_statistics import count_statistics, shelves_of, with_first_seen
 from reranker.training.loop import Epoch, Trained, Training
 from reranker.training.publish import publish_model, write_model
 from reranker.training.search_statistics import count_searches
@@ -96,7 +97,11 @@ class TrainingRun:
 
     def _write_counts(self, folder: Path, sequences: "Sequences") -> None:
         catalogue, settings = self.data.catalogue, self.settings
-        items = count_statistics(sequences, catalogue.ids, settings)
+        items = count_statistics(
+            sequences, catalogue.ids, settings, shelves_of(self.index), self.session_minutes
+        )
+        seen_before = published_first_seen(model_store(self.workspace))
+        items = with_first_seen(items, self.index.ids.hashes, seen_before)
         items.save(folder)
         searches = count_searches(sequences, catalogue.searches, settings, self.session_minutes)
         searches.save(folder, items.numbers(len(catalogue.ids)))

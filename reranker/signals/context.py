@@ -1,5 +1,6 @@
 """context.py: a request and the served index -> what the signals may look at, computed once."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -65,15 +66,23 @@ _remembered: Final = lru_cache(maxsize=_REMEMBERED)(_terms)
 def now_of(
     time_: float | str | None, history: list[Event] | None, clock: Callable[[], float]
 ) -> float:
-    """The request's "now": its time, else its newest history event's, else the clock."""
+    """The request's "now": its time, else the clock, or a history event that is ahead of it.
+
+    A history sent along does not stop the clock: who was away for a month comes back after a month.
+    """
     if time_ is not None:
         return seconds_of(time_)
+    return max(clock(), newest_time(history) or -math.inf)
+
+
+def newest_time(history: list[Event] | None) -> float | None:
+    """The time of the newest event that has one; None without any."""
     times = [
         seconds_of(event.time, f"history[{position}].time")
         for position, event in enumerate(history or [])
         if event.time is not None
     ]
-    return max(times) if times else clock()
+    return max(times, default=None)
 
 
 @dataclass

@@ -159,7 +159,7 @@ def tuned_view(result: dict[str, Any]) -> Any:
     by_metric = result.get("differences", {})
     differences = {name: metrics[metric] for name, metrics in by_metric.items()}
     reach = reach_of(differences.values())
-    proven = "" if result["recommended"] else ": not proven, its interval includes zero"
+    proven = "" if result["recommended"] else ": not proven to be better than the published blend"
     rows = [
         html.Tr(
             [
@@ -171,19 +171,41 @@ def tuned_view(result: dict[str, Any]) -> Any:
         )
         for name, difference in differences.items()
     ]
+    table = html.Table(html.Tbody(rows), className="plain")
     return html.Div(
         [
             html.P([html.B(f"{result['chosen']} is chosen"), proven], className="verdict"),
-            html.P(
-                f"{metric} on {result['held_out']:,} requests held out of {result['queries']:,}, "
-                f"against {result['compared_with']}.",
-                className="quiet small",
-            ),
             *warnings_of(result),
-            html.Table(html.Tbody(rows), className="plain"),
+            *(_clicks(result) if result.get("clicks") else (_basis(result), table)),
             *_pareto(result),
         ]
     )
+
+
+def _basis(result: dict[str, Any]) -> Any:
+    return html.P(
+        f"{result['metric']} on {result['held_out']:,} requests held out of "
+        f"{result['queries']:,}, against {result['compared_with']}.",
+        className="quiet small",
+    )
+
+
+def _clicks(result: dict[str, Any]) -> Iterator[Any]:
+    """Of requests with clicks: what each order would have had, by estimate."""
+    clicks = result["clicks"]
+    rows = [
+        html.Tr(
+            [
+                html.Td(name),
+                html.Td(f"{order['clicks']['value']:.4f}", className="num"),
+                html.Td(f"{order['clicks']['low']:.4f} .. {order['clicks']['high']:.4f}"),
+            ]
+        )
+        for name, order in clicks["orders"].items()
+    ]
+    yield html.P("Estimated clicks per search, of requests held out.", className="quiet small")
+    yield html.Table(html.Tbody(rows), className="plain")
+    yield html.P(clicks["note"], className="quiet small")
 
 
 def _pareto(result: dict[str, Any]) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""What shoppers took after a search: counted by query, silent about few, backing off to like ones."""
+"""What shoppers took after a search: by query, silent about few, backing off to like queries."""
 
 from pathlib import Path
 
