@@ -9,6 +9,7 @@ in what has nothing to do with a search pays for it there.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -49,8 +50,9 @@ class Lists:
     features: Floats
     at: Ints
 
-    @property
+    @cached_property
     def owner(self) -> Ints:
+        """The list of each candidate (rows,)."""
         return np.repeat(np.arange(len(self.at) - 1), np.diff(self.at))
 
     def of(self, lists: Ints) -> "Lists":
@@ -102,7 +104,7 @@ class DefaultFit:
 
     def __init__(self, signals: Sequence[str]) -> None:
         self.signals = tuple(signals)
-        self._personal = np.array([SIGNALS[name].personal for name in self.signals])
+        self._gated = np.array([False, *(SIGNALS[name].personal for name in self.signals)])
         self._weights = np.array([PERSONAL.signals[name].weight for name in self.signals])
         gate = PERSONAL.gate or Gate()
         self._gate = np.array([gate.bias, *(getattr(gate, name) for name in FEATURES)])
@@ -144,7 +146,7 @@ class DefaultFit:
     def closed(self, numbers: Values) -> Values:
         """The same numbers with the gate closed: a ranking without a history."""
         shut = numbers.copy()
-        shut[1 : 1 + len(self.signals)][self._personal] = 0.0
+        shut[: 1 + len(self.signals)][self._gated] = 0.0
         return shut
 
     def blend(self, numbers: Values, note: str) -> Blend:
@@ -162,12 +164,11 @@ class DefaultFit:
 
     def _parts(self, lists: Lists, numbers: Values) -> tuple[Values, Values, Values]:
         """Scores (rows,), the gate of each list, and what it lets in (rows,)."""
-        weights = numbers[1 : 1 + len(self.signals)]
+        weights = numbers[: 1 + len(self.signals)]
         opened = 1.0 / (1.0 + np.exp(-np.clip(lists.features @ self._split(numbers), -50.0, 50.0)))
-        personal = lists.values[:, 1:][:, self._personal] @ weights[self._personal]
-        open_to_all = lists.values[:, 1:][:, ~self._personal] @ weights[~self._personal]
-        scores = lists.values[:, 0] * numbers[0] + open_to_all + opened[lists.owner] * personal
-        return scores, opened, personal
+        personal = lists.values @ np.where(self._gated, weights, 0.0)
+        scores = lists.values @ np.where(self._gated, 0.0, weights)
+        return scores + opened[lists.owner] * personal, opened, personal
 
     def _loss(self, lists: Lists, numbers: Values) -> tuple[float, Values]:
         """Mean of - share x log softmax(scores) over the lists, and its slope."""
@@ -180,10 +181,8 @@ class DefaultFit:
         worth = max(float(mass.sum()), 1e-12)
         value = float(mass @ np.log(total) - lists.shares @ scores) / worth
         away = ((powers / total[owner]) * mass[owner] - lists.shares) / worth
-        gated = np.where(self._personal, opened[owner][:, None], 1.0)
-        by_weight = np.concatenate(
-            [[away @ lists.values[:, 0]], (away[:, None] * gated * lists.values[:, 1:]).sum(axis=0)]
-        )
+        let_in = away * opened[owner]
+        by_weight = np.where(self._gated, let_in @ lists.values, away @ lists.values)
         by_list = np.add.reduceat(away * personal, starts) * opened * (1.0 - opened)
         return value, np.concatenate([by_weight, by_list @ lists.features])
 
