@@ -1,6 +1,7 @@
 """How `make test` runs: long files first, nothing fails by time, and what is left out is named."""
 
 import os
+from collections import Counter
 from fnmatch import fnmatch
 
 import pytest
@@ -43,6 +44,12 @@ def test_no_folder_of_tests_is_passed_over(pytestconfig: pytest.Config) -> None:
     names = {path.parent.name for path in TESTS.rglob("test_*.py")}
     passed_over = pytestconfig.getini("norecursedirs")
     assert not {name for name in names for pattern in passed_over if fnmatch(name, pattern)}
+
+
+def test_no_two_files_have_one_name() -> None:
+    """pytest imports each by its name alone: of two it refuses the second, and the whole run."""
+    names = Counter(path.name for path in TESTS.rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_no_example_fails_by_time() -> None:

@@ -68,6 +68,12 @@ SIGNALS: Mapping[str, Signal] = {
 }
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Signals as they are always shown: those of everybody first, each half as SIGNALS has it."""
+    places = {name: (one.personal, place) for place, (name, one) in enumerate(SIGNALS.items())}
+    return sorted(names, key=lambda name: places.get(name, (True, len(places))))
+
+
 def compute(
     context: RankingContext,
     names: Iterable[str],
@@ -93,7 +99,7 @@ def compute(
 def _computed(signal: Signal, context: RankingContext, budget: RequestBudget) -> Column | Missing:
     try:
         column = _lacking(signal, context) or budget.call(signal.name, signal.compute, context)
-        if isinstance(column, Column) and len(column.values) != len(context.ids):
+        if not isinstance(column, Missing) and len(column.values) != len(context.ids):
             raise ValueError(f"{len(column.values)} values for {len(context.ids)} candidates")
     except (BadRequest, Left):  # the caller's to mend, or nobody waits
         raise

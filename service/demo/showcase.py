@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -15,8 +16,9 @@ from reranker.signals.registry import SIGNALS
 from service.demo.measure import METRIC, Measured
 from service.demo.reasons import Reasons
 from service.demo.season.oracle import Share
+from service.page.parts.cases import OWN
 from service.page.parts.engine import read_lines
-from service.page.parts.request_sets import ITEMS
+from service.page.parts.request_sets import DEMO, ITEMS
 
 _WIDTH = 98
 _TOP = 5
@@ -161,6 +163,8 @@ def banner(
             f"    -d {shlex.quote(_pasted(measured.shown, state))}",
             "The whole search, with the arithmetic of each score:",
             f"  curl -s {url}/rerank -d @{shlex.quote(str(body))}",
+            "The same on the page, with its sliders and the shopper's history:",
+            f"  {url}/?{_on_the_page(measured.shown)}",
             *_model_note(measured, state, minutes),
             "",
             f"page  {url}/",
@@ -184,6 +188,11 @@ def _pasted(shown: JudgedRequest, state: ServedState) -> str:
         ],
     }
     return msgspec.json.encode(asked).decode()
+
+
+def _on_the_page(shown: JudgedRequest) -> str:
+    """The search and its own shopper, as the page's address has them."""
+    return urlencode({"set": DEMO, "req": shown.id, "user": OWN}, safe="/")
 
 
 def _model_note(measured: Measured, state: ServedState, minutes: float | None) -> list[str]:

@@ -108,16 +108,13 @@ def _train(workspace: Workspace, minutes: float) -> None:
 def changes(before: Before, after: Measured, shown: float) -> str:
     """What the trained model changed, once it is served; where it is worse, that."""
     count = after.evaluation.queries
-    kept = (
-        "" if after.good_enough else " It is no better than counts alone yet; the next run goes on."
-    )
-    return "\n".join(
-        (
-            "",
-            f"trained  The service uses the new model from now on.{kept}",
-            f"         NDCG@10 of the {count:,} searches {before.all_searches:.3f} -> "
-            f'{after.quality:.3f}; of "{before.query}" above {before.shown:.3f} -> '
-            f"{shown:.3f}.",
-            "",
+    lines = [
+        "trained  The service uses the new model from now on.",
+        f"         NDCG@10 of the {count:,} searches {before.all_searches:.3f} -> "
+        f'{after.quality:.3f}; of "{before.query}" above {before.shown:.3f} -> {shown:.3f}.',
+    ]
+    if not after.good_enough:
+        lines.append(
+            "         It is no better than counts alone yet: the next run goes on with it."
         )
-    )
+    return "\n".join(("", *lines, ""))

@@ -41,7 +41,8 @@ class Measurement(NamedTuple):
 def evaluate(blend: str) -> Measurement:
     source = "--requests var/demo/data/requests.jsonl.gz"
     return Measurement(
-        f".venv/bin/reranker --home var/demo evaluate {source} --blend {blend}", _NDCG
+        f".venv/bin/reranker --home var/demo evaluate {source} --blend {blend} --json",
+        _NDCG,
     )
 
 
