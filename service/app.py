@@ -24,8 +24,7 @@ from service.api.requests import RequestReader
 from service.api.rerank import rerank_routes
 from service.http.addresses import is_loopback
 from service.http.answers import register_errors, register_security_headers
-from service.http.limits import LimitSettings
-from service.http.settings import ServeSettings
+from service.http.settings import LimitSettings, ServeSettings
 from service.live.reload import Served
 from service.live.retention import Retention
 from service.observability.exposition import run_folder

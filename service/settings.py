@@ -20,8 +20,7 @@ from reranker.events.settings import EventSettings, HistorySettings
 from reranker.feedback.settings import RankingLogSettings
 from reranker.model.settings import TrainSettings
 from reranker.ranking.settings import RankingSettings
-from service.http.limits import LimitSettings
-from service.http.settings import ServeSettings
+from service.http.settings import LimitSettings, ServeSettings
 from service.live.settings import ReloadSettings
 from service.observability.settings import LogSettings
 from service.server.settings import AdmissionSettings

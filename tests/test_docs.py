@@ -1,6 +1,7 @@
 """What the pages promise exists: links, commands, make targets."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from support.paths import ROOT
 
 from service.commands.cli import Commands
 
+BINARY = {".png", ".pyc", ".so"}
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
@@ -25,6 +27,19 @@ def test_commands_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_text_installs_our_distribution() -> None:
+    """`reranker` on the package index is somebody else's; the program alone has that name."""
+    name = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
+    assert name == "shop-reranker"
+    theirs = re.compile(r"""['"`]reranker\[|(?:pip install|uv add)[^|&;\n]*[ '"]reranker\b(?!/)""")
+    folders = ("docs", "indexes", "reranker", "service", "tests")
+    places = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    for path in (*places, *ROOT.glob("*")):
+        if path.is_file() and path.suffix not in BINARY and path != Path(__file__):
+            found = theirs.search(path.read_text())
+            assert not found, f"{path.relative_to(ROOT)}: {found}"
 
 
 def test_nothing_is_left_to_fill_in() -> None:

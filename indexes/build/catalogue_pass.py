@@ -18,8 +18,7 @@ import xxhash
 from indexes.build.template_fills import TemplateFills
 from indexes.build.vector_cache import DIGEST, Digests, VectorCache, text_digest
 from indexes.errors import Failure
-from indexes.items.columns import ColumnsWriter
-from indexes.items.ids import Hashes, id_hash
+from indexes.items.columns import ColumnsWriter, Hashes, id_hash
 from indexes.items.records import Item, ItemReader, read_items
 from indexes.items.text import ItemText
 from indexes.progress import Progress

@@ -9,6 +9,7 @@ import msgspec
 from indexes.build.rebuild import Summary, rebuild
 from indexes.encoders.text_encoder import unknown_warning
 from indexes.errors import Failure
+from indexes.items.index import published_version
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
 
@@ -131,7 +132,9 @@ def _row(version: Version, current: Version | None) -> dict[str, Any]:
 def verify_command(workspace: Workspace, version_id: str | None, every: bool, as_json: bool) -> int:
     """Hash every file of a version again and compare with its manifest; exit 1 on damage."""
     store = VersionStore(workspace.index_root)
-    checked = {version.id: store.verify(version) for version in _chosen(store, version_id, every)}
+    checked = {
+        version.id: store.verify(version) for version in _chosen(workspace, version_id, every)
+    }
     for name, problems in checked.items():
         click.echo(f"{name}  {'damaged' if problems else 'sound'}", err=as_json)
         for problem in problems:
@@ -148,13 +151,13 @@ def verify_command(workspace: Workspace, version_id: str | None, every: bool, as
     return 0
 
 
-def _chosen(store: VersionStore, version_id: str | None, every: bool) -> list[Version]:
+def _chosen(workspace: Workspace, version_id: str | None, every: bool) -> list[Version]:
+    store = VersionStore(workspace.index_root)
     if every:
         return store.versions()
-    version = store.get(version_id) if version_id else store.current()
-    if version is None:
-        raise Failure("No index is published.", hint="Run `reranker rebuild --items FILE`.")
-    return [version]
+    if version_id:
+        return [store.get(version_id)]
+    return [published_version(workspace, verified=False)]
 
 
 @index_commands.command("rollback")

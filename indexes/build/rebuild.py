@@ -17,8 +17,7 @@ from indexes.encoders.query_encoder import export_query_encoder
 from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import TextEncoder, load_encoder
 from indexes.errors import Failure
-from indexes.items.columns import FORMAT
-from indexes.items.ids import ItemIds
+from indexes.items.columns import FORMAT, ItemIds
 from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, parsed_factory
 from indexes.items.records import ItemReader, Unreadable
 from indexes.items.settings import IndexSettings

@@ -24,7 +24,6 @@ _DEFAULT: Final = 128 * 1024
 _KEPT: Final = 512 * 1024 * 1024
 _LARGEST_KEPT: Final = 32 * 1024 * 1024  # the most that glibc allows
 
-_CHARACTERS_A_TOKEN: Final = 64  # texts are cut to this many characters a token
 _TOKENS: Final = 512  # what a model reads if it does not say
 
 Positions = npt.NDArray[np.int64]
@@ -172,11 +171,6 @@ def _by_length(lengths: Positions, batch_tokens: int) -> Iterator[Positions]:
         size = max(1, batch_tokens // max(1, int(lengths[order[start]])))
         yield order[start : start + size]
         start += size
-
-
-def readable(text: str, max_tokens: int) -> str:
-    """The text as a tokenizer takes it: no lone surrogates, no more than the model can read."""
-    return text[: max_tokens * _CHARACTERS_A_TOKEN].encode("utf-8", "replace").decode("utf-8")
 
 
 def max_tokens(modules: Any) -> int:

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from indexes.encoders.batches import Forward, Positions, encode_stream, max_tokens, readable
+from indexes.encoders.batches import Forward, Positions, encode_stream, max_tokens
 from indexes.encoders.model_folders import model_digest, model_folder
-from indexes.encoders.unknown_tokens import known_share, says_something
+from indexes.encoders.tokens import known_share, readable, says_something
 from indexes.errors import Failure
 from indexes.storage.arrays import Vectors
 

@@ -8,11 +8,10 @@ import msgspec
 import numpy as np
 from tokenizers import Tokenizer
 
-from indexes.encoders.batches import readable
 from indexes.encoders.onnx_export import session
 from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import TextEncoder, load_encoder
-from indexes.encoders.unknown_tokens import known_share, unknown_token
+from indexes.encoders.tokens import known_share, readable, unknown_token
 from indexes.errors import Failure
 from indexes.storage.arrays import Vectors
 

@@ -12,13 +12,33 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.errors import Failure
-from indexes.items.columns import FORMAT, ItemColumns
-from indexes.items.ids import ItemIds
+from indexes.items.columns import FORMAT, ItemColumns, ItemIds
 from indexes.storage.arrays import Rows, Vectors
-from indexes.storage.versions import Version
+from indexes.storage.versions import Version, VersionStore
+from indexes.workspace import Workspace
 
 VECTORS_FILE: Final = "vectors.faiss"
 ENCODER_FOLDER: Final = "encoder"
+
+
+class NoIndex(Failure):
+    """Nothing was published yet."""
+
+    code = "no_index"
+
+
+def published_version(workspace: Workspace, *, verified: bool = True) -> Version:
+    """The version that is served; NoIndex before the first one, Failure where it is damaged."""
+    store = VersionStore(workspace.index_root)
+    version = store.current()
+    if version is None:
+        raise NoIndex(
+            f"No index is published in {workspace.home}.",
+            hint="Run `reranker rebuild --items FILE`, or `reranker demo` to see it work.",
+        )
+    if verified:
+        store.ensure_verified(version)
+    return version
 
 
 class VectorReader(Protocol):

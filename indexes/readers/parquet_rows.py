@@ -51,7 +51,7 @@ def _pyarrow(path: Path) -> tuple[Any, Any]:
     except ImportError:
         raise Failure(
             f"{path} is Parquet, which needs the package pyarrow.",
-            hint="Run `pip install 'reranker[parquet]'`.",
+            hint="Run `pip install 'shop-reranker[parquet]'`.",
         ) from None
     return pyarrow.parquet, pyarrow
 

@@ -31,15 +31,6 @@ def load(path: Path) -> npt.NDArray[Any]:
     return np.asarray(mapped).view(np.ndarray)
 
 
-def row_by_row(vectors: Vectors, matrix: Vectors) -> Vectors:
-    """vectors (n, d) @ matrix (d, k), each row by itself.
-
-    The rounding of a plain product depends on how many rows there are and which of them a row is;
-    what is kept of a row must not depend on those that it was worked out with.
-    """
-    return np.asarray(np.matmul(vectors[:, None, :], matrix)[:, 0])
-
-
 def _bytes_of(path: Path) -> npt.NDArray[np.uint8]:
     if path.stat().st_size == 0:  # an empty file cannot be mapped, and is legitimate here
         return np.empty(0, dtype=np.uint8)

@@ -54,7 +54,7 @@ def gate_features(context: RankingContext) -> dict[str, float]:
     features["closest"] = float(np.maximum.reduce(known_cosines, axis=None))
     if context.query:
         try:
-            if context.query_known:  # else its vector says nothing
+            if context.query_encoded.known:  # else its vector says nothing
                 features["query"] = context.query_nearness
         except Unavailable:  # the history speaks for itself
             return features

@@ -134,7 +134,7 @@ def _booster(model: str) -> tuple[Any, float]:
     except ImportError:
         raise NoTrees(
             "A blend of trees needs LightGBM, which this installation lacks.",
-            hint="Run `pip install 'reranker[tune]'`, or publish a blend of another kind.",
+            hint="Run `pip install 'shop-reranker[tune]'`, or publish a blend of another kind.",
         ) from None
     booster = lightgbm.Booster(model_str=model)
     nothing = np.zeros((1, booster.num_feature()))

@@ -201,11 +201,9 @@ def _measured(trained: Any) -> dict[str, Any]:
 
 def published_index(workspace: Workspace) -> Any:
     """The served index; NoIndex before the first one."""
-    from indexes.items.index import ItemIndex
-    from reranker.ranking.state import verified_version
+    from indexes.items.index import ItemIndex, published_version
 
-    hint = "Run `reranker rebuild --items FILE` first: events are read by their items' text."
-    return ItemIndex(verified_version(workspace, hint))
+    return ItemIndex(published_version(workspace))
 
 
 def imported_sequences(workspace: Workspace, sessions: dict[str, str] | None = None) -> Any:

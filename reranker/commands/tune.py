@@ -187,5 +187,5 @@ def _check_installed() -> None:
     if missing:
         raise Failure(
             f"Tuning needs {' and '.join(missing)}, which this installation lacks.",
-            hint="Run `pip install 'reranker[tune]'`.",
+            hint="Run `pip install 'shop-reranker[tune]'`.",
         )

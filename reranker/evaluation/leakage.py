@@ -27,7 +27,7 @@ from reranker.requests import JudgedRequest
 from reranker.signals.columns import Missing
 from reranker.signals.context import now_of
 from reranker.signals.registry import SIGNALS
-from reranker.signals.user_history import Personal, shopper_events
+from reranker.signals.user_history import Personalization, shopper_events
 from reranker.times import ZONES
 
 log = logging.getLogger("reranker")
@@ -183,7 +183,7 @@ def _relevant(judged: JudgedRequest) -> set[str]:
     return {item for item, grade in judged.ratings.items() if grade > 0}
 
 
-def _may_hold_answer(judged: JudgedRequest, personal: Personal) -> bool:
+def _may_hold_answer(judged: JudgedRequest, personal: Personalization) -> bool:
     """Whether what is read of the shopper's past may be the very answer, by what is known of time.
 
     A history sent along without any time is taken at its word.

@@ -7,7 +7,6 @@ changes the result is stale, and `stale` names it.
 import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ import indexes
 import reranker
 from indexes.errors import Failure
 from indexes.items.index import ItemIndex
+from indexes.release import VERSION
 from indexes.storage.manifests import file_sum
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
@@ -126,15 +126,11 @@ def blend_hash(blend: Blend) -> str:
 
 @cache
 def code_hash() -> VersionHash:
-    """The running code: the package's version, and a hash over the sources that rank and measure.
+    """The running code: the release, and a hash over the sources that rank and measure.
 
     Read once a process: what is on the disk later is not what runs.
     """
-    try:
-        number = version("reranker")
-    except PackageNotFoundError:  # run from a checkout that was not installed
-        number = "unknown"
-    return VersionHash(number, sources_hash(Path(package.__path__[0]) for package in _PACKAGES))
+    return VersionHash(VERSION, sources_hash(Path(package.__path__[0]) for package in _PACKAGES))
 
 
 def sources_hash(folders: Iterable[Path]) -> str:

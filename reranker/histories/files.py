@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from indexes.storage.durable import OWN_FILE, make_own_folder
 from reranker.errors import HistoryBusy, HistoryDamaged, HistoryFailure
-from reranker.histories.names import names_row, rekey_all
+from reranker.histories.names import rekey_all
 from reranker.pseudonyms.pseudonyms import Pseudonyms
 
 FILE: Final = "history.db"
@@ -51,7 +51,6 @@ CREATE TABLE names (         -- with which keys the pseudonyms were made
 """
 
 T = TypeVar("T")
-_of_the_parent: Final[list[sqlite3.Connection]] = []
 
 
 class Keys(Protocol):
@@ -64,6 +63,25 @@ class Keys(Protocol):
     def of(self, generation: int, fingerprint: str) -> Pseudonyms:
         """Those with which something was written; a Failure where they are not there."""
         ...
+
+
+class NamesRow(NamedTuple):
+    """What the file says of its names. to_erase: what was deleted may still be in free pages."""
+
+    generation: int
+    fingerprint: str
+    to_erase: bool
+
+
+def names_row(db: sqlite3.Connection) -> NamesRow:
+    """Of which keys the pseudonyms in this file are."""
+    row = db.execute("SELECT generation, fingerprint, to_erase FROM names").fetchone()
+    return NamesRow(row[0], row[1], bool(row[2]))
+
+
+def mark_to_erase(db: sqlite3.Connection, needed: bool) -> None:
+    """Note, within the transaction that deletes, that the file has to be written anew."""
+    db.execute("UPDATE names SET to_erase = ?", (needed,))
 
 
 def failure_of(error: Exception, path: Path) -> HistoryFailure:
@@ -148,43 +166,6 @@ def open_reader(path: Path) -> sqlite3.Connection | None:
         db.close()
         raise
     return db
-
-
-class Opened:
-    """A connection that is kept for as long as it leads to the file at this path.
-
-    After a fork, or when somebody moved the file aside, there is a new one: what is written to a
-    file that is gone would be acknowledged and lost. Its user holds a lock.
-    """
-
-    def __init__(self, path: Path, make: Callable[[], sqlite3.Connection | None]) -> None:
-        self._path = path
-        self._make = make
-        self._db: sqlite3.Connection | None = None
-        self._of: tuple[int, int] | None = None  # process, inode
-
-    def connection(self) -> sqlite3.Connection | None:
-        """The connection to use now."""
-        if self._db is None or self._of != self._now():
-            self.close()
-            self._db = self._make()
-            self._of = self._now()
-        return self._db
-
-    def close(self) -> None:
-        """Let go of it; one of the parent process may neither be used nor closed here."""
-        if self._db is not None:
-            if self._of is not None and self._of[0] != os.getpid():
-                _of_the_parent.append(self._db)
-            else:
-                self._db.close()
-        self._db = None
-
-    def _now(self) -> tuple[int, int] | None:
-        try:
-            return os.getpid(), os.stat(self._path).st_ino
-        except FileNotFoundError:
-            return None
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -4,7 +4,7 @@ Within one transaction: a reader sees every name of one generation, or every nam
 """
 
 import sqlite3
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -14,25 +14,6 @@ from reranker.pseudonyms.pseudonyms import Pseudonyms
 
 _decode: Final = msgspec.msgpack.Decoder(HistoryEvent).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
-
-
-class NamesRow(NamedTuple):
-    """What the file says of its names. to_erase: what was deleted may still be in free pages."""
-
-    generation: int
-    fingerprint: str
-    to_erase: bool
-
-
-def names_row(db: sqlite3.Connection) -> NamesRow:
-    """Of which keys the pseudonyms in this file are."""
-    row = db.execute("SELECT generation, fingerprint, to_erase FROM names").fetchone()
-    return NamesRow(row[0], row[1], bool(row[2]))
-
-
-def mark_to_erase(db: sqlite3.Connection, needed: bool) -> None:
-    """Note, within the transaction that deletes, that the file has to be written anew."""
-    db.execute("UPDATE names SET to_erase = ?", (needed,))
 
 
 def rename_all(db: sqlite3.Connection, names: Pseudonyms, since: int) -> int:

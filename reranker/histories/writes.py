@@ -13,8 +13,9 @@ import msgspec
 
 from reranker.events.events import HistoryEvent
 from reranker.events.settings import HistorySettings
+from reranker.histories.files import mark_to_erase
 from reranker.histories.histories import Appended, Forgotten
-from reranker.histories.names import mark_to_erase, rename_all
+from reranker.histories.names import rename_all
 from reranker.histories.reads import cutoff
 from reranker.histories.stored_keys import stored_ids, stored_keys
 from reranker.pseudonyms.pseudonyms import Pseudonyms

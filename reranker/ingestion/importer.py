@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from indexes.errors import Failure
-from indexes.items.ids import ItemIds
+from indexes.items.columns import ItemIds
 from indexes.progress import Progress
 from indexes.readers.bad_lines import BadLine, BadLines
 from indexes.readers.rows import Rows, read_rows

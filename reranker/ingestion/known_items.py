@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from indexes.items.ids import ItemIds
+from indexes.items.columns import ItemIds
 from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
 

@@ -14,7 +14,7 @@ from reranker.events.events import TYPES, HistoryEvent
 from reranker.model.action_head import ActionCard, ActionHead, load_head
 from reranker.model.card import ACTIONS
 from reranker.model.served_model import ServedModel
-from reranker.runtime.query_vectors import QueryVectors
+from reranker.runtime.caches import QueryVectors
 
 FEATURES: Final = ("length", "gap", "visit_seconds", "visit_events", "visits")
 

@@ -8,7 +8,7 @@ of any size costs four bytes an item. What a request needs is computed from the 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -16,23 +16,69 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from indexes.cached import lazily
 from indexes.items.index import ItemIndex
-from indexes.storage.arrays import Floats, Ints, Rows, Vectors, row_by_row
+from indexes.storage.arrays import Floats, Ints, Rows, Vectors
 from indexes.storage.versions import Version
 from reranker.events.events import HistoryEvent
 from reranker.model.card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
 from reranker.model.numpy_encoders import Begun, numpy_encoder
 from reranker.model.settings import TrainSettings
-from reranker.model.whitening import Whitening, lengths
-from reranker.runtime.caches import RowMemo
-from reranker.runtime.query_vectors import QueryVectors
+from reranker.runtime.caches import QueryVectors, RowMemo
 
 # Buckets of the logarithm of seconds: a minute and an hour differ, ten and eleven days do not.
 BUCKETS: Final = 34  # 0: no time to compare with; 1 + log2(1 + seconds), up to 272 years
 SEARCH_SHARE: Final = 0.01  # of the events; with fewer the running search is not read as one
 _QUERIES: Final = 10_000  # of which a length is kept, ...
 _LONGEST: Final = 200  # ... when they are no longer: they could fill the memory
+_SAMPLE: Final = 200_000
+_FLOOR: Final = 1e-3  # directions with less than this share of the largest spread are only noise
+
+
+class Whitening:
+    """x -> (x - mean) @ matrix, to length 1. mean (d,), matrix (d, d).
+
+    Vectors of text models lie in a narrow cone: unrelated items look alike until the mean is taken
+    off and each direction is scaled to the same spread (Su et al. 2021, arXiv:2103.15316). How much
+    a direction spreads is only estimated, from n items in d dimensions, and the relative error
+    grows with d / n (Marchenko and Pastur 1967). So whitening is shrunk towards none, as a
+    James-Stein estimate is: each direction counts spread ** (-strength / 2), where strength =
+    1 / (1 + (d / n)^2).
+    """
+
+    def __init__(self, mean: Vectors, matrix: Vectors) -> None:
+        self.mean, self.matrix = mean, matrix
+
+    @classmethod
+    def of(cls, vectors: Vectors) -> "Whitening":
+        """Learned from the catalogue's own vectors (n, d).
+
+        Of a catalogue smaller than d little more than the mean is taken off; of ten times d items
+        each direction counts as good as the same.
+        """
+        sample = vectors[:: 1 + len(vectors) // _SAMPLE].astype(np.float64)
+        mean = sample.mean(axis=0)
+        spread, axes = np.linalg.eigh(np.cov(sample - mean, rowvar=False, bias=True))
+        floor = max(float(spread.max()) * _FLOOR, 1e-12)
+        strength = 1.0 / (1.0 + (sample.shape[1] / len(sample)) ** 2)
+        matrix = axes * np.maximum(spread, floor) ** (-strength / 2)
+        return cls(mean.astype(np.float32), matrix.astype(np.float32))
+
+    def __call__(self, vectors: Vectors) -> Vectors:
+        """Whitened vectors (n, d) of length 1."""
+        white = (vectors - self.mean) @ self.matrix
+        return np.asarray(white / lengths(white)[:, None], dtype=np.float32)
+
+    def lengths(self, vectors: Vectors) -> Vectors:
+        """How long vectors (n, d) are once whitened (n,)."""
+        return lengths(row_by_row(vectors - self.mean, self.matrix))
+
+    def towards(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
+        """A (d, h) and b (h,): x @ A - b, over x's whitened length, is x's cosine with each vector.
+
+        With it many x are compared with few vectors without whitening the many.
+        """
+        back = self.matrix @ self(vectors).T
+        return np.asarray(back), np.asarray(self.mean @ back)
 
 
 class Prefix(NamedTuple):
@@ -43,7 +89,11 @@ class Prefix(NamedTuple):
 
 
 class ServedModel:
-    """One published model over the rows of one index; d = its vectors' length."""
+    """One published model over the rows of one index; d = its vectors' length.
+
+    length: newest events that are read. reads_searches: whether enough of the events that it
+    learned from were searches. dimensions: d, of a model with an encoder.
+    """
 
     def __init__(self, version: Version, index: ItemIndex) -> None:
         self.version, self.folder, self.index = version.id, version.folder, index
@@ -51,6 +101,8 @@ class ServedModel:
         card = msgspec.json.decode((version.folder / CARD).read_bytes(), type=Card)
         tensors = load_file(version.folder / WEIGHTS)
         self.settings = settings_of(card)
+        self.length = self.settings.length
+        self.reads_searches = reads_searches(self.about)
         self.types = {name: number for number, name in enumerate(card.weights)}
         self.weights = card.weights
         white = {name: tensors.pop(WHITE + name) for name in ("mean", "matrix")}
@@ -65,6 +117,7 @@ class ServedModel:
         index = self.index
         self._encoder = numpy_encoder(self.settings, tensors)
         self._ids = tensors["item_ids.weight"]
+        self.dimensions = 2 * int(self._ids.shape[1])
         self._ids[0] = 0  # of items that training did not see
         self._centre = self._ids[1:].sum(axis=0) / max(len(self._ids) - 1, 1)
         self._types, self._gaps = tensors["types.weight"], tensors["gaps.weight"]
@@ -80,25 +133,6 @@ class ServedModel:
         rows = index.rows(card.item_ids)
         indexed = rows >= 0  # an item may have left the index since
         self._numbers[rows[indexed]] = 1 + np.flatnonzero(indexed)
-
-    @lazily
-    def dimensions(self) -> int:
-        """Length of user and item vectors."""
-        return 2 * int(self._ids.shape[1])
-
-    @lazily
-    def reads_searches(self) -> bool:
-        """Whether enough of the events that it learned from were searches: SEARCH_SHARE.
-
-        One search by chance teaches nothing of what comes after searches.
-        """
-        searches, events = self.about.get("searches") or 0, self.about.get("events") or 0
-        return bool(searches and searches >= SEARCH_SHARE * events)
-
-    @lazily
-    def length(self) -> int:
-        """Newest events that are read."""
-        return self.settings.length
 
     def text_part(self, vectors: Vectors) -> Vectors:
         """Text vectors (n, text width) of items or queries -> text parts (n, width) of length 1."""
@@ -221,6 +255,20 @@ class ServedModel:
         return texts, known
 
 
+def row_by_row(vectors: Vectors, matrix: Vectors) -> Vectors:
+    """vectors (n, d) @ matrix (d, k), each row by itself.
+
+    The rounding of a plain product depends on how many rows there are and which of them a row is;
+    what is kept of a row must not depend on those that it was worked out with.
+    """
+    return np.asarray(np.matmul(vectors[:, None, :], matrix)[:, 0])
+
+
+def lengths(white: npt.NDArray[Any]) -> Vectors:
+    """Of vectors (n, d), never 0 (n,)."""
+    return np.asarray(np.maximum(np.linalg.norm(white, axis=1), np.float32(1e-12)), np.float32)
+
+
 def bucket(seconds: Floats) -> Ints:
     """From 1 on; equal times, and events out of order, are 1."""
     logs: Ints = np.log2(1.0 + np.maximum(seconds, 0.0)).astype(np.int64)
@@ -235,3 +283,12 @@ def bucket_of(seconds: float) -> int:
 def settings_of(card: Card) -> TrainSettings:
     """With which the model was trained."""
     return msgspec.convert(card.settings, TrainSettings)
+
+
+def reads_searches(about: Mapping[str, Any]) -> bool:
+    """Whether at least SEARCH_SHARE of a version's training events were searches.
+
+    One search by chance teaches nothing of what comes after searches.
+    """
+    searches, events = about.get("searches") or 0, about.get("events") or 0
+    return bool(searches and searches >= SEARCH_SHARE * events)

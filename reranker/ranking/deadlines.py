@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -86,7 +87,7 @@ class _Work(Generic[T]):
         return self._done.acquire(timeout=-1 if seconds is None else seconds)
 
 
-class Timely:
+class DeadlineRanker:
     """Ranks by a deadline. One for a process; safe between threads."""
 
     def __init__(self, breakers: Breakers) -> None:
@@ -112,9 +113,8 @@ class Timely:
         spent = Stages()  # of the other thread, which may go on with it after the deadline
         try:
             try:
-                ranking = self._done(
-                    lambda: rerank(request, state, budget, spent, begun.append), budget
-                )
+                work = partial(rerank, request, state, budget, spent, begun.append)
+                ranking = self._done(work, budget)
                 if stages is not None:
                     stages.add(spent)
                 return ranking

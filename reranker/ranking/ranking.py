@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -88,10 +88,6 @@ class PartialRanking:
     gate: float | None = None
     weighed: bool = False  # whether the gate is known
 
-    def weigh(self, gate: float | None) -> None:
-        """How much the personal signals count."""
-        self.gate, self.weighed = gate, True
-
 
 Begun = Callable[[PartialRanking], object]
 
@@ -144,8 +140,10 @@ def rank(
             begun(partial)
         columns = compute(context, partial.wanted, budget, partial.columns)
     with stages("blend"):
-        partial.weigh(gate_of(blend, context, columns))
-    degraded = degraded_of(columns) if request.candidates else []  # no results are normal
+        partial.gate, partial.weighed = gate_of(blend, context, columns), True
+    degraded = [*degraded_of(columns), *not_personal(context, partial.wanted)]
+    if not request.candidates:  # no results are normal
+        degraded = []
     return finished(partial, state.versions, degraded, stages)
 
 
@@ -269,6 +267,20 @@ def degraded_of(columns: Columns) -> list[Degraded]:
         else:
             degraded.extend(Degraded(name, reason, count) for reason, count in column.lost)
     return degraded
+
+
+def not_personal(context: RankingContext, wanted: Iterable[str]) -> list[Degraded]:
+    """`behaviour`, where somebody is named, nothing learned is served and no signal says so.
+
+    wanted: the signals of the blend. The built-in one weighs none that needs a model.
+    """
+    request, personal = context.request, context.personal
+    named = bool(request.user or request.session or request.history)
+    if not named or not request.personalize or personal.learned is not None:
+        return []
+    if any(SIGNALS[name].learned for name in wanted):
+        return []
+    return [Degraded("behaviour", personal.reason)]
 
 
 def _order(

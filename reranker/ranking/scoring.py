@@ -88,6 +88,7 @@ def weighed(blend: Blend, columns: Columns, factors: Mapping[str, float], n: int
     ]
     if not present:
         return np.zeros(n)
+    weights = np.array([factor for _, _, factor in present])
     values = np.empty((len(present), n))
     stretched = []
     for row, (column, how, _) in enumerate(present):
@@ -98,7 +99,7 @@ def weighed(blend: Blend, columns: Columns, factors: Mapping[str, float], n: int
             values[row] = normalised(column, how)
     if stretched:
         values[stretched] = minmax_rows(values[stretched])
-    values *= np.array([factor for _, _, factor in present])[:, None]
+    values *= weights[:, None]
     return np.asarray(np.add.accumulate(values, axis=0)[-1] + 0.0)  # no sum is -0.0
 
 

@@ -9,8 +9,7 @@ from typing import NamedTuple
 from indexes.cached import lazily
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.errors import Failure
-from indexes.items.index import ItemIndex
-from indexes.storage.versions import Version, VersionStore
+from indexes.items.index import ItemIndex, published_version
 from indexes.workspace import Workspace
 from reranker.blends.blend import Blend
 from reranker.blends.store import BlendStore
@@ -30,18 +29,12 @@ from reranker.model.versions import (
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.ranking.settings import RankingSettings
 from reranker.runtime.budget import ENCODER, Breakers
+from reranker.runtime.caches import QueryVectors
 from reranker.runtime.guarded_encoder import GuardedEncoder
-from reranker.runtime.query_vectors import QueryVectors
-from reranker.signals.user_history import Personal
+from reranker.signals.user_history import Personalization
 from reranker.signals.user_profiles import UserProfiles
 
 log = logging.getLogger("reranker")
-
-
-class NoIndex(Failure):
-    """Nothing was published yet."""
-
-    code = "no_index"
 
 
 class NamedBlend(NamedTuple):
@@ -64,7 +57,7 @@ class ServedState:
     keys: PseudonymKeys
     text_limit: int
     others: dict[str, tuple[Blend, int]] = field(default_factory=dict)  # asked for by name so far
-    personal: Personal = field(default_factory=Personal)
+    personal: Personalization = field(default_factory=Personalization)
 
     @lazily
     def model(self) -> ServedModel | None:
@@ -106,19 +99,6 @@ def published(home: Path) -> tuple[str, ...]:
     return (*current, str(blends.stat().st_mtime_ns) if blends.is_dir() else "")
 
 
-def verified_version(
-    workspace: Workspace,
-    hint: str = "Run `reranker rebuild --items FILE`, or `reranker demo` to see it work.",
-) -> Version:
-    """The published index, hashed once; NoIndex, with this hint, before the first one."""
-    store = VersionStore(workspace.index_root)
-    version = store.current()
-    if version is None:
-        raise NoIndex(f"No index is published in {workspace.home}.", hint=hint)
-    store.ensure_verified(version)
-    return version
-
-
 def load_state(
     workspace: Workspace, histories: Histories | None = None, breakers: Breakers | None = None
 ) -> ServedState:
@@ -127,7 +107,7 @@ def load_state(
     histories: those that are open already, for a process that reads them in other places, too.
     breakers: of a service, where a history or an encoder that hangs must not hold up an answer.
     """
-    index = ItemIndex(verified_version(workspace))
+    index = ItemIndex(published_version(workspace))
     settings = workspace.section(RankingSettings)
     encoder = load_query_encoder(index.encoder_folder, settings.encoder_threads)
     if encoder.fingerprint != index.fingerprint:
@@ -151,23 +131,23 @@ def load_state(
     )
 
 
-def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) -> Personal:
+def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) -> Personalization:
     """Model, statistics, histories; a model that does not fit the index is left out, logged."""
     profiles = UserProfiles(workspace.section(RankingSettings).user_cache)
     store = model_store(workspace)
-    personal = Personal(
+    without_model = Personalization(
         recent=histories.recent, profiles=profiles, same_person=histories.same_person
     )
     version = store.current()
     if version is None:
-        return personal
+        return without_model
     store.ensure_verified(version)
     try:
         check_fits(version, index)
         check_whole(version)
     except (ModelMismatch, ModelOutdated) as failure:
         log.warning("the model is left out: %s %s", failure, failure.hint)
-        return replace(personal, reason=failure.code)
+        return replace(without_model, reason=failure.code)
     model = ServedModel(version, index)
     learned = Learned(model, ItemStatistics(version.folder, index), load_next_action(model))
-    return replace(personal, learned=learned)
+    return replace(without_model, learned=learned)

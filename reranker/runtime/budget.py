@@ -47,7 +47,7 @@ class Unavailable(Exception):
 class Breaker:
     """Opens after `failures` in a row; `seconds` later one call tries again, and closes it.
 
-    told: called with whether it is open, whenever that changes.
+    on_change: called with whether it is open, whenever that changes.
     """
 
     def __init__(

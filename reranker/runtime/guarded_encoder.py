@@ -15,7 +15,7 @@ import numpy as np
 
 from indexes.storage.arrays import Vectors
 from reranker.runtime.budget import ENCODER, Breaker, RequestBudget, Unavailable, current
-from reranker.runtime.query_vectors import Encoder
+from reranker.runtime.caches import Encoder
 
 log = logging.getLogger("reranker")
 

@@ -11,16 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.cached import lazily
-from indexes.items.ids import id_hash
+from indexes.items.columns import id_hash
 from indexes.items.index import ItemIndex
 from indexes.items.words import WordHashes, fold, model_numbers, word_hashes, words
-from indexes.storage.arrays import Mask, Rows, Vectors, row_by_row
+from indexes.storage.arrays import Mask, Rows, Vectors
 from reranker.model.learned import Learned
+from reranker.model.served_model import row_by_row
 from reranker.requests import Event, RerankRequest
 from reranker.runtime.budget import Stages, Unavailable
-from reranker.runtime.query_vectors import EncodedQuery, QueryVectors
+from reranker.runtime.caches import EncodedQuery, QueryVectors
 from reranker.signals.columns import Column, Missing, complete, mask_of
-from reranker.signals.user_history import Personal, UserHistory, user_history_of
+from reranker.signals.user_history import Personalization, UserHistory, user_history_of
 from reranker.times import seconds_of
 
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
@@ -94,7 +95,7 @@ class RankingContext:
     text_limit: int  # at most so many candidates' own texts are encoded in one request
     clock: Callable[[], float] = time.time
     deadline: float | None = None  # on `time.perf_counter`
-    personal: Personal = field(default_factory=Personal)
+    personal: Personalization = field(default_factory=Personalization)
     columns: dict[str, Column | Missing] = field(default_factory=dict)  # signals worked out so far
     stages: Stages = field(default_factory=Stages)
 
@@ -179,19 +180,9 @@ class RankingContext:
 
     @lazily
     def query_encoded(self) -> EncodedQuery:
-        """The query's vector, and how much of it the encoder knows."""
+        """The query's vector (d,), and the share of its tokens that the encoder knows."""
         with self.stages("query_vector"):
             return self.query_vectors.encoded(self.query)
-
-    @lazily
-    def query_vector(self) -> Vectors:
-        """The vector (d,) of the query."""
-        return self.query_encoded.vector
-
-    @lazily
-    def query_known(self) -> float:
-        """Which share of the query's tokens the encoder knows; 0 where there is no word in it."""
-        return self.query_encoded.known
 
     @lazily
     def known_history(self) -> UserHistory:
@@ -225,7 +216,7 @@ class RankingContext:
     def query_nearness(self) -> float:
         """Largest whitened cosine of the query with one of the newest items met."""
         towards, middle = self.known_history.profile.nearest
-        vector = self.query_vector
+        vector = self.query_encoded.vector
         length = self.learned.model.query_length(self.query, vector)
         return float(np.maximum.reduce(vector @ towards - middle)) / length
 

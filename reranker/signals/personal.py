@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 
 from indexes.items.columns import ItemColumns
-from indexes.storage.arrays import Mask, Rows, Values, row_by_row
+from indexes.storage.arrays import Mask, Rows, Values
+from reranker.model.served_model import row_by_row
 from reranker.signals.columns import (
     Column,
     Missing,
@@ -130,8 +131,8 @@ def taste(context: RankingContext) -> Column | Missing:
     if not context.indexed.any():
         return Missing("not_in_index")
     rows, columns = context.indexed_rows, context.index.columns
-    brand = profile.brands.of(columns.brand_keys[rows])
     category = _category_share(columns, profile, rows)
+    brand = profile.brands.of(columns.brand_keys[rows])
     price = _price_nearness(columns, profile, rows)
 
     def parts() -> Parts:

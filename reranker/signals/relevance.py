@@ -61,17 +61,17 @@ def semantic(context: RankingContext) -> Column | Missing:
     vectors, known = context.item_vectors
     if not known.any():
         return Missing("not_in_index")
-    if not context.query_known:
+    if not context.query_encoded.known:
         return Missing("unknown_query")
     # Not `@`: its rounding depends on a row's place, and minmax would stretch that to a difference
     # between items of the same text.
-    cosines = np.vecdot(vectors, context.query_vector).astype(np.float64)
+    cosines = np.vecdot(vectors, context.query_encoded.vector).astype(np.float64)
     return _trusted(indexed_only(cosines, known), context)
 
 
 def _trusted(column: Column, context: RankingContext) -> Column:
     """The same column, which counts less where the encoder knows less than half of the query."""
-    column.trust = min(1.0, context.query_known / _HALF_KNOWN)
+    column.trust = min(1.0, context.query_encoded.known / _HALF_KNOWN)
     return column
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex
-from indexes.storage.arrays import Rows, Values
+from indexes.storage.arrays import Values
 from reranker.events.events import HistoryEvent
 from reranker.histories.histories import Recent, SamePerson
 from reranker.model.learned import Learned
@@ -32,7 +32,7 @@ LENGTH: Final = 50  # newest events that are read where no model says how many
 
 
 @dataclass(frozen=True, eq=False)
-class Personal:
+class Personalization:
     """reason: why nothing learned is served. recent: none where no histories are read.
 
     profiles: what is kept worked out of stored histories. same_person: none where no histories are.
@@ -50,31 +50,20 @@ class Personal:
         return self.learned.model.length if self.learned else LENGTH
 
 
-@dataclass(frozen=True, eq=False)
 class UserHistory:
-    """What a shopper did before now, at least one event of which the index or a text knows."""
+    """What a shopper did before now, at least one event of which the index or a text knows.
 
-    profile: UserProfile
-    now: float
+    events: oldest first. rows: of the index (h,), of the items met, newest first, without those
+    that the index lacks. ages: seconds since each event (e,), at least 0.
+    """
 
-    @lazily
-    def events(self) -> list[HistoryEvent]:
-        """Oldest first."""
-        return self.profile.events
-
-    @lazily
-    def rows(self) -> Rows:
-        """Index rows (h,) of the items met, newest first, without those that the index lacks."""
-        return self.profile.rows
-
-    @lazily
-    def ages(self) -> Values:
-        """Seconds since each event (e,), at least 0."""
-        return np.maximum(self.now - self.profile.times, 0.0)
+    def __init__(self, profile: UserProfile, now: float) -> None:
+        self.profile, self.events, self.rows = profile, profile.events, profile.rows
+        self.ages: Values = np.maximum(now - profile.times, 0.0)
 
 
 def user_history_of(
-    request: RerankRequest, now: Callable[[], float], personal: Personal, index: ItemIndex
+    request: RerankRequest, now: Callable[[], float], personal: Personalization, index: ItemIndex
 ) -> UserHistory | Missing:
     """The history that counts for this request, or why there is none."""
     if not request.personalize:
@@ -91,7 +80,7 @@ def user_history_of(
 
 
 def _profile(
-    request: RerankRequest, events: list[HistoryEvent], personal: Personal, index: ItemIndex
+    request: RerankRequest, events: list[HistoryEvent], personal: Personalization, index: ItemIndex
 ) -> UserProfile | None:
     """What is kept of a stored history, or worked out anew; None without any event."""
     if request.history is not None:
@@ -104,14 +93,14 @@ def _profile(
 
 
 def shopper_events(
-    request: RerankRequest, now: Callable[[], float], personal: Personal
+    request: RerankRequest, now: Callable[[], float], personal: Personalization
 ) -> list[HistoryEvent] | Missing:
     """The events of a request's shopper before now, oldest first; Missing where there are none."""
     return _events(request, now, personal) or Missing("no_history")
 
 
 def _events(
-    request: RerankRequest, now: Callable[[], float], personal: Personal
+    request: RerankRequest, now: Callable[[], float], personal: Personalization
 ) -> list[HistoryEvent] | Missing:
     if request.history is not None:
         return _sent(request.history, request.time is not None, now())[-personal.length :]

@@ -17,8 +17,7 @@ from reranker.events.events import SEARCH, TYPES, HistoryEvent
 from reranker.model.item_statistics import CoOccurrences
 from reranker.model.learned import Learned
 from reranker.model.served_model import Prefix
-from reranker.runtime.caches import CacheCounts, RecentlyUsed
-from reranker.runtime.query_vectors import QueryVectors
+from reranker.runtime.caches import CacheCounts, QueryVectors, RecentlyUsed
 
 Keys = npt.NDArray[np.unsignedinteger[Any]]
 RECENT: Final = 20  # items of a history that candidates are held against
@@ -44,13 +43,14 @@ class Shares(NamedTuple):
 class UserProfile:
     """One history, oldest event first, against one index and what was learned on it.
 
-    Everything is worked out when first asked for. Threads may work out the same at once, and come
-    to the same.
+    times: epoch seconds of each event (e,). All else is worked out when first asked for. Threads
+    may work out the same at once, and come to the same.
     """
 
     def __init__(self, events: list[HistoryEvent], index: ItemIndex, learned: Learned | None):
         self.events, self.index, self._learned = events, index, learned
         self.weights = learned.model.weights if learned else TYPES
+        self.times = np.array([event.time for event in events], np.float64)
         self._prefixes: dict[bool, Prefix] = {}
         self._states: dict[tuple[str | None, int], Vectors] = {}
 
@@ -83,11 +83,6 @@ class UserProfile:
     def vectors(self) -> Vectors:
         """Item vectors (r, d) of the newest of `rows`; not kept, they would fill the memory."""
         return self.index.vectors(self.rows[:RECENT])
-
-    @lazily
-    def times(self) -> Values:
-        """Epoch seconds of each event (e,)."""
-        return np.array([event.time for event in self.events], np.float64)
 
     @lazily
     def places(self) -> dict[str, list[int]]:

@@ -11,8 +11,8 @@ from indexes.errors import Failure
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Ints, Vectors
 from reranker.model.card import NONE
+from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
-from reranker.model.whitening import Whitening
 from reranker.training.batches import Cases, TrainingWindows, cases_at, flat_places
 from reranker.training.model import Items, SequenceModel
 from reranker.training.sequences import Sequences, met_by

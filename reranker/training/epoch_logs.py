@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from reranker.training.loop import Epoch
 
 FOLDER: Final = "tensorboard"
-HOW_TO_GET: Final = "no TensorBoard log is written; for one: pip install 'reranker[train]'"
+HOW_TO_GET: Final = "no TensorBoard log is written; for one: pip install 'shop-reranker[train]'"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from indexes.items.ids import Hashes
+from indexes.items.columns import Hashes
 from indexes.storage.versions import VersionStore
 from reranker.model.card import ARRAYS, SEEN, SINCE
 

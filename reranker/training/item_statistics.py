@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from indexes.items.ids import Hashes
+from indexes.items.columns import Hashes
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Floats, Ints
 from reranker.events.settings import EventSettings

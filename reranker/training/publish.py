@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from indexes.storage.versions import Version, VersionStore
 from reranker.model.card import CARD, WEIGHTS, WHITE, Card
+from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
-from reranker.model.whitening import Whitening
 from reranker.training.data import TrainingData
 from reranker.training.loop import Trained
 

@@ -50,7 +50,7 @@ class EndedSessions:
             with suppress(OSError):
                 self._look()
             now = time.monotonic()
-            sessions = {one: end for one, end in self._ended.sessions.items() if end > now}
+            sessions = {name: end for name, end in self._ended.sessions.items() if end > now}
             sessions[session] = until
             before = self._ended.before
             if len(sessions) > MOST:
@@ -64,12 +64,12 @@ class EndedSessions:
         if self._path is None:
             return
         try:
-            found = os.stat(self._path)
+            status = os.stat(self._path)
         except FileNotFoundError:
             return
-        signature = (found.st_ino, found.st_mtime_ns)
+        signature = (status.st_ino, status.st_mtime_ns)
         if signature != self._seen:
-            there = msgspec.json.decode(self._path.read_bytes(), type=_Ended)
-            before = max(there.before, self._ended.before)
-            self._ended = _Ended(before, self._ended.sessions | there.sessions)
+            shared = msgspec.json.decode(self._path.read_bytes(), type=_Ended)
+            before = max(shared.before, self._ended.before)
+            self._ended = _Ended(before, self._ended.sessions | shared.sessions)
             self._seen = signature

@@ -8,7 +8,7 @@ from service.access.key_ring import Caller, KeyRing
 from service.access.rate_limits import RateLimits
 from service.access.sessions import COOKIE, Sessions
 from service.access.sign_in import sign_in_page
-from service.access.sites import FOREIGN, OPEN, Hosts, Origins, said_foreign
+from service.access.sites import FOREIGN, OPEN, Hosts, Origins, foreign_request
 from service.http.answers import error_answer
 from service.http.received import note_caller
 from service.observability.prometheus import Metrics
@@ -47,10 +47,8 @@ class Guard:
     def check(self) -> Response | None:
         """None when the request may go on, with its caller in `g.caller`; else the answer."""
         g.caller, g.by_key = None, False
-        return self._check_key() or self._origins.check(by_key=g.by_key) or self._check_rate()
-
-    def _check_rate(self) -> Response | None:
-        return None if g.caller is None else self._rates.check(g.caller)
+        refused = self._check_key() or self._origins.check(by_key=g.by_key)
+        return refused or (self._rates.check(g.caller) if g.caller else None)
 
     def _check_key(self) -> Response | None:
         """`g.by_key`: whether a header named the caller, not a cookie."""
@@ -80,7 +78,7 @@ class Guard:
         caller = self._ring.owner(key) if key is not None else None
         if key is None and page:
             caller = self._signed_in()
-            if caller is not None and request.method != "GET" and _unsaid_origin():
+            if caller is not None and request.method != "GET" and _is_foreign_or_silent():
                 return error_answer(403, "Only the page itself may call this.", FOREIGN)
         if caller is None:
             return self._unauthorized(key is not None, page)
@@ -136,8 +134,8 @@ def _presented() -> str | None:
     return request.headers.get("X-Api-Key")
 
 
-def _unsaid_origin() -> bool:
+def _is_foreign_or_silent() -> bool:
     """A browser says where a POST comes from; a cookie without that is no browser's of today."""
     headers = request.headers
-    unsaid = "Sec-Fetch-Site" not in headers and "Origin" not in headers
-    return unsaid or bool(said_foreign())
+    silent = "Sec-Fetch-Site" not in headers and "Origin" not in headers
+    return silent or bool(foreign_request())

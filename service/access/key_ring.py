@@ -96,13 +96,13 @@ class KeyRing:
         if len(key) > _LONGEST:
             return None
         presented, now = digest(key), time.monotonic()
-        found = None
+        owner = None
         for way in self._ways:
             if hmac.compare_digest(way.sha256, presented) and (
                 way.until is None or now < way.until
             ):
-                found = way.caller
-        return found
+                owner = way.caller
+        return owner
 
     def still(self, secret: str) -> Caller | None:
         """The caller whose `secret` this is, as long as it is valid: for sessions."""
@@ -114,12 +114,12 @@ class KeyRing:
 
     def _signature(self) -> tuple[int, int, int] | None:
         try:
-            found = self._file.path.stat()
+            status = self._file.path.stat()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise BadKeyFile(f"{self._file.path} cannot be read: {error.strerror}.") from None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _load(self, signature: tuple[int, int, int] | None) -> None:
         keys = self._file.read()

@@ -124,8 +124,8 @@ class KeyFile:
         check_name(name)
         check_rate(rate)
         with self._alone():
-            kept = self.read()
-            before = next((one for one in kept if one.name == name), None)
+            keys = self.read()
+            before = next((known for known in keys if known.name == name), None)
             if before is not None and before.active:
                 raise BadKey(
                     f"There is a key {name!r} already.",
@@ -134,28 +134,28 @@ class KeyFile:
                     "secret.",
                 )
             key = _new_key()
-            made = ApiKey(name, _ordered(scopes), _now(), (_secret(key),), rate)
-            self._write((*(one for one in kept if one.name != name), made))
-        return key, made
+            created = ApiKey(name, _ordered(scopes), _now(), (_secret(key),), rate)
+            self._write((*(known for known in keys if known.name != name), created))
+        return key, created
 
     def rotate(self, name: str, overlap: float = OVERLAP_SECONDS) -> tuple[str, ApiKey]:
         """A new secret for a key; the ones before stay valid for `overlap` seconds, no longer."""
         with self._alone():
-            kept = self.read()
-            before = _named(kept, name)
+            keys = self.read()
+            before = _named(keys, name)
             key = _new_key()
             ending = (_ending(secret, overlap) for secret in before.secrets if live(secret))
             old = tuple(ending) if overlap > 0 else ()
             rotated = msgspec.structs.replace(before, secrets=(*old, _secret(key)))
-            self._write(_with(kept, rotated))
+            self._write(_with(keys, rotated))
         return key, rotated
 
     def revoke(self, name: str) -> ApiKey:
         """Let nobody in with this key any more; it stays in the list, without its hashes."""
         with self._alone():
-            kept = self.read()
-            revoked = msgspec.structs.replace(_named(kept, name), secrets=(), revoked=_now())
-            self._write(_with(kept, revoked))
+            keys = self.read()
+            revoked = msgspec.structs.replace(_named(keys, name), secrets=(), revoked=_now())
+            self._write(_with(keys, revoked))
         return revoked
 
     def open(self) -> None:
@@ -223,20 +223,20 @@ def write_keys(path: Path, keys: tuple[ApiKey, ...]) -> None:
 
 
 def _named(keys: tuple[ApiKey, ...], name: str) -> ApiKey:
-    found = next((one for one in keys if one.name == name), None)
-    if found is None or not found.active:
-        there = ", ".join(one.name for one in keys if one.active) or "none"
-        gone = "was revoked" if found else "does not exist"
+    named = next((key for key in keys if key.name == name), None)
+    if named is None or not named.active:
+        active = ", ".join(key.name for key in keys if key.active) or "none"
+        gone = "was revoked" if named else "does not exist"
         raise BadKey(
-            f"The key {name!r} {gone}; there is {there}.",
+            f"The key {name!r} {gone}; there is {active}.",
             field="name",
             hint="Run `reranker keys list`.",
         )
-    return found
+    return named
 
 
 def _with(keys: tuple[ApiKey, ...], changed: ApiKey) -> tuple[ApiKey, ...]:
-    return tuple(changed if one.name == changed.name else one for one in keys)
+    return tuple(changed if key.name == changed.name else key for key in keys)
 
 
 def check_name(name: str) -> None:

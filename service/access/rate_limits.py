@@ -57,10 +57,10 @@ class Rates:
         start = int.from_bytes(name, "big")
         for step in range(_SLOTS):
             at = (start + step) % _SLOTS * _SLOT.size
-            there = self._map[at : at + 8]
-            if there == name:
+            taken_by = self._map[at : at + 8]
+            if taken_by == name:
                 return at
-            if there == bytes(8):
+            if taken_by == bytes(8):
                 _SLOT.pack_into(self._map, at, name, 0.0)
                 return at
         return start % _SLOTS * _SLOT.size  # shared with another: stricter, never looser

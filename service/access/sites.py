@@ -104,7 +104,7 @@ def foreign(site: str | None, origin: str | None) -> str:
     return ""
 
 
-def said_foreign() -> str:
+def foreign_request() -> str:
     """The same of the request that is answered now."""
     return foreign(request.headers.get("Sec-Fetch-Site"), _origin())
 
@@ -142,7 +142,7 @@ class Origins:
         """
         if request.method in _SAFE or by_key:
             return None
-        refused = said_foreign()
+        refused = foreign_request()
         if not refused or (request.blueprint != "page" and self._allows()):
             return None
         self._metrics.refused.labels(FOREIGN).inc()

@@ -20,8 +20,8 @@ from reranker.events.events import HistoryEvent
 from reranker.events.settings import EventSettings
 from reranker.histories.histories import Histories
 from service.http.answers import Malformed, error_answer, json_answer
-from service.http.limits import LimitSettings
 from service.http.received import has_more, read_body
+from service.http.settings import LimitSettings
 from service.observability.prometheus import Metrics
 
 log = logging.getLogger("reranker")

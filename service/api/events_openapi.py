@@ -85,12 +85,12 @@ def _given(field: str, *types: str) -> Schema:
 
 def events_body(settings: EventSettings) -> Schema:
     """The body: one event, an array, or lines."""
-    one = {"$ref": "#/components/schemas/SentEvent"}
-    many = {"type": "array", "items": one, "maxItems": settings.request_events}
+    event = {"$ref": "#/components/schemas/SentEvent"}
+    events = {"type": "array", "items": event, "maxItems": settings.request_events}
     return {
         "required": True,
         "content": {
-            "application/json": {"schema": {"anyOf": [one, many]}},
+            "application/json": {"schema": {"anyOf": [event, events]}},
             "application/x-ndjson": {"schema": {"type": "string"}},
         },
     }

@@ -28,7 +28,7 @@ def health_routes(served: Served, metrics: Metrics) -> Blueprint:
         if draining():
             return error_answer(503, "The service is about to stop.", "draining")
         try:
-            ranking = check_canary(state, served.timely)
+            ranking = check_canary(state, served.ranker)
         except Failure as failure:
             return error_answer(503, str(failure))
         except Exception:

@@ -14,14 +14,14 @@ from reranker.ranking.deadlines import TooLate
 from reranker.ranking.state import ServedState
 from reranker.requests import RerankRequest
 from reranker.runtime.budget import Left, Unavailable
-from reranker.runtime.query_vectors import QueryVectors
+from reranker.runtime.caches import QueryVectors
 from reranker.signals.columns import Missing
 from reranker.signals.context import now_of
 from reranker.signals.user_history import shopper_events
 from service.api.requests import RequestReader
 from service.http.answers import json_answer
-from service.http.limits import LimitSettings
 from service.http.received import arrival, deadline_of, read_body
+from service.http.settings import LimitSettings
 from service.live.reload import Served
 
 log = logging.getLogger("reranker")
@@ -54,7 +54,7 @@ def next_action_routes(served: Served, reader: RequestReader, limits: LimitSetti
         else:
             degraded = _never_seen(foreseen)
             try:
-                actions, reason = served.timely.run(
+                actions, reason = served.ranker.run(
                     lambda: _answered(foreseen, asked, state), deadline
                 )
             except TooLate as late:

@@ -1,11 +1,12 @@
 """openapi.py: the structs that requests are decoded into -> the OpenAPI 3.1 document."""
 
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
 from flask import Blueprint, Response
 
+from indexes.names import MAX_NAME
+from indexes.release import VERSION
 from reranker.blends.gate import Weight
 from reranker.events.settings import EventSettings
 from reranker.ranking.ranking import BlendName
@@ -17,8 +18,8 @@ from service.api.next_action import NextActionAnswer
 from service.api.rerank import RerankAnswer
 from service.api.sent import NextActionRequest, SentRequest
 from service.http.answers import ErrorAnswer, json_answer
-from service.http.limits import MAX_NAME, LimitSettings
 from service.http.received import TIMEOUT_HEADER
+from service.http.settings import LimitSettings
 
 Schema = dict[str, Any]
 _REF = "#/components/schemas/{name}"
@@ -67,7 +68,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
         "openapi": "3.1.0",
         "info": {
             "title": "reranker",
-            "version": version("reranker"),
+            "version": VERSION,
             "description": "Puts the results of a shop's own search engine in a better order.",
         },
         "paths": {
@@ -209,5 +210,5 @@ def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
 
 def _arm(schema: Schema, kind: str) -> Schema:
     """The part of an optional field's schema that describes a value that is there."""
-    found: Schema = next(part for part in schema["anyOf"] if part["type"] == kind)
-    return found
+    arm: Schema = next(part for part in schema["anyOf"] if part["type"] == kind)
+    return arm

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
+from indexes.names import MAX_NAME
 from indexes.times import BadTime, TimeReader, TimeSettings
 from indexes.workspace import Workspace
 from reranker.errors import BadRequest, invalid_place
@@ -23,8 +24,8 @@ from service.api.sent import (
     name_of,
 )
 from service.http.answers import Malformed
-from service.http.limits import MAX_DEPTH, MAX_NAME, LimitSettings
-from service.http.received import refuse_long_lists
+from service.http.received import MAX_DEPTH, refuse_long_lists
+from service.http.settings import LimitSettings
 
 T = TypeVar("T")
 _usual: Final = msgspec.json.Decoder(UsualRequest)
@@ -197,8 +198,8 @@ def _shorter_texts(
         return candidates, ()
     shorter = list(candidates)
     for place in places:
-        one = candidates[place]
-        shorter[place] = msgspec.structs.replace(one, text=(one.text or "")[:most])
+        candidate = candidates[place]
+        shorter[place] = msgspec.structs.replace(candidate, text=(candidate.text or "")[:most])
     cut = Degraded("semantic", "text_truncated", len(places), places[:_NAMED_PLACES])
     return shorter, (cut,)
 

@@ -11,10 +11,10 @@ from reranker.feedback.log import RankingLog
 from reranker.ranking.ranking import BlendName, Degraded, Ranked, Ranking
 from reranker.requests import RerankRequest
 from reranker.runtime.budget import Stages
-from service.api.requests import Asked, RequestReader
+from service.api.requests import RequestReader
 from service.http.answers import json_answer
-from service.http.limits import LimitSettings
 from service.http.received import arrival, deadline_of, read_body
+from service.http.settings import LimitSettings
 from service.live.reload import Served
 from service.observability.prometheus import Metrics
 from service.observability.request_ids import note_ranking
@@ -44,17 +44,18 @@ def rerank_routes(
 
     @routes.post("/rerank")
     def rerank_route() -> Response:
-        started = arrival()
         state = served.state  # read once: one answer never mixes two versions
         stages = Stages()
         with stages("read"):
+            started = arrival()
             sent = reader.read(read_body(limits.body_bytes))
             asked = sent.request
-        ranking = served.timely.rerank(asked, state, deadline(asked, started), stages)
-        ranking = _with_cut(ranking, sent)
+        ranking = served.ranker.rerank(asked, state, deadline(asked, started), stages)
+        if sent.cut:  # what was shortened before it was read
+            ranking = msgspec.structs.replace(ranking, degraded=[*ranking.degraded, *sent.cut])
         note_ranking(asked, ranking)
         with stages("write"):
-            answer = answer_of(_as_sent(ranking, sent.sent_ids), started)
+            answer = answer_of(ranking, started, sent.sent_ids)
             rankings.add(answer.id, asked, ranking)
             shadows.offer(answer.id, asked, ranking, state)
             written = json_answer(answer)
@@ -67,26 +68,17 @@ def rerank_routes(
     return routes
 
 
-def _with_cut(ranking: Ranking, sent: Asked) -> Ranking:
-    """The ranking that names what was shortened before it was read."""
-    if not sent.cut:
-        return ranking
-    return msgspec.structs.replace(ranking, degraded=[*ranking.degraded, *sent.cut])
+def answer_of(ranking: Ranking, started: float, sent_ids: list[str] | None = None) -> RerankAnswer:
+    """A ranking with its own id; started: `time.perf_counter()` at the request's arrival.
 
-
-def _as_sent(ranking: Ranking, ids: list[str] | None) -> Ranking:
-    """The ranking with ids as its caller wrote them: it finds its items again by these."""
-    if ids is None:
-        return ranking
-    results = [msgspec.structs.replace(one, id=ids[one.index]) for one in ranking.results]
-    return msgspec.structs.replace(ranking, results=results)
-
-
-def answer_of(ranking: Ranking, started: float) -> RerankAnswer:
-    """A ranking with its own id; started: `time.perf_counter()` at the request's arrival."""
+    sent_ids: as the caller wrote them, who finds the items again by these.
+    """
+    results = ranking.results
+    if sent_ids is not None:
+        results = [msgspec.structs.replace(item, id=sent_ids[item.index]) for item in results]
     return RerankAnswer(
         id=ranking_id(),
-        results=ranking.results,
+        results=results,
         blend=ranking.blend,
         versions=ranking.versions,
         degraded=ranking.degraded,

@@ -82,6 +82,8 @@ class NextActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 def name_of(field: str, value: Any) -> str | None:
     """The id that a value means; None for null and ""; BadRequest for what is no id."""
+    if value is None:
+        return None
     try:
         return read_name(field, value)
     except BadName as error:
@@ -97,7 +99,7 @@ def as_text(value: str | int | float) -> str:
 
 def as_candidates(sent: Sequence[SentCandidate]) -> list[Candidate]:
     """The same with every id as text."""
-    return [Candidate(as_text(one.id), one.score, one.text) for one in sent]
+    return [Candidate(as_text(item.id), item.score, item.text) for item in sent]
 
 
 def in_one_form(candidates: list[Candidate]) -> tuple[list[Candidate], list[str] | None]:
@@ -110,11 +112,11 @@ def in_one_form(candidates: list[Candidate]) -> tuple[list[Candidate], list[str]
     whole = all(sent) and max(map(len, sent), default=0) <= MAX_NAME
     if whole and together.isascii() and together.isprintable() and " " not in together:
         return candidates, None
-    ids = [one if _is_clean(one) else _id(place, one) for place, one in enumerate(sent)]
+    ids = [name if _is_clean(name) else _id(place, name) for place, name in enumerate(sent)]
     if ids == sent:
         return candidates, None
     pairs = zip(candidates, ids, strict=True)
-    return [Candidate(name, one.score, one.text) for one, name in pairs], sent
+    return [Candidate(name, item.score, item.text) for item, name in pairs], sent
 
 
 def _is_clean(name: str) -> bool:
@@ -156,7 +158,7 @@ def cleaned_history(
     counts.
     """
     cleaner = Cleaner(events, times, strict=True)
-    kept: list[Event] = []
+    cleaned: list[Event] = []
     with_id: set[Event] = set()
     unknown_types = cut = 0
     for place, sent in enumerate(rows):
@@ -176,8 +178,8 @@ def cleaned_history(
             if event in with_id:
                 continue
             with_id.add(event)
-        kept.append(event)
-    return CleanedHistory(kept, unknown_types, cut)
+        cleaned.append(event)
+    return CleanedHistory(cleaned, unknown_types, cut)
 
 
 def _refused(place: int, error: BadEvent) -> BadRequest:

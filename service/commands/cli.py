@@ -15,6 +15,7 @@ import click
 
 from indexes.errors import Failure
 from indexes.quoting import nearest_or_all, shown
+from indexes.release import VERSION
 from indexes.workspace import Workspace
 from reranker.commands.output import echo_json
 from service.commands.doctor_findings import SETTINGS_FAILURE
@@ -188,7 +189,7 @@ class Commands(Menu):
     show_envvar=True,
     help="Settings file, instead of settings.toml in the home.",
 )
-@click.version_option(package_name="reranker", message="reranker %(version)s")
+@click.version_option(VERSION, message="reranker %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, home: Path, settings_file: Path | None) -> None:
     """The program; its commands get the Workspace as their object."""

@@ -17,7 +17,7 @@ import click
 from indexes.build.notes import many_alike
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.encoders.text_encoder import unknown_warning
-from indexes.encoders.unknown_tokens import count_unknown
+from indexes.encoders.tokens import count_unknown
 from indexes.errors import Failure
 from indexes.items.index import check_format
 from indexes.storage.versions import Version, VersionStore
@@ -106,7 +106,7 @@ def _python(_workspace: Workspace) -> Finding:
     try:
         return Finding("python", "ok", f"{message}, torch {metadata.version('torch')}")
     except metadata.PackageNotFoundError:
-        do = "Enough to serve; to rebuild here: pip install 'reranker[encode]'."
+        do = "Enough to serve; to rebuild here: pip install 'shop-reranker[encode]'."
         return Finding("python", "ok", f"{message}, no torch", do)
 
 

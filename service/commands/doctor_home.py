@@ -40,7 +40,7 @@ def blend(workspace: Workspace) -> Finding:
         return Finding("blend", "ok", f"{DEFAULT.name}, built in; none is published yet")
     published, number = BlendStore(workspace.blends_root).published_or_default()
     if published.trees and find_spec("lightgbm") is None:
-        do = "pip install 'reranker[tune]', or `reranker blends rollback`."
+        do = "pip install 'shop-reranker[tune]', or `reranker blends rollback`."
         return Finding("blend", "fail", f"{published.name} v{number} needs LightGBM", do)
     return Finding("blend", "ok", f"{published.name} v{number}, {published.kind}")
 

@@ -97,5 +97,5 @@ def _check_installed() -> None:
     if missing:
         raise Failure(
             f"The demo needs {' and '.join(missing)}, which this installation lacks.",
-            hint="Run `pip install 'reranker[demo]'`.",
+            hint="Run `pip install 'shop-reranker[demo]'`.",
         )

@@ -33,9 +33,9 @@ def address_of(host: str, port: int) -> Address:
     return family, (str(address[0]), int(address[1]))
 
 
-def listen(host: str, port: int, found: Address | None = None) -> socket.socket:
+def listen(host: str, port: int, known: Address | None = None) -> socket.socket:
     """A listening socket; CannotListen says what is in the way."""
-    family, address = found or address_of(host, port)
+    family, address = known or address_of(host, port)
     try:
         return socket.create_server(address, family=family, backlog=BACKLOG)
     except OSError as error:
@@ -50,10 +50,10 @@ def listen(host: str, port: int, found: Address | None = None) -> socket.socket:
 def is_loopback(host: str) -> bool:
     """Whether this address, or every address of this name, is this machine's own loopback."""
     try:
-        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     except OSError:
         return False
-    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in addresses)
 
 
 def url_of(listener: socket.socket) -> str:

@@ -21,6 +21,7 @@ from reranker.errors import BadRequest
 from service.http.answers import Malformed
 
 TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
+MAX_DEPTH: Final = 16  # JSON nesting; the request format itself goes 4 deep
 _LONGEST: Final = 3600.0  # seconds that anybody waits
 _GZIP: Final = ("gzip", "x-gzip")
 CHEAP: Final = 65_536  # members, or fewer, cost too little to be counted first

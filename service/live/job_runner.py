@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,8 @@ def run(folder: Path) -> None:
     if held is None:
         return
     (folder / "pid").write_text(str(os.getpid()))
-    os.nice(_NICE)
+    with suppress(OSError):  # where the account may not, it runs as it is
+        os.nice(_NICE)
     command = msgspec.json.decode((folder / "job.json").read_bytes())["command"]
     began = time.monotonic()
     try:

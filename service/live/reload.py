@@ -11,7 +11,7 @@ from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore
 from reranker.histories.store import open_histories
-from reranker.ranking.deadlines import Timely
+from reranker.ranking.deadlines import DeadlineRanker
 from reranker.ranking.ranking import Ranking, rerank
 from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState, load_state, published
@@ -45,7 +45,7 @@ class Served:
         self.breakers = Breakers(
             ranking.breaker_failures, ranking.breaker_seconds, metrics.note_breaker
         )
-        self.timely = Timely(self.breakers)
+        self.ranker = DeadlineRanker(self.breakers)
         self.budget_ms = ranking.budget_ms
         self._retry_at = 0.0
         # The first blend is published by whoever asks first, which is no news.
@@ -118,10 +118,10 @@ def blend_label(state: ServedState) -> str:
     return f"{state.published.name} v{state.published_version}"
 
 
-def check_canary(state: ServedState, timely: Timely | None = None) -> Ranking:
+def check_canary(state: ServedState, ranker: DeadlineRanker | None = None) -> Ranking:
     """Re-rank a few of the index's own items on the main path; NotReady when that does not work.
 
-    timely: what a running service ranks with, so that it says within a second what hangs.
+    ranker: what a running service ranks with, so that it says within a second what hangs.
     """
     if not len(state.index):
         raise NotReady("The index holds no item.")
@@ -129,10 +129,10 @@ def check_canary(state: ServedState, timely: Timely | None = None) -> Ranking:
     ids = state.index.ids.ids(rows)
     fresh = f"ready {time.monotonic_ns()}"  # a remembered query would not show a broken encoder
     request = RerankRequest([Candidate(item_id) for item_id in ids], query=fresh, personalize=False)
-    if timely is None:
+    if ranker is None:
         ranking = rerank(request, state)
     else:
-        ranking = timely.rerank(request, state, time.perf_counter() + _CANARY_SECONDS)
+        ranking = ranker.rerank(request, state, time.perf_counter() + _CANARY_SECONDS)
     if sorted(result.id for result in ranking.results) != sorted(ids):
         raise NotReady("Re-ranking the index's own items did not give them back.")
     missing = [part for part in ranking.degraded if part.count is None]

@@ -5,14 +5,16 @@ import os
 import re
 import time
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask, Response, request
 
-from reranker.ranking.ranking import Ranking
-from reranker.requests import RerankRequest
-from service.observability.prometheus import Metrics
 from service.observability.settings import LogSettings
+
+if TYPE_CHECKING:  # the log is set up before there is anything to count or to rank
+    from reranker.ranking.ranking import Ranking
+    from reranker.requests import RerankRequest
+    from service.observability.prometheus import Metrics
 
 log = logging.getLogger("reranker")
 
@@ -56,7 +58,7 @@ def trace_id(traceparent: str | None) -> str | None:
     return None if traceparent.startswith("ff") else match[1]
 
 
-def register_request_ids(app: Flask, settings: LogSettings, metrics: Metrics) -> None:
+def register_request_ids(app: Flask, settings: LogSettings, metrics: "Metrics") -> None:
     """Give every request an id, count it, and log a line of it where `logs.access` asks for that.
 
     Has to be registered before anything else that looks at requests.
@@ -92,7 +94,7 @@ def route_of() -> str:
     return request.url_rule.rule if request.url_rule else "unmatched"
 
 
-def note_ranking(asked: RerankRequest, ranking: Ranking) -> None:
+def note_ranking(asked: "RerankRequest", ranking: "Ranking") -> None:
     """Let the lines of this request say what was ranked: counts and names of ours, no ids."""
     facts = answering.get()
     if facts is not None:
@@ -111,7 +113,7 @@ def _log_access(facts: RequestFacts, answer: Response) -> None:
     log.info("request", extra={"fields": fields})
 
 
-def _ranked(asked: RerankRequest, ranking: Ranking) -> dict[str, Any]:
+def _ranked(asked: "RerankRequest", ranking: "Ranking") -> dict[str, Any]:
     return {
         "candidates": len(asked.candidates),
         "blend": f"{ranking.blend.name}@{ranking.blend.version}",

@@ -26,14 +26,14 @@ from service.access.sign_in import (
     to_the_page,
 )
 from service.http.answers import error_answer, json_answer
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 from service.live.reload import Served
 from service.observability.prometheus import Metrics
 
 log = logging.getLogger("reranker")
 
 NEEDED: Final = ("dash", "dash_mantine_components", "dash_ag_grid", "plotly")
-INSTALL: Final = "pip install 'reranker[page]'"
+INSTALL: Final = "pip install 'shop-reranker[page]'"
 _READ: Final = (
     "/",
     "/_dash-layout",

@@ -38,8 +38,8 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn publishes no types
             if left <= 0:
                 raise StopIteration
             timeout = min(timeout, left)
-        found: list[int] = super().wait_for_signals(timeout)
-        return found
+        signals: list[int] = super().wait_for_signals(timeout)
+        return signals
 
     def reload(self) -> None:
         """Start new workers; the old ones end when the new ones answer."""

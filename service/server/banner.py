@@ -17,13 +17,13 @@ def default_banner(url: str, state: ServedState, keys: tuple[ApiKey, ...] | None
             f"reranker answers on {url}",
             f"  index  {state.index.version}, {len(state.index):,} items",
             f"  blend  {state.published.name} v{state.published_version}",
-            f"  keys   {_said(keys)}",
+            f"  keys   {_key_names(keys)}",
             f"  try    curl {url}/rerank{key} -d '{body}'",
         )
     )
 
 
-def _said(keys: tuple[ApiKey, ...] | None) -> str:
+def _key_names(keys: tuple[ApiKey, ...] | None) -> str:
     if keys is None:
         return "none configured: open to everybody on this machine, and to nobody else"
     if not keys:

@@ -24,7 +24,7 @@ _REASONS: Final = {
     501: "Not Implemented",
     503: "Service Unavailable",
 }
-_SAID: Final[tuple[tuple[type[Exception], int, str], ...]] = (
+_MESSAGES: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (LimitRequestHeaders, 431, "The headers are too large, or too many (100)."),
     (LimitRequestLine, 414, "The address is too long."),
     (ExpectationFailed, 417, "Nothing but 100-continue can be expected."),
@@ -53,7 +53,7 @@ def too_slow(seconds: float) -> bytes:
 def failed(error: Exception) -> bytes:
     """What is said of a request that never reached Flask."""
     status, message = next(
-        (status, message) for kind, status, message in _SAID if isinstance(error, kind)
+        (status, message) for kind, status, message in _MESSAGES if isinstance(error, kind)
     )
     return _raw(status, error_body(status, message), "Connection: close\r\n")
 

@@ -4,10 +4,10 @@ import logging
 from functools import partial
 
 from indexes.errors import Failure
+from indexes.items.index import published_version
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore
 from reranker.privacy.folders import close_to_others
-from reranker.ranking.state import verified_version
 from service.access.keys import ApiKey, KeyFile
 from service.http.addresses import CannotListen, address_of, is_loopback, listen
 from service.http.settings import ServeSettings
@@ -46,7 +46,7 @@ def serve(workspace: Workspace, banner: Banner | None = None) -> None:
 
 def check_published(workspace: Workspace) -> None:
     """Hash the published index once, for all workers; Failure when it is absent or damaged."""
-    verified_version(workspace)
+    published_version(workspace)
     BlendStore(workspace.blends_root).published_or_default()
 
 

@@ -14,16 +14,16 @@ import selectors
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final
 
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
-from service.http.limits import LimitSettings
 from service.http.received import arrived, noted_caller
+from service.http.settings import LimitSettings
 from service.live.draining import draining
 from service.server.admission import Admission, candidates_in
+from service.server.clients import Clients
 from service.server.connections import END_SECONDS, Connection
 from service.server.lanes import Lane, lane_of
 from service.server.raw_answers import GO_ON, failed, refusal, too_slow
@@ -35,7 +35,6 @@ log = logging.getLogger("reranker")
 SWITCH_SECONDS: Final = 0.0001  # between threads; Python's own 5 ms would hold up refusals
 _MOST_OTHERS: Final = 64  # requests of other routes that wait
 _MOST_BYTES: Final = 64 * 1024 * 1024  # of requests that are coming in, in all
-_MOST_UNREAD: Final = 256 * 1024 * 1024  # of answers that wait for their clients, in all
 _ACCEPTS: Final = 32  # connections taken between two looks at the others
 _SPARE: Final = 200  # connections above the limit, to tell them that they are too many
 _OTHER_FILES: Final = 300  # that a worker has open beside its connections
@@ -50,16 +49,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.keepalived_conns: dict[Connection, None] = {}  # all that no thread answers
+        self.clients = Clients(self._closed)
+        self.keepalived_conns = self.clients.waiting  # under the name that gunicorn reads
         self.admission = Admission(AdmissionSettings())
         self.limits = LimitSettings()
-        self._others = self._bytes = 0
+        self._others = 0
         self._other_pool = ThreadPoolExecutor(self.cfg.threads, "other")
         self._health_pool = ThreadPoolExecutor(1, "health")
         self._looked = self._accept_at = 0.0
         self._published = (0, 0)
         self._full = Seldom("no more connections can be opened: %s")
-        self._unread = Seldom("closed a connection: %s")
 
     def init_process(self) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -73,6 +72,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
     # The loop
 
     def run(self) -> None:
+        self.clients.begin(self.poller, self._ready, self.limits)
         self.poller.register(self.method_queue.fileno(), _READ, self.method_queue.run_callbacks)
         while self.alive:
             room = self.nr_conns < self.worker_connections + _SPARE
@@ -102,7 +102,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             listener.close()
         end = time.monotonic() + self.cfg.graceful_timeout
         soon = time.monotonic() + END_SECONDS
-        for conn in self.keepalived_conns:
+        for conn in self.clients.waiting:
             if not conn.unread:
                 conn.until = min(conn.until, soon)
         while self.nr_conns > 0 and time.monotonic() < end:
@@ -126,7 +126,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
                 if error.errno in _NO_FILES:
                     self._full.say(error.strerror)
                     self._accept_at = time.monotonic() + _PAUSE_SECONDS
-                    self._make_room()
+                    self.clients.make_room()
                 elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
                     raise
                 return
@@ -136,66 +136,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             conn = Connection(
                 self.cfg, sock, client, server, limits.body_bytes, limits.unread_bytes
             )
-            full = self.nr_conns > self.worker_connections and not self._make_room()
-            self._watch(conn, _READ, limits.arrival_seconds)
+            full = self.nr_conns > self.worker_connections and not self.clients.make_room()
+            self.clients.watch(conn, _READ, limits.arrival_seconds)
             if full:
                 self.admission.refused += 1
                 self._say(conn, refusal(None, goes_on=False), goes_on=False)
             else:
                 self._readable(conn)
 
-    def _make_room(self) -> bool:
-        """Close who has kept a connection for nothing: first of those that never asked, then of
-        those that may ask again, the one that has for longest. False when all are busy."""
-        idle = [conn for conn in self.keepalived_conns if not conn.unread and not conn.ending]
-        if not idle:
-            return False
-        self._close(next((conn for conn in idle if not conn.asked), idle[0]))
-        return True
-
-    def _watch(self, conn: Connection, events: int, seconds: float) -> None:
-        """Wait for the client, no longer than so many seconds."""
-        conn.until = time.monotonic() + seconds
-        self.keepalived_conns.pop(conn, None)
-        self.keepalived_conns[conn] = None  # the one that waits for longest stands first
-        self._count(conn)
-        if not conn.watched:
-            self.poller.register(conn.socket, events, partial(self._ready, conn))
-        elif conn.watched != events:
-            self.poller.modify(conn.socket, events, partial(self._ready, conn))
-        conn.watched = events
-
-    def _unwatch(self, conn: Connection) -> None:
-        self.keepalived_conns.pop(conn, None)
-        self._bytes -= conn.counted
-        conn.counted = 0
-        if conn.watched:
-            self.poller.unregister(conn.socket)
-            conn.watched = 0
-
-    def _close(self, conn: Connection) -> None:
-        if conn.socket.fileno() < 0:
-            return
-        self._unwatch(conn)
+    def _closed(self) -> None:
         self.nr_conns -= 1
         self._accept_at = 0.0
-        conn.close()
 
     def _close_late(self, now: float) -> None:
-        """Close what is idle for too long; whoever sent half a request hears why."""
-        for conn in [conn for conn in self.keepalived_conns if conn.until < now]:
-            if conn.unread:
-                self._unread.say("its client takes nothing of an answer (limits.answer_seconds)")
-                self._close(conn)
-            elif conn.incoming.begun and not conn.ending:
-                self._say(conn, too_slow(self.limits.arrival_seconds), goes_on=False)
-            else:
-                self._close(conn)
-
-    def _count(self, conn: Connection) -> None:
-        """What this connection holds now, among the bytes of all."""
-        self._bytes += conn.incoming.held - conn.counted
-        conn.counted = conn.incoming.held
+        for conn in self.clients.close_late(now):
+            self._say(conn, too_slow(self.limits.arrival_seconds), goes_on=False)
 
     def _ready(self, conn: Connection, _sock: Any) -> None:
         if conn.watched == _WRITE:
@@ -206,7 +161,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
     def _readable(self, conn: Connection) -> None:
         begun = conn.incoming.begun
         if not conn.read():
-            self._close(conn)
+            self.clients.close(conn)
         elif not conn.ending and conn.incoming.begun:
             if not begun:
                 conn.until = time.monotonic() + self.limits.arrival_seconds
@@ -230,15 +185,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         conn.sock.flush()
         conn.goes_on = goes_on
         if conn.sock.broken:
-            self._close(conn)
+            self.clients.close(conn)
         elif conn.unread:
-            self._watch(conn, _WRITE, self.limits.answer_seconds)
-            self._bound_unread(conn.caller)
+            self.clients.watch(conn, _WRITE, self.limits.answer_seconds)
+            self.clients.bound_unread(conn.caller)
         elif not goes_on:
             self._end(conn)
         else:
             seconds = self.cfg.keepalive if self.alive else END_SECONDS
-            self._watch(conn, _READ, seconds)
+            self.clients.watch(conn, _READ, seconds)
 
     def _sent(self, conn: Connection, goes_on: bool) -> None:
         """What waited has left: the next request, or the end."""
@@ -247,30 +202,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             conn.until = time.monotonic() + self.limits.arrival_seconds
             self._next(conn)
 
-    def _bound_unread(self, caller: str) -> None:
-        """Close who has read nothing for longest, when too much waits for this caller, or all."""
-        unread = sorted(
-            (conn for conn in self.keepalived_conns if conn.unread), key=lambda conn: conn.until
-        )
-        own = [conn for conn in unread if conn.caller == caller]
-        self._trim(own, self.limits.unread_bytes_caller)
-        self._trim([conn for conn in unread if conn.watched], _MOST_UNREAD)
-
-    def _trim(self, unread: list[Connection], most: int) -> None:
-        total = sum(conn.unread for conn in unread)
-        for conn in unread:
-            if total <= most:
-                return
-            total -= conn.unread
-            self._unread.say("its client reads too little (limits.unread_bytes_caller)")
-            self._close(conn)
-
     def _end(self, conn: Connection) -> None:
         """Its last answer is sent: wait a moment for the client to have read it."""
         if conn.end():
-            self._watch(conn, _READ, conn.end_seconds)
+            self.clients.watch(conn, _READ, conn.end_seconds)
         else:
-            self._close(conn)
+            self.clients.close(conn)
 
     # The gate
 
@@ -292,13 +229,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
                 log.error("a request could not be read", exc_info=error)
             self._say(conn, failed(error), goes_on=False)
             return False
-        self._count(conn)
+        self.clients.count(conn)
         if not whole and conn.incoming.waits_for_a_word:
             conn.sock.sendall(GO_ON)
             conn.sock.flush()
-        if not whole and self._bytes > _MOST_BYTES:
+        if not whole and self.clients.bytes > _MOST_BYTES:
             self.admission.refused += 1
-            self._refuse(max(self.keepalived_conns, key=lambda other: other.counted), None)
+            self._refuse(max(self.clients.waiting, key=lambda other: other.counted), None)
         return whole
 
     def _admit(self, conn: Connection, request: Any, size: int | None) -> None:
@@ -327,7 +264,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self._say(conn, refusal(request, goes_on), goes_on)
 
     def _hand_over(self, conn: Connection, request: Any, pool: ThreadPoolExecutor) -> None:
-        self._unwatch(conn)
+        self.clients.unwatch(conn)
         future = pool.submit(self.handle, conn, request)
         other = pool is self._other_pool
         future.add_done_callback(

@@ -21,8 +21,7 @@ import numpy as np
 from indexes.encoders.query_encoder import export_query_encoder
 from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import load_encoder
-from indexes.items.columns import FORMAT, ColumnsWriter
-from indexes.items.ids import id_hash
+from indexes.items.columns import FORMAT, ColumnsWriter, id_hash
 from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, build_faiss
 from indexes.items.records import Item
 from indexes.storage.versions import VersionStore

@@ -34,7 +34,7 @@ from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Columns
 from service.api.requests import RequestReader
 from service.api.rerank import answer_of
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 
 _ROUNDS = 600
 
@@ -84,7 +84,7 @@ def one(state: ServedState, body: bytes, limits: LimitSettings, steps: Steps) ->
     steps("ids to rows", lambda: context.rows)
     steps("history and profile", lambda: context.history)
     steps("item vectors", lambda: context.item_vectors)
-    steps("query vector", lambda: context.query_vector)
+    steps("query vector", lambda: context.query_encoded)
     steps("query words", lambda: context.terms)
     steps("user vector", lambda: context.user_vector)
     columns: Columns = {}

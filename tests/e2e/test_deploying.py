@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tomllib
@@ -14,7 +15,11 @@ import click
 import pytest
 import yaml
 from support.paths import ROOT
+from support.service import BODY, serving
 
+from indexes.release import VERSION
+from reranker.privacy.folders import open_to_others
+from reranker.pseudonyms.keys import PseudonymKeys
 from service.commands.cli import cli
 from service.settings import known_settings
 
@@ -97,7 +102,9 @@ def test_images_install_what_exists_and_do_not_run_as_root() -> None:
             for name in source.split():
                 assert (ROOT / name).exists(), name
         assert re.search(r"^USER 10001$", text, re.M)
+        assert "libgomp1" in text  # LightGBM's
     serving = IMAGES[0].read_text()
+    assert {"page", "tune"} <= set(re.findall(r"\w+", serving))
     assert not {"torch", "encode", "train"} & set(re.findall(r"\w+", serving.split("FROM", 1)[1]))
     version = re.search(r"torch==([\d.]+)", IMAGES[1].read_text())
     assert version and f"torch=={version[1]}" in (ROOT / "constraints.txt").read_text()
@@ -110,7 +117,8 @@ def test_what_serving_imports_is_what_an_install_without_extras_brings() -> None
         "import service.server.gunicorn, service.app; "
         "import service.commands.doctor, reranker.commands.shadows; "
         "tops = {name.split('.')[0] for name in sys.modules}; "
-        "known = names(); print(json.dumps([known[top] for top in tops if top in known]))"
+        "tops -= {'indexes', 'reranker', 'service'}; known = names(); "
+        "print(json.dumps([known[top] for top in tops if top in known]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     found = {names[0].lower().replace("_", "-") for names in json.loads(done.stdout)}
@@ -118,7 +126,7 @@ def test_what_serving_imports_is_what_an_install_without_extras_brings() -> None
     wanted = {re.split("[<>=]", one)[0] for one in project["dependencies"]}
     brought = wanted | {"werkzeug", "jinja2", "markupsafe", "itsdangerous", "blinker", "packaging"}
     brought |= {"charset-normalizer", "typing-extensions"}  # others take them where they are there
-    assert found - {"reranker", "setuptools"} <= brought, found - brought
+    assert found - {"setuptools"} <= brought, found - brought
 
 
 def test_the_pod_has_probes_limits_and_a_read_only_root() -> None:
@@ -135,6 +143,53 @@ def test_the_pod_has_probes_limits_and_a_read_only_root() -> None:
     volumes = {volume["name"] for volume in POD["volumes"]}
     mounts = {mount["name"] for mount in reranker["volumeMounts"]}
     assert mounts <= volumes
+
+
+def test_images_are_named_by_this_machine_and_release_and_never_pulled() -> None:
+    """Also what the page tells to build and run."""
+    page = (ROOT / "docs" / "deploying.md").read_text()
+    names = {f"localhost/shop-reranker{kind}:{VERSION}" for kind in ("", "-rebuild")}
+    for path, name in zip(IMAGES, sorted(names, key=len), strict=True):
+        build = f"podman build -f docs/deploy/{path.name} -t {name} ."
+        assert build in path.read_text() and build in page
+        (run,) = re.findall(rf"^podman run .* {name} (.*)$", page, re.M)
+        check_command(shlex.split(run))
+    for container_name in ("rebuild", "reranker"):
+        assert container(container_name)["image"] in names
+        assert container(container_name)["imagePullPolicy"] == "Never"
+
+
+def test_a_build_is_sent_only_what_it_copies() -> None:
+    ignored = (ROOT / ".containerignore").read_text()
+    assert (ROOT / ".dockerignore").read_text() == ignored  # Docker reads only the one of this name
+    lines = [line for line in ignored.splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "*"
+    let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    copied = {
+        name
+        for path in IMAGES
+        for names in re.findall(r"^COPY (?!--from)(.*) \S+$", path.read_text(), re.M)
+        for name in names.split()
+    }
+    assert let_in == copied
+
+
+def test_a_volume_that_was_opened_to_a_group_is_served_and_its_keys_are_closed(
+    own_home: Path,
+) -> None:
+    """As the kubelet does for fsGroup: on a new volume here, on every one with another policy."""
+    security = POD["securityContext"]
+    assert security["fsGroup"] == security["runAsGroup"] == security["runAsUser"] == 10001
+    assert security["fsGroupChangePolicy"] == "OnRootMismatch"
+    PseudonymKeys(own_home).open()
+    for path in (own_home, *own_home.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o2770 if path.is_dir() else 0o660))
+    with serving(own_home) as service:
+        assert service.ask("/rerank", BODY)[0] == 200
+    secret = own_home / "pseudonyms" / "keys"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert not list(open_to_others(own_home))
 
 
 def test_prometheus_scrapes_what_is_there() -> None:

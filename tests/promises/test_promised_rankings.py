@@ -26,7 +26,7 @@ from indexes.workspace import Workspace
 from reranker.ranking.ranking import rerank
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
-from reranker.runtime.query_vectors import QueryVectors
+from reranker.runtime.caches import QueryVectors
 from reranker.signals.columns import Column, Missing
 from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Signal

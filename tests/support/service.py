@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,12 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(home: Path, *args: str, **variables: str) -> Iterator[Running]:
+def serving(
+    home: Path, *args: str, within: Sequence[str] = (), **variables: str
+) -> Iterator[Running]:
+    """A service until the block ends. within: a command that starts the one after it."""
     process = subprocess.Popen(
-        command(home, "--port", "0", *args),
+        [*within, *command(home, "--port", "0", *args)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -25,7 +25,7 @@ from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState
 from service.api.events import events_routes
 from service.http.answers import register_errors
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 from service.observability.prometheus import Metrics
 
 THINGS = {

@@ -16,9 +16,9 @@ from indexes.storage.versions import Version
 from indexes.workspace import Workspace
 from reranker.events.events import HistoryEvent
 from reranker.model.card import CARD, WEIGHTS, WHITE, Card
+from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
 from reranker.model.versions import check_fits, model_store
-from reranker.model.whitening import Whitening
 from reranker.training.batches import Cases
 from reranker.training.data import Catalogue, encoded_queries, items_of
 from reranker.training.inference import item_vectors, user_vectors

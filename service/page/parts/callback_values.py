@@ -13,9 +13,10 @@ import msgspec
 from dash import Dash
 
 from indexes.errors import Failure
+from indexes.names import MAX_NAME
 from reranker.errors import BadRequest
 from service.http.answers import STATUS, Malformed
-from service.http.limits import MAX_DEPTH, MAX_NAME
+from service.http.received import MAX_DEPTH
 
 # What a name or an address never holds: control characters, halves of surrogate pairs.
 _PRINTED: Final = "[^\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]*"

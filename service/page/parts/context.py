@@ -7,7 +7,7 @@ from indexes.workspace import Workspace
 from reranker.evaluation.requests import request_reader
 from reranker.ranking.state import ServedState
 from service.api.requests import RequestReader
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 from service.live.jobs import Jobs
 from service.live.reload import Served
 from service.observability.prometheus import Metrics

@@ -15,7 +15,7 @@ from indexes.workspace import Workspace
 from service.access.keys import KeyFile
 from service.access.rate_limits import BURST_SECONDS, Rates
 from service.app import create_app
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 
 CHILD = """
 import sys, time

@@ -24,7 +24,7 @@ from reranker.histories.store import open_histories
 from reranker.ingestion.importer import Importer
 from reranker.pseudonyms.keys import PseudonymKeys
 from service.app import create_app
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 from service.observability.prometheus import Metrics
 
 VIEW: dict[str, Any] = {"user": "u1", "type": "view", "item": "17", "time": 1_700_000_000}

@@ -30,6 +30,23 @@ def test_results_come_back_in_a_better_order_with_versions(rerank: Rerank) -> No
     assert answer["took_ms"] > 0
 
 
+@pytest.mark.parametrize(
+    "who",
+    [
+        {"user": "u42"},
+        {"session": "s1"},
+        {"history": [{"type": "view", "item": "17", "time": "2026-11-23T10:00:00Z"}]},
+    ],
+)
+def test_who_is_named_is_told_that_there_is_no_model(rerank: Rerank, who: dict[str, Any]) -> None:
+    body = {"query": "lamp", "candidates": [{"id": i} for i in KNOWN[:20]]}
+    nobody, named = rerank(body), rerank(body | who)
+    assert named["degraded"] == [{"signal": "behaviour", "reason": "no_model"}]
+    assert named["results"] == nobody["results"] and nobody["degraded"] == []
+    assert rerank(body | who | {"personalize": False})["degraded"] == []
+    assert rerank(body | who | {"candidates": []})["degraded"] == []
+
+
 def test_every_answer_has_its_own_id_and_ids_grow_with_time(rerank: Rerank) -> None:
     ids = [rerank({"candidates": []})["id"] for _ in range(3)]
     assert len(set(ids)) == 3

@@ -20,7 +20,7 @@ from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.signals.columns import Column, complete_column, input_of
-from reranker.signals.user_history import Personal
+from reranker.signals.user_history import Personalization
 from reranker.tuning.curves import curves_of
 from reranker.tuning.matrices import Rows
 from reranker.tuning.trees import grown, trees_of
@@ -305,7 +305,7 @@ def test_a_blend_that_reads_no_history_fetches_none(state: ServedState) -> None:
         asked.append(who)
         return []
 
-    trial = replace(state, personal=Personal(recent=recent))
+    trial = replace(state, personal=Personalization(recent=recent))
     ranker(trial, DEFAULT)(user="u1")
     assert not asked
     ranker(trial, KINDS["trees"])(user="u1")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from indexes.release import VERSION
 from service.commands import cli
 from service.commands.cli import Commands, run
 
@@ -83,4 +84,4 @@ def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("reranker ")
+    assert capsys.readouterr().out == f"reranker {VERSION}\n"

@@ -13,8 +13,7 @@ from indexes.workspace import Workspace
 from reranker.ranking.settings import RankingSettings
 from service.commands.cli import run
 from service.commands.settings import settings_page
-from service.http.limits import LimitSettings
-from service.http.settings import ServeSettings
+from service.http.settings import LimitSettings, ServeSettings
 from service.setting_types import allowed
 from service.settings import (
     SECTIONS,

@@ -6,7 +6,7 @@ from zlib import crc32
 import numpy as np
 
 from indexes.storage.arrays import Vectors
-from reranker.runtime.query_vectors import QueryVectors
+from reranker.runtime.caches import QueryVectors
 
 
 class Counting:

@@ -17,8 +17,8 @@ from service.api.events import check_events, split_events
 from service.api.requests import RequestReader
 from service.http import received
 from service.http.answers import Malformed
-from service.http.limits import LimitSettings
 from service.http.received import has_more, refuse_long_lists
+from service.http.settings import LimitSettings
 
 TEXT = st.text(alphabet='a",[]{}\\\n:é ', max_size=6)
 VALUES = st.recursive(

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from indexes.workspace import Workspace
 from service.app import create_app
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 
 ONE = '{"candidates": [{"id": "1"}]'  # open: more keys can follow
 VIEW = '{"type": "view"}'

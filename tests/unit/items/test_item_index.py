@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes.errors import Failure
-from indexes.items.columns import ColumnsWriter, ItemColumns, title_key
-from indexes.items.ids import ItemIds, id_hash
+from indexes.items.columns import ColumnsWriter, ItemColumns, ItemIds, id_hash, title_key
 from indexes.items.index import build_faiss, vector_reader
 from indexes.items.records import Item
 from indexes.items.words import word_hashes

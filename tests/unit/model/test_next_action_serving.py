@@ -25,16 +25,16 @@ from reranker.model.next_action import NextAction
 from reranker.model.served_model import ServedModel
 from reranker.model.settings import TrainSettings
 from reranker.model.versions import model_store
-from reranker.ranking.deadlines import Timely
+from reranker.ranking.deadlines import DeadlineRanker
 from reranker.runtime.budget import Breakers
-from reranker.runtime.query_vectors import QueryVectors
-from reranker.signals.user_history import Personal
+from reranker.runtime.caches import QueryVectors
+from reranker.signals.user_history import Personalization
 from reranker.training.actions import action_cases, fit_next_action, model_inputs, plain_inputs
 from reranker.training.publish import publish_model
 from reranker.training.sequences import sequences_of
 from service.api.next_action import next_action_routes
 from service.api.requests import RequestReader
-from service.http.limits import LimitSettings
+from service.http.settings import LimitSettings
 
 LENGTH = 8
 MINUTES = 30.0
@@ -183,10 +183,12 @@ def test_a_failing_text_encoder_is_named_not_a_500(both: tuple[Any, ServedModel,
     card = ActionCard(possible=list(ACTIONS), types=list(TYPES), session_minutes=MINUTES)
     foreseen = NextAction(both[1], Recorder(), card)  # type: ignore[arg-type]
     statistics: Any = None  # not read here
-    personal = Personal(Learned(both[1], statistics, foreseen))
+    personal = Personalization(Learned(both[1], statistics, foreseen))
     state = SimpleNamespace(personal=personal, query_vectors=Broken(), versions={"model": "1"})
     app = Flask(__name__)
-    served: Any = SimpleNamespace(state=state, timely=Timely(Breakers()), budget_ms=60_000.0)
+    served: Any = SimpleNamespace(
+        state=state, ranker=DeadlineRanker(Breakers()), budget_ms=60_000.0
+    )
     app.register_blueprint(next_action_routes(served, RequestReader(), LimitSettings()))
     history = [{"type": "search", "query": "tea", "time": 1e9}]
     answer = app.test_client().post("/next-action", json={"history": history})

@@ -17,7 +17,7 @@ from reranker.events.events import TYPES, HistoryEvent
 from reranker.model.served_model import ServedModel
 from reranker.model.settings import ENCODERS, TrainSettings
 from reranker.model.versions import model_store
-from reranker.runtime.query_vectors import QueryVectors
+from reranker.runtime.caches import QueryVectors
 from reranker.training.publish import publish_model
 
 

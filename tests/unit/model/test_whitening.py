@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from indexes.storage.arrays import Ints, Vectors
-from reranker.model.whitening import Whitening
+from reranker.model.served_model import Whitening
 
 CATEGORIES, DIMENSIONS = 24, 96
 

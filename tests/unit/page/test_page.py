@@ -83,7 +83,7 @@ def test_without_the_extra_the_page_names_the_command(
     client = create_app(Workspace(shop_home)).test_client()
     answer = client.get("/")
     assert answer.status_code == 200
-    assert "pip install 'reranker[page]'" in answer.get_json()["page"]
+    assert "pip install 'shop-reranker[page]'" in answer.get_json()["page"]
     assert client.get("/livez").status_code == 200
 
 

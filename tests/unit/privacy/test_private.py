@@ -19,7 +19,7 @@ from reranker.errors import HistoryFailure
 from reranker.events.events import HistoryEvent
 from reranker.events.settings import HistorySettings
 from reranker.feedback.settings import RankingLogSettings
-from reranker.histories.names import names_row
+from reranker.histories.files import names_row
 from reranker.histories.store import SqliteHistories, open_histories
 from reranker.privacy.retention import expire
 from reranker.pseudonyms.keys import PseudonymKeys

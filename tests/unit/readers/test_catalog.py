@@ -376,7 +376,7 @@ def test_parquet_without_pyarrow_names_the_extra(
 ) -> None:
     path = file(parquet({"id": ["1"], "title": ["a"]}), "items.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(Failure, match=r"pip install 'reranker\[parquet\]'"):
+    with pytest.raises(Failure, match=r"pip install 'shop-reranker\[parquet\]'"):
         read(path)
 
 

@@ -25,7 +25,7 @@ from reranker.runtime.caches import RowMemo
 from reranker.signals.columns import Column
 from reranker.signals.context import RankingContext
 from reranker.signals.registry import compute
-from reranker.signals.user_history import Personal
+from reranker.signals.user_history import Personalization
 from reranker.signals.user_profiles import UserProfile, UserProfiles
 
 NOW = 1_790_000_000.0
@@ -48,7 +48,7 @@ def kept_for(
     def recent(user: str | None, *_: Any) -> list[HistoryEvent]:
         return list(histories.get(user or "", []))  # a new list each time, as a store gives it
 
-    personal = Personal(state.personal.learned, recent=recent, profiles=UserProfiles(3))
+    personal = Personalization(state.personal.learned, recent=recent, profiles=UserProfiles(3))
     keeping = replace(state, personal=personal, published=PERSONAL)
 
     def ranked(user: str, query: str) -> bytes:
@@ -203,7 +203,7 @@ def test_items_of_the_same_vector_are_equally_near_wherever_they_stand(state: Se
         user="ann",
         time=NOW,
     )
-    personal = Personal(state.personal.learned, recent=lambda *_: events("1", "6", "3"))
+    personal = Personalization(state.personal.learned, recent=lambda *_: events("1", "6", "3"))
     context = RankingContext(asked, state.index, state.query_vectors, 100, personal=personal)
     column = compute(context, ["near"])["near"]
     assert isinstance(column, Column)

@@ -13,8 +13,8 @@ from support.sequence_worlds import (
 from torch import nn
 
 from indexes.errors import Failure
+from reranker.model.served_model import Whitening
 from reranker.model.settings import ENCODERS
-from reranker.model.whitening import Whitening
 from reranker.training.attention import Layout
 from reranker.training.batches import Batch
 from reranker.training.data import new_model

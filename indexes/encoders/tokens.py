@@ -1,4 +1,4 @@
-"""unknown_tokens.py: texts -> how many of their tokens a tokenizer does not know."""
+"""tokens.py: texts -> what a tokenizer takes of them, and how much of it the tokenizer knows."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -11,7 +11,13 @@ from tokenizers import Tokenizer
 from indexes.errors import Failure
 
 _PICTURES = ("So", "Cn", "Co")  # emoji, also such as are newer than Python's tables
+_CHARACTERS_A_TOKEN = 64  # texts are cut to this many characters a token
 _CHARACTERS = 2000  # of each text: enough to see which language it is in
+
+
+def readable(text: str, max_tokens: int) -> str:
+    """The text as a tokenizer takes it: no lone surrogates, no more than the model can read."""
+    return text[: max_tokens * _CHARACTERS_A_TOKEN].encode("utf-8", "replace").decode("utf-8")
 
 
 def count_unknown(encoder_folder: Path, texts: Iterable[str]) -> tuple[int, int]:
