@@ -11,6 +11,7 @@ import msgspec
 
 from indexes.errors import Failure
 from indexes.storage.versions import exclusive
+from indexes.times import BadTime, TimeReader, TimeSettings
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
 from reranker.commands.output import echo_result, json_option
@@ -32,10 +33,18 @@ class NoEvents(Failure):
     type=FiniteRange(min=0),
     help="End after this with the best so far; 0: when it no longer gets better.",
 )
+@click.option(
+    "--until",
+    help="Only events before this time (ISO 8601): requests from then on are an honest test.",
+)
 @json_option("End with one JSON object.")
 @click.pass_obj
 def train_command(
-    workspace: Workspace, encoder: str | None, minutes: float | None, as_json: bool
+    workspace: Workspace,
+    encoder: str | None,
+    minutes: float | None,
+    until: str | None,
+    as_json: bool,
 ) -> None:
     """Train the sequence encoder on the imported events and publish it.
 
@@ -43,10 +52,21 @@ def train_command(
     that --minutes ended, goes on where it was as long as events and settings are the same.
     """
     settings = with_options(workspace, encoder=encoder, minutes=minutes)
+    end = None if until is None else _seconds(workspace, until)
     root = workspace.home / "model"
     with exclusive(root / "lock", "train"):
-        summary = train(workspace, settings, on_line=lambda line: click.echo(line, err=True))
+        summary = train(
+            workspace, settings, on_line=lambda line: click.echo(line, err=True), until=end
+        )
     echo_result(summary, _report(summary), as_json)
+
+
+def _seconds(workspace: Workspace, until: str) -> float:
+    """The time that --until names."""
+    try:
+        return TimeReader(workspace.section(TimeSettings)).read(until, "--until").seconds
+    except BadTime as error:
+        raise click.UsageError(f"{error}.") from None
 
 
 def _report(summary: dict[str, Any]) -> str:
@@ -78,11 +98,15 @@ def with_options(workspace: Workspace, **options: Any) -> TrainSettings:
 
 
 def train(
-    workspace: Workspace, settings: TrainSettings, on_line: Callable[[str], object]
+    workspace: Workspace,
+    settings: TrainSettings,
+    on_line: Callable[[str], object],
+    until: float | None = None,
 ) -> dict[str, Any]:
-    """Train and publish; what came of it."""
+    """Train and publish; what came of it. until: only on events before, in epoch seconds."""
     from reranker.blends.store import BlendStore, publish_personal
     from reranker.events.settings import EventSettings
+    from reranker.model.training_times import training_times
     from reranker.model.training_users import save_training_users
     from reranker.model.versions import model_store
     from reranker.pseudonyms.keys import PseudonymKeys
@@ -95,7 +119,8 @@ def train(
 
     began = time.perf_counter()
     sessions: dict[str, str] = {}
-    index, sequences = published_index(workspace), imported_sequences(workspace, sessions)
+    index = published_index(workspace)
+    sequences = imported_sequences(workspace, sessions, until)
     catalogue, sequences, whitening = index_catalogue(index, sequences)
     data = training_data(sequences, catalogue, sequences.at[1:], settings)
     work = workspace.home / "model" / "work"
@@ -114,6 +139,7 @@ def train(
         "searches": int((sequences.queries >= 0).sum()),
         "items": len(index),
         "known_items": len(data.known),
+        **training_times(sequences.times, until),
         **_measured(trained),
     }
     store = model_store(workspace)
@@ -206,8 +232,10 @@ def published_index(workspace: Workspace) -> Any:
     return ItemIndex(published_version(workspace))
 
 
-def imported_sequences(workspace: Workspace, sessions: dict[str, str] | None = None) -> Any:
-    """Every kept history; NoEvents where there is none.
+def imported_sequences(
+    workspace: Workspace, sessions: dict[str, str] | None = None, until: float | None = None
+) -> Any:
+    """Every kept history before `until`; NoEvents where there is none.
 
     sessions: filled with those that became a user's, and whose.
     """
@@ -217,13 +245,14 @@ def imported_sequences(workspace: Workspace, sessions: dict[str, str] | None = N
 
     most = workspace.section(TrainSettings).user_events
     with closing(open_histories(workspace)) as histories:
-        events = kept_events(histories, most)
+        events = kept_events(histories, most, until)
         if sessions is not None:
             events = noting_sessions(events, sessions)
         sequences = sequences_of(events, event_weights(workspace))
     if not len(sequences):
+        before = "" if until is None else " from before --until"
         raise NoEvents(
-            f"No event is kept in {workspace.home}.",
+            f"No event{before} is kept in {workspace.home}.",
             hint="Run `reranker events import FILE` first.",
         )
     return sequences

@@ -62,6 +62,7 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     warnings: list[str] = []
     fitted_on: dict[str, int] = {}
     gates: dict[str, float] = {}
+    training_later: float | None = None  # share of the training, on average, after the request
 
 
 def by_blend(result: Evaluation) -> dict[str, dict[str, Difference]]:
@@ -145,6 +146,7 @@ def evaluate(
         warnings=leaks.warnings(),
         fitted_on=fitted.counts(),
         gates={name: ranker.mean for name, ranker in watched.items()},
+        training_later=leaks.training_later,
     )
 
 
