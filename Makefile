@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-heavy promises check format bench screenshots clean
+.PHONY: help install demo serve test test-heavy promises check format bench figures screenshots clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +20,7 @@ serve: $(READY)  ## serve what is published in ./var
 	$(BIN)/reranker serve
 
 test: $(READY)  ## the fast suite (some 4 minutes on 2 cores)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not heavy" -n 3 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not heavy" -n 3 --dist loadfile --no-loadscope-reorder
 
 test-heavy: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m heavy
@@ -39,6 +40,9 @@ format: $(READY)  ## let ruff write the format
 bench: $(READY)  ## timings as ratios against a peer or a limit, measured in the same run
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; PYTHONPATH=tests $(BIN)/python $$bench || exit 1; done
 
+figures: $(READY)  ## the README's and docs' figures: measured anew, kept in docs/figures.json, written
+	PYTHONPATH=tests $(BIN)/python -m support.figures
+
 screenshots: $(READY)  ## docs/search.png and docs/compare.png, from the small demo shop in chromium
 	PYTHONPATH=tests $(BIN)/python -m support.screenshots ./var
 
@@ -48,7 +52,12 @@ clean:  ## remove the environment and caches (never ./var)
 # torch goes first and exactly: a range or an extra that moves it pulls gigabytes.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@echo "setting up $(VENV), once: some minutes, most of them for downloads"
+	@echo "1 of 3  the virtual environment"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "2 of 3  torch"
+	@$(PIP) torch==2.13.0
+	@echo "3 of 3  everything else, versions as in constraints.txt"
+	@$(PIP) -e '.[all,dev]'
 	@touch $@
+	@echo "$(VENV) is ready"

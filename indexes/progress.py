@@ -22,10 +22,16 @@ _EVERY_SECONDS: Final = 0.2
 
 
 @contextmanager
-def bars(stage: str, total: int | None, unit: str = "items") -> Iterator[Advance]:
-    """A progress bar for one stage; hidden when stderr is not a terminal."""
+def bars(
+    stage: str, total: int | None, unit: str = "items", *, leave: bool = True
+) -> Iterator[Advance]:
+    """A progress bar for one stage; hidden when stderr is not a terminal.
+
+    leave: whether its last state stays on the terminal.
+    """
     hidden = not sys.stderr.isatty()
-    with tqdm(desc=f"{stage:<10}", total=total, unit=f" {unit}", disable=hidden) as bar:
+    desc, unit = f"{stage:<10}", f" {unit}"
+    with tqdm(desc=desc, total=total, unit=unit, disable=hidden, leave=leave) as bar:
         file = os.environ.get(PROGRESS_FILE)
         yield _Noted(Path(file), stage, total, bar.update) if file else bar.update
 

@@ -11,7 +11,7 @@ import msgspec
 from indexes.build.settings import RebuildSettings
 from indexes.encoders.settings import EncoderSettings
 from indexes.errors import Failure
-from indexes.items.settings import IndexSettings
+from indexes.items.settings import IndexSettings, ItemSettings
 from indexes.quoting import nearest, nearest_or_all
 from indexes.times import TimeSettings
 from indexes.workspace import Settings, Workspace
@@ -29,6 +29,7 @@ from service.setting_types import Setting, allowed, converted, setting_of
 SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "encoder": EncoderSettings,
     "index": IndexSettings,
+    "items": ItemSettings,
     "rebuild": RebuildSettings,
     "times": TimeSettings,
     "ranking": RankingSettings,

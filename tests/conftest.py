@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from support import promise_results
-from support.shop import PATIENT, Rerank, build_shop, built_once, copy_home, train_shop
+from support import promise_results, suite
+from support.shop import Rerank, build_shop, built_once, copy_home, patient, train_shop
 
-from indexes.workspace import Workspace
-from reranker.ranking.settings import RankingSettings
 from service.app import create_app
 
 
@@ -38,7 +36,7 @@ def own_home(shop_home: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def app(shop_home: Path) -> Flask:
     """The real application on the small shop."""
-    return create_app(Workspace(shop_home, {RankingSettings: PATIENT}))
+    return create_app(patient(shop_home))
 
 
 @pytest.fixture
@@ -61,8 +59,10 @@ def rerank(client: FlaskClient) -> Rerank:
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """`--promises=FILE`: what shows which promise (docs/promises.md)."""
+    """`--promises=FILE`: what shows which promise (docs/promises.md). And how the suite runs."""
     pluginmanager.register(promise_results, "promises")
+    pluginmanager.register(suite, "suite")
+    pluginmanager.register(suite.LeftOut(), "left out")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -24,6 +24,7 @@ from indexes.items.settings import IndexSettings
 from indexes.items.text import ItemText
 from indexes.progress import Progress, bars
 from indexes.readers.file_forms import FileForm
+from indexes.readers.lines import existing
 from indexes.storage import durable
 from indexes.storage.versions import Damaged, Version, VersionStore, exclusive
 from indexes.times import TimeSettings
@@ -101,6 +102,7 @@ class _Job:
 
     def run(self) -> tuple[Version, Catalogue, bool, int]:
         """The published version, what was read, whether anything changed, and items removed."""
+        existing(self.source.path)  # what is missing is said before an encoder is loaded
         encoder = load_encoder(self.encoder_settings)
         parsed_factory(self.factory, encoder.dimensions)  # a typing error shows before the encoding
         with (

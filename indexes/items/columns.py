@@ -238,13 +238,13 @@ class ItemIds:
 
     def _searched(self, item_ids: Sequence[str]) -> Rows:
         encoded = [item_id.encode("utf-8", "surrogatepass") for item_id in item_ids]
-        wanted = np.array([xxhash.xxh3_64_intdigest(item) for item in encoded], dtype=np.uint64)
-        place = np.minimum(np.searchsorted(self.hashes, wanted), len(self.hashes) - 1)
-        found = self.hashes[place] == wanted
+        hashes = np.array([xxhash.xxh3_64_intdigest(item) for item in encoded], dtype=np.uint64)
+        place = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        hash_matches = self.hashes[place] == hashes
         rows = self._rows[place].astype(np.int64)
         stored = self._ids.get_many(rows)
         same = np.array([a == b for a, b in zip(stored, encoded, strict=True)], dtype=bool)
-        return np.where(found & same, rows, -1)
+        return np.where(hash_matches & same, rows, -1)
 
     def rows_of_hashes(self, hashes: Hashes) -> Rows:
         """Rows (n,) of ids with these hashes; -1 where the index has none."""

@@ -1,4 +1,4 @@
-"""settings.py: the section [index]: how the index keeps its vectors."""
+"""settings.py: the sections [index] and [items]: how vectors are kept, where pictures are."""
 
 from typing import Annotated
 
@@ -17,3 +17,22 @@ class IndexSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
             "id, and errs by 2e-6 in cosine; SQ8 is a quarter; IVF and HNSW speed up neighbours."
         ),
     ] = "SQbf16"
+
+
+class ItemSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the values of an item's fields refer to."""
+
+    image_folder: Annotated[
+        str,
+        msgspec.Meta(
+            description="Folder of the pictures that `image` names by a path within it; a relative "
+            "one is in the home. Only PNG, JPEG, WebP, AVIF, GIF and SVG up to 5 MiB are shown."
+        ),
+    ] = "data/images"
+    image_hosts: Annotated[
+        list[Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?\Z")]],
+        msgspec.Meta(
+            description="Hosts whose https:// pictures the page may show where `image` is an "
+            "address, such as cdn.shop.example; browsers are told to load from no other."
+        ),
+    ] = []

@@ -38,6 +38,17 @@ def is_packed(path: Path) -> bool:
     return path.suffix.lower() == ".gz"
 
 
+def existing(path: Path) -> Path:
+    """The same path; Failure where nothing is there."""
+    if not path.exists():
+        raise _missing(path)
+    return path
+
+
+def _missing(path: Path) -> Failure:
+    return Failure(f"{path} does not exist.", hint="Check the path.")
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, unpacked if its name ends in .gz; Failure where they cannot be read."""
@@ -59,7 +70,7 @@ def _open(path: Path) -> BinaryIO:
     try:
         file: io.BufferedReader = io.BufferedReader(path.open("rb", buffering=0), _BUFFER)
     except FileNotFoundError:
-        raise Failure(f"{path} does not exist.", hint="Check the path.") from None
+        raise _missing(path) from None
     except OSError as error:
         raise Failure(f"{path} cannot be read: {error.strerror}.") from error
     packed = is_packed(path)

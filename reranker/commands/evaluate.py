@@ -14,6 +14,7 @@ from indexes.progress import bars
 from indexes.readers.bad_lines import BadLines
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.input_files import InputFile
 from reranker.commands.next_action import next_action_command
 from reranker.commands.next_item import next_item_command
 from reranker.commands.output import echo_json, json_option
@@ -60,10 +61,12 @@ def stale_command(context: click.Context, result: Path, as_json: bool) -> None:
 
 
 @click.group("evaluate", invoke_without_command=True)
-@click.option("--requests", "source", type=FILE, help="Judged requests: .jsonl or .jsonl.gz.")
+@click.option(
+    "--requests", "source", type=InputFile(), help="Judged requests: .jsonl or .jsonl.gz."
+)
 @click.option(
     "--judgments",
-    type=FILE,
+    type=InputFile(),
     help="Ratings that replace those of the requests: Quepid's .csv or Search Relevance "
     "Workbench's .json by query text, or TREC qrels by request id.",
 )

@@ -12,6 +12,7 @@ from indexes.errors import Failure
 from indexes.names import BadName, normalised, read_name
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.input_files import InputFile
 from reranker.commands.output import echo_json, echo_result, json_option, show_bad
 from reranker.events.events import HistoryEvent, as_sent
 from reranker.feedback.files import rankings_folder
@@ -35,7 +36,7 @@ def events_commands() -> None:
 
 
 @events_commands.command("import")
-@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("source", metavar="FILE", type=InputFile())
 @click.option(
     "--max-bad-share",
     type=FiniteRange(0, 1),

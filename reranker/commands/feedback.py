@@ -18,6 +18,7 @@ from reranker.commands.feedback_report import (
     table,
 )
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.input_files import InputFile
 from reranker.commands.output import echo_result, json_option
 from reranker.evaluation.leakage import Leaks, refused
 from reranker.evaluation.results import ENGINE, rank_with
@@ -64,7 +65,9 @@ _SHAPE = click.option(
     help="How examination falls: never rising, as a power of the position, or anyhow.",
 )
 _POSITIONS = click.option(
-    "--positions", type=FILE, help="A curve written by `requests positions --out`, not a new fit."
+    "--positions",
+    type=InputFile(),
+    help="A curve written by `requests positions --out`, not a new fit.",
 )
 
 

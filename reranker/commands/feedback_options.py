@@ -15,6 +15,7 @@ from indexes.readers.bad_lines import BadLines
 from indexes.times import TimeReader, TimeSettings
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.input_files import InputFile
 from reranker.commands.output import show_bad
 from reranker.evaluation.settings import EvaluationSettings
 from reranker.feedback.files import rankings_folder
@@ -93,11 +94,13 @@ def source_options(command: C) -> C:
             help="Minutes after a ranking in which an event without a ranking's id may follow it.",
         ),
         click.option(
-            "--events", type=FILE, help="Events: .jsonl .csv .parquet; default: the home's own."
+            "--events",
+            type=InputFile(),
+            help="Events: .jsonl .csv .parquet; default: the home's own.",
         ),
         click.option(
             "--rankings",
-            type=FILE,
+            type=InputFile(),
             help="Rankings: .jsonl, .jsonl.gz or a folder of them; default: the service's log.",
         ),
     ):

@@ -8,6 +8,7 @@ import click
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.input_files import InputFile
 from reranker.commands.next_item import read_sequences
 from reranker.commands.output import echo_result, json_option
 from reranker.commands.train import epoch_bars, epoch_log, with_options
@@ -28,9 +29,7 @@ class NoActions(Failure):
 
 
 @click.command("next-action")
-@click.option(
-    "--events", "source", type=click.Path(path_type=Path), help="Instead of the imported events."
-)
+@click.option("--events", "source", type=InputFile(), help="Instead of the imported events.")
 @click.option("--encoder", type=click.Choice(ENCODERS), help="Instead of train.encoder.")
 @click.option(
     "--minutes",

@@ -12,6 +12,7 @@ from indexes.errors import Failure
 from indexes.readers.bad_lines import BadLines
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.input_files import InputFile
 from reranker.commands.output import echo_result, json_option, show_bad
 from reranker.commands.train import (
     epoch_bars,
@@ -23,11 +24,10 @@ from reranker.commands.train import (
 from reranker.model.settings import ENCODERS, TrainSettings
 
 BASELINES: Final = ("popular", "popular-7d", "last-item", "together", "ease")
-_FILE = click.Path(path_type=Path)
 
 
 @click.command("next-item")
-@click.option("--events", "source", type=_FILE, help="Instead of the imported events.")
+@click.option("--events", "source", type=InputFile(), help="Instead of the imported events.")
 @click.option(
     "--split",
     type=click.Choice(("leave-one-out", "time")),

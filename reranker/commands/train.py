@@ -18,6 +18,7 @@ from reranker.commands.output import echo_result, json_option
 from reranker.model.settings import ENCODERS, TrainSettings
 
 LOG: Final = "training.jsonl"
+_COUNTS_ONLY: str | None = "only counts were asked for (--counts-only)"
 
 
 class NoEvents(Failure):
@@ -37,6 +38,11 @@ class NoEvents(Failure):
     "--until",
     help="Only events before this time (ISO 8601): requests from then on are an honest test.",
 )
+@click.option(
+    "--counts-only",
+    is_flag=True,
+    help="Publish what is counted (popular, repeat, together, ...), in seconds; no encoder.",
+)
 @json_option("End with one JSON object.")
 @click.pass_obj
 def train_command(
@@ -44,6 +50,7 @@ def train_command(
     encoder: str | None,
     minutes: float | None,
     until: str | None,
+    counts_only: bool,
     as_json: bool,
 ) -> None:
     """Train the sequence encoder on the imported events and publish it.
@@ -56,7 +63,11 @@ def train_command(
     root = workspace.home / "model"
     with exclusive(root / "lock", "train"):
         summary = train(
-            workspace, settings, on_line=lambda line: click.echo(line, err=True), until=end
+            workspace,
+            settings,
+            on_line=lambda line: click.echo(line, err=True),
+            until=end,
+            counts_only=counts_only,
         )
     echo_result(summary, _report(summary), as_json)
 
@@ -101,9 +112,15 @@ def train(
     workspace: Workspace,
     settings: TrainSettings,
     on_line: Callable[[str], object],
+    *,
     until: float | None = None,
+    counts_only: bool = False,
 ) -> dict[str, Any]:
-    """Train and publish; what came of it. until: only on events before, in epoch seconds."""
+    """Train and publish; what came of it.
+
+    until: only on events before, in epoch seconds.
+    counts_only: without a sequence encoder; one whose training was interrupted keeps its state.
+    """
     from reranker.blends.store import BlendStore, publish_personal
     from reranker.events.settings import EventSettings
     from reranker.model.training_times import training_times
@@ -124,7 +141,9 @@ def train(
     catalogue, sequences, whitening = index_catalogue(index, sequences)
     data = training_data(sequences, catalogue, sequences.at[1:], settings)
     work = workspace.home / "model" / "work"
-    attempt, reason = _trained(data, settings, work, on_line)
+    attempt, reason = None, _COUNTS_ONLY
+    if not counts_only:
+        attempt, reason = _trained(data, settings, work, on_line)
     trained = None if reason else attempt
     about = {
         "index": index.version,
@@ -159,7 +178,7 @@ def train(
 
     version = publish_model(store, trained, data, whitening, settings, about, more)
     blend = publish_personal(BlendStore(workspace.blends_root), encoder=trained is not None)
-    if attempt is None or attempt.stopped != "minutes":
+    if not counts_only and (attempt is None or attempt.stopped != "minutes"):
         Checkpoint(work).remove()
     return {
         "version": version.id,

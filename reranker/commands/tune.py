@@ -12,8 +12,8 @@ from indexes.errors import Failure
 from indexes.progress import bars
 from indexes.workspace import Workspace
 from reranker.blends.blend import NAME, Blend, Kind
-from reranker.commands.evaluate import FILE
 from reranker.commands.finite_range import FiniteRange
+from reranker.commands.input_files import InputFile
 from reranker.commands.output import echo_result, json_option
 from reranker.commands.request_files import (
     checked_judgments,
@@ -66,12 +66,12 @@ def _gain(tuning: Tuning) -> str:
 @click.option(
     "--requests",
     "sources",
-    type=FILE,
+    type=InputFile(),
     multiple=True,
     required=True,
     help="Judged requests: .jsonl or .jsonl.gz; may be given again.",
 )
-@click.option("--judgments", type=FILE, help="Ratings that replace those of the requests.")
+@click.option("--judgments", type=InputFile(), help="Ratings that replace those of the requests.")
 @click.option("--save", help="Store the chosen blend under this name, not published.")
 @click.option("--from", "base", help="Begin with this blend; default the published one.")
 @click.option(

@@ -35,7 +35,7 @@ _SAME_PERSON: Final = (
     f"WITH whose AS (SELECT {SHOPPER} AS id) SELECT is_user, name FROM shoppers "
     "WHERE id = (SELECT id FROM whose) OR owner = (SELECT id FROM whose)"
 )
-_KEPT: Final = 1000  # shoppers whose newest events need no decoding while none is added
+_CACHED: Final = 1000  # shoppers whose newest events need no decoding while none is added
 _WINDOW: Final = 256  # shoppers read at once when all are read
 _decode: Final = msgspec.msgpack.Decoder(list[HistoryEvent]).decode
 
@@ -86,7 +86,8 @@ class HistoryReader:
     def __init__(self, path: Path, settings: HistorySettings, keys: PseudonymKeys) -> None:
         self.path, self.keys, self._settings = path, keys, settings
         self._read_lock = threading.Lock()
-        self._newest: RecentlyUsed[Hashable, tuple[bytes, list[HistoryEvent]]] = RecentlyUsed(_KEPT)
+        self._newest: RecentlyUsed[Hashable, tuple[bytes, list[HistoryEvent]]]
+        self._newest = RecentlyUsed(_CACHED)
         self._reader = Opened(self.path, lambda: open_reader(self.path))
         self._reads: tuple[sqlite3.Connection, Pseudonyms] | None = None
 
@@ -118,9 +119,9 @@ class HistoryReader:
 
     def _as_events(self, shopper: Hashable, payloads: bytes) -> list[HistoryEvent]:
         """The events; the very same list as the last time, where nothing was added since."""
-        kept = self._newest.get(shopper)
-        if kept is not None and kept[0] == payloads:
-            return kept[1]
+        cached = self._newest.get(shopper)
+        if cached is not None and cached[0] == payloads:
+            return cached[1]
         events = decoded(payloads, self.path)
         if events:
             self._newest.put(shopper, (payloads, events))
@@ -135,12 +136,12 @@ class HistoryReader:
 
     def _reading(self, db: sqlite3.Connection, *, look: bool = False) -> Pseudonyms:
         """The same, remembered with the connection; look: whether they were changed since."""
-        known = self._reads
-        if known is None or known[0] is not db:
-            self._reads = known = db, self._names(db)
-        elif look and known[1].generation != names_row(db).generation:
-            self._reads = known = db, self._names(db)
-        return known[1]
+        reads = self._reads
+        if reads is None or reads[0] is not db:
+            self._reads = reads = db, self._names(db)
+        elif look and reads[1].generation != names_row(db).generation:
+            self._reads = reads = db, self._names(db)
+        return reads[1]
 
     def hidden(self, shopper: Shopper) -> Shopper:
         """See Histories."""
@@ -174,8 +175,8 @@ class HistoryReader:
                 rows = [db.execute(query, (is_user, form)).fetchone() for form in sorted(forms)]
         finally:
             db.close()
-        kept = [str(row[0]) for row in rows if row]
-        return [Shopper(one, None) if is_user else Shopper(None, one) for one in kept]
+        stored = [str(row[0]) for row in rows if row]
+        return [Shopper(own, None) if is_user else Shopper(None, own) for own in stored]
 
     def export(self, user: str | None = None, session: str | None = None) -> Iterator[HistoryEvent]:
         """See Histories. The events carry the user's name."""
@@ -186,12 +187,12 @@ class HistoryReader:
         query = f"SELECT payload FROM events WHERE shopper = {SHOPPER} ORDER BY time, seq"
         try:
             with failing(self.path):
-                kept = _hidden(self._names(db), user, session)
-                asked = (user is not None, kept[0] if user is not None else kept[1])
-                rows = db.execute(query, asked)
-                while some := rows.fetchmany(1000):
-                    for event in decoded(packed(some), self.path):
-                        own = session if event.session == kept[1] else event.session
+                hidden = _hidden(self._names(db), user, session)
+                shopper = (user is not None, hidden[0] if user is not None else hidden[1])
+                rows = db.execute(query, shopper)
+                while payloads := rows.fetchmany(1000):
+                    for event in decoded(packed(payloads), self.path):
+                        own = session if event.session == hidden[1] else event.session
                         yield msgspec.structs.replace(event, user=user, session=own)
         finally:
             db.close()
@@ -218,10 +219,10 @@ class HistoryReader:
         try:
             while True:
                 with failing(self.path):
-                    found = db.execute(f"{query} LIMIT {_WINDOW}", (last,)).fetchall()
-                if not found:
+                    rows = db.execute(f"{query} LIMIT {_WINDOW}", (last,)).fetchall()
+                if not rows:
                     return
-                for last, is_user, name in found:
+                for last, is_user, name in rows:
                     shopper = Shopper(name, None) if is_user else Shopper(None, name)
                     events = self._whole(db, last, since) if with_events else []
                     if events or not with_events:

@@ -9,7 +9,6 @@ from collections.abc import Hashable, Iterator, Sequence
 
 import msgspec
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtrit
 
 from indexes.storage.arrays import Floats
 
@@ -63,6 +62,8 @@ def over_folds(difference: Difference, folds: int) -> Difference:
     low, high, p = difference.low, difference.high, difference.p
     if folds < 2 or low is None or high is None:
         return difference
+    from scipy.special import ndtr, ndtri
+
     wider = (1.0 + folds / (folds - 1)) ** 0.5
     mean = difference.mean
     return Difference(
@@ -134,6 +135,8 @@ def _per_cluster(differences: Floats, clusters: Sequence[Hashable] | None) -> tu
 
 def _expanded_tail(count: int, level: float) -> float:
     """The percentile whose normal quantile is as far out as the t interval of this many."""
+    from scipy.special import ndtr, stdtrit  # half of the start of a command that needs no scipy
+
     t = stdtrit(count - 1, (1.0 + level) / 2.0)
     return float(ndtr(-t * (count / (count - 1)) ** 0.5))
 

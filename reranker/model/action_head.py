@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from indexes.storage.arrays import Vectors
 from reranker.model.card import ACTIONS
@@ -36,11 +35,14 @@ class ActionHead:
     """Inputs (n, d) -> chances (n, 3) of ACTIONS, in numpy."""
 
     def __init__(self, tensors: Tensors) -> None:
-        self.tensors = tensors
+        from scipy.special import expit  # a service without a model starts without scipy
+
+        self.tensors, self._sigmoid = tensors, expit
 
     def __call__(self, inputs: Vectors) -> npt.NDArray[np.float64]:
         scores = self._scores(inputs)
-        return np.asarray(expit(scores * self.tensors["slope"] + self.tensors["shift"]), np.float64)
+        chances = self._sigmoid(scores * self.tensors["slope"] + self.tensors["shift"])
+        return np.asarray(chances, np.float64)
 
     def _scores(self, inputs: Vectors) -> Vectors:
         tensors = self.tensors

@@ -9,7 +9,7 @@ of any size costs four bytes an item. What a request needs is computed from the 
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,9 +21,11 @@ from indexes.storage.arrays import Floats, Ints, Rows, Vectors
 from indexes.storage.versions import Version
 from reranker.events.events import HistoryEvent
 from reranker.model.card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
-from reranker.model.numpy_encoders import Begun, numpy_encoder
 from reranker.model.settings import TrainSettings
 from reranker.runtime.caches import QueryVectors, RowMemo
+
+if TYPE_CHECKING:
+    from reranker.model.numpy_encoders import Begun
 
 # Buckets of the logarithm of seconds: a minute and an hour differ, ten and eleven days do not.
 BUCKETS: Final = 34  # 0: no time to compare with; 1 + log2(1 + seconds), up to 272 years
@@ -84,7 +86,7 @@ class Whitening:
 class Prefix(NamedTuple):
     """What the encoder keeps of a history's events before the newest, and when they ended."""
 
-    begun: Begun
+    begun: "Begun"
     last: float | None
 
 
@@ -114,6 +116,8 @@ class ServedModel:
             self._open_encoder(card, tensors)
 
     def _open_encoder(self, card: Card, tensors: dict[str, Vectors]) -> None:
+        from reranker.model.numpy_encoders import numpy_encoder  # and scipy with it
+
         index = self.index
         self._encoder = numpy_encoder(self.settings, tensors)
         self._ids = tensors["item_ids.weight"]

@@ -103,7 +103,7 @@ class RowMemo:
         Threads that meet a row at the same time both work it out, and write the same.
         """
         numbers = self._numbers[rows]
-        if not np.minimum.reduce(numbers, initial=1.0):
+        if not np.minimum.reduce(numbers, initial=1.0):  # of no rows: nothing to work out
             new = numbers == 0
             numbers[new] = self._of(vectors[new])
             lasting = new & (rows >= 0)

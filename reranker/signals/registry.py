@@ -82,7 +82,7 @@ def compute(
 def _computed(signal: Signal, context: RankingContext, budget: RequestBudget) -> Column | Missing:
     try:
         column = _lacking(signal, context) or budget.call(signal.name, signal.compute, context)
-        if isinstance(column, Column) and len(column.values) != len(context.ids):
+        if not isinstance(column, Missing) and len(column.values) != len(context.ids):
             raise ValueError(f"{len(column.values)} values for {len(context.ids)} candidates")
     except (BadRequest, Left):  # the caller's to mend, or nobody waits
         raise

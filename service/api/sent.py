@@ -18,6 +18,7 @@ from reranker.requests import Candidate, Event, Time
 Name = str | int | float | None  # of a shopper, an item, ...: see `indexes.names.read_name`
 _EXACT: Final = 2**53  # whole floats up to here are the number that was meant
 _ANY_TYPE: Final = "view"
+_ANY_ITEM: Final = "item"
 
 
 class PastEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -189,13 +190,13 @@ def _refused(place: int, error: BadEvent) -> BadRequest:
 
 def _check_the_rest(row: dict[str, Any], cleaner: Cleaner, place: int) -> None:
     """An event of an unknown type keeps to the format as the others do, but may be of no item."""
+    item = row["item"] if row["item"] or row["query"] else _ANY_ITEM
     try:
-        cleaner.clean_sent(row | {"type": _ANY_TYPE}, 0.0)
+        cleaner.clean_sent(row | {"type": _ANY_TYPE, "item": item}, 0.0)
     except NoConsent:
         pass
     except BadEvent as error:
-        if error.field != "item" or row["item"] or row["query"]:
-            raise _refused(place, error) from None
+        raise _refused(place, error) from None
 
 
 def _shortened(row: dict[str, Any], most: int) -> bool:

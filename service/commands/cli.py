@@ -150,6 +150,14 @@ class Commands(Menu):
             "Keep",
             "Show or rotate the keys under which users are kept.",
         ),
+        "backup": Entry(
+            "reranker.commands.backups:backup_command",
+            "Keep",
+            "Copy the home, while it is served, and check the copy.",
+        ),
+        "restore": Entry(
+            "reranker.commands.backups:restore_command", "Keep", "Make a home of a backup."
+        ),
         "keys": Entry(
             "service.commands.keys:keys_commands",
             "Keep",

@@ -1,8 +1,9 @@
 """command.py: `reranker demo`: nothing -> a shop, an index, a measured blend, a running service."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,18 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from indexes.build.rebuild import rebuild
 from indexes.errors import Failure
-from indexes.progress import silent
 from indexes.workspace import Workspace
-from reranker.histories.store import open_histories
-from reranker.ingestion.importer import Importer
-from reranker.ranking.state import ServedState, load_state
 from service.http.settings import ServeSettings
-from service.server.serve import serve
 from service.settings import with_options
 
 if TYPE_CHECKING:
+    from reranker.ranking.state import ServedState
     from service.demo.measure import Measured
 
 
@@ -36,59 +32,83 @@ def demo_command(
 ) -> None:
     """Watch it work on a demo shop in <home>/demo, then serve it.
 
-    Makes a shop of 5,000 items and its shoppers, builds the index, re-ranks what a BM25 engine
-    found for 640 searches, and shows one of them before and after. While it serves, a model of what
-    shoppers do is trained beside it for three minutes, and then used.
+    Makes a shop of 5,000 items and its shoppers, builds the index, counts what shoppers do,
+    re-ranks what a BM25 engine found for 640 searches, and shows one shopper's before and after.
+    While it serves, a model is trained beside it for three minutes, and then used. A second run
+    keeps what is there and goes on where the first one stopped.
     """
     _check_installed()
     began = time.monotonic()
     home = workspace.home / ("demo-small" if small else "demo")
     demo = with_options(replace(workspace, home=home), ServeSettings, host=host, port=port)
-    measured = _prepare(demo, home / "data", small)
+    measured, state = _prepare(demo, home / "data", small)
     # Only here, like the rest of the demo: its words cost the other commands nothing.
-    from service.demo.showcase import banner, training_note, write_curl
-    from service.demo.training import training_beside
+    from service.demo.measure import quality_of
+    from service.demo.showcase import banner, write_curl
+    from service.demo.training import MINUTES, SMALL_MINUTES, Before, training_beside
+    from service.server.serve import serve
 
     body = write_curl(home / "data", measured.shown)
     click.echo(f"\n{time.monotonic() - began:.1f} s in all; everything is in {home}.\n")
-    if not no_serve:
-        with training_beside(demo) as log:
-            note = "" if log is None else "\n" + training_note(log)
-            serve(demo, lambda url, state: banner(url, state, measured.shown, body) + note)
+    if no_serve:
+        return
+    minutes = SMALL_MINUTES if small else MINUTES
+    trains = not measured.good_enough
+    shown = measured.shown
+    before = Before(
+        home=str(home.resolve()),
+        minutes=minutes,
+        all_searches=measured.quality,
+        request=shown.id,
+        query=shown.query,
+        shown=quality_of(shown, state),
+    )
+    with training_beside(demo, before) if trains else nullcontext():
+        said_minutes = minutes if trains else None
+        serve(demo, lambda url, served: banner(url, measured, served, body, said_minutes))
 
 
-def _prepare(workspace: Workspace, data: Path, small: bool) -> "Measured":
+def _prepare(workspace: Workspace, data: Path, small: bool) -> "tuple[Measured, ServedState]":
     """Every step up to serving, each with the seconds it took."""
-    from service.demo.measure import measure
-    from service.demo.season.data import FULL, SMALL, write_shop
-    from service.demo.showcase import before_and_after, summary_table
-    from service.page.parts.request_sets import EVENTS, ITEMS, REQUESTS
+    with _step("shop", "inventing items, pictures and shoppers") as say:
+        from service.demo.preparation import index_shop, keep_events, make_shop, served_state
 
-    with _step("shop") as say:
-        shop = write_shop(data, SMALL if small else FULL)
-        counts = [f"{shop.lines[name]:,}" for name in (ITEMS, EVENTS, REQUESTS)]
-        say("{} items, {} events, {} judged searches".format(*counts))
-    with _step("index") as say:
-        built = rebuild(workspace, data / ITEMS)
-        say(f"{built.encoded:,} items encoded, {built.reused:,} as before; {built.version}")
-    with _step("events") as say:
-        with closing(open_histories(workspace)) as histories:
-            imported = Importer(workspace, data / EVENTS, silent).run(histories)
-        say(f"{imported.read:,} events of {imported.users:,} shoppers imported")
-    with _step("measure") as say:
-        state: ServedState = load_state(workspace)
-        measured = measure(state, data)
+        shop = make_shop(data, small)
+        say(shop.said)
+    with _step("index", "loading the text encoder") as say:
+        say(index_shop(workspace, data, shop))
+    with _step("events", "importing what shoppers did") as say:
+        say(keep_events(workspace, data, shop))
+    with _step("habits", "counting what shoppers do") as say:
+        state, told = served_state(workspace)
+        say(told)
+    with _step("measure", "re-ranking the judged searches") as say:
+        from service.demo.measure import measure
+        from service.demo.preparation import passing_bars
+
+        with passing_bars("measure", shop.requests) as advance:
+            measured = measure(state, data, advance)
         say("the engine's order, the blend's and the best possible one")
+    from service.demo.showcase import before_and_after, summary_table
+
     click.echo(f"\n{summary_table(measured)}\n\n{before_and_after(measured, state, data)}")
-    return measured
+    return measured, state
 
 
 @contextmanager
-def _step(name: str) -> Iterator[Callable[[str], None]]:
-    """One line when the step is done: its name, what came of it, its seconds."""
+def _step(name: str, doing: str) -> Iterator[Callable[[str], None]]:
+    """One line when the step is done: its name, what came of it, its seconds; till then, for who
+    looks at a terminal, what it does. Bars are drawn over that."""
     result: list[str] = []
     began = time.monotonic()
-    yield result.append
+    watched = sys.stderr.isatty()
+    if watched:
+        click.echo(f"{name:<9}{doing} ...", nl=False, err=True)
+    try:
+        yield result.append
+    finally:
+        if watched:
+            click.echo("\r\033[K", nl=False, err=True)
     click.echo(f"{name:<9}{result[0]:<76}{time.monotonic() - began:>7.1f} s")
 
 

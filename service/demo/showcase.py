@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -11,11 +12,13 @@ from reranker.evaluation.requests import rerank_request
 from reranker.ranking.ranking import Ranked, rerank
 from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest
+from reranker.signals.registry import SIGNALS
 from service.demo.measure import METRIC, Measured
-from service.demo.season.oracle import Share, Truth
-from service.demo.training import MINUTES
+from service.demo.reasons import Reasons
+from service.demo.season.oracle import Share
+from service.page.parts.cases import OWN
 from service.page.parts.engine import read_lines
-from service.page.parts.request_sets import ITEMS
+from service.page.parts.request_sets import DEMO, ITEMS
 
 _WIDTH = 98
 _TOP = 5
@@ -46,7 +49,7 @@ def summary_table(measured: Measured) -> str:
             *(_share_row(share) for share in measured.shares),
             "",
             verdict(measured.blend, "engine", difference),
-            "What is left is mostly taste (brand, look, price): only a shopper's history tells it.",
+            "What is left is mostly taste (brand, look, price): longer histories, and training.",
         )
     )
 
@@ -63,25 +66,49 @@ def _bar(share: float, width: int = 20) -> str:
 
 
 def before_and_after(measured: Measured, state: ServedState, data: Path) -> str:
-    """One search as the engine answered it and as the blend does, with each score's arithmetic."""
-    shown = measured.shown
+    """One search as the engine answers it and as this shopper gets it, and why, in words."""
+    shown, who = measured.shown, _who(measured.shown)
     titles = {item.id: item.title for item in read_lines(data / ITEMS, _Title)}
     asked = msgspec.structs.replace(rerank_request(shown), explain=True)
-    ranking = rerank(asked, state)
-    signals = _signals(ranking.results)
+    first = rerank(asked, state).results[:_TOP]
+    reasons = Reasons(state.index, shown.history or ())
+    lines = [line for result in first for line in _after(result, shown, titles, reasons)]
     return "\n".join(
         (
-            f'One search: "{shown.query}". Meant: {measured.truth.intent}.',
-            f"The shopper likes {_likes(measured.truth)}, which the blend does not know.",
+            f'One shopper, one search: {who} asks for "{shown.query}" ({measured.truth.intent}).',
             "",
-            "before: the engine's order (*** is what this shopper wants most)",
+            f"before: the engine's order, for everybody (*** is what {who} wants most)",
             *_before(shown, titles),
             "",
-            "after: each score is the sum of what the signals say",
-            f"{'':<8}{'was':>4}{''.join(_column(name, name) for name in signals)}{'score':>8}",
-            *(_after(result, shown, titles, signals) for result in ranking.results[:_TOP]),
+            f"after: the same candidates for {who}: what counts for all, and their history",
+            f"{'':<8}{'was':>4}{'everybody':>11}{'own':>8}{'score':>8}",
+            *lines,
+            "",
+            *_choice(measured),
         )
     )
+
+
+def _who(shown: JudgedRequest) -> str:
+    return shown.user or "a visitor"
+
+
+def _choice(measured: Measured) -> list[str]:
+    """By which rule this search was chosen, and what histories do to all the others."""
+    helped = measured.helped
+    first = "It was chosen as the search that its shopper's history helps most (NDCG@10)"
+    if helped.explained:
+        rule = [
+            f"{first} of the {helped.explained}",
+            "whose first item is new to the shopper, but of a brand and shelf that they know well.",
+        ]
+    else:
+        rule = [f"{first}."]
+    return [
+        *rule,
+        f"Own histories of three events and more, {helped.searches:,} searches: {helped.better:,} "
+        f"better, {helped.worse:,} worse, {helped.mean:+.3f} on average.",
+    ]
 
 
 def _before(shown: JudgedRequest, titles: dict[str, str]) -> list[str]:
@@ -91,28 +118,19 @@ def _before(shown: JudgedRequest, titles: dict[str, str]) -> list[str]:
     ]
 
 
-def _signals(results: list[Ranked]) -> list[str]:
-    """The signals that moved anything, in the blend's order."""
-    explained = [result.explanation.contributions for result in results if result.explanation]
-    names = explained[0] if explained else ()
-    return [name for name in names if any(contributions[name] for contributions in explained)]
-
-
-def _after(result: Ranked, shown: JudgedRequest, titles: dict[str, str], signals: list[str]) -> str:
+def _after(
+    result: Ranked, shown: JudgedRequest, titles: dict[str, str], reasons: Reasons
+) -> list[str]:
+    """The item with its arithmetic, and below it why it is here for this shopper."""
     parts = result.explanation.contributions if result.explanation else {}
-    numbers = "".join(_column(name, f"{parts.get(name, 0.0):+.3f}") for name in signals)
-    line = f"{result.rank:>3} {_stars(shown, result.id)} {result.index + 1:>4}{numbers}"
-    line += f"{result.score:>8.3f}  "
-    return line + _cut(titles[result.id], _WIDTH - len(line))
-
-
-def _column(name: str, text: str) -> str:
-    return text.rjust(max(len(name) + 1, 8))
-
-
-def _likes(truth: Truth) -> str:
-    *brands, look, _ = truth.likes
-    return f"{', '.join(brands[:2])} and a {look} look"
+    own = sum(amount for name, amount in parts.items() if SIGNALS[name].personal)
+    line = f"{result.rank:>3} {_stars(shown, result.id)} {result.index + 1:>4}"
+    line += f"{result.score - own:>11.3f}{own:>+8.3f}{result.score:>8.3f}  "
+    why = reasons.of(result.id)
+    return [
+        line + _cut(titles[result.id], _WIDTH - len(line)),
+        *([f"{'':<33}{why}"] if why else []),
+    ]
 
 
 def _stars(shown: JudgedRequest, item: str) -> str:
@@ -131,30 +149,60 @@ def write_curl(data: Path, shown: JudgedRequest) -> Path:
     return path
 
 
-def banner(url: str, state: ServedState, shown: JudgedRequest, body: Path) -> str:
-    """What is said once the demo answers: something to paste first, then the whole search."""
+def banner(
+    url: str, measured: Measured, state: ServedState, body: Path, minutes: float | None
+) -> str:
+    """What is said once the demo answers: something to paste, what goes on, and the page, last.
+
+    minutes: of the training beside it; None where a model good enough is served already.
+    """
+    return "\n".join(
+        (
+            "The demo shop answers; Ctrl-C ends it. Three candidates of that search:",
+            f"  curl -s {url}/rerank \\",
+            f"    -d {shlex.quote(_pasted(measured.shown, state))}",
+            "The whole search, with the arithmetic of each score:",
+            f"  curl -s {url}/rerank -d @{shlex.quote(str(body))}",
+            "The same on the page, with its sliders and the shopper's history:",
+            f"  {url}/?{_on_the_page(measured.shown)}",
+            *_model_note(measured, state, minutes),
+            "",
+            f"page  {url}/",
+            "",
+        )
+    )
+
+
+def _pasted(shown: JudgedRequest, state: ServedState) -> str:
+    """The body of a short request: the engine's first item, and the shopper's first two."""
     ranking = rerank(rerank_request(shown), state)
     first = [shown.candidates[0].id, *(result.id for result in ranking.results)]
     chosen = set(list(dict.fromkeys(first))[:_PASTED])
-    candidates = [{"id": candidate.id} for candidate in shown.candidates if candidate.id in chosen]
-    short = msgspec.json.encode({"query": shown.query, "candidates": candidates}).decode()
-    return "\n".join(
-        (
-            f"The demo shop answers on {url} (Ctrl-C ends it). Three candidates of that search:",
-            f"  curl -s {url}/rerank \\",
-            f"    -d {shlex.quote(short)}",
-            "The whole search, with the arithmetic of each score:",
-            f"  curl -s {url}/rerank -d @{shlex.quote(str(body))}",
-        )
-    )
+    asked = {
+        "query": shown.query,
+        **({"user": shown.user} if shown.user else {"session": shown.session}),
+        "candidates": [
+            {"id": candidate.id, "score": candidate.score}
+            for candidate in shown.candidates
+            if candidate.id in chosen
+        ],
+    }
+    return msgspec.json.encode(asked).decode()
 
 
-def training_note(log: Path) -> str:
-    """That a model is on its way, and what will be seen of it."""
-    return "\n".join(
-        (
-            f"A model of what these shoppers do is trained beside it for {MINUTES} minutes",
-            f"({log}). Then the same search counts its shopper's own",
-            "history, too: behaviour, repeat, together, near and taste are in the arithmetic.",
-        )
-    )
+def _on_the_page(shown: JudgedRequest) -> str:
+    """The search and its own shopper, as the page's address has them."""
+    return urlencode({"set": DEMO, "req": shown.id, "user": OWN}, safe="/")
+
+
+def _model_note(measured: Measured, state: ServedState, minutes: float | None) -> list[str]:
+    if minutes is None:
+        return [
+            f"Model {state.versions['model']} is served: {measured.quality:.3f}, and "
+            f"{measured.with_counts_alone:.3f} with counts alone."
+        ]
+    return [
+        "A model of what these shoppers do next is trained beside it "
+        f"({minutes:g} min at most), then served;",
+        "what it changed is said here.",
+    ]

@@ -95,7 +95,7 @@ def page_application(page: Page) -> tuple[Any, str]:
     # Dash hands out only scripts that it has named; which another worker may have done.
     with server.test_request_context("/"):
         app.index()
-    return server.wsgi_app, _policy(app.csp_hashes())
+    return server.wsgi_app, _policy(app.csp_hashes(), page.thumbnails.sources)
 
 
 def _guard(server: Flask, app: CheckedDash, page: Page) -> None:
@@ -114,13 +114,14 @@ def _guard(server: Flask, app: CheckedDash, page: Page) -> None:
         return NotFound()
 
 
-def _policy(hashes: Sequence[str]) -> str:
+def _policy(hashes: Sequence[str], pictures: str) -> str:
     """As strict as the libraries allow; docs/page.md says what is loosened, and why."""
     rules = {
         "default-src": "'self'",
         "script-src": " ".join(("'self'", *hashes)),
         "style-src": "'self' 'unsafe-inline'",  # Mantine, AG Grid and Plotly write <style>
-        "img-src": "'self' data: blob:",  # icons within stylesheets; Plotly's picture download
+        # Icons within stylesheets; Plotly's picture download; hosts of items.image_hosts.
+        "img-src": f"'self' data: blob: {pictures}".rstrip(),
         "font-src": "'self' data:",  # AG Grid's icons
         "connect-src": "'self'",
         "object-src": "'none'",

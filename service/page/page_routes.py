@@ -29,6 +29,7 @@ from service.http.answers import error_answer, json_answer
 from service.http.settings import LimitSettings
 from service.live.reload import Served
 from service.observability.prometheus import Metrics
+from service.page.parts.thumbnails import ROUTE, TYPES, Thumbnails
 
 log = logging.getLogger("reranker")
 
@@ -43,6 +44,9 @@ _READ: Final = (
     "/_favicon.ico",
 )
 _WRITE: Final = "/_dash-update-component"
+# For a picture by itself: an SVG opened as a page runs nothing, loads nothing, is of no origin.
+_PICTURE_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+_PICTURE_CACHE: Final = "private, max-age=3600"
 
 
 def page_routes(
@@ -63,9 +67,28 @@ def page_routes(
     for number, rule in enumerate(_READ):
         routes.add_url_rule(rule, view_func=read, methods=["GET"], endpoint=f"read{number}")
     routes.add_url_rule(_WRITE, view_func=write, methods=["POST"], endpoint="write")
+    _picture_route(routes, Thumbnails.of(workspace))
     _sign_in_routes(routes)
     routes.after_request(_harden)
     return routes
+
+
+def _picture_route(routes: Blueprint, thumbnails: Thumbnails) -> None:
+    @routes.get(f"{ROUTE}<path:name>")
+    def picture(name: str) -> Response:
+        file = thumbnails.file(name)
+        if file is None:
+            raise NotFound
+        try:
+            stamp, content = file.stat().st_mtime_ns, file.read_bytes()
+        except OSError:  # taken away, or not ours to read
+            raise NotFound from None
+        answer = Response(content, mimetype=TYPES[file.suffix.lower()])
+        answer.set_etag(f"{stamp:x}-{len(content):x}")
+        answer.make_conditional(request)
+        answer.headers["Content-Security-Policy"] = _PICTURE_POLICY
+        answer.headers["Cache-Control"] = _PICTURE_CACHE
+        return answer
 
 
 def _sign_in_routes(routes: Blueprint) -> None:

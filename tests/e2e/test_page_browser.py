@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
-from support.shop import copy_home, small_shop, write_items
+from support.shop import copy_home, patient, small_shop, write_items
 from werkzeug.serving import make_server
 
 from indexes.build.rebuild import rebuild
@@ -66,7 +66,7 @@ def judged(number: int) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
     """The real application, listening."""
-    server = make_server("127.0.0.1", 0, create_app(Workspace(home)), threaded=True)
+    server = make_server("127.0.0.1", 0, create_app(patient(home)), threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -273,7 +273,7 @@ def test_signing_in_and_out_in_the_browser(
     """With the hostile titles of this shop; no foreign request, and no script runs before a key."""
     own = copy_home(home, tmp_path_factory.mktemp("keyed") / "home")
     key, _ = KeyFile(own).create("ann", ("tune",))
-    server = make_server("127.0.0.1", 0, create_app(Workspace(own)), threaded=True)
+    server = make_server("127.0.0.1", 0, create_app(patient(own)), threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     opened = Tab(context.new_page(), f"http://127.0.0.1:{server.server_port}")

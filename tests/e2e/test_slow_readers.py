@@ -19,9 +19,9 @@ from support.sockets import (
     connected,
     everything,
     metric,
-    wait_until,
     whole,
 )
+from support.waiting import wait_until
 
 from service.access.keys import KeyFile
 

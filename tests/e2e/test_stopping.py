@@ -4,12 +4,13 @@ import http.client
 import json
 import signal
 import threading
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.service import ALL_LET_IN, Running, serving
+from support.waiting import wait_until
 
 BODY: dict[str, Any] = {
     "query": "coffee maker",
@@ -31,7 +32,7 @@ class Clients(threading.Thread):
         self.half: list[bytes] = []
 
     def run(self) -> None:
-        while not self.over.is_set():
+        while not self.over.wait(0.005):
             try:
                 if self.obeys and self.service.ask("/readyz")[0] != 200:
                     return
@@ -51,19 +52,24 @@ class Clients(threading.Thread):
         self.answers += 1
 
 
-def stopped(home: Path, obeys: bool, drain: str) -> list[Clients]:
-    with serving(home, RERANKER_SERVE_DRAIN_SECONDS=drain, **ALL_LET_IN) as service:
+def stopped(home: Path, obeys: bool) -> list[Clients]:
+    """Who obeys asks while it drains, which a second SIGTERM ends; others see no drain."""
+    drain = {"RERANKER_SERVE_DRAIN_SECONDS": "600" if obeys else "0"}
+    with serving(home, **drain, **ALL_LET_IN) as service:
         clients = [Clients(service, obeys) for _ in range(4)]
         for client in clients:
             client.start()
-        time.sleep(0.3)
+        wait_until(lambda: all(client.answers for client in clients))
         service.process.send_signal(signal.SIGTERM)
-        if float(drain):
-            time.sleep(0.3)
+        if obeys:
+            wait_until(lambda: service.ask("/readyz")[0] != 200)
             status, body = service.ask("/readyz")
             assert (status, json.loads(body)["error"]["code"]) == (503, "draining")
             assert service.ask("/rerank", BODY)[0] == 200, "still answered"
-        assert service.process.wait(20) == 0
+            for client in clients:
+                client.join()  # they see it, too
+            service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(180) == 0
         for client in clients:
             client.over.set()
             client.join()
@@ -74,14 +80,21 @@ def stopped(home: Path, obeys: bool, drain: str) -> list[Clients]:
 
 @pytest.mark.promise(15)
 def test_a_client_that_obeys_readiness_loses_nothing(own_home: Path) -> None:
-    assert [client.failed for client in stopped(own_home, True, "1.5")] == [[]] * 4
+    assert [client.failed for client in stopped(own_home, True)] == [[]] * 4
 
 
 @pytest.mark.promise(15)
 def test_a_client_that_does_not_sees_connections_refused_or_reset(own_home: Path) -> None:
-    for client in stopped(own_home, False, "0"):
+    for client in stopped(own_home, False):
         lost = (ConnectionError, http.client.RemoteDisconnected)
         assert all(isinstance(error, lost) for error in client.failed), client.failed
+
+
+@pytest.mark.promise(15)
+def test_a_drain_ends_by_itself(shop_home: Path) -> None:
+    with serving(shop_home, "--workers", "1", RERANKER_SERVE_DRAIN_SECONDS="0.5") as service:
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(180) == 0
 
 
 @pytest.mark.heavy
@@ -89,7 +102,7 @@ def test_a_client_that_does_not_sees_connections_refused_or_reset(own_home: Path
 def test_twenty_stops_lose_nothing(own_home: Path, record_property: Any) -> None:
     record_property("runs", 20)
     for _ in range(20):
-        assert [client.failed for client in stopped(own_home, True, "1.5")] == [[]] * 4
+        assert [client.failed for client in stopped(own_home, True)] == [[]] * 4
 
 
 @pytest.mark.promise(15)
@@ -112,15 +125,16 @@ def reload_often(home: Path, times: int) -> None:
         for _ in range(times):
             before = workers_of(service)
             service.process.send_signal(signal.SIGHUP)
-            end = time.monotonic() + 30
-            while workers_of(service) & before and time.monotonic() < end:
-                time.sleep(0.1)
-            assert not workers_of(service) & before, "the old workers have ended"
+            wait_until(partial(ended, service, before))
         for client in clients:
             client.over.set()
             client.join()
         assert [client.failed for client in clients] == [[]] * 3
         assert all(client.answers for client in clients)
+
+
+def ended(service: Running, workers: set[int]) -> bool:
+    return not workers_of(service) & workers
 
 
 def workers_of(service: Running) -> set[int]:

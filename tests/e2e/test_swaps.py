@@ -4,6 +4,7 @@ import http.client
 import json
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from support.service import ALL_LET_IN, Running, serving
 from support.shop import copy_home, small_shop, write_items
 from support.swaps import _swap_blend, _swap_model
+from support.waiting import wait_until
 
 from indexes.build.rebuild import rebuild
 from indexes.progress import silent
@@ -92,10 +94,7 @@ def swap_often(home: Path, folder: Path, times: int) -> Versions:
                 f"{ranking.blend.name}@{ranking.blend.version}",
             )
             expected[key] = [(one.id, one.score) for one in ranking.results]
-            end = time.monotonic() + 20
-            while key not in load.found and time.monotonic() < end:
-                time.sleep(0.02)
-            assert key in load.found, (key, load.found.keys(), load.failed)
+            wait_until(partial(load.found.__contains__, key))
         load.over.set()
         load.join()
     assert load.failed == []

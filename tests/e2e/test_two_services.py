@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.keys import BODY, bearing, until
+from support.keys import BODY, bearing
 from support.service import serving
 from support.shop import copy_home
+from support.waiting import wait_until
 
 from indexes.workspace import Workspace
 from service.access import key_ring
@@ -45,16 +46,16 @@ def test_two_services_take_up_the_same_keys(shop_home: Path, tmp_path: Path) -> 
         assert {run.ask("/rerank", BODY)[0] for run in (one, two)} == {200}
         key, _ = file.create("search", ("rerank",))
         for run in (one, two):
-            until(lambda run=run: run.ask("/rerank", BODY)[0] == 401)  # type: ignore[misc]
+            wait_until(lambda run=run: run.ask("/rerank", BODY)[0] == 401)  # type: ignore[misc]
             assert run.ask("/rerank", BODY, **bearing(key))[0] == 200
         file.revoke("search")
         for run in (one, two):
-            until(  # type: ignore[misc]
+            wait_until(  # type: ignore[misc]
                 lambda run=run: run.ask("/rerank", BODY, **bearing(key))[0] == 401
             )
         file.path.unlink()
+        time.sleep(key_ring.LOOK_SECONDS)
         for run in (one, two):
-            time.sleep(key_ring.LOOK_SECONDS)
             assert run.ask("/rerank", BODY)[0] == 401
 
 

@@ -1,6 +1,5 @@
 """keys.py: API keys of a test's home -> requests with them."""
 
-import time
 from collections.abc import Callable, Iterator
 
 from flask import Flask
@@ -20,10 +19,3 @@ def everywhere(app: Flask) -> Iterator[tuple[str, str, str]]:
         address = rule.rule.replace("<path:file>", "x.js")
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield rule.rule, method, address
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 180
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

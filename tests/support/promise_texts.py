@@ -40,7 +40,7 @@ PROMISES = {
     37: "Clock jumps, daylight saving and year ends reorder no history and expire nothing wrongly.",
     38: "The wheel alone installs without a network, and the demo runs.",
 }
-LATER = {34, 36, 38}
+LATER = {34, 36}
 
 HEAD = """# Promises
 
@@ -69,5 +69,5 @@ LIMITS = """## Known limits
   delete what is old by it.
 - Overload (16): the tests show that the gate refuses at once and loses nobody. How much is answered in time at five
   times the capacity is measured, and is less than we want: [reliability](reliability.md).
-- 34 (older clients), 36 (interleaving) and 38 (the wheel alone) come later.
+- 34 (older clients) and 36 (interleaving) come later.
 """

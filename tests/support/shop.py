@@ -135,6 +135,11 @@ def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path
     return copy_home(original / "home", own)
 
 
+def patient(home: Path) -> Workspace:
+    """Its rankings may take as long as a busy machine needs: none is cut off at a deadline."""
+    return Workspace(home, {RankingSettings: PATIENT})
+
+
 def copy_home(home: Path, target: Path) -> Path:
     """Versions linked (their files never change), the rest copied, but no log of rankings.
 

@@ -2,8 +2,6 @@
 
 import json
 import socket
-import time
-from collections.abc import Callable
 from typing import Any
 
 from support.service import BODY, Running
@@ -32,14 +30,6 @@ def whole(body: Any = BODY, path: str = "/rerank", *headers: str) -> bytes:
     sent = json.dumps(body).encode()
     lines = (f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(sent)}", *headers)
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + sent
-
-
-def wait_until(state: Callable[[], bool]) -> None:
-    """The state may take as long as the machine needs; the limit is for what never comes."""
-    end = time.monotonic() + 120
-    while not state():
-        assert time.monotonic() < end, "it never came to this"
-        time.sleep(0.02)
 
 
 def metric(service: Running, name: str, key: str | None = None) -> float:

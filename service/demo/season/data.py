@@ -1,4 +1,4 @@
-"""data.py: a seed -> the demo shop's files: items, events, rankings, requests, the truth."""
+"""data.py: a seed -> the demo shop's files: items, pictures, events, requests, the truth."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,15 +7,18 @@ from typing import Any
 
 import msgspec
 
+from indexes.progress import Progress, silent
 from indexes.storage.durable import write_lines, write_whole
 from service.demo.season.judged import hold_out, request_lines, truth_lines, without_future
 from service.demo.season.logs import make_season
+from service.demo.shop.pictures import write_pictures
 from service.page.parts.request_sets import EVENTS, ITEMS, ORACLE, REQUESTS
 
 SEED = 20_261_101
 
 RANKINGS = "rankings.jsonl.gz"
 FILES = (ITEMS, EVENTS, RANKINGS, REQUESTS, ORACLE)
+IMAGES = "images"  # where items.image_folder looks by default
 _STAMP = "made.json"
 
 
@@ -40,27 +43,39 @@ class Made(msgspec.Struct, frozen=True):
     size: Size
     lines: dict[str, int]
     sha256: dict[str, str]
+    pictures: str  # sha256 of all of them
 
 
-def write_shop(folder: Path, size: Size = FULL, seed: int = SEED) -> Made:
-    """Write the five files and their stamp; nothing is done where they are there already."""
+def write_shop(
+    folder: Path, size: Size = FULL, seed: int = SEED, progress: Progress = silent
+) -> Made:
+    """Write the files, the pictures and a stamp; nothing is done where all is there already."""
     before = _already(folder, seed, size)
     if before is not None:
         return before
     (folder / _STAMP).unlink(missing_ok=True)
-    season, rng = make_season(
-        seed, per_kind=size.per_kind, users=size.users, visitors=size.visitors
-    )
-    held = hold_out(rng, season, size.requests)
-    log = without_future(season, held)
-    written = {
-        ITEMS: _write(folder / ITEMS, season.shop.lines()),
-        EVENTS: _write(folder / EVENTS, season.event_records(log)),
-        RANKINGS: _write(folder / RANKINGS, season.ranking_records(log)),
-        REQUESTS: _write(folder / REQUESTS, request_lines(season, held, log)),
-        ORACLE: _write(folder / ORACLE, truth_lines(season, held, log)),
-    }
-    stamp = Made(_generator(), seed, size, written, {name: _hash(folder / name) for name in FILES})
+    with progress("shop", 8) as advance:
+        season, rng = make_season(
+            seed, per_kind=size.per_kind, users=size.users, visitors=size.visitors
+        )
+        advance(2)
+        held = hold_out(rng, season, size.requests)
+        log = without_future(season, held)
+        lines: dict[str, Iterable[Any]] = {
+            ITEMS: season.shop.lines(),
+            EVENTS: season.event_records(log),
+            RANKINGS: season.ranking_records(log),
+            REQUESTS: request_lines(season, held, log),
+            ORACLE: truth_lines(season, held, log),
+        }
+        written = {}
+        for name, listed in lines.items():
+            written[name] = _write(folder / name, listed)
+            advance(1)
+        write_pictures(folder / IMAGES, season.shop.ids, season.shop.facts)
+        advance(1)
+    sums = {name: _hash(folder / name) for name in FILES}
+    stamp = Made(_generator(), seed, size, written, sums, _hash_all(folder / IMAGES))
     write_whole(folder / _STAMP, msgspec.json.format(msgspec.json.encode(stamp)) + b"\n")
     return stamp
 
@@ -85,6 +100,7 @@ def _already(folder: Path, seed: int, size: Size) -> Made | None:
         stamp = msgspec.json.decode((folder / _STAMP).read_bytes(), type=Made)
         same = (stamp.generator, stamp.seed, stamp.size) == (_generator(), seed, size)
         whole = same and all(_hash(folder / name) == stamp.sha256.get(name) for name in FILES)
+        whole = whole and _hash_all(folder / IMAGES) == stamp.pictures
     except (OSError, msgspec.MsgspecError):
         return None
     return stamp if whole else None
@@ -92,3 +108,8 @@ def _already(folder: Path, seed: int, size: Size) -> Made | None:
 
 def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _hash_all(folder: Path) -> str:
+    files = sorted(folder.iterdir())
+    return hashlib.sha256(b"\n".join(path.read_bytes() for path in files)).hexdigest()

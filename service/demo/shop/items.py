@@ -12,6 +12,7 @@ from indexes.storage.arrays import Floats, Ints
 from service.demo.shop.brands import BRANDS
 from service.demo.shop.draw import Draw
 from service.demo.shop.facts import Facts, draw_facts
+from service.demo.shop.pictures import picture_name
 from service.demo.shop.styles import STYLES
 from service.demo.shop.vocabulary import DEPARTMENTS, Department, Kind
 from service.demo.shop.writing import description_of, title_of
@@ -55,6 +56,7 @@ class Shop:
                 "brand": facts.brand.name,
                 "category": f"{facts.department.name} > {facts.kind.shelf}",
                 "price": facts.price,
+                "image": picture_name(self.ids[row]),
                 "attributes": _attributes(facts),
                 "updated": _iso(int(self.updated[row])),
                 "available": bool(self.available[row]),

@@ -13,6 +13,7 @@ from service.live.reload import Served
 from service.observability.prometheus import Metrics
 from service.page.parts.request_sets import RequestSets
 from service.page.parts.shop_engine import ShopEngine
+from service.page.parts.thumbnails import Thumbnails
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,11 @@ class Page:
     def engine(self) -> ShopEngine:
         """The demo shop's search engine, if this is the home of one."""
         return ShopEngine(self.workspace.home)
+
+    @cached_property
+    def thumbnails(self) -> Thumbnails:
+        """Pictures of items: `page.thumbnails.thumbnail_of(item)`, the src of an <img>, or None."""
+        return Thumbnails.of(self.workspace)
 
     @cached_property
     def jobs(self) -> Jobs:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.keys import BODY, Said, bearing, until
+from support.keys import BODY, Said, bearing
 from support.service import Running, refused, serving
 from support.shop import copy_home
+from support.waiting import wait_until
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
@@ -65,10 +66,10 @@ def replace_workers(running: Running) -> None:
     """One is killed, and HUP replaces what there is then."""
     old = workers(running)
     os.kill(min(old), signal.SIGKILL)
-    until(lambda: len(workers(running) - old) == 1 and answers(running))
+    wait_until(lambda: len(workers(running) - old) == 1 and answers(running))
     before = workers(running)
     running.process.send_signal(signal.SIGHUP)
-    until(lambda: not workers(running) & before and answers(running))
+    wait_until(lambda: not workers(running) & before and answers(running))
 
 
 def answers(running: Running) -> bool:
@@ -95,7 +96,7 @@ def test_no_worker_that_comes_later_opens_what_was_locked(shop_home: Path, tmp_p
             if file.path.exists():
                 file.path.unlink()
             file.path.write_bytes(sound)
-            until(lambda: running.ask("/rerank", BODY, **bearing(key))[0] == 200)
+            wait_until(lambda: running.ask("/rerank", BODY, **bearing(key))[0] == 200)
         shutil.rmtree(home / "keys")
         (home / "keys_required").unlink()  # and nothing in the home says it any more
         replace_workers(running)
@@ -111,7 +112,7 @@ def test_a_restart_opens_nothing_either(own_home: Path) -> None:
         assert "none valid" in running.banner and "keys create" in running.banner
         assert running.ask("/rerank", BODY)[0] == 401
         made, _ = file.create("again", ("rerank",))
-        until(lambda: running.ask("/rerank", BODY, **bearing(made))[0] == 200)
+        wait_until(lambda: running.ask("/rerank", BODY, **bearing(made))[0] == 200)
     truncate(file.path)
     assert "keys.json" in refused(own_home)
 

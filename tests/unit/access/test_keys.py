@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from support.keys import BODY, EVENT, Said, bearing, everywhere
 from support.service import serving
 from support.shop import copy_home
+from support.waiting import wait_until
 from werkzeug.test import TestResponse
 
 from indexes.errors import Failure
@@ -392,19 +393,15 @@ def test_a_running_service_on_any_address_takes_up_what_is_changed(own_home: Pat
         assert running.ask("/livez")[0] == 200
         made, _ = file.create("other", ("rerank",))
         file.revoke("search")
-        _until(lambda: running.ask("/rerank", BODY, **bearing(key))[0] == 401)
-        _until(lambda: running.ask("/rerank", BODY, **bearing(made))[0] == 200)
-        time.sleep(1.0)  # by now each of the workers has looked
-        for _ in range(20):
-            assert running.ask("/rerank", BODY, **bearing(key))[0] == 401
-            assert running.ask("/rerank", BODY, **bearing(made))[0] == 200
+
+        def each_knows() -> bool:  # of both workers: every request is a new connection
+            return all(
+                running.ask("/rerank", BODY, **bearing(key))[0] == 401
+                and running.ask("/rerank", BODY, **bearing(made))[0] == 200
+                for _ in range(20)
+            )
+
+        wait_until(each_knows)
         running.stop()
         assert running.process.stderr is not None
         assert key not in running.process.stderr.read()
-
-
-def _until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

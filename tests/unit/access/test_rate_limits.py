@@ -21,7 +21,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from service.access.rate_limits import Rates
-rates, until, taken = Rates(Path(sys.argv[1])), time.monotonic() + 1.0, 0
+rates, until, taken = Rates(Path(sys.argv[1])), time.monotonic() + 0.5, 0
 while time.monotonic() < until:
     taken += rates.wait("search", 50.0) == 0.0
 print(taken)

@@ -3,16 +3,12 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import schemathesis
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
-from schemathesis.config import SchemathesisConfig
-from schemathesis.generation import GenerationMode
-from schemathesis.specs.openapi.schemas import OpenApiSchema
 from support.paths import ROOT
 from support.shop import copy_home
 
@@ -20,6 +16,10 @@ from indexes.workspace import Workspace
 from reranker.signals.registry import SIGNALS
 from service.access.keys import KeyFile
 from service.app import create_app
+
+if TYPE_CHECKING:  # two seconds of work in each of the suite's processes
+    from schemathesis import Case
+    from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 # A schema cannot say "ids differ", "a blend that exists" or "31 June": those are 422, too.
 POSITIVE_CHECK = {"positive_data_acceptance": {"expected-statuses": ["2xx", "422"]}}
@@ -30,35 +30,49 @@ CONFIG = {
     "operations": [{"include-path": "/events", "checks": POSITIVE_CHECK | NEGATIVE_CHECK}],
 }
 
-POSITIVE = GenerationMode.POSITIVE
 EXAMPLES = 100
 POSTS = ("/rerank", "/events", "/next-action")
+MODES = ("positive", "negative")
 
 
 @pytest.fixture(scope="session")
-def described(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> OpenApiSchema:
+def described(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> "OpenApiSchema":
     """Of a service of its own: the events that are sent to it stay in its home."""
-    home = copy_home(shop_home, tmp_path_factory.mktemp("described") / "home")
-    return schemathesis.openapi.from_wsgi(
-        "/openapi.json", create_app(Workspace(home)), config=SchemathesisConfig.from_dict(CONFIG)
-    )
+    return schema_of(copy_home(shop_home, tmp_path_factory.mktemp("described") / "home"))
+
+
+def schema_of(home: Path, **options: Any) -> "OpenApiSchema":
+    """What a service on this home says of itself."""
+    from schemathesis import openapi
+    from schemathesis.config import SchemathesisConfig
+
+    config = SchemathesisConfig.from_dict(CONFIG)
+    app = create_app(Workspace(home))
+    return openapi.from_wsgi("/openapi.json", app, config=config, **options)
+
+
+def cases(schema: "OpenApiSchema", path: str, mode: str) -> Any:
+    """Requests to this path: as it is described, or not (mode "negative")."""
+    from schemathesis.generation import GenerationMode
+
+    operation = schema[path]["POST" if path in POSTS else "GET"]
+    return operation.as_strategy(generation_mode=GenerationMode(mode))
 
 
 @pytest.mark.parametrize(
     ("path", "mode"),
     [
-        *((path, mode) for path in POSTS for mode in GenerationMode),
+        *((path, mode) for path in POSTS for mode in MODES),
         # A GET without parameters has nothing that could be sent wrongly.
-        *((path, POSITIVE) for path in ("/livez", "/readyz", "/metrics", "/openapi.json")),
+        *((path, "positive") for path in ("/livez", "/readyz", "/metrics", "/openapi.json")),
     ],
 )
 def test_the_service_keeps_to_its_description(
-    described: OpenApiSchema, path: str, mode: GenerationMode
+    described: "OpenApiSchema", path: str, mode: str
 ) -> None:
-    """All of schemathesis' checks. (Its pytest plugin does not know pytest 9.2, 2026-11.)"""
-    operation = described[path]["POST" if path in POSTS else "GET"]
+    """All of schemathesis' checks."""
 
-    @given(operation.as_strategy(generation_mode=mode))
+    @given(cases(described, path, mode))
     @settings(
         max_examples=EXAMPLES if path in POSTS else 3,
         deadline=None,
@@ -66,7 +80,7 @@ def test_the_service_keeps_to_its_description(
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    def keeps(case: schemathesis.Case) -> None:
+    def keeps(case: "Case") -> None:
         case.call_and_validate()
 
     keeps()
@@ -75,17 +89,17 @@ def test_the_service_keeps_to_its_description(
 @pytest.mark.heavy
 @pytest.mark.promise(22)
 @pytest.mark.parametrize("path", POSTS)
-@pytest.mark.parametrize("mode", GenerationMode)
+@pytest.mark.parametrize("mode", MODES)
 def test_five_thousand_requests_each_keep_to_the_description(
-    described: OpenApiSchema, path: str, mode: GenerationMode, record_property: Any
+    described: "OpenApiSchema", path: str, mode: str, record_property: Any
 ) -> None:
     record_property("runs", 5000)
 
-    @given(described[path]["POST"].as_strategy(generation_mode=mode))
+    @given(cases(described, path, mode))
     @settings(
         max_examples=5000, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
-    def keeps(case: schemathesis.Case) -> None:
+    def keeps(case: "Case") -> None:
         case.call_and_validate()
 
     keeps()
@@ -100,14 +114,9 @@ def test_with_keys_it_keeps_to_its_description_too(
     home = copy_home(shop_home, tmp_path / "home")
     key, _ = KeyFile(home).create("all", ("admin",))
     headers = {"Authorization": f"Bearer {key}"}
-    schema = schemathesis.openapi.from_wsgi(
-        "/openapi.json",
-        create_app(Workspace(home)),
-        config=SchemathesisConfig.from_dict(CONFIG),
-        headers=headers,
-    )
+    schema = schema_of(home, headers=headers)
 
-    @given(schema[path]["POST" if path in POSTS else "GET"].as_strategy())
+    @given(cases(schema, path, "positive"))
     @settings(
         max_examples=10,
         deadline=None,
@@ -115,7 +124,7 @@ def test_with_keys_it_keeps_to_its_description_too(
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    def keeps(case: schemathesis.Case) -> None:
+    def keeps(case: "Case") -> None:
         case.call_and_validate(headers=headers)
 
     keeps()

@@ -1,18 +1,13 @@
 """POST /rerank as a search backend meets it: the order, the arithmetic, and what never changes."""
 
 import math
-import string
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from support.shop import Rerank, broken_index
 
-from indexes.names import normalised
-from reranker.signals.registry import SIGNALS
 from service.app import served
 
 KNOWN = [str(number) for number in range(60)]
@@ -134,95 +129,6 @@ def test_signals_that_fail_are_named_and_the_engine_stays(
     lost = {part["signal"] for part in found["degraded"]}
     assert lost == {"semantic", "match", "available"}
     assert {part["reason"] for part in found["degraded"]} == {"internal_error"}
-
-
-# Invariants 1 to 4 over anything that the format allows.
-
-item_ids = st.one_of(
-    st.sampled_from(KNOWN),
-    st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(normalised),
-    st.text(string.ascii_letters + "0123456789-_/", min_size=1, max_size=12),
-)
-scores = st.one_of(
-    st.none(),
-    st.sampled_from([0.0, -0.0, 1.0, 1.0, 12.5, -3.0, 1e-300]),
-    st.floats(allow_nan=False, allow_infinity=False),
-)
-texts = st.one_of(
-    st.none(), st.none(), st.none(), st.sampled_from(["a red shoe", "", "é☕", "\x00"])
-)
-candidates = st.lists(
-    st.builds(lambda i, s, t: {"id": i, **_given(score=s, text=t)}, item_ids, scores, texts),
-    max_size=25,
-    unique_by=lambda candidate: normalised(candidate["id"]),
-)
-requests = st.builds(
-    lambda c, q, t, p, w: {
-        "candidates": c,
-        "query": q,
-        **_given(top_n=t, personalize=p, weights=w),
-    },
-    candidates,
-    st.one_of(st.sampled_from(["red shoes", "", "  ", "arvo"]), st.text(max_size=30)),
-    st.one_of(st.none(), st.integers(0, 30)),
-    st.one_of(st.none(), st.booleans()),
-    st.one_of(
-        st.none(),
-        st.dictionaries(
-            st.sampled_from(["engine", "semantic", "match", "available"]), st.floats(0, 5)
-        ),
-    ),
-)
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-@pytest.mark.promise(1)
-@pytest.mark.promise(4)
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(requests)
-def test_any_request_gives_its_candidates_back_once_each_by_score(
-    rerank: Rerank, body: dict[str, Any]
-) -> None:
-    answer = rerank({**body, "explain": True})
-    sent = [candidate["id"] for candidate in body["candidates"]]
-    results = answer["results"]
-    everything = rerank({**body, "top_n": None})["results"]
-    assert sorted(result["id"] for result in everything) == sorted(sent)
-    top_n = body.get("top_n", len(sent))
-    assert [result["id"] for result in results] == [r["id"] for r in everything[:top_n]]
-    for place, result in enumerate(results):
-        assert result["rank"] == place + 1
-        assert sent[result["index"]] == result["id"]
-        assert math.isfinite(result["score"])
-        total = sum(result["explanation"]["contributions"].values())
-        assert math.isclose(total, result["score"], rel_tol=1e-9, abs_tol=1e-6)
-    keys = [(-result["score"], result["index"]) for result in results]
-    assert keys == sorted(keys), "by score, and equal scores in the engine's order"
-    assert all(part["reason"] != "internal_error" for part in answer["degraded"])
-
-
-@pytest.mark.promise(2)
-@pytest.mark.promise(3)
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(candidates, st.booleans())
-def test_with_nothing_to_add_the_engines_order_comes_back(
-    rerank: Rerank, sent: list[dict[str, Any]], silence: bool
-) -> None:
-    """Either every other signal is told to be silent, or nothing is known of query and items."""
-    if silence:
-        body = {"candidates": sent, "query": "red shoes"}
-        body["weights"] = {name: 0 for name in SIGNALS if name != "engine"}
-    else:
-        body = {"candidates": [{"id": f"unknown {c['id']}"} for c in sent], "query": ""}
-    answer = rerank(body)
-    assert [result["index"] for result in answer["results"]] == list(range(len(sent)))
 
 
 @pytest.mark.promise(2)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from flask import Flask
+from support.shop import patient
 
 from indexes.storage.manifests import Manifest, read_manifest
 from indexes.workspace import Workspace
@@ -108,7 +109,7 @@ def test_a_torn_line_of_the_log_hides_no_other(store: BlendStore, tmp_path: Path
 
 
 def test_a_running_service_serves_any_version_by_its_label(own_home: Path) -> None:
-    app: Flask = create_app(Workspace(own_home))
+    app: Flask = create_app(patient(own_home))
     store = BlendStore(own_home / "blends")
     store.save(BOLD)
     store.save(msgspec.structs.replace(BOLD, note="second"))

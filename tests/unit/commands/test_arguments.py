@@ -1,11 +1,13 @@
 """Options of the program may stand before or after the command."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
-from service.commands.cli import Commands, cli, in_order
+from service.commands.cli import Commands, cli, in_order, run
 from service.commands.keys import Rate
 
 
@@ -55,3 +57,33 @@ def test_every_command_that_the_menu_lists_is_there(name: str) -> None:
     if isinstance(command, click.Group):
         for below in command.list_commands(context):
             assert command.get_command(context, below) is not None
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "rebuild --items {file}",
+        "events import {file}",
+        "evaluate --requests {file}",
+        "evaluate --requests {there} --judgments {file}",
+        "evaluate next-item --events {file}",
+        "evaluate next-action --events {file}",
+        "tune --requests {there} --requests {file}",
+        "tune --requests {there} --judgments {file}",
+        "requests estimate --blend default --rankings {file}",
+        "requests from-events --events {file} --out {there}",
+        "requests judgments --positions {file} --out {there}",
+    ],
+)
+def test_a_missing_file_is_said_before_anything_is_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], typed: str
+) -> None:
+    """Here neither an index is published nor the encoder there: both would be said otherwise."""
+    (tmp_path / "there.jsonl").write_text("{}\n")
+    (tmp_path / "settings.toml").write_text('[encoder]\nmodel = "/nowhere/at/all"\n')
+    file = tmp_path / "gone.jsonl"
+    typed = typed.format(file=file, there=tmp_path / "there.jsonl")
+    assert run(["--home", str(tmp_path), *typed.split(), "--json"]) == 1
+    said = capsys.readouterr()
+    assert f"error: {file} does not exist." in said.err
+    assert "does not exist" in msgspec.json.decode(said.out)["error"]["message"]

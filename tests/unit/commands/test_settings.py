@@ -27,6 +27,8 @@ from service.settings import (
 # without its proof fails `test_every_setting_is_proved`.
 PROVED_BY = {
     "index.factory": "test_rebuild: test_a_new_factory_encodes_nothing",
+    "items.image_folder": "test_thumbnails: test_another_folder_may_be_named",
+    "items.image_hosts": "test_thumbnails: test_an_address_is_shown_if_the_settings_name_its_host",
     "encoder.dimensions": "test_rebuild: test_a_new_model_encodes_everything_and_says_so",
     "rebuild.template": "test_rebuild: test_a_new_template_encodes_everything_and_says_so",
     "rebuild.max_bad_share": "test_rebuild: test_too_many_bad_lines_leave_the_old_version",

@@ -1,7 +1,6 @@
 """Shadow blends: ranked and logged, never served, and the first to go under load."""
 
 import json
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 from flask import Flask
+from support.shop import patient
+from support.waiting import wait_until
 
 from indexes.workspace import Workspace
 from reranker.blends.blend import DEFAULT
@@ -71,10 +72,7 @@ class Told:
         )
 
     def wait_for(self, outcome: str, count: int = 1) -> None:
-        deadline = time.monotonic() + 5
-        while self.counts[outcome] < count and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert self.counts[outcome] >= count, self.counts
+        wait_until(lambda: self.counts[outcome] >= count)
 
 
 ASKED = RerankRequest([Candidate(f"{number}") for number in range(30)], "red running shoes")
@@ -117,13 +115,14 @@ def test_who_does_not_agree_is_in_no_shadow(own_home: Path, state: ServedState) 
 
 
 def wait_for_lines(home: Path) -> list[Any]:
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        lines = list(read_shadows(Workspace(home)))
-        if lines:
-            return lines
-        time.sleep(0.005)
-    raise AssertionError("nothing is logged")
+    lines: list[Any] = []
+
+    def logged() -> bool:
+        lines[:] = read_shadows(Workspace(home))
+        return bool(lines)
+
+    wait_until(logged)
+    return lines
 
 
 def test_a_busy_process_drops_shadows_and_a_full_queue_too(
@@ -169,17 +168,19 @@ def test_share_and_requests_with_a_blend_of_their_own(own_home: Path, state: Ser
 def test_the_service_answers_the_same_and_takes_up_the_choice(
     own_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    app: Flask = create_app(Workspace(own_home))
+    app: Flask = create_app(patient(own_home))
     client = app.test_client()
     before = client.post("/rerank", json=BODY).get_json()["results"]
     label = engine_only(own_home)
     assert run(["--home", str(own_home), "blends", "shadow", "plain", "--share", "1"]) == 0
     assert label in capsys.readouterr().out
     assert shadow_choice(own_home) == ShadowChoice([label], 1.0)
-    deadline = time.monotonic() + 8
-    while not list(read_shadows(Workspace(own_home))) and time.monotonic() < deadline:
+
+    def logged() -> bool:  # and what is served stays the same meanwhile
         assert client.post("/rerank", json=BODY).get_json()["results"] == before
-        time.sleep(0.05)
+        return bool(list(read_shadows(Workspace(own_home))))
+
+    wait_until(logged)
     text = client.get("/metrics").text
     assert f'reranker_shadow_overlap_count{{blend="{label}"}}' in text
     assert 'reranker_shadows_total{outcome="computed"}' in text

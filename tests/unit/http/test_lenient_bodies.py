@@ -171,6 +171,15 @@ def test_events_of_no_known_type_cost_themselves(shop: FlaskClient) -> None:
     assert answer["results"] == results(shop, body | {"history": known})
 
 
+def test_events_of_no_known_type_keep_to_the_format_with_or_without_an_item(
+    shop: FlaskClient,
+) -> None:
+    for event in ({"type": "Wave", "time": "soon"}, {"type": "Wave", "time": "soon", "item": "3"}):
+        answer = shop.post("/rerank", json={"candidates": [{"id": "3"}], "history": [event]})
+        assert answer.status_code == 422
+        assert answer.get_json()["error"]["field"] == "history[0].time"
+
+
 def raw() -> list[dict[str, Any]]:
     """One history as sources really write it."""
     return [

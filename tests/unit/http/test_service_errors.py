@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from support.shop import patient
 
 from indexes.workspace import Workspace
 from service.app import create_app
@@ -147,7 +148,7 @@ def test_every_status_of_every_route_has_the_one_shape(app: Flask, client: Flask
 def test_a_failure_nobody_foresaw_is_500_in_the_same_shape(
     shop_home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = create_app(Workspace(shop_home))
+    app = create_app(patient(shop_home))
 
     @app.get("/broken")
     def broken() -> str:

@@ -1,12 +1,13 @@
 """What is published while the service runs: swapped in whole, or refused while the old goes on."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from support.service import publish_again
+from support.shop import patient
+from support.waiting import wait_until
 
 from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
@@ -26,7 +27,7 @@ def index_of(app: Flask) -> str:
 
 @pytest.fixture
 def own_app(own_home: Path) -> Flask:
-    return create_app(Workspace(own_home))
+    return create_app(patient(own_home))
 
 
 def test_a_new_index_is_swapped_in_once(own_app: Flask, own_home: Path) -> None:
@@ -87,9 +88,7 @@ def test_reload_seconds(own_home: Path) -> None:
     served(slow).watch()
     first = index_of(app)
     new = publish_again(own_home)
-    deadline = time.monotonic() + 20
-    while index_of(app) == first and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: index_of(app) != first)
     assert (index_of(app), index_of(slow)) == (new.id, first)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.shop import small_shop, write_items
+from support.shop import patient, small_shop, write_items
 
 from indexes.build.rebuild import rebuild
 from indexes.progress import silent
@@ -148,12 +148,12 @@ def test_the_command_beside_its_baseline(home: Path, capsys: pytest.CaptureFixtu
 
 
 def test_the_route(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    client = create_app(Workspace(home)).test_client()
+    client = create_app(patient(home)).test_client()
     none = client.post("/next-action", json={"user": "u1"}).get_json()
     assert none["actions"] == {}
     assert none["degraded"] == [{"signal": "next_action", "reason": "no_model"}]
     assert run(["--home", str(home), "train"]) == 0
-    client = create_app(Workspace(home)).test_client()
+    client = create_app(patient(home)).test_client()
     history = [
         {"type": "view", "item": "1", "time": 1e9},
         {"type": "view", "item": "2", "time": 1e9 + 60},

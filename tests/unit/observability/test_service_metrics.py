@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from support.paths import ROOT
 from support.service import BODY, serving
+from support.shop import patient
 
-from indexes.workspace import Workspace
 from reranker.experiments.drift import Drift, baseline_of, features_of, stability
 from reranker.ranking.ranking import BlendName, Ranked, Ranking
 from reranker.runtime.budget import STAGES, Stages
@@ -143,7 +143,7 @@ def test_a_read_only_home_costs_no_drift() -> None:
 
 
 def test_versions_caches_and_gate_are_told(shop_home: Path) -> None:
-    app = create_app(Workspace(shop_home))
+    app = create_app(patient(shop_home))
     client = app.test_client()
     for _ in range(3):
         client.post("/rerank", json=BODY)
@@ -182,5 +182,5 @@ def test_the_page_lists_every_metric_and_no_other() -> None:
 
 
 def test_metrics_of_an_application(shop_home: Path) -> None:
-    app = create_app(Workspace(shop_home))
-    assert metrics_of(app) is not metrics_of(create_app(Workspace(shop_home)))
+    app = create_app(patient(shop_home))
+    assert metrics_of(app) is not metrics_of(create_app(patient(shop_home)))

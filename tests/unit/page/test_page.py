@@ -4,13 +4,13 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 from support.page import LINE, wait_for
 from support.paths import ROOT
+from support.waiting import wait_until
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
@@ -163,8 +163,9 @@ def test_jobs_are_few_and_can_be_cancelled(own_home: Path) -> None:
     started = [jobs.start("serve", "long", {}, command) for _ in range(AT_ONCE)]
     with pytest.raises(Failure, match="no more than"):
         jobs.start("serve", "one too many", {}, command)
-    time.sleep(1)
     for job_id in started:
+        at_work = own_home / "jobs" / job_id / "pid"
+        wait_until(lambda at_work=at_work: at_work.exists() and at_work.read_text())  # type: ignore[misc]
         jobs.cancel(job_id)
     assert [wait_for(jobs, job_id).state for job_id in started] == ["cancelled"] * AT_ONCE
     for wrong in ("../jobs", "0" * 12 + "-" + "0" * 6):

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner
+from support.shop import patient
 
 from indexes.workspace import Workspace
 from reranker.commands.events import events_commands, forget_command, pseudonyms_commands
@@ -65,7 +66,7 @@ def test_names_are_nowhere_on_the_disk(tmp_path: Path) -> None:
 def test_after_a_rotation_everybody_is_still_there_and_the_old_key_links_nothing(
     own_home: Path,
 ) -> None:
-    app = create_app(Workspace(own_home))
+    app = create_app(patient(own_home))
     client = app.test_client()
     event = {"type": "view", "item": "1", "time": 1e9, "user": USER, "session": SESSION}
     assert client.post("/events", json=event | {"id": "e1"}).get_json()["accepted"] == 1
@@ -92,7 +93,7 @@ def test_after_a_rotation_everybody_is_still_there_and_the_old_key_links_nothing
 
 
 def test_forget_finds_what_a_killed_rotation_had_not_come_to(own_home: Path) -> None:
-    app = create_app(Workspace(own_home))
+    app = create_app(patient(own_home))
     client = app.test_client()
     client.post("/events", json={"type": "view", "item": "1", "time": 1e9, "user": USER})
     client.post("/rerank", json={"user": USER, "query": "hiv test", "candidates": CANDIDATES})
@@ -139,7 +140,7 @@ def test_a_lost_key_is_said_and_nothing_is_mixed(tmp_path: Path) -> None:
 
 
 def test_without_consent_nothing_is_written(own_home: Path) -> None:
-    app = create_app(Workspace(own_home))
+    app = create_app(patient(own_home))
     client = app.test_client()
     body = {"user": USER, "session": SESSION, "query": "marker query", "candidates": CANDIDATES}
     before = {path for path in own_home.rglob("*") if path.is_file()}
@@ -200,7 +201,7 @@ def test_setting_expire_hours(own_home: Path) -> None:
 
 @pytest.mark.promise(30)
 def test_forget_proves_that_nothing_is_left(own_home: Path) -> None:
-    app = create_app(Workspace(own_home))
+    app = create_app(patient(own_home))
     client = app.test_client()
     for number in range(30):
         event = {"type": "view", "item": "3", "time": 1e9 + number, "session": SESSION}
@@ -304,7 +305,7 @@ def test_logs_and_metrics_name_nobody_and_stay_small(
 @pytest.mark.promise(29)
 def test_a_hundred_thousand_users_make_no_series(own_home: Path, record_property: Any) -> None:
     record_property("runs", 100_000)
-    client = create_app(Workspace(own_home)).test_client()
+    client = create_app(patient(own_home)).test_client()
 
     def send(first: int) -> int:
         some = [

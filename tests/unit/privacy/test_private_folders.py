@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.shop import patient
 
 from indexes.workspace import Workspace
 from reranker.events.events import HistoryEvent
@@ -36,7 +37,7 @@ def mode(path: Path) -> int:
 
 
 def test_folders_and_files_are_closed_whatever_the_umask(own_home: Path, careless: None) -> None:
-    app = create_app(Workspace(own_home))
+    app = create_app(patient(own_home))
     client = app.test_client()
     event = {"type": "view", "item": "1", "time": 1e9, "user": "u-4711"}
     assert client.post("/events", json=event).get_json()["accepted"] == 1
@@ -93,7 +94,7 @@ def findings(home: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[s
 def test_rankings_are_lost_and_counted_while_the_keys_are_gone(
     own_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    app = create_app(Workspace(own_home))
+    app = create_app(patient(own_home))
     client = app.test_client()
     body: dict[str, Any] = {"user": "u-4711", "query": "tea", "candidates": CANDIDATES}
     client.post("/rerank", json=body)
@@ -103,7 +104,7 @@ def test_rankings_are_lost_and_counted_while_the_keys_are_gone(
     keys.unlink()
     (day,) = (own_home / "rankings").glob("*.jsonl")
     before = day.read_bytes()
-    later = create_app(Workspace(own_home))
+    later = create_app(patient(own_home))
     assert later.test_client().post("/rerank", json=body).status_code == 200
     ranking_log(later).flush()
     assert day.read_bytes() == before and not keys.exists()

@@ -6,31 +6,20 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from flask import Flask
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from support.shop import copy_home, small_shop
+from support.breakable import IDS, SENT, Shop, raises
+from support.shop import copy_home
 
 from indexes.cached import lazily
-from indexes.names import normalised
-from indexes.workspace import Workspace
 from reranker.events.events import HistoryEvent
-from reranker.ranking.settings import RankingSettings
 from reranker.runtime.budget import Breaker, Breakers, RequestBudget, Unavailable, spending
 from reranker.runtime.guarded_encoder import GuardedEncoder
-from reranker.signals.columns import Column, Missing
-from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, Signal
-from service.app import create_app, served
 
-IDS = [item["id"] for item in small_shop()]
-SENT = [{"id": one, "score": 100.0 - place} for place, one in enumerate(["7", "3", *IDS[20:32]])]
 PERSONAL = {name for name, signal in SIGNALS.items() if signal.personal}
 
 
@@ -71,52 +60,9 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
     made.release()
 
 
-class Shop:
-    """The real application on the trained shop, whose parts a test may break."""
-
-    def __init__(self, home: Path, **chosen: Any) -> None:
-        patient = {"budget_ms": 60_000.0, "breaker_failures": 3, "breaker_seconds": 60.0}
-        chosen_settings = RankingSettings(**(patient | chosen))
-        self.app: Flask = create_app(Workspace(home, {RankingSettings: chosen_settings}))
-        self.client = self.app.test_client()
-        self.served = served(self.app)
-        self.ask()
-
-    @property
-    def recent(self) -> Any:
-        """What the stored histories are asked by."""
-        return self.served.state.personal.recent
-
-    @recent.setter
-    def recent(self, asked: Any) -> None:
-        state = self.served.state
-        self.served.state = replace(state, personal=replace(state.personal, recent=asked))
-
-    @property
-    def encoder(self) -> Any:
-        """The guard of the encoder; `_encoder` is what it guards."""
-        return self.served.state.query_vectors._encoder
-
-    def ask(self, headers: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
-        body = {"query": "rain jacket", "user": "u3", "candidates": SENT, **more}
-        answer = self.client.post("/rerank", json=body, headers=headers)
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.get_json()
-        sent = [candidate["id"] for candidate in body["candidates"]]
-        assert sorted(result["id"] for result in found["results"]) == sorted(sent)
-        return found
-
-    def why(self, answer: dict[str, Any]) -> dict[str, str]:
-        return {part["signal"]: part["reason"] for part in answer["degraded"]}
-
-
 @pytest.fixture
 def shop(trained_home: Path) -> Shop:
     return Shop(trained_home)
-
-
-def die(*_anything: Any) -> Any:
-    raise OSError("the disk is gone")
 
 
 GARBAGE_HISTORIES: list[Any] = [None, 7, "x", [1], [None], {"a": 1}, [("view", "1")]]
@@ -154,11 +100,13 @@ def test_a_history_that_hangs_costs_its_signals_until_the_breaker_opens(
 
 @pytest.mark.promise(18)
 @pytest.mark.parametrize(
-    "broken", [die, *GARBAGE_HISTORIES], ids=lambda one: "dies" if one is die else str(one)[:30]
+    "broken",
+    [raises, *GARBAGE_HISTORIES],
+    ids=lambda one: "dies" if one is raises else str(one)[:30],
 )
 def test_a_history_that_is_dead_or_garbage(shop: Shop, broken: Any) -> None:
     whole = shop.ask(personalize=False)["results"]
-    shop.recent = broken if broken is die else lambda *_asked: broken
+    shop.recent = broken if broken is raises else lambda *_asked: broken
     for _ in range(3):
         answer = shop.ask()
         assert set(shop.why(answer).values()) == {"history_unavailable"}
@@ -191,11 +139,11 @@ def test_a_damaged_row_costs_the_personal_signals(trained_home: Path, tmp_path: 
 
 
 @pytest.mark.promise(18)
-@pytest.mark.parametrize("broken", [die, *GARBAGE_VECTORS], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("broken", [raises, *GARBAGE_VECTORS], ids=lambda one: type(one).__name__)
 def test_an_encoder_that_is_dead_or_garbage(shop: Shop, broken: Any) -> None:
     class Broken:
         def encode_queries(self, _texts: list[str]) -> Any:
-            return die() if broken is die else broken
+            return raises() if broken is raises else broken
 
         encode_documents = encode_queries
 
@@ -256,7 +204,7 @@ def test_ranking_budget_ms(trained_home: Path) -> None:
 
 def test_ranking_breaker_failures_and_seconds(trained_home: Path) -> None:
     shop = Shop(trained_home, breaker_failures=1, breaker_seconds=0.01)
-    works, shop.recent = shop.recent, die
+    works, shop.recent = shop.recent, raises
     assert shop.why(shop.ask())["behaviour"] == "history_unavailable"
     assert shop.served.breakers.of("history").open
     shop.recent = works
@@ -273,84 +221,6 @@ def test_a_history_that_hangs_costs_next_action_its_answer_only(
     assert found["degraded"][0]["reason"] in ("history_slow", "too_few_visits")
 
 
-# Promise 1: whatever fails, the ids that were sent come back once each.
-
-Fault = Callable[[RankingContext], Any]
-
-
-def odd_columns(context: RankingContext) -> Column:
-    return Column(np.full(len(context.ids), np.inf), np.ones(len(context.ids), bool))
-
-
-FAULTS: dict[str, Fault] = {
-    "raises": die,
-    "wrong type": lambda _context: 7,
-    "nothing": lambda _context: None,
-    "too short": lambda _context: Column(np.zeros(1), np.ones(1, bool)),
-    "infinite": odd_columns,
-    "missing": lambda _context: Missing("a_reason"),
-    "stops": lambda _context: (_ for _ in ()).throw(MemoryError()),
-}
-
-
-@pytest.fixture(scope="module")
-def robust(trained_home: Path) -> Shop:
-    return Shop(trained_home, breaker_failures=1_000_000)
-
-
-ids = st.one_of(st.sampled_from(IDS), st.text(min_size=1, max_size=9))
-
-
-@pytest.mark.promise(1)
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    sent=st.lists(ids.filter(normalised), max_size=30, unique_by=normalised),
-    faults=st.dictionaries(st.sampled_from([*SIGNALS]), st.sampled_from([*FAULTS]), max_size=12),
-    query=st.sampled_from(["rain jacket", "", "unseen words"]),
-    user=st.sampled_from(["u1", "nobody", None]),
-    explain=st.booleans(),
-)
-def test_any_faults_give_back_what_was_sent(
-    robust: Shop,
-    sent: list[str],
-    faults: dict[str, str],
-    query: str,
-    user: str | None,
-    explain: bool,
-) -> None:
-    _with_faults(
-        robust, sent, faults, query=query, explain=explain, **({"user": user} if user else {})
-    )
-
-
-@pytest.mark.heavy
-@pytest.mark.promise(1)
-def test_very_many_faults_give_back_what_was_sent(robust: Shop, record_property: Any) -> None:
-    chance = np.random.default_rng(5)
-    runs = 20_000
-    record_property("runs", runs)
-    for _ in range(runs):
-        sent = [str(one) for one in chance.permutation(70)[: chance.integers(0, 40)]]
-        names = chance.choice([*SIGNALS], chance.integers(0, 5), replace=False)
-        faults = {str(name): str(chance.choice([*FAULTS])) for name in names}
-        _with_faults(robust, sent, faults, query="rain jacket", user=f"u{chance.integers(60)}")
-
-
-def _with_faults(shop: Shop, sent: list[str], faults: dict[str, str], **more: Any) -> None:
-    before = {name: SIGNALS[name] for name in faults}
-    signals: Any = SIGNALS
-    try:
-        for name, fault in faults.items():
-            known = before[name]
-            signals[name] = Signal(name, FAULTS[fault], "", known.personal, known.learned)
-        more = {"user": "nobody", **more}
-        shop.ask(candidates=[{"id": one} for one in sent], **more)
-    finally:
-        signals.update(before)
-
-
 # Promise 5: every combination of missing parts.
 
 
@@ -364,7 +234,7 @@ def test_every_combination_of_missing_parts(
     whole = shop.encoder._encoder
 
     class Gone:
-        encode_queries = encode_documents = staticmethod(die)
+        encode_queries = encode_documents = staticmethod(raises)
 
     record_property("runs", 16)
     for number in range(16):

@@ -25,3 +25,10 @@ def test_every_file_is_one_of_ours_and_is_turned_back_to_less_by_a_reader(home: 
         assert {path.split("/")[0] for path in walk.files} == {"indexes", "reranker", "service"}
         assert 0 < walk.returns_of_a_reader <= walk.returns
     assert second.returns <= first.returns
+
+
+def test_a_request_passes_few_files(home: Path) -> None:
+    """A ceiling, a little above what there is: who adds a file raises it, and says why."""
+    first, second = walks(home)
+    assert len(first.files) <= 44 and first.returns <= 180
+    assert len(second.files) <= 36 and second.returns <= 135

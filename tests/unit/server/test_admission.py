@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support.service import Running, serving
 from support.shop import copy_home
+from support.waiting import wait_until
 
 from service.server.admission import Admission
 from service.server.settings import AdmissionSettings
@@ -103,10 +104,9 @@ def test_beyond_that_the_rest_hears_503_at_once_and_the_connection_lives(service
         assert json.loads(body)["error"]["code"] == "overloaded"
         assert int(headers["Retry-After"]) >= 1
     assert service.ask("/rerank", BODY)[0] == 200
-    time.sleep(1.2)  # the counts of the gate reach the metrics every second
-    text = service.ask("/metrics")[1].decode()
-    assert f'reranker_admission_total{{outcome="refused"}} {len(refused)}.0' in text
-    assert "reranker_waiting_candidates" in text
+    counted = f'reranker_admission_total{{outcome="refused"}} {len(refused)}.0'
+    wait_until(lambda: counted in service.ask("/metrics")[1].decode())
+    assert "reranker_waiting_candidates" in service.ask("/metrics")[1].decode()
 
 
 @pytest.mark.promise(33)

@@ -8,8 +8,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from support.shop import TRAINED_AT, copy_home, small_shop, write_items
 
 from indexes.build.rebuild import rebuild
@@ -146,33 +144,6 @@ def test_without_a_past_the_ranking_is_the_unpersonalised_one_bit_for_bit(
     assert ranking.gate is None
     named = {(one.signal, one.reason) for one in ranking.degraded}
     assert named == (set() if reason == "not_asked" else {(name, reason) for name in PERSONAL})
-
-
-@pytest.mark.promise(1)
-@pytest.mark.promise(4)
-@given(
-    items=st.lists(st.sampled_from([*IDS, "gone", "x y"]), max_size=60),
-    kinds=st.lists(st.sampled_from(["view", "cart", "purchase", "cancel", "other"]), min_size=1),
-    explain=st.booleans(),
-)
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-def test_any_history_ranks_all_candidates_and_explains_the_sum(
-    state: ServedState, items: list[str], kinds: list[str], explain: bool
-) -> None:
-    history = [event(item, 40 - at / 2, kinds[at % len(kinds)]) for at, item in enumerate(items)]
-    ids = [*IDS[:20], "gone", "new"]
-    ranking = rerank(request(history, ids, explain=explain), state)
-    assert sorted(one.id for one in ranking.results) == sorted(ids)
-    for one in ranking.results:
-        assert math.isfinite(one.score)
-        if one.explanation:
-            total = 0.0
-            for amount in one.explanation.contributions.values():
-                total += amount
-            assert total == one.score
-            assert one.explanation.gate == ranking.gate
 
 
 def test_a_gate_by_hand() -> None:

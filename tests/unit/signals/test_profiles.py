@@ -164,6 +164,7 @@ def test_a_row_memo_works_each_row_out_once() -> None:
     assert memo(rows, vectors).tolist() == [5, 10, 13, 1]
     assert memo(rows, vectors).tolist() == [5, 10, 13, 1]
     assert asked == [4, 1]  # what is in no index is never remembered
+    assert memo(rows[:0], vectors[:0]).tolist() == [] and asked == [4, 1]
 
 
 def test_lazily_works_out_once_and_holds_no_other_object_up() -> None:

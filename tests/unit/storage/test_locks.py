@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.waiting import wait_until
 
 from indexes.errors import Failure
 from indexes.storage.locks import LockHeld, exclusive, release, try_lock, waiting
@@ -91,12 +91,14 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path, children: str) -> None:
         assert said(holder) == "held"
         holder.kill()
         holder.wait()
-        until = time.monotonic() + 10
-        while time.monotonic() < until:  # a child may be forked at this very moment
+
+        def free() -> bool:  # a child may be forked at this very moment
             fd = try_lock(lock)
             if fd is not None:
                 release(fd)
-                break
+            return fd is not None
+
+        wait_until(free)
         with exclusive(lock, "taking over"):
             assert json.loads(lock.read_text())["purpose"] == "taking over"
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from support.shop import PATIENT, copy_home
+from support.shop import PATIENT, copy_home, patient
 from support.torch_models import load_model
 
 from indexes.items.index import ItemIndex
@@ -203,7 +203,7 @@ def test_setting_min_validation_shoppers(home: Path, capsys: pytest.CaptureFixtu
     assert blend == WITHOUT_ENCODER and "behaviour" not in blend.signals
     assert not {"popular", "together", "near"} & set(degraded_of(home))
     asked = {"history": [{"type": "view", "item": "3", "time": 1.7e9}]}
-    answer = create_app(Workspace(home)).test_client().post("/next-action", json=asked).get_json()
+    answer = create_app(patient(home)).test_client().post("/next-action", json=asked).get_json()
     assert answer["degraded"] == [{"signal": "next_action", "reason": "no_encoder"}]
     finding = doctor_home.model(workspace_of(home))
     assert finding.state == "warn" and "21 are needed" in finding.do
@@ -215,6 +215,20 @@ def test_setting_min_validation_shoppers(home: Path, capsys: pytest.CaptureFixtu
     assert found["encoder"] == "transformer" and found["reason"] is None
     blend, _ = BlendStore(home / "blends").published_or_default()
     assert blend.signals == PERSONAL.signals
+
+
+def test_counts_alone_are_published_in_seconds_and_an_interrupted_training_stays(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = home / "model" / "work" / "training.safetensors"
+    checkpoint.write_bytes(b"where it stood")
+    found = answer_of(home, capsys, "--counts-only")
+    assert found["encoder"] is None and "--counts-only" in found["reason"]
+    assert load_model(workspace_of(home), index_of(home)) is None
+    assert not {"popular", "together", "near"} & set(degraded_of(home))
+    assert checkpoint.read_bytes() == b"where it stood"
+    checkpoint.unlink()
+    assert answer_of(home, capsys)["encoder"] == "transformer"
 
 
 def test_an_encoder_that_hits_nothing_is_not_published(
