@@ -246,7 +246,7 @@ class ItemIds:
         same = np.array([a == b for a, b in zip(stored, encoded, strict=True)], dtype=bool)
         return np.where(hash_matches & same, rows, -1)
 
-    def rows_of_hashes(self, hashes: npt.NDArray[np.uint64]) -> Rows:
+    def rows_of_hashes(self, hashes: Hashes) -> Rows:
         """Rows (n,) of ids with these hashes; -1 where the index has none."""
         if not len(self.hashes):
             return np.full(len(hashes), -1, np.int64)

@@ -203,7 +203,7 @@ def judgments_command(
 @click.option(
     "--allow-leak",
     is_flag=True,
-    help="Also rankings of shoppers whose later events the model was trained on.",
+    help="Also rankings from before events that the model was trained on.",
 )
 @_POSITIONS
 @_SHAPE
@@ -231,7 +231,7 @@ def estimate_command(
     names = [blend, *([compare] if compare and compare != blend else [])]
     state = load_state(workspace)
     blends = [state.named(name) for name in names if name != ENGINE]
-    leaks = Leaks(state, [chosen.blend for chosen in blends], allow_leak)
+    leaks = Leaks(state, [chosen.blend for chosen in blends], allow_leak, of_anybody=True)
     clicked, counts, logged = clicked_on(action), ClickCounts(by_shopper=True), LoggedClicks()
     with joined(workspace, source_of(options)) as join:
         for joined_ranking in join.rankings:

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from indexes.storage.versions import exclusive
+from indexes.times import BadTime, TimeReader, TimeSettings
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
 from reranker.commands.output import echo_result, json_option
@@ -20,6 +21,10 @@ from reranker.model.settings import ENCODERS, TrainSettings
     help="End after this with the best so far; 0: when it no longer gets better.",
 )
 @click.option(
+    "--until",
+    help="Only events before this time (ISO 8601): requests from then on are an honest test.",
+)
+@click.option(
     "--counts-only",
     is_flag=True,
     help="Publish what is counted (popular, clicked, repeat, together, ...) without an encoder.",
@@ -30,6 +35,7 @@ def train_command(
     workspace: Workspace,
     encoder: str | None,
     minutes: float | None,
+    until: str | None,
     counts_only: bool,
     as_json: bool,
 ) -> None:
@@ -44,15 +50,26 @@ def train_command(
     from reranker.model_selection.train import train  # torch, which no other command needs
 
     settings = with_options(workspace, encoder=encoder, minutes=minutes)
+    end = None if until is None else _seconds(workspace, until)
     root = workspace.home / "model"
     with exclusive(root / "lock", "train"):
         summary = train(
             workspace,
             settings,
             on_line=lambda line: click.echo(line, err=True),
+            until=end,
+            until=end,
             counts_only=counts_only,
         )
     echo_result(summary, _report(summary), as_json)
+
+
+def _seconds(workspace: Workspace, until: str) -> float:
+    """The time that --until names."""
+    try:
+        return TimeReader(workspace.section(TimeSettings)).read(until, "--until").seconds
+    except BadTime as error:
+        raise click.UsageError(f"{error}.") from None
 
 
 def _report(summary: dict[str, Any]) -> str:

@@ -77,6 +77,7 @@ def weighted(blend: NamedBlend, weights: Mapping[str, float]) -> NamedBlend:
     if not weights:
         return blend
     return blend._replace(name=f"{blend.name}{WEIGHTED}", weights=weights)
+    training_later: float | None = None  # share of the training, on average, after the request
 
 
 def by_blend(result: Evaluation) -> dict[str, dict[str, Difference]]:
@@ -167,6 +168,7 @@ def evaluate(
         judged_only_difference={
             name: aggregate.judged_only_differences(name, baseline, *how) for name in names
         },
+        training_later=leaks.training_later,
     )
 
 

@@ -62,9 +62,10 @@ def over_folds(difference: Difference, folds: int) -> Difference:
     low, high, p = difference.low, difference.high, difference.p
     if folds < 2 or low is None or high is None:
         return difference
+    from scipy.special import ndtr, ndtri
+
     wider = (1.0 + folds / (folds - 1)) ** 0.5
     mean = difference.mean
-    from scipy.special import ndtr, ndtri
 
     return Difference(
         mean,

@@ -8,7 +8,7 @@ of any size costs four bytes an item. What a request needs is computed from the 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -42,8 +42,9 @@ class Whitening:
     Vectors of text models lie in a narrow cone: unrelated items look alike until the mean is taken
     off and each direction is scaled to the same spread (Su et al. 2021, arXiv:2103.15316). How much
     a direction spreads is only estimated, from n items in d dimensions, and the relative error
-    grows with d / n (Marchenko and Pastur 1967). So whitening is shrunk towards none, as a James-Stein
-    estimate is: each direction counts spread ** (-strength / 2), strength = 1 / (1 + (d / n)^2).
+    grows with d / n (Marchenko and Pastur 1967). So whitening is shrunk towards none, as a
+    James-Stein estimate is: each direction counts spread ** (-strength / 2), where strength =
+    1 / (1 + (d / n)^2).
     """
 
     def __init__(self, mean: Vectors, matrix: Vectors) -> None:
@@ -60,7 +61,8 @@ class Whitening:
         mean = sample.mean(axis=0)
         spread, axes = np.linalg.eigh(np.cov(sample - mean, rowvar=False, bias=True))
         floor = max(float(spread.max()) * _FLOOR, 1e-12)
-        matrix = axes * np.maximum(spread, floor) ** (-_strength(*sample.shape) / 2)
+        strength = 1.0 / (1.0 + (sample.shape[1] / len(sample)) ** 2)
+        matrix = axes * np.maximum(spread, floor) ** (-strength / 2)
         return cls(mean.astype(np.float32), matrix.astype(np.float32))
 
     def __call__(self, vectors: Vectors) -> Vectors:
@@ -81,11 +83,6 @@ class Whitening:
         return np.asarray(back), np.asarray(self.mean @ back)
 
 
-def _strength(count: int, dimensions: int) -> float:
-    """How far to whiten, from 0 to 1, by what so many items say of so many dimensions."""
-    return 1.0 / (1.0 + (dimensions / count) ** 2)
-
-
 class Prefix(NamedTuple):
     """What the encoder keeps of a history's events before the newest, and when they ended."""
 
@@ -96,9 +93,8 @@ class Prefix(NamedTuple):
 class ServedModel:
     """One published model over the rows of one index; d = its vectors' length.
 
-    length: newest events that are read. reads_searches: whether SEARCH_SHARE of the events that it
-    learned from were searches: one by chance teaches nothing of what comes after. dimensions: d,
-    of a model with an encoder.
+    length: newest events that are read. reads_searches: whether enough of the events that it
+    learned from were searches. dimensions: d, of a model with an encoder.
     """
 
     def __init__(self, version: Version, index: ItemIndex) -> None:
@@ -108,8 +104,7 @@ class ServedModel:
         tensors = load_file(version.folder / WEIGHTS)
         self.settings = settings_of(card)
         self.length = self.settings.length
-        searches, events = self.about.get("searches") or 0, self.about.get("events") or 0
-        self.reads_searches = bool(searches and searches >= SEARCH_SHARE * events)
+        self.reads_searches = reads_searches(self.about)
         self.types = {name: number for number, name in enumerate(card.weights)}
         self.weights = card.weights
         white = {name: tensors.pop(WHITE + name) for name in ("mean", "matrix")}
@@ -305,3 +300,12 @@ def bucket_of(seconds: float) -> int:
 def settings_of(card: Card) -> TrainSettings:
     """With which the model was trained."""
     return msgspec.convert(card.settings, TrainSettings)
+
+
+def reads_searches(about: Mapping[str, Any]) -> bool:
+    """Whether at least SEARCH_SHARE of a version's training events were searches.
+
+    One search by chance teaches nothing of what comes after searches.
+    """
+    searches, events = about.get("searches") or 0, about.get("events") or 0
+    return bool(searches and searches >= SEARCH_SHARE * events)

@@ -20,6 +20,7 @@ from reranker.blends.store import BlendStore, publish_default, served_default
 from reranker.events.settings import EventSettings
 from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
+from reranker.model.training_times import training_times
 from reranker.model.training_users import save_training_users
 from reranker.model.versions import model_store
 from reranker.model_selection.default_model import DefaultModel, choose, trial_state
@@ -56,6 +57,7 @@ class TrainingRun:
     whitening: Whitening
     session_minutes: float
     sessions: dict[str, str] = field(default_factory=dict)  # those of users, and whose
+    until: float | None = None
 
     @property
     def about(self) -> dict[str, Any]:
@@ -71,6 +73,7 @@ class TrainingRun:
             "searches": int((self.sequences.queries >= 0).sum()),
             "items": len(self.index),
             "known_items": len(self.data.known),
+            **training_times(self.sequences.times, self.until),
         }
 
     def write_trial(self, folder: Path, trained: Trained | None) -> None:
@@ -112,15 +115,17 @@ def train(
     settings: TrainSettings,
     on_line: Say,
     *,
+    until: float | None = None,
     counts_only: bool = False,
     progress: Progress = bars,
 ) -> dict[str, Any]:
     """Train, prove, publish; what came of it.
 
+    until: only on events before, in epoch seconds.
     counts_only: without a sequence encoder; one whose training was interrupted keeps its state.
     """
     began = time.perf_counter()
-    run = training_run(workspace, settings)
+    run = training_run(workspace, settings, until)
     work = workspace.home / "model" / "work"
     done: Trained | None = None
     reason: str | None = _COUNTS_ONLY
@@ -145,14 +150,19 @@ def train(
     return {"version": version.id, "blend": blend, **about, "seconds": seconds}
 
 
-def training_run(workspace: Workspace, settings: TrainSettings) -> TrainingRun:
+def training_run(
+    workspace: Workspace, settings: TrainSettings, until: float | None = None
+) -> TrainingRun:
     """The published index and the imported events, with some moments held out."""
     sessions: dict[str, str] = {}
-    index, sequences = published_index(workspace), imported_sequences(workspace, sessions)
+    index = published_index(workspace)
+    sequences = imported_sequences(workspace, sessions, until)
     catalogue, sequences, whitening = index_catalogue(index, sequences)
     minutes = workspace.section(EventSettings).session_minutes
     data = training_data(sequences, catalogue, sequences.at[1:], settings, minutes)
-    return TrainingRun(workspace, settings, index, sequences, data, whitening, minutes, sessions)
+    return TrainingRun(
+        workspace, settings, index, sequences, data, whitening, minutes, sessions, until
+    )
 
 
 def _trained(run: TrainingRun, work: Path, on_line: Say) -> tuple[Trained | None, str | None]:

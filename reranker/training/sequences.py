@@ -157,9 +157,13 @@ def sequences_of(events: Iterable[Named], weights: Mapping[str, float]) -> Seque
     return builder.build()
 
 
-def kept_events(histories: Histories, most: int | None = None) -> Iterator[Named]:
-    """The imported events of every shopper; of each the newest `most`."""
+def kept_events(
+    histories: Histories, most: int | None = None, until: float | None = None
+) -> Iterator[Named]:
+    """The imported events of every shopper before `until`; of each the newest `most`."""
     for shopper, events in histories.stream():
+        if until is not None:
+            events = [event for event in events if event.time < until]
         name = f"u {shopper.user}" if shopper.user is not None else f"s {shopper.session}"
         for event in events if most is None else events[-most:]:
             yield name, event

@@ -22,20 +22,23 @@ def published_index(workspace: Workspace) -> ItemIndex:
     return ItemIndex(published_version(workspace))
 
 
-def imported_sequences(workspace: Workspace, sessions: dict[str, str] | None = None) -> Sequences:
-    """Every kept history; NoEvents where there is none.
+def imported_sequences(
+    workspace: Workspace, sessions: dict[str, str] | None = None, until: float | None = None
+) -> Sequences:
+    """Every kept history before `until`; NoEvents where there is none.
 
     sessions: filled with those that became a user's, and whose.
     """
     most = workspace.section(TrainSettings).user_events
     with closing(open_histories(workspace)) as histories:
-        events = kept_events(histories, most)
+        events = kept_events(histories, most, until)
         if sessions is not None:
             events = noting_sessions(events, sessions)
         sequences = sequences_of(events, event_weights(workspace))
     if not len(sequences):
+        before = "" if until is None else " from before --until"
         raise NoEvents(
-            f"No event is kept in {workspace.home}.",
+            f"No event{before} is kept in {workspace.home}.",
             hint="Run `reranker events import FILE` first.",
         )
     return sequences

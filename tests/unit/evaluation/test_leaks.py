@@ -350,7 +350,7 @@ def test_evaluate_and_tune_do_without_requests_that_are_all_leaks(
 
 def test_estimates_do_without_rankings_that_are_leaks(trained_home: Path, tmp_path: Path) -> None:
     home = copy_home(trained_home, tmp_path / "home")
-    late = NEWEST + 3600
+    late = NEWEST + 2 * 86_400  # not on the day on which the training ended
     rankings = written(
         tmp_path / "rankings.jsonl",
         [

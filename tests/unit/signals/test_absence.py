@@ -6,7 +6,7 @@ import pytest
 from support.shop import TRAINED_AT
 
 from reranker.evaluation.requests import rerank_request
-from reranker.model.served_model import SEARCH_SHARE, ServedModel
+from reranker.model.served_model import SEARCH_SHARE, reads_searches
 from reranker.ranking.ranking import rerank
 from reranker.ranking.state import ServedState
 from reranker.requests import Candidate, Event, JudgedRequest, RerankRequest
@@ -69,10 +69,7 @@ def test_a_logged_request_without_a_time_was_asked_after_its_history() -> None:
     assert rerank_request(JudgedRequest(CANDIDATES, history=[Event("view", "1")])).time is None
 
 
-def test_one_search_by_chance_makes_no_model_that_reads_searches(state: ServedState) -> None:
-    model = state.model
-    assert model is not None
+def test_one_search_by_chance_makes_no_model_that_reads_searches() -> None:
+    events = round(10 / SEARCH_SHARE)
     for searches, reads in ((0, False), (1, False), (9, False), (10, True), (500, True)):
-        other = object.__new__(ServedModel)
-        other.about = {"searches": searches, "events": round(10 / SEARCH_SHARE)}
-        assert other.reads_searches is reads
+        assert reads_searches({"searches": searches, "events": events}) is reads
