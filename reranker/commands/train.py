@@ -58,7 +58,6 @@ def train_command(
             settings,
             on_line=lambda line: click.echo(line, err=True),
             until=end,
-            until=end,
             counts_only=counts_only,
         )
     echo_result(summary, _report(summary), as_json)

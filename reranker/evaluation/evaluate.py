@@ -70,6 +70,7 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     judged_share: dict[str, float] = {}
     judged_only: dict[str, dict[str, float]] = {}
     judged_only_difference: dict[str, dict[str, Difference]] = {}
+    training_later: float | None = None  # share of the training, on average, after the request
 
 
 def weighted(blend: NamedBlend, weights: Mapping[str, float]) -> NamedBlend:
@@ -77,7 +78,6 @@ def weighted(blend: NamedBlend, weights: Mapping[str, float]) -> NamedBlend:
     if not weights:
         return blend
     return blend._replace(name=f"{blend.name}{WEIGHTED}", weights=weights)
-    training_later: float | None = None  # share of the training, on average, after the request
 
 
 def by_blend(result: Evaluation) -> dict[str, dict[str, Difference]]:
