@@ -305,9 +305,10 @@ def _clicks(
     if fitter.examination is None or 2 * len(clicked(columns)) < len(columns):
         return None
     logged = LoggedClicks()
-    published = partial(rank_with, state, *state.blend(None))
+    published = partial(rank_with, state, state.named(None))
     for fold, blends in zip(folds, fitted, strict=True):
-        chosen = partial(rank_with, state, blends[_choose([blends], options.kinds)].blend, 0)
+        blend = blends[_choose([blends], options.kinds)].blend
+        chosen = partial(rank_with, state, NamedBlend(CHOSEN, blend, 0))
         rankers: dict[str, Ranker] = {CHOSEN: chosen, PUBLISHED: published}
         for number in fold.test.tolist():
             if columns[number].positions is not None:
