@@ -113,7 +113,12 @@ def train_shop(shop_home: Path, folder: Path) -> Path:
         )
     histories.close()
     settings = TrainSettings(
-        epochs=2, minutes=0, width=16, min_validation_shoppers=5, encoder_proof=False
+        epochs=2,
+        minutes=0,
+        width=16,
+        min_validation_shoppers=5,
+        encoder_proof=False,
+        precision="float32",  # not the faster one on this machine: the same everywhere
     )
     train(workspace, settings, on_line=lambda _line: None)
     return workspace.home
