@@ -57,7 +57,9 @@ class RerankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 class JudgedRequest(msgspec.Struct, frozen=True):
     """One line of a requests file: what a backend would send, with the right answers.
 
-    `ratings` gives grades from 0, possibly fractional, by item id. Unknown keys are kept out, not
+    `ratings` gives grades from 0, possibly fractional, by item id. `shown`: the items of the list
+    that was shown, in its order, where the ratings are what followed it; of other candidates
+    nothing is known. Unknown keys are kept out, not
     refused: shops log more than we read. A file's times are read already: `time` is in epoch
     seconds, None where it is missing or implausible, as `timing` says.
     """
@@ -70,6 +72,7 @@ class JudgedRequest(msgspec.Struct, frozen=True):
     session: str | None = None
     history: list[Event] | None = None
     ratings: dict[str, float] = {}
+    shown: list[Id] | None = None
     timing: Timing | None = None  # None: nobody looked; a time is then taken as it stands
 
     @property

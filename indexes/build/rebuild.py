@@ -18,7 +18,7 @@ from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import TextEncoder, load_encoder
 from indexes.errors import Failure
 from indexes.items.columns import FORMAT, ItemIds
-from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, parsed_factory
+from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, cosine_spread, parsed_factory
 from indexes.items.records import ItemReader, Unreadable
 from indexes.items.settings import IndexSettings
 from indexes.items.text import ItemText
@@ -123,7 +123,11 @@ class _Job:
                 spool.close()
             self._write_vectors(staged, catalogue, cache)
             export_query_encoder(encoder, _new_folder(staged / ENCODER_FOLDER))
-            version = self.store.publish(staged, self._about(catalogue, encoder, alike))
+            about = self._about(catalogue, encoder, alike)
+            about["cosine_spread"] = cosine_spread(
+                lambda rows: cache.vectors(catalogue.texts[rows]), len(catalogue)
+            )
+            version = self.store.publish(staged, about)
             self._tidy(cache, catalogue)
         return version, catalogue, True, removed
 

@@ -246,6 +246,13 @@ class ItemIds:
         same = np.array([a == b for a, b in zip(stored, encoded, strict=True)], dtype=bool)
         return np.where(hash_matches & same, rows, -1)
 
+    def rows_of_hashes(self, hashes: Hashes) -> Rows:
+        """Rows (n,) of ids with these hashes; -1 where the index has none."""
+        if not len(self.hashes):
+            return np.full(len(hashes), -1, np.int64)
+        place = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        return np.where(self.hashes[place] == hashes, self._rows[place].astype(np.int64), -1)
+
     def ids(self, rows: Rows) -> list[str]:
         """The ids of these rows."""
         return [stored.decode("utf-8", "surrogatepass") for stored in self._ids.get_many(rows)]

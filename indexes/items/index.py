@@ -4,6 +4,7 @@ Everything is mapped: opening costs milliseconds and no private memory, whatever
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -111,6 +112,24 @@ def _from_bf16(upper: npt.NDArray[np.uint16]) -> Vectors:
 _BF16: Final = faiss.ScalarQuantizer.QT_bf16
 
 
+_SPREAD_ITEMS: Final = 512
+
+
+def cosine_spread(read: VectorReader, count: int) -> float:
+    """How far apart cosines of this catalogue's items are: from the 5 % to the 95 % quantile.
+
+    The scale on which a cosine of a query with an item is large or small: encoders differ in it by
+    a factor of five, and lists of candidates say little of it. Of evenly spread items.
+    """
+    if count < 2:
+        return 1.0
+    rows = np.linspace(0, count - 1, min(_SPREAD_ITEMS, count)).astype(np.int64)
+    vectors = read(rows)
+    cosines = (vectors @ vectors.T)[np.triu_indices(len(rows), 1)]
+    low, high = np.quantile(cosines, (0.05, 0.95))
+    return max(float(high - low), 0.01)
+
+
 def check_format(about: Mapping[str, Any], version_id: str) -> None:
     """Failure for a version that another release wrote in another form."""
     stored = about.get("format", 1)
@@ -148,6 +167,12 @@ class ItemIndex:
     def dimensions(self) -> int:
         """Length of an item vector."""
         return int(self._faiss.d)
+
+    @cached_property
+    def cosine_spread(self) -> float:
+        """The scale of this catalogue's cosines; see the function."""
+        published = self.about.get("cosine_spread")
+        return float(published) if published else cosine_spread(self._read, len(self))
 
     @property
     def fingerprint(self) -> str:

@@ -64,6 +64,12 @@ def model_numbers(text: str) -> set[str]:
     return {word for word in (*_WORD.findall(folded), *joined) if is_model_number(word)}
 
 
+def model_share(text: str) -> float:
+    """Which share of the words, parted by spaces, are model numbers: 1 for "WF-1000XM4"."""
+    parts = [re.sub(r"[^\w]|_", "", part) for part in fold(text).split()]
+    return sum(map(is_model_number, parts)) / len(parts) if parts else 0.0
+
+
 def word_hash(word: str) -> int:
     """32 bits are enough to compare within one query's candidates."""
     return int(xxhash.xxh32_intdigest(word.encode("utf-8", "surrogatepass")))

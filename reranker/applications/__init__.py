@@ -1,4 +1,4 @@
 """The same vectors at work: recommendations, carts, churn.
 
-Each is measured beside plain baselines (`evaluate recommend`, `cart`, `churn`); the best is shipped.
+Each is measured beside plain baselines (`evaluate recommend`, `cart`, `churn`); the best ships.
 """

@@ -60,12 +60,13 @@ DEFAULT = Blend(
     note="Engine and text in balance, with a hand for exact words; nothing to train.",
     signals={
         "engine": SignalWeight(1.0),
-        "semantic": SignalWeight(1.5),
+        "semantic": SignalWeight(2.0, "scale"),
         "match": SignalWeight(0.5),
         "typical": SignalWeight(0.5),
         "available": SignalWeight(0.5, "none"),
         "fresh": SignalWeight(0.0, "none"),
     },
+    guards=Guards(exact_stays=True),  # a shopper who names an item wants that one
 )
 
 # What `reranker train` publishes: docs/evaluation.md says how it was picked.
@@ -75,6 +76,8 @@ PERSONAL: Final = msgspec.structs.replace(
     signals=DEFAULT.signals
     | {
         "popular": SignalWeight(0.5),
+        "clicked": SignalWeight(0.5),
+        "intent": SignalWeight(0.1, "none"),
         "behaviour": SignalWeight(0.35, "none"),
         "repeat": SignalWeight(0.3, "none"),
         "together": SignalWeight(0.5),
@@ -89,7 +92,9 @@ WITHOUT_ENCODER: Final = msgspec.structs.replace(
     PERSONAL,
     note="The default, with what shoppers do, but no trained encoder: `reranker train` had too "
     "little to learn one from.",
-    signals={name: part for name, part in PERSONAL.signals.items() if name != "behaviour"},
+    signals={
+        name: part for name, part in PERSONAL.signals.items() if name not in ("behaviour", "intent")
+    },
 )
 
 

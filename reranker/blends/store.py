@@ -17,6 +17,7 @@ from reranker.errors import Conflict, UnknownBlend
 from reranker.signals.registry import SIGNALS
 
 BLEND_FILE: Final = "blend.json"
+TRAINER: Final = "reranker train"
 
 
 class StoredBlend(msgspec.Struct, frozen=True):
@@ -301,18 +302,32 @@ def _stored(version: Version, published: bool) -> StoredBlend:
     )
 
 
-def publish_personal(store: BlendStore, encoder: bool = True) -> str:
-    """Publish the `default` that uses a model, unless somebody chose another blend; what was done.
+def served_default(store: BlendStore) -> Blend | None:
+    """The published blend where it weighs what was learned; None for the built-in one."""
+    blend, _ = store.published_or_default()
+    return blend if any(SIGNALS[name].learned for name in blend.signals) else None
 
-    A `default` that weighs personal signals already, tuned or not, is left as it is; but the one
-    that was published for want of an encoder gives way once there is one.
+
+def publish_default(store: BlendStore, fitted: Blend, harms: bool) -> str:
+    """Store the `default` that `reranker train` fitted, and publish it unless somebody chose
+    another blend, or what is served is better beyond doubt (harms); what was done.
     """
     current, number = store.published_or_default()
-    if current.name != DEFAULT.name:
-        return f"{current.name} v{number} stays published; it is somebody's choice"
-    waiting = encoder and current == WITHOUT_ENCODER
-    if not waiting and any(SIGNALS[name].personal for name in current.signals):
-        return f"{current.name} v{number} stays published"
-    chosen = PERSONAL if encoder else WITHOUT_ENCODER
-    blend, number = store.save(chosen, publish=True, who="reranker train")
-    return f"{blend.name} v{number} published, with personal signals"
+    chosen = current.name != DEFAULT.name or not (current.author == TRAINER or _built_in(current))
+    made = msgspec.structs.replace(fitted, author=TRAINER)
+    blend, new = store.save(made, publish=not (chosen or harms), who=TRAINER)
+    if chosen:
+        return (
+            f"{current.name} v{number} stays published, it is somebody's choice; "
+            f"{blend.name}@{new} is stored beside it"
+        )
+    if harms:
+        return (
+            f"{current.name} v{number} stays published, it is better on the held-out searches; "
+            f"{blend.name}@{new} is stored beside it"
+        )
+    return f"{blend.name} v{new} published, with what was learned"
+
+
+def _built_in(blend: Blend) -> bool:
+    return blend.signals in (DEFAULT.signals, PERSONAL.signals, WITHOUT_ENCODER.signals)

@@ -29,9 +29,17 @@ from reranker.feedback.click_judgments import (
     click_judgments,
     write_judgments,
 )
-from reranker.feedback.click_models import METHODS, SHAPES, Examination, Method, Shape, fit_clicks
+from reranker.feedback.click_models import (
+    METHODS,
+    SHAPES,
+    Examination,
+    Method,
+    Shape,
+    drawn_curves,
+    fit_clicks,
+)
 from reranker.feedback.joins import JoinedRanking
-from reranker.feedback.off_policy import CLIP, SHOWN, LoggedClicks, estimate
+from reranker.feedback.off_policy import CLIP, CURVES, SHOWN, LoggedClicks, estimate
 from reranker.feedback.requests import (
     HISTORY,
     judged_by,
@@ -39,6 +47,7 @@ from reranker.feedback.requests import (
     request_row,
     write_requests,
 )
+from reranker.metrics.intervals import SEED
 from reranker.ranking.state import NamedBlend, ServedState, load_state
 
 _JSON = json_option("End with one JSON object.")
@@ -194,7 +203,7 @@ def judgments_command(
 @click.option(
     "--allow-leak",
     is_flag=True,
-    help="Also rankings of shoppers whose later events the model was trained on.",
+    help="Also rankings from before events that the model was trained on.",
 )
 @_POSITIONS
 @_SHAPE
@@ -215,20 +224,24 @@ def estimate_command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Estimate the clicks that a blend's order would have had on the logged rankings (SNIPS)."""
+    """Estimate the clicks that a blend's order would have had on the logged rankings.
+
+    Clipped inverse propensity scoring, as a ratio to what was shown.
+    """
     names = [blend, *([compare] if compare and compare != blend else [])]
     state = load_state(workspace)
     blends = [state.named(name) for name in names if name != ENGINE]
-    leaks = Leaks(state, [chosen.blend for chosen in blends], allow_leak)
-    clicked, counts, logged = clicked_on(action), ClickCounts(), LoggedClicks()
+    leaks = Leaks(state, [chosen.blend for chosen in blends], allow_leak, of_anybody=True)
+    clicked, counts, logged = clicked_on(action), ClickCounts(by_shopper=True), LoggedClicks()
     with joined(workspace, source_of(options)) as join:
-        for joined_ranking in counts.watched(join.rankings, clicked):
+        for joined_ranking in join.rankings:
+            shopper = join.events.owner(joined_ranking.who)
+            who = shopper if any(shopper) else joined_ranking.ranking.id
+            counts.add(joined_ranking, clicked, who)
             items = [item for item in joined_ranking.ranking.items if clicked(joined_ranking, item)]
             if leaks.refuses(judged_by(joined_ranking.ranking, items)):
                 continue
             orders = _orders(joined_ranking, join, state, names, blends) if items else {}
-            shopper = join.events.owner(joined_ranking.who)
-            who = shopper if any(shopper) else joined_ranking.ranking.id
             logged.add(who, joined_ranking.ranking.items, items, orders)
     leaks.check(len(logged.rankings))
     if not logged.position:
@@ -237,7 +250,8 @@ def estimate_command(
             hint="Are these the events of the same time? --window allows more minutes.",
         )
     curve = _examination(positions, counts, shape)
-    report = estimate(logged, curve, action, compare or SHOWN, clip)
+    curves = [] if positions else drawn_curves(counts.resampled(CURVES, SEED), shape)
+    report = estimate(logged, curve, action, compare or SHOWN, clip, curves=curves)
     refusals = {"leaks": leaks.count, "leaks_by": leaks.by_reason}
     result = {"estimate": True, **msgspec.to_builtins(report), **refusals, **counts_of(join)}
     warnings = [*join.warnings, *leaks.warnings()]

@@ -11,7 +11,7 @@ from reranker.commands.finite_range import FiniteRange
 from reranker.commands.input_files import InputFile
 from reranker.commands.next_item import read_sequences
 from reranker.commands.output import echo_result, json_option
-from reranker.commands.train import epoch_bars, epoch_log, with_options
+from reranker.commands.train import with_options
 from reranker.events.settings import EventSettings
 from reranker.model.settings import ENCODERS, TrainSettings
 
@@ -71,6 +71,7 @@ def evaluate_actions(
     from reranker.model.next_action import HIDDEN
     from reranker.training.actions import action_cases, model_inputs, plain_inputs
     from reranker.training.data import training_data
+    from reranker.training.epoch_logs import epoch_bars, epoch_log
     from reranker.training.loop import Training
 
     sequences, catalogue = read_sequences(workspace, source, ids_only)

@@ -14,13 +14,7 @@ from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
 from reranker.commands.input_files import InputFile
 from reranker.commands.output import echo_result, json_option, show_bad
-from reranker.commands.train import (
-    epoch_bars,
-    epoch_log,
-    imported_sequences,
-    published_index,
-    with_options,
-)
+from reranker.commands.train import with_options
 from reranker.model.settings import ENCODERS, TrainSettings
 
 BASELINES: Final = ("popular", "popular-7d", "last-item", "together", "ease")
@@ -118,6 +112,7 @@ _WHY: Final = {
 
 def _trained(data: Any, parts: Any, settings: TrainSettings) -> tuple[Any, dict[str, Any]]:
     """Ranks by a model trained on the training part, and what it took."""
+    from reranker.training.epoch_logs import epoch_bars, epoch_log
     from reranker.training.inference import model_ranks
     from reranker.training.loop import Training
 
@@ -144,6 +139,7 @@ def _trained(data: Any, parts: Any, settings: TrainSettings) -> tuple[Any, dict[
 def read_sequences(workspace: Workspace, source: Path | None, ids_only: bool) -> tuple[Any, Any]:
     """Sequences by catalogue row, and the catalogue."""
     from reranker.training.data import index_catalogue, own_catalogue
+    from reranker.training.sources import imported_sequences, published_index
 
     if source is None:
         sequences = imported_sequences(workspace)

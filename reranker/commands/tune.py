@@ -41,11 +41,7 @@ def save_tuned(
     note: str,
 ) -> str:
     """Store the blend, not published; its `name@version`."""
-    difference = tuning.difference[tuning.metric]
-    summary = (
-        f"tuned ({tuning.chosen}): {tuning.metric} {difference.mean:+.4f} against "
-        f"{tuning.compared_with} on {tuning.held_out} queries held out"
-    )
+    summary = f"tuned ({tuning.chosen}): {_gain(tuning)} on {tuning.held_out} queries held out"
     tuned = msgspec.structs.replace(
         blend, name=name, author=author, note=note or summary, version=None
     )
@@ -57,6 +53,13 @@ def save_tuned(
     }
     stored, number = state.store.save(tuned, who=author, about=facts)
     return f"{stored.name}@{number}"
+
+
+def _gain(tuning: Tuning) -> str:
+    if tuning.clicks is not None:
+        return f"clicks {tuning.proof.mean:+.4f} a search (estimate) against {tuning.published}"
+    mean = tuning.difference[tuning.metric].mean
+    return f"{tuning.metric} {mean:+.4f} against {tuning.compared_with}"
 
 
 @click.command("tune")

@@ -11,7 +11,7 @@ from indexes.errors import Failure
 from indexes.items.words import folded
 from indexes.storage.arrays import Floats
 from reranker.evaluation.results import TOP, QueryResult
-from reranker.metrics.intervals import RESAMPLES, SEED, Difference, paired_differences
+from reranker.metrics.intervals import LEVEL, RESAMPLES, SEED, Difference, paired_differences
 from reranker.ranking.ranking import Degraded
 
 
@@ -119,20 +119,33 @@ class Aggregate:
         return dict(zip(self.metric_names, values.mean(axis=0).tolist(), strict=True))
 
     def differences(
-        self, order: str, baseline: str, resamples: int = RESAMPLES, seed: int = SEED
+        self,
+        order: str,
+        baseline: str,
+        resamples: int = RESAMPLES,
+        seed: int = SEED,
+        level: float = LEVEL,
     ) -> dict[str, Difference]:
         """One order minus another, by metric."""
-        return self._differences(self.values(order) - self.values(baseline), resamples, seed)
+        apart = self.values(order) - self.values(baseline)
+        return self._differences(apart, resamples, seed, level)
 
     def judged_only_differences(
-        self, order: str, baseline: str, resamples: int = RESAMPLES, seed: int = SEED
+        self,
+        order: str,
+        baseline: str,
+        resamples: int = RESAMPLES,
+        seed: int = SEED,
+        level: float = LEVEL,
     ) -> dict[str, Difference]:
         """The same of the orders without the items that have no rating."""
         apart = self.judged_only(order) - self.judged_only(baseline)
-        return self._differences(apart, resamples, seed)
+        return self._differences(apart, resamples, seed, level)
 
-    def _differences(self, apart: Floats, resamples: int, seed: int) -> dict[str, Difference]:
-        differences = paired_differences(apart, self.clusters, resamples, seed)
+    def _differences(
+        self, apart: Floats, resamples: int, seed: int, level: float
+    ) -> dict[str, Difference]:
+        differences = paired_differences(apart, self.clusters, resamples, seed, level)
         return dict(zip(self.metric_names, differences, strict=True))
 
     def coverage(self) -> Coverage:

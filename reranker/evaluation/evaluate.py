@@ -70,6 +70,7 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     judged_share: dict[str, float] = {}
     judged_only: dict[str, dict[str, float]] = {}
     judged_only_difference: dict[str, dict[str, Difference]] = {}
+    training_later: float | None = None  # share of the training, on average, after the request
 
 
 def weighted(blend: NamedBlend, weights: Mapping[str, float]) -> NamedBlend:
@@ -167,6 +168,7 @@ def evaluate(
         judged_only_difference={
             name: aggregate.judged_only_differences(name, baseline, *how) for name in names
         },
+        training_later=leaks.training_later,
     )
 
 

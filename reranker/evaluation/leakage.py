@@ -20,6 +20,7 @@ from reranker.blends.blend import Blend
 from reranker.errors import HistoryFailure
 from reranker.evaluation.requests import rerank_request
 from reranker.histories.histories import Shopper
+from reranker.model.training_times import share_later, trained_to
 from reranker.model.training_users import TrainingUsers
 from reranker.pseudonyms.pseudonyms import Pseudonyms
 from reranker.ranking.state import NamedBlend, ServedState
@@ -37,7 +38,8 @@ log = logging.getLogger("reranker")
 #   missing, implausible, no_zone, ahead  on an item that it rates, and its time cannot tell what
 #               came first: there is none, it is implausible, it is without a zone and near to them,
 #               or it has not come yet, so that the answers were known before it.
-Reason = Literal["later", "missing", "implausible", "no_zone", "ahead"]
+#   anybody    at or after its time, from anybody's: asked for where clicks are counted.
+Reason = Literal["later", "missing", "implausible", "no_zone", "ahead", "anybody"]
 
 _LEARNED: Final = frozenset(name for name, signal in SIGNALS.items() if signal.learned)
 _PERSONAL: Final = frozenset(name for name, signal in SIGNALS.items() if signal.personal)
@@ -54,9 +56,17 @@ class Leaks:
     """Counts the requests that are refused, by reason.
 
     blends: what the requests are to be ranked with; none of them learned: nothing is refused.
+    of_anybody: also requests from before any event that the model was trained on. It may have been
+    trained on the very clicks that are counted, and counts are of all shoppers.
     """
 
-    def __init__(self, state: ServedState, blends: Iterable[Blend], allowed: bool) -> None:
+    def __init__(
+        self,
+        state: ServedState,
+        blends: Iterable[Blend],
+        allowed: bool,
+        of_anybody: bool = False,
+    ) -> None:
         self.reasons: Counter[Reason] = Counter()
         self.undated_answers = 0  # taken, though what is ranked with may hold the answer
         self._personal = state.personal
@@ -65,6 +75,11 @@ class Leaks:
         signals = {name for blend in blends for name in blend.signals}
         if model is not None and _LEARNED & signals and not allowed:
             self._seen = TrainingUsers(model.folder, state.keys)
+        self._trained_to = -math.inf
+        self._later: list[float] = []  # of each request taken, the share of the training after it
+        self._about = model.about if model is not None and _LEARNED & signals else {}
+        if of_anybody and self._seen is not None:
+            self._trained_to = trained_to(self._about) or math.inf
         self._looks_back = bool(_PERSONAL & signals) and not allowed
 
     @property
@@ -101,11 +116,25 @@ class Leaks:
     def refuses(self, judged: JudgedRequest) -> bool:
         """Whether a request is a leak, counted."""
         reason = None if self._seen is None else _reason(judged, self._people(judged), self._seen)
+        if reason is None and judged.time is not None and _now(judged) < self._trained_to:
+            reason = "anybody"
+        if reason is None:
+            self._note_later(judged)
         if reason is not None:
             self.reasons[reason] += 1
         elif self._looks_back and _may_hold_answer(judged, self._personal):
             self.undated_answers += 1
         return reason is not None
+
+    @property
+    def training_later(self) -> float | None:
+        """Which share of the training is later than a request that was taken, on average."""
+        return sum(self._later) / len(self._later) if self._later else None
+
+    def _note_later(self, judged: JudgedRequest) -> None:
+        share = None if judged.time is None else share_later(self._about, _now(judged))
+        if share is not None:
+            self._later.append(share)
 
     def _people(self, judged: JudgedRequest) -> list[Shopper]:
         """Every name of the request's shopper: its own, those in its history, and whose they are
@@ -130,6 +159,13 @@ class Leaks:
         advice = "Train on events before the requests, or say --allow-leak."
         if self.count > self.reasons["later"]:
             advice = f"Give each request its time, with a zone. {advice}"
+        if self.reasons["anybody"] == self.count:
+            raise Leak(
+                f"All {self.count:,} rankings are from before events that the model was trained "
+                "on, so that it may have been trained on the clicks that are counted.",
+                hint="Run `reranker train --until TIME` with a time before them, or say "
+                "--allow-leak.",
+            )
         raise Leak(
             f"All {self.count:,} requests are of shoppers whose events the model was trained on, "
             f"so that it knows the answers: {parts}.",
@@ -149,6 +185,7 @@ _WORDS: Final[dict[str, str]] = {
     "implausible": "have an implausible time and rate items of these events",
     "no_zone": "have a time without a zone, within 14 hours of these events, and rate their items",
     "ahead": "have a time that has not come yet and rate items of these events",
+    "anybody": "are before events of others",
 }
 _SENTENCES: Final[dict[str, str]] = {
     "later": "the model was trained on later events of their shoppers",
@@ -160,6 +197,8 @@ _SENTENCES: Final[dict[str, str]] = {
     "on, their shoppers' on items that they rate",
     "ahead": "their time has not come yet, and the model was trained on their shoppers' events on "
     "items that they rate",
+    "anybody": "the model was trained on events at or after their time; `reranker train --until` "
+    "leaves those out",
 }
 
 
@@ -191,7 +230,7 @@ def _may_hold_answer(judged: JudgedRequest, personal: Personalization) -> bool:
     if judged.clock == "known" or (judged.clock == "missing" and judged.history is not None):
         return False
     request = rerank_request(judged)
-    now = now_of(judged.time, request.history, time.time)
+    now = now_of(request.time, request.history, time.time)
     past = shopper_events(request, lambda: now, personal)
     if isinstance(past, Missing):
         return False
@@ -201,10 +240,10 @@ def _may_hold_answer(judged: JudgedRequest, personal: Personalization) -> bool:
 
 
 def _now(judged: JudgedRequest) -> float:
-    history = rerank_request(judged).history
-    now = now_of(judged.time, history, time.time)
+    request = rerank_request(judged)
+    now = now_of(request.time, request.history, time.time)
     # Without a time of its own its newest event came before it.
-    return now + _BEFORE if judged.time is None and history else now
+    return now + _BEFORE if judged.time is None and request.history else now
 
 
 def fingerprint(request: JudgedRequest, names: Pseudonyms) -> str:

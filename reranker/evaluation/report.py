@@ -84,6 +84,12 @@ def _counts(
     )
     if result.later_events:
         yield f"{result.later_events:,} history events not before their request's time, not used"
+    if result.training_later:
+        yield (
+            f"{result.training_later:.1%} of the training events are later than a request, on "
+            "average: what all shoppers did later is in the counts and the encoder "
+            "(`reranker train --until TIME`)"
+        )
     for blend, count in result.fitted_on.items():
         yield f"{blend} was fitted on {count:,} of these requests: its figures are too good"
     yield from refused(result.leaks_by)

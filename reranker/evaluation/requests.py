@@ -24,6 +24,7 @@ from reranker.events.cleaning import BadEvent, Cleaner, NoConsent
 from reranker.events.settings import EventSettings
 from reranker.metrics.ranking import MAX_GRADE
 from reranker.requests import Candidate, Event, JudgedRequest, RerankRequest
+from reranker.signals.context import newest_time
 from reranker.times import Timing, read_time, seconds_of
 
 _KEYS: Final = frozenset(JudgedRequest.__struct_fields__) - {"timing"}
@@ -92,6 +93,8 @@ class JudgedRequestReader:
             fields["candidates"] = _candidates(fields["candidates"])
         if "ratings" in fields:
             fields["ratings"] = _ratings(fields["ratings"])
+        if "shown" in fields:
+            fields["shown"] = _names("shown", fields["shown"])
         if "history" in fields:
             before = self._times.without_zone
             fields["history"] = self._history(fields["history"])
@@ -163,7 +166,8 @@ def rerank_request(judged: JudgedRequest) -> RerankRequest:
     """What a search backend would have sent at that time.
 
     Point in time: of the history only events before the request's time are kept; a logged history
-    may hold what came after it, the very purchase that is to be foreseen.
+    may hold what came after it, the very purchase that is to be foreseen. Without a time it was
+    asked just after its newest history event: the clock of today says nothing of a log.
     """
     return RerankRequest(
         candidates=judged.candidates,
@@ -171,8 +175,13 @@ def rerank_request(judged: JudgedRequest) -> RerankRequest:
         user=judged.user,
         session=judged.session,
         history=_history_before(judged),
-        time=judged.time,
+        time=_time(judged),
     )
+
+
+def _time(judged: JudgedRequest) -> float | str | None:
+    newest = newest_time(judged.history) if judged.time is None else None
+    return judged.time if newest is None else math.nextafter(newest, math.inf)
 
 
 def check_grade(grade: float, where: str) -> None:
@@ -189,6 +198,13 @@ def _candidates(rows: Any) -> Any:
         _candidate(row, f"candidates[{place}]") if isinstance(row, dict) else row
         for place, row in enumerate(rows)
     ]
+
+
+def _names(field: str, names: Any) -> Any:
+    """Ids in their one form."""
+    if not isinstance(names, list):
+        return names
+    return [read_name(f"{field}[{place}]", name) for place, name in enumerate(names)]
 
 
 def _candidate(row: dict[str, Any], where: str) -> dict[str, Any]:
@@ -228,6 +244,17 @@ def _check_candidates(request: JudgedRequest) -> None:
     if len(set(ids)) < len(ids):
         [(item, times)] = Counter(ids).most_common(1)
         raise Failure(f"candidates holds {item!r} {times} times; every item may stand there once")
+    _check_shown(request.shown, set(ids))
+
+
+def _check_shown(items: list[str] | None, candidates: set[str]) -> None:
+    if items is None:
+        return
+    if len(set(items)) < len(items):
+        raise Failure("shown holds an item twice")
+    for place, item in enumerate(items):
+        if item not in candidates:
+            raise Failure(f"shown[{place}] is {item!r}, which is none of the candidates")
 
 
 def _history_before(judged: JudgedRequest) -> list[Event] | None:

@@ -90,6 +90,12 @@ def _query_result(
         name: [result.index for result in ranking.results] for name, ranking in rankings.items()
     }
     ids = [candidate.id for candidate in request.candidates]
+    if judged.shown is not None:  # what nobody saw was not passed over
+        shown = set(judged.shown)
+        orders = {
+            name: [place for place in order if ids[place] in shown]
+            for name, order in orders.items()
+        }
     grades = grades_of(ids, judged.ratings)
     rated = np.array([item in judged.ratings for item in ids], dtype=bool)
 

@@ -40,14 +40,15 @@ class WrongHistories:
     """The shoppers of a file, to be mistaken for each other."""
 
     def __init__(self, requests: Sequence[JudgedRequest]) -> None:
+        asked = [rerank_request(request) for request in requests]
         self._shoppers: list[tuple[str | None, dict[str, Any]]] = [
             (
                 request.user or request.session,
                 {"user": request.user, "session": request.session, "time": request.time},
             )
-            for request in requests
+            for request in asked
         ]
-        self._events = [rerank_request(request).history for request in requests]
+        self._events = [request.history for request in asked]
 
     def swapped(self, request: RerankRequest) -> RerankRequest:
         """The request with the history of another shopper, always the same one."""

@@ -7,6 +7,7 @@ examination is relative: 1 at the first position. And only pairs that were shown
 positions tell one from the other.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -86,6 +87,18 @@ def fit_clicks(
         telling_pairs=telling,
         rounds=rounds,
     )
+
+
+def drawn_curves(
+    draws: Iterable[tuple[Ints, Ints, Floats, Floats]], shape: Shape
+) -> list[Examination]:
+    """The examination of each draw of the shoppers that tells it: how far it may be wrong."""
+    curves = []
+    for pair, position, shown, clicked in draws:
+        _, number = np.unique(pair, return_inverse=True)
+        if telling_pairs(number, clicked):
+            curves.append(fit_clicks(number, position, shown, clicked, shape).examination)
+    return curves
 
 
 def telling_pairs(pair: Ints, clicked: Floats) -> int:

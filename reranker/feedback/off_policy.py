@@ -3,8 +3,8 @@
 Position-based inverse propensity scoring (Joachims et al. 2017). A click at position k says that an
 item is wanted; it counts 1 / p(k), because at k it had the chance p(k) to be looked at, and another
 order that puts the item at k' would have had it looked at with p(k'). 1 / p(k) is clipped: a few
-clicks far down must not decide alone. Self-normalised (SNIPS): the same sum over the order that was
-shown is the yardstick, so that clipping and the scale of p cancel:
+clicks far down must not decide alone. The same sum over the order that was shown is the yardstick
+(a ratio estimator), so that clipping and the scale of p cancel:
 
     clicks of the other order = clicks observed x sum v p(k') / sum v p(k),  v = min(1 / p(k), clip)
 
@@ -20,10 +20,11 @@ import numpy as np
 
 from indexes.storage.arrays import Floats, Ints
 from reranker.feedback.click_models import Examination
-from reranker.metrics.intervals import SEED
+from reranker.metrics.intervals import LEVEL, SEED
 
 CLIP: Final = 10.0
 RESAMPLES: Final = 2000
+CURVES: Final = 50  # fitted anew to shoppers drawn again
 SHOWN: Final = "shown"
 NOTE: Final = (
     "An estimate from logged clicks, not a measurement: it holds as far as the position-based "
@@ -32,7 +33,7 @@ NOTE: Final = (
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """A value with its 95 % bootstrap interval over shoppers."""
+    """A value with its 95 % bootstrap interval over shoppers, the curve's own error included."""
 
     value: float
     low: float
@@ -41,7 +42,7 @@ class Interval(msgspec.Struct, frozen=True):
 
 class OrderEstimate(msgspec.Struct, frozen=True):
     """What an order would have got. clicks: per ranking; looked_at: how likely a wanted item is
-    looked at; ips: clicks per ranking without self-normalising, weights clipped; effective_clicks:
+    looked at; ips: clicks per ranking without that yardstick, weights clipped; effective_clicks:
     so many equally weighted clicks would say as much (Kish); never_shown: share of its pages that
     was not shown, of which nothing is known."""
 
@@ -55,7 +56,8 @@ class OrderEstimate(msgspec.Struct, frozen=True):
 class EstimateReport(msgspec.Struct, frozen=True):
     """Every order's estimate beside what was observed. difference: the first minus compared_with.
 
-    clipped: the share of clicks whose weight was clipped."""
+    clipped: the share of clicks whose weight was clipped. curves: so many curves of shoppers drawn
+    again are in the intervals; 0: the curve was taken as known."""
 
     action: str
     rankings: int
@@ -67,6 +69,7 @@ class EstimateReport(msgspec.Struct, frozen=True):
     difference: Interval
     clip: float
     clipped: float
+    curves: int = 0
     note: str = NOTE
 
 
@@ -115,16 +118,20 @@ def estimate(
     clip: float = CLIP,
     resamples: int = RESAMPLES,
     seed: int = SEED,
+    curves: Sequence[Examination] = (),
+    level: float = LEVEL,
+    note: str = NOTE,
 ) -> EstimateReport:
-    """The report; needs at least one click. compare: one of the orders, or what was shown."""
+    """The report; needs at least one click. compare: one of the orders, or what was shown.
+
+    curves: fitted to shoppers drawn again (`drawn_curves`): each has its share of the resamples, so
+    that the intervals hold what is not known of the curve. Without them it is taken as known.
+    level: how sure the intervals are.
+    """
     page = np.array(logged.page)
-    before = np.maximum(examination.at(np.array(logged.position), page), 1e-12)
-    weight = np.minimum(1.0 / before, clip)
-    looks = {SHOWN: before} | {
-        name: examination.at(np.array(places), page) for name, places in logged.others.items()
-    }
+    before, weight, looks = _weighed(logged, examination, clip)
     sums = _Sums(logged, {name: weight * look for name, look in looks.items()})
-    drawn = sums.drawn(resamples, seed)
+    drawn = _drawn(logged, [*curves] or [examination], clip, resamples, seed)
     names = [name for name in looks if name != SHOWN]
     rates = {name: sums.rate(name) for name in looks}
     return EstimateReport(
@@ -132,10 +139,10 @@ def estimate(
         rankings=len(logged.rankings),
         clicks=len(page),
         shoppers=len(logged.shoppers),
-        observed=_interval(sums.rate(SHOWN), drawn[SHOWN]),
+        observed=_interval(sums.rate(SHOWN), drawn[SHOWN], level),
         orders={
             name: OrderEstimate(
-                clicks=_interval(rates[name], drawn[name]),
+                clicks=_interval(rates[name], drawn[name], level),
                 looked_at=float((weight * looks[name]).sum() / weight.sum()),
                 ips=float(np.minimum(looks[name] / before, clip).sum() / len(logged.rankings)),
                 effective_clicks=kish(weight * looks[name]),
@@ -144,10 +151,40 @@ def estimate(
             for name in names
         },
         compared_with=compare,
-        difference=_interval(rates[names[0]] - rates[compare], drawn[names[0]] - drawn[compare]),
+        difference=_interval(
+            rates[names[0]] - rates[compare], drawn[names[0]] - drawn[compare], level
+        ),
         clip=clip,
         clipped=float((1.0 / before > clip).mean()),
+        curves=len(curves),
+        note=note,
     )
+
+
+def _weighed(
+    logged: LoggedClicks, examination: Examination, clip: float
+) -> tuple[Floats, Floats, dict[str, Floats]]:
+    """Of each click (n,): its examination, its weight, and its examination in every order."""
+    page = np.array(logged.page)
+    before = np.maximum(examination.at(np.array(logged.position), page), 1e-12)
+    looks = {SHOWN: before} | {
+        name: examination.at(np.array(places), page) for name, places in logged.others.items()
+    }
+    return before, np.minimum(1.0 / before, clip), looks
+
+
+def _drawn(
+    logged: LoggedClicks, curves: Sequence[Examination], clip: float, resamples: int, seed: int
+) -> dict[str, Floats]:
+    """The rates of every resample of the shoppers, in equal parts by each of the curves."""
+    share = -(-resamples // len(curves))
+    parts: dict[str, list[Floats]] = {}
+    for number, curve in enumerate(curves):
+        _, weight, looks = _weighed(logged, curve, clip)
+        sums = _Sums(logged, {name: weight * look for name, look in looks.items()})
+        for name, rates in sums.drawn(share, seed + number).items():
+            parts.setdefault(name, []).append(rates)
+    return {name: np.concatenate(rates) for name, rates in parts.items()}
 
 
 def kish(weights: Floats) -> float:
@@ -192,6 +229,7 @@ class _Sums:
         return rate
 
 
-def _interval(value: float, drawn: Floats) -> Interval:
-    low, high = np.quantile(drawn, [0.025, 0.975])
+def _interval(value: float, drawn: Floats, level: float) -> Interval:
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(drawn, [tail, 1.0 - tail])
     return Interval(value, float(low), float(high))

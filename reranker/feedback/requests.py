@@ -34,6 +34,7 @@ def request_row(
     row |= {name: value for name, value in who.items() if value}
     row["history"] = past
     row["candidates"] = msgspec.to_builtins(ranking.candidates())
+    row["shown"] = ranking.items
     row["ratings"] = joined.grades(grades)
     return row | ({"blend": ranking.blend} if ranking.blend else {})
 

@@ -35,16 +35,44 @@ def paired_differences(
     clusters: Sequence[Hashable] | None = None,
     resamples: int = RESAMPLES,
     seed: int = SEED,
+    level: float = LEVEL,
 ) -> list[Difference]:
-    """One Difference per column of `differences`; the same input gives the same answer."""
+    """One Difference per column of `differences`; the same input gives the same answer.
+
+    level: how sure the interval is; of one among m comparisons 1 - 0.05 / m (Bonferroni).
+    """
     means = differences.mean(axis=0).tolist()
     units = len(differences) if clusters is None else len(set(clusters))
     if units < 2:
         return [Difference(mean, None, None, None) for mean in means]
-    low, high = bootstrap_interval(differences, clusters, resamples, seed)
+    low, high = bootstrap_interval(differences, clusters, resamples, seed, level)
     p = randomisation_p(differences, clusters, resamples, seed)
     columns = zip(means, low.tolist(), high.tolist(), p.tolist(), strict=True)
     return [Difference(*column) for column in columns]
+
+
+def over_folds(difference: Difference, folds: int) -> Difference:
+    """A difference over k folds of one set, each judged by what was fitted on the others.
+
+    The fits share most of their data, so that the folds err together: the variance of their mean
+    is (1 / k + 1 / (k - 1)) s^2 instead of s^2 / k (corrected resampled t, Nadeau and Bengio 2003),
+    and the interval is wider by sqrt(1 + k / (k - 1)), 1.5 for five folds. p: of a normal that is
+    as much wider. One fold, a held-out part, stays as it is.
+    """
+    low, high, p = difference.low, difference.high, difference.p
+    if folds < 2 or low is None or high is None:
+        return difference
+    from scipy.special import ndtr, ndtri
+
+    wider = (1.0 + folds / (folds - 1)) ** 0.5
+    mean = difference.mean
+
+    return Difference(
+        mean,
+        mean - wider * (mean - low),
+        mean + wider * (high - mean),
+        None if p is None else float(2.0 * ndtr(ndtri(p / 2.0) / wider)),
+    )
 
 
 def bootstrap_interval(

@@ -6,6 +6,8 @@ import msgspec
 
 ARRAYS: Final = "habits.safetensors"
 STATISTICS_CARD: Final = "habits.json"
+SEEN: Final = "seen"  # among the arrays: hashes of the ids that were in the index, sorted, ...
+SINCE: Final = "since"  # ... and the day since which each may have been met
 
 NONE: Final = -1
 

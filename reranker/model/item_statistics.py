@@ -1,7 +1,7 @@
 """item_statistics.py: published item statistics -> co-occurrence, popularity, by candidate."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -9,8 +9,12 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from indexes.items.index import ItemIndex
-from indexes.storage.arrays import Rows, Values
-from reranker.model.card import ARRAYS, STATISTICS_CARD, ItemStatisticsCard
+from indexes.storage.arrays import Mask, Rows, Values
+from reranker.model.card import ARRAYS, SEEN, SINCE, STATISTICS_CARD, ItemStatisticsCard
+
+CHANCE_DAYS: Final = 14  # in the shop before it says something that nobody met an item
+_DAY: Final = 86_400.0
+_UNMET, _NEW = -1, -2
 
 
 class ItemStatistics:
@@ -24,14 +28,22 @@ class ItemStatistics:
         self._at, self._near = arrays["at"], arrays["numbers"]
         self._shares, self.counts = arrays["shares"], arrays["counts"]
         self._popular: tuple[Values, Values] | None = None
-        self._numbers = np.full(len(index) + 1, -1, np.int64)  # the last: of row -1, outside
+        self._numbers = np.full(len(index) + 1, _NEW, np.int64)  # the last: of row -1, outside
+        self._numbers[_long_there(arrays, self.card.newest, index)] = _UNMET
         rows = index.rows(self.card.item_ids)
         indexed = rows >= 0
         self._numbers[rows[indexed]] = np.flatnonzero(indexed)
 
     def numbers(self, rows: Rows) -> Rows:
         """The statistics' own number of each row (n,); -1 for an item that nobody met."""
-        return self._numbers[rows]
+        return np.maximum(self._numbers[rows], _UNMET)
+
+    def could_be_met(self, rows: Rows) -> Mask:
+        """Which rows (n,) were met, or were in the shop long enough to say that nobody does.
+
+        Of the others, new ones and those outside the index, nothing is known.
+        """
+        return np.asarray(self._numbers[rows] != _NEW)
 
     def co_occurrences(self, history: Rows, worth: npt.NDArray[Any]) -> "CoOccurrences":
         """What meeting the history's rows (h,), each counting its worth, says for other items."""
@@ -72,6 +84,15 @@ class ItemStatistics:
             for at, name in enumerate(self.card.types)
             if self.counts[:, at].any()
         }
+
+
+def _long_there(arrays: dict[str, npt.NDArray[Any]], newest: float, index: ItemIndex) -> Rows:
+    """The rows of the index that were there so long before the newest event that counts."""
+    if SEEN not in arrays:  # a model of before
+        return np.arange(len(index), dtype=np.int64)
+    long = newest / _DAY - arrays[SINCE] >= CHANCE_DAYS
+    rows = index.ids.rows_of_hashes(arrays[SEEN][long])
+    return rows[rows >= 0]
 
 
 class CoOccurrences(NamedTuple):

@@ -1,6 +1,6 @@
 """numpy_encoders.py: the events of one window -> the state after the newest, without torch.
 
-The arithmetic of attention.py and recurrent.py for one history at a time: at 50 events torch spends
+The arithmetic of training/encoders.py for one history at a time: at 50 events torch spends
 most of its time on calling, not on computing. Equal within 1e-5, which a test proves.
 
 An encoder reads a history in two steps: all events but the newest, of which something can be kept,

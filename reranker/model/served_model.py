@@ -8,7 +8,7 @@ of any size costs four bytes an item. What a request needs is computed from the 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -19,16 +19,17 @@ from safetensors.numpy import load_file
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Floats, Ints, Rows, Vectors
 from indexes.storage.versions import Version
-from reranker.events.events import HistoryEvent
+from reranker.events.events import SEARCH, HistoryEvent
 from reranker.model.card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
 from reranker.model.settings import TrainSettings
-from reranker.runtime.caches import QueryVectors, RowMemo
+from reranker.runtime.caches import QueryVectors, RecentlyUsed, RowMemo
 
 if TYPE_CHECKING:
     from reranker.model.numpy_encoders import Begun
 
 # Buckets of the logarithm of seconds: a minute and an hour differ, ten and eleven days do not.
 BUCKETS: Final = 34  # 0: no time to compare with; 1 + log2(1 + seconds), up to 272 years
+SEARCH_SHARE: Final = 0.01  # of the events; with fewer the running search is not read as one
 _QUERIES: Final = 10_000  # of which a length is kept, ...
 _LONGEST: Final = 200  # ... when they are no longer: they could fill the memory
 _SAMPLE: Final = 200_000
@@ -39,7 +40,11 @@ class Whitening:
     """x -> (x - mean) @ matrix, to length 1. mean (d,), matrix (d, d).
 
     Vectors of text models lie in a narrow cone: unrelated items look alike until the mean is taken
-    off and each direction is scaled to the same spread.
+    off and each direction is scaled to the same spread (Su et al. 2021, arXiv:2103.15316). How much
+    a direction spreads is only estimated, from n items in d dimensions, and the relative error
+    grows with d / n (Marchenko and Pastur 1967). So whitening is shrunk towards none, as a
+    James-Stein estimate is: each direction counts spread ** (-strength / 2), where strength =
+    1 / (1 + (d / n)^2).
     """
 
     def __init__(self, mean: Vectors, matrix: Vectors) -> None:
@@ -47,12 +52,17 @@ class Whitening:
 
     @classmethod
     def of(cls, vectors: Vectors) -> "Whitening":
-        """Learned from the catalogue's own vectors (n, d)."""
+        """Learned from the catalogue's own vectors (n, d).
+
+        Of a catalogue smaller than d little more than the mean is taken off; of ten times d items
+        each direction counts as good as the same.
+        """
         sample = vectors[:: 1 + len(vectors) // _SAMPLE].astype(np.float64)
         mean = sample.mean(axis=0)
         spread, axes = np.linalg.eigh(np.cov(sample - mean, rowvar=False, bias=True))
         floor = max(float(spread.max()) * _FLOOR, 1e-12)
-        matrix = axes / np.sqrt(np.maximum(spread, floor))
+        strength = 1.0 / (1.0 + (sample.shape[1] / len(sample)) ** 2)
+        matrix = axes * np.maximum(spread, floor) ** (-strength / 2)
         return cls(mean.astype(np.float32), matrix.astype(np.float32))
 
     def __call__(self, vectors: Vectors) -> Vectors:
@@ -83,8 +93,8 @@ class Prefix(NamedTuple):
 class ServedModel:
     """One published model over the rows of one index; d = its vectors' length.
 
-    length: newest events that are read. reads_searches: whether searches were among the events
-    that it learned from. dimensions: d, of a model with an encoder.
+    length: newest events that are read. reads_searches: whether enough of the events that it
+    learned from were searches. dimensions: d, of a model with an encoder.
     """
 
     def __init__(self, version: Version, index: ItemIndex) -> None:
@@ -94,13 +104,14 @@ class ServedModel:
         tensors = load_file(version.folder / WEIGHTS)
         self.settings = settings_of(card)
         self.length = self.settings.length
-        self.reads_searches = bool(self.about.get("searches"))
+        self.reads_searches = reads_searches(self.about)
         self.types = {name: number for number, name in enumerate(card.weights)}
         self.weights = card.weights
         white = {name: tensors.pop(WHITE + name) for name in ("mean", "matrix")}
         self.whitening = Whitening(**white)
         self.white_lengths = RowMemo(len(index), self.whitening.lengths)
         self._query_lengths: dict[str, float] = {}
+        self._search_vectors: RecentlyUsed[str, Vectors] = RecentlyUsed(_QUERIES)
         self.has_encoder = card.encoder
         if card.encoder:
             self._open_encoder(card, tensors)
@@ -175,6 +186,18 @@ class ServedModel:
             return np.zeros(self.dimensions, np.float32)
         prefix = self.prefix(read[:-1], query_vectors)
         return self.vector(self.state(prefix, read[-1], query_vectors), now - read[-1].time)
+
+    def search_vector(self, query: str, query_vectors: QueryVectors) -> Vectors:
+        """The vector (d,) right after this search, of a shopper of whom nothing else is known."""
+        vector = self._search_vectors.get(query)
+        if vector is None:
+            search = HistoryEvent(type=SEARCH, query=query, time=0.0)
+            vector = self.vector(
+                self.state(self.prefix([], query_vectors), search, query_vectors), 0.0
+            )
+            if len(query) <= _LONGEST:
+                self._search_vectors.put(query, vector)
+        return vector
 
     def query_length(self, query: str, vector: Vectors) -> float:
         """How long the vector (w,) of this query is once whitened."""
@@ -277,3 +300,12 @@ def bucket_of(seconds: float) -> int:
 def settings_of(card: Card) -> TrainSettings:
     """With which the model was trained."""
     return msgspec.convert(card.settings, TrainSettings)
+
+
+def reads_searches(about: Mapping[str, Any]) -> bool:
+    """Whether at least SEARCH_SHARE of a version's training events were searches.
+
+    One search by chance teaches nothing of what comes after searches.
+    """
+    searches, events = about.get("searches") or 0, about.get("events") or 0
+    return bool(searches and searches >= SEARCH_SHARE * events)

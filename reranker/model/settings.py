@@ -69,7 +69,7 @@ class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     minutes: Annotated[
         float,
         msgspec.Meta(ge=0, description="Training ends after this with the best so far; 0: never."),
-    ] = 8.0
+    ] = 60.0
     full_softmax_items: Annotated[
         int,
         msgspec.Meta(ge=1, description="With more items, only sampled ones enter the loss."),
@@ -88,6 +88,13 @@ class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
             "nothing shows that it is any good.",
         ),
     ] = 30
+    encoder_proof: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Publish the encoder only where the default blend fitted with it is better "
+            "on held-out searches than the one fitted without it; false: whatever it is worth."
+        ),
+    ] = True
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
         msgspec.Meta(

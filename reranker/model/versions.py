@@ -7,6 +7,7 @@ from indexes.items.index import ItemIndex
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.model.card import STATISTICS_CARD
+from reranker.model.search_statistics import SEARCHES
 from reranker.model.training_users import TRAINING_USERS
 
 _MEND: Final = "Train it again with `reranker train`."
@@ -42,6 +43,6 @@ def check_fits(version: Version, index: ItemIndex) -> None:
 
 def check_whole(version: Version) -> None:
     """ModelOutdated unless everything that serving and evaluation read is there."""
-    for name in (STATISTICS_CARD, TRAINING_USERS):
+    for name in (STATISTICS_CARD, SEARCHES, TRAINING_USERS):
         if not (version.folder / name).is_file():
             raise ModelOutdated(f"Model {version.id} has no {name}.", hint=_MEND)

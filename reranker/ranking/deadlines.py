@@ -170,13 +170,17 @@ def _partial_ranking(begun: PartialRanking, state: ServedState, late: str) -> Ra
     """A ranking of the columns that were done. Nothing new is asked: it might hang, too."""
     blend, guards = begun.blend, begun.blend.guards
     columns = _columns(begun, late)
-    missing = [*degraded_of(columns), *_rules_left_out(blend)]
+    # Whom the query names is known once `match` is; else it would have to be read of the index.
+    exact = guards.exact_stays and isinstance(columns.get("match"), Column)
+    missing = [*degraded_of(columns), *_rules_left_out(blend, exact)]
     if blend.trees is not None:  # they were never fitted to what is half done
         ranking = engine_order(begun.context.request, state, "deadline")
         name = BlendName(blend.name, begun.version)
         return msgspec.structs.replace(ranking, blend=name, degraded=missing)
     placed = msgspec.structs.replace(
-        blend, diversity=None, guards=Guards(pinned=guards.pinned, buried=guards.buried)
+        blend,
+        diversity=None,
+        guards=Guards(pinned=guards.pinned, buried=guards.buried, exact_stays=exact),
     )
     partial = dataclasses.replace(begun, blend=placed, columns=columns)
     # The engine's order keeps max_move; working out how much of ours may stay takes too long.
@@ -196,10 +200,13 @@ def _columns(begun: PartialRanking, late: str) -> Columns:
     return columns
 
 
-def _rules_left_out(blend: Blend) -> list[Degraded]:
-    """Diversity and the guard rails that would have to read the index or the history."""
+def _rules_left_out(blend: Blend, exact: bool) -> list[Degraded]:
+    """Diversity and the guard rails that would have to read the index or the history.
+
+    exact: exact_stays holds all the same.
+    """
     guards = blend.guards
-    read = guards.exact_stays or guards.unavailable_last or guards.bought_last
+    read = guards.unavailable_last or guards.bought_last or (guards.exact_stays and not exact)
     late = (("diversity", blend.diversity is not None), ("guards", read))
     return [Degraded(name, "deadline") for name, lost in late if lost]
 

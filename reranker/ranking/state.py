@@ -19,6 +19,7 @@ from reranker.histories.store import open_histories
 from reranker.model.item_statistics import ItemStatistics
 from reranker.model.learned import Learned
 from reranker.model.next_action import load_next_action
+from reranker.model.search_statistics import SearchStatistics
 from reranker.model.served_model import ServedModel
 from reranker.model.versions import (
     ModelMismatch,
@@ -153,5 +154,10 @@ def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) 
         log.warning("the model is left out: %s %s", failure, failure.hint)
         return replace(without_model, reason=failure.code)
     model = ServedModel(version, index)
-    learned = Learned(model, ItemStatistics(version.folder, index), load_next_action(model))
+    learned = Learned(
+        model,
+        ItemStatistics(version.folder, index),
+        SearchStatistics(version.folder),
+        load_next_action(model),
+    )
     return replace(without_model, learned=learned)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from indexes.storage.arrays import Mask, Values
 
 Parts = dict[str, Values]
-Normalise = Literal["minmax", "zscore", "rank", "none"]
+Normalise = Literal["minmax", "zscore", "rank", "scale", "none"]
 
 LARGEST: Final = 1e100
 SCALED: Final = "scaled"
@@ -43,6 +43,8 @@ class Column:
              never asked for them.
     trust:   what the signal's weight is multiplied with in this request: below 1 where the encoder
              hardly knows the query.
+    unit:    what counts as far apart in the whole catalogue, which one request's candidates do not
+             tell; for the normalisation "scale".
     """
 
     values: Values
@@ -51,6 +53,7 @@ class Column:
     made_of: Parts | Callable[[], Parts] = field(default_factory=dict)
     scaled: dict[str, Values] = field(default_factory=dict)  # by way of normalising, once asked for
     trust: float = 1.0
+    unit: float = 1.0
 
     def __post_init__(self) -> None:
         if self.values.shape != self.known.shape:
@@ -143,13 +146,14 @@ def normalised(column: Column, how: Normalise) -> Values:
 
 
 def _normalised(column: Column, how: Normalise) -> Values:
+    way = _scale(column.unit) if how == "scale" else _WAYS[how]
     if len(column.known) and column.complete:  # nearly always: there is nothing to fill in
-        return _WAYS[how](column.values)
+        return way(column.values)
     known = column.values[column.known]
     out = np.zeros(len(column.values), dtype=np.float64)
     if not len(known):
         return out
-    scaled = _WAYS[how](known)
+    scaled = way(known)
     out[column.known] = scaled
     # Rounding takes the mean of equal values to one beside them, which would be an opinion.
     out[~column.known] = np.clip(scaled.mean(), scaled.min(), scaled.max())
@@ -198,12 +202,17 @@ def _rank(values: Values) -> Values:
     return np.asarray(places[inverse] / (len(values) - 1), dtype=np.float64)
 
 
+def _scale(unit: float) -> Callable[[Values], Values]:
+    """Lowest 0, one unit above it 1: equal distances count the same in every request."""
+    return lambda values: np.clip((values - np.minimum.reduce(values)) / unit, 0.0, LARGEST)
+
+
 def _none(values: Values) -> Values:
     """As they are, up to a size that no weights and no sum can carry to infinity."""
     return np.clip(values, -LARGEST, LARGEST)
 
 
-_WAYS: Mapping[Normalise, Callable[[Values], Values]] = {
+_WAYS: Mapping[str, Callable[[Values], Values]] = {
     "minmax": _minmax,
     "zscore": _zscore,
     "rank": _rank,

@@ -1,5 +1,6 @@
 """context.py: a request and the served index -> what the signals may look at, computed once."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from indexes.cached import lazily
 from indexes.items.columns import id_hash
 from indexes.items.index import ItemIndex
-from indexes.items.words import WordHashes, fold, model_numbers, word_hashes, words
+from indexes.items.words import WordHashes, fold, model_numbers, model_share, word_hashes, words
 from indexes.storage.arrays import Mask, Rows, Vectors
 from reranker.model.learned import Learned
 from reranker.model.served_model import row_by_row
@@ -31,12 +32,14 @@ _LONGEST: Final = 200  # ... of so many characters; longer ones are rare, and wo
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryTerms:
     """One query. words: folded, in order; hashes: of distinct ones, sorted; models: hashes of the
-    model numbers named; title: equal to `title_key` of a title of the same words."""
+    model numbers named, and models_share: of the words; title: equal to `title_key` of a title of
+    the same words."""
 
     words: list[str]
     folded: str
     hashes: WordHashes
     models: WordHashes
+    models_share: float
     title: int
 
 
@@ -52,6 +55,7 @@ def _terms(query: str) -> QueryTerms:
         folded=fold(query),
         hashes=word_hashes(query_words),
         models=word_hashes(model_numbers(query)),
+        models_share=model_share(query),
         title=id_hash(" ".join(query_words)),
     )
 
@@ -62,15 +66,23 @@ _remembered: Final = lru_cache(maxsize=_REMEMBERED)(_terms)
 def now_of(
     time_: float | str | None, history: list[Event] | None, clock: Callable[[], float]
 ) -> float:
-    """The request's "now": its time, else its newest history event's, else the clock."""
+    """The request's "now": its time, else the clock, or a history event that is ahead of it.
+
+    A history sent along does not stop the clock: who was away for a month comes back after a month.
+    """
     if time_ is not None:
         return seconds_of(time_)
+    return max(clock(), newest_time(history) or -math.inf)
+
+
+def newest_time(history: list[Event] | None) -> float | None:
+    """The time of the newest event that has one; None without any."""
     times = [
         seconds_of(event.time, f"history[{position}].time")
         for position, event in enumerate(history or [])
         if event.time is not None
     ]
-    return max(times) if times else clock()
+    return max(times, default=None)
 
 
 @dataclass

@@ -3,12 +3,14 @@
 They are asked only where there is what they need: `Signal.personal` and `Signal.learned`.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from indexes.items.columns import ItemColumns
-from indexes.storage.arrays import Rows, Values
+from indexes.storage.arrays import Mask, Rows, Values
 from reranker.model.served_model import row_by_row
 from reranker.signals.columns import (
     Column,
@@ -17,6 +19,7 @@ from reranker.signals.columns import (
     complete,
     everything,
     indexed_only,
+    mask_of,
     over_all,
 )
 from reranker.signals.context import RankingContext
@@ -67,19 +70,70 @@ def together(context: RankingContext) -> Column | Missing:
     """How often shoppers met the candidate with the newest items of this history; log(1 + sum)."""
     if not len(context.known_history.rows):
         return Missing("unknown_history")
-    if not context.indexed.any():
-        return Missing("not_in_index")
-    return indexed_only(np.log1p(100.0 * context.met_together), context.indexed)
+    known = _could_be_met(context)
+    if isinstance(known, Missing):
+        return known
+    return _of_known(context, np.log1p(100.0 * context.met_together), known)
 
 
 def popular(context: RankingContext) -> Column | Missing:
     """log(1 + events with the item, each counting its type's weight, halved every 90 days)."""
-    if not context.indexed.any():
-        return Missing("not_in_index")
+    known = _could_be_met(context)
+    if isinstance(known, Missing):
+        return known
     statistics, weights = context.learned.statistics, context.learned.model.weights
     by_type = np.array([weights.get(name, 0.0) for name in statistics.card.types])
     values = statistics.popularity(context.rows, by_type)
-    return indexed_only(values, context.indexed, lambda: statistics.counts_by_type(context.rows))
+    return _of_known(context, values, known, lambda: statistics.counts_by_type(context.rows))
+
+
+def _could_be_met(context: RankingContext) -> Mask | Missing:
+    """Which candidates (n,) shoppers had a chance to meet before the training."""
+    if not context.indexed.any():
+        return Missing("not_in_index")
+    known = mask_of(context.learned.statistics.could_be_met(context.rows))
+    return known if known.any() else Missing("too_new", degraded=False)
+
+
+def _of_known(
+    context: RankingContext,
+    values: Values,
+    known: Mask,
+    parts: Parts | Callable[[], Parts] | None = None,
+) -> Column:
+    """A column (n,) of these; what is new in the shop is unknown without a word."""
+    column = indexed_only(values, context.indexed, parts)
+    return column if complete(known) else replace(column, known=known)
+
+
+def clicked(context: RankingContext) -> Column | Missing:
+    """What others looked at, put in the cart or bought after this search; log(1 + 100 x share)."""
+    if not context.query:
+        return Missing("no_query")
+    if not context.indexed.any():
+        return Missing("not_in_index")
+    taken = context.learned.searches.taken(context.query, context.query_encoded.vector)
+    if not len(taken.numbers):
+        return Missing("unseen_query", degraded=False)
+    amounts = context.learned.statistics.amounts_of(taken, context.rows)
+    return indexed_only(np.log1p(100.0 * amounts), context.indexed)
+
+
+def intent(context: RankingContext) -> Column | Missing:
+    """What the encoder foresees after this search alone, minus the mean: log odds of being next."""
+    model = context.learned.model
+    if not context.query:
+        return Missing("no_query")
+    if not model.has_encoder:
+        return Missing("no_encoder")
+    if not model.reads_searches:
+        return Missing("no_searches", degraded=False)
+    vectors, known = context.item_vectors
+    if not known.any():
+        return Missing("not_in_index")
+    vector = model.search_vector(context.query, context.query_vectors)
+    values = model.affinities(vector, context.rows, vectors).astype(np.float64)
+    return indexed_only(values - (values if complete(known) else values[known]).mean(), known)
 
 
 def near(context: RankingContext) -> Column | Missing:

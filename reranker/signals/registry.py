@@ -12,7 +12,16 @@ from reranker.errors import BadRequest
 from reranker.runtime.budget import Left, RequestBudget, Unavailable
 from reranker.signals.columns import Column, Missing
 from reranker.signals.context import RankingContext
-from reranker.signals.personal import behaviour, near, popular, repeat, taste, together
+from reranker.signals.personal import (
+    behaviour,
+    clicked,
+    intent,
+    near,
+    popular,
+    repeat,
+    taste,
+    together,
+)
 from reranker.signals.relevance import available, engine, fresh, match, semantic, typical
 
 log = logging.getLogger("reranker")
@@ -46,6 +55,8 @@ SIGNALS: Mapping[str, Signal] = {
             "how often shoppers met the item, by type of event, decayed",
             learned=True,
         ),
+        Signal("clicked", clicked, "what others took after such a search", learned=True),
+        Signal("intent", intent, "what the encoder foresees after this search", learned=True),
         Signal("behaviour", behaviour, "user vector times item vector: next", True, True),
         Signal(
             "repeat", repeat, "own earlier events with the item, as repeats go here", True, True

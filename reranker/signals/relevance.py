@@ -66,12 +66,18 @@ def semantic(context: RankingContext) -> Column | Missing:
     # Not `@`: its rounding depends on a row's place, and minmax would stretch that to a difference
     # between items of the same text.
     cosines = np.vecdot(vectors, context.query_encoded.vector).astype(np.float64)
-    return _trusted(indexed_only(cosines, known), context)
+    return _compared(indexed_only(cosines, known), context)
 
 
-def _trusted(column: Column, context: RankingContext) -> Column:
-    """The same column, which counts less where the encoder knows less than half of the query."""
-    column.trust = min(1.0, context.query_encoded.known / _HALF_KNOWN)
+def _compared(column: Column, context: RankingContext) -> Column:
+    """The same column on the scale of the catalogue's cosines.
+
+    It counts less where the encoder knows less than half of the query, and by the share of model
+    numbers among its words: two numbers that look alike mean nothing alike.
+    """
+    known = min(1.0, context.query_encoded.known / _HALF_KNOWN)
+    column.trust = known * (1.0 - context.terms.models_share)
+    column.unit = context.index.cosine_spread
     return column
 
 
@@ -100,7 +106,7 @@ def typical(context: RankingContext) -> Column | Missing:
     if length == 0:
         return Missing("not_in_index")
     cosines = np.vecdot(vectors, centre / np.float32(length)).astype(np.float64)
-    return _trusted(indexed_only(cosines, known), context)
+    return _compared(indexed_only(cosines, known), context)
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,8 @@ from indexes.storage.arrays import Ints, Vectors
 from reranker.model.card import NONE
 from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
-from reranker.training.batches import Cases, TrainingWindows, cases_at, flat_places
+from reranker.training.batches import Cases, TrainingWindows, flat_places
+from reranker.training.held_out import MINUTES, HeldOut, held_out
 from reranker.training.model import Items, SequenceModel
 from reranker.training.sequences import Sequences, met_by
 
@@ -26,7 +27,8 @@ class Catalogue:
 
     ids: list[str]
     texts: Vectors | None = None
-    queries: Vectors | None = None  # of the sequences' search texts
+    queries: Vectors | None = None  # of the sequences' search texts, whitened
+    searches: Vectors | None = None  # the same as they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,7 @@ class TrainingData:
     sequences: Sequences
     catalogue: Catalogue
     windows: TrainingWindows
+    held_out: HeldOut
     validation: Cases
     seen: Ints  # catalogue rows, in order
     counts: Ints  # how often each was seen
@@ -50,21 +53,20 @@ class TrainingData:
 
 
 def training_data(
-    sequences: Sequences, catalogue: Catalogue, limits: Ints, settings: TrainSettings
+    sequences: Sequences,
+    catalogue: Catalogue,
+    limits: Ints,
+    settings: TrainSettings,
+    session_minutes: float = MINUTES,
 ) -> TrainingData:
-    """Hold the last target of some shoppers out for validation, train on all before.
+    """Hold the last moment of some shoppers out for validation, train on all before.
 
     sequences: their items are rows of the catalogue. Failure where there is nothing to learn from.
     """
-    last = sequences.last_target_before(limits)
-    can = np.flatnonzero((last != NONE) & (last > sequences.at[:-1] + 1))
-    rng = np.random.default_rng(settings.seed)
-    most = min(settings.validation_users, max(len(can) // 2, 1))
-    chosen = np.sort(rng.permutation(can)[:most])
-    stops = limits.copy()
-    stops[chosen] = last[chosen]
+    moments = held_out(sequences, limits, settings.validation_users, settings.seed, session_minutes)
+    stops = moments.limits
     windows = TrainingWindows.before(sequences, stops, settings.length)
-    if not len(chosen) or not len(windows):
+    if not len(moments) or not len(windows):
         raise Failure(
             f"{len(sequences)} histories with {len(sequences.items)} events hold nothing to "
             "learn from: at least two shoppers with three events of known items are needed.",
@@ -77,8 +79,8 @@ def training_data(
     if catalogue.texts is not None:  # without texts nothing else is known of an item
         is_item = rows != NONE
         known = met_by(rows[is_item], sequences.owner[places][is_item], settings.min_users)
-    validation = cases_at(sequences, last[chosen])
-    return TrainingData(sequences, catalogue, windows, validation, seen, counts, known)
+    validation = moments.cases(sequences)
+    return TrainingData(sequences, catalogue, windows, moments, validation, seen, counts, known)
 
 
 def items_of(catalogue: Catalogue, ids: Ints) -> Items:
@@ -108,14 +110,14 @@ def index_catalogue(
     every: Ints = np.arange(len(index), dtype=np.int64)
     vectors = index.vectors(every)
     whitening = whitening or Whitening.of(vectors)
-    catalogue = Catalogue(
-        index.ids.ids(every), whitening(vectors), encoded_queries(index, sequences, whitening)
-    )
+    searches = encoded_queries(index, sequences)
+    queries = None if searches is None else whitening(searches)
+    catalogue = Catalogue(index.ids.ids(every), whitening(vectors), queries, searches)
     return catalogue, sequences.with_rows(index.rows(sequences.item_ids)), whitening
 
 
-def encoded_queries(index: ItemIndex, sequences: Sequences, white: Whitening) -> Vectors | None:
-    """The sequences' search texts, whitened as the items are (q, d); None without a search."""
+def encoded_queries(index: ItemIndex, sequences: Sequences) -> Vectors | None:
+    """The vectors of the sequences' search texts (q, d); None without a search."""
     texts = sequences.query_texts
     if not texts:
         return None
@@ -124,7 +126,7 @@ def encoded_queries(index: ItemIndex, sequences: Sequences, white: Whitening) ->
         encoder.encode_queries(texts[first : first + _QUERIES])
         for first in range(0, len(texts), _QUERIES)
     ]
-    return white(np.concatenate(parts))
+    return np.concatenate(parts)
 
 
 def own_catalogue(sequences: Sequences) -> tuple[Catalogue, Sequences]:

@@ -16,9 +16,8 @@ from indexes.storage.arrays import Vectors
 from reranker.model.card import TEXT_SCALE
 from reranker.model.served_model import BUCKETS
 from reranker.model.settings import TrainSettings
-from reranker.training.attention import Layout, TransformerEncoder, dropout
 from reranker.training.batches import Batch
-from reranker.training.recurrent import RecurrentEncoder
+from reranker.training.encoders import Layout, RecurrentEncoder, TransformerEncoder, dropout
 
 _START: Final = 0.02  # standard deviation of what is learned, at the beginning
 

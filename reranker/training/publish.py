@@ -16,18 +16,16 @@ from reranker.training.data import TrainingData
 from reranker.training.loop import Trained
 
 
-def publish_model(
-    store: VersionStore,
+def write_model(
+    folder: Path,
     trained: Trained | None,
     data: TrainingData,
     whitening: Whitening,
     settings: TrainSettings,
-    about: dict[str, Any],
-    more: Callable[[Path], object] = lambda _folder: None,
-) -> Version:
-    """Write a trained model as a new version and serve it. more: writes further files beside it.
+) -> None:
+    """Write what serving reads of a trained model into a folder.
 
-    trained: None where there was too little to learn an encoder from.
+    trained: None where no encoder is to be served.
     """
     weights = trained.model.state_dict() if trained else {}
     tensors = {name: value.cpu() for name, value in weights.items()}
@@ -40,10 +38,16 @@ def publish_model(
         item_ids=[data.catalogue.ids[row] for row in data.known] if trained else [],
         encoder=trained is not None,
     )
+    save_file({name: value.contiguous() for name, value in tensors.items()}, folder / WEIGHTS)
+    (folder / CARD).write_bytes(msgspec.json.encode(card))
+
+
+def publish_model(
+    store: VersionStore, about: dict[str, Any], keep: int, write: Callable[[Path], object]
+) -> Version:
+    """Serve what `write` puts into an empty folder as a new version; keep: versions kept."""
     with store.stage() as staged:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, staged / WEIGHTS)
-        (staged / CARD).write_bytes(msgspec.json.encode(card))
-        more(staged)
+        write(staged)
         version = store.publish(staged, about)
-    store.prune(settings.keep)
+    store.prune(keep)
     return version

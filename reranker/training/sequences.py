@@ -57,6 +57,18 @@ class Sequences:
         known = np.append(rows, NONE)  # so that NONE stays NONE
         return replace(self, items=known[self.items])
 
+    def before(self, limits: Ints) -> "Sequences":
+        """The same shoppers with only their events before limits (s,)."""
+        kept = np.arange(len(self.items)) < np.repeat(limits, np.diff(self.at))
+        return replace(
+            self,
+            at=np.append(0, np.cumsum(limits - self.at[:-1])),
+            items=self.items[kept],
+            queries=self.queries[kept],
+            types=self.types[kept],
+            times=self.times[kept],
+        )
+
     def shoppers_at(self, positions: Ints) -> Ints:
         """Whose event is at each of these positions (n,)."""
         return np.searchsorted(self.at, positions, side="right") - 1
@@ -145,9 +157,13 @@ def sequences_of(events: Iterable[Named], weights: Mapping[str, float]) -> Seque
     return builder.build()
 
 
-def kept_events(histories: Histories, most: int | None = None) -> Iterator[Named]:
-    """The imported events of every shopper; of each the newest `most`."""
+def kept_events(
+    histories: Histories, most: int | None = None, until: float | None = None
+) -> Iterator[Named]:
+    """The imported events of every shopper before `until`; of each the newest `most`."""
     for shopper, events in histories.stream():
+        if until is not None:
+            events = [event for event in events if event.time < until]
         name = f"u {shopper.user}" if shopper.user is not None else f"s {shopper.session}"
         for event in events if most is None else events[-most:]:
             yield name, event

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from indexes.items.words import folded
-from indexes.storage.arrays import Values
+from indexes.storage.arrays import Ints, Mask, Values
 from reranker.blends.blend import Blend
 from reranker.blends.gate import gate_features
 from reranker.evaluation.requests import rerank_request
@@ -31,6 +31,8 @@ class JudgedColumns:
     """One request: what each signal says of its candidates, and how good they are.
 
     grades: (n,) of the candidates. ratings: of all rated items. gate: what gates read.
+    positions: (n,) from 0 where each was shown, -1 for one that was not; None where grades are
+    judgments. Candidates that nobody saw have no row in a fit.
     """
 
     request: JudgedRequest
@@ -39,12 +41,20 @@ class JudgedColumns:
     ratings: Values
     gate: Mapping[str, float]
     context: Mapping[str, float]
+    positions: Ints | None = None
 
     @property
     def unit(self) -> str:
         """Whom it belongs to: requests of one shopper, else of one query, stay together."""
         shopper = self.request.user or self.request.session
         return f"user {shopper}" if shopper else f"query {folded(self.request.query)}"
+
+    @property
+    def rows(self) -> Mask:
+        """Which candidates (n,) have a row in a fit."""
+        if self.positions is None:
+            return np.ones(len(self.grades), bool)
+        return np.asarray(self.positions >= 0)
 
     def gate_of(self, blend: Blend) -> float:
         """How much personal signals count in this blend."""
@@ -106,4 +116,12 @@ def _columns_of(
         ratings=ratings,
         gate=gate_features(context) if personal else {},
         context=context_features(context),
+        positions=_positions(context.ids, judged.shown),
     )
+
+
+def _positions(ids: list[str], shown: list[str] | None) -> Ints | None:
+    if shown is None:
+        return None
+    places = {item: place for place, item in enumerate(shown)}
+    return np.array([places.get(item, -1) for item in ids], np.int64)

@@ -5,7 +5,7 @@ clearly worse than the best one.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -13,16 +13,20 @@ import numpy as np
 
 from indexes.storage.arrays import Ints, Values
 from reranker.blends.blend import Blend, Kind, SignalWeight
-from reranker.metrics.ranking import Measures
+from reranker.feedback.click_models import Examination
+from reranker.metrics.ranking import Measures, gains
+from reranker.tuning.click_estimates import drawn_requests
+from reranker.tuning.clicks import clicked, discounted_clicks, examination_of, looks_of
 from reranker.tuning.columns import JudgedColumns
 from reranker.tuning.curves import curves_of
-from reranker.tuning.linear import fit_weights, weights_of, with_weights
+from reranker.tuning.linear import fit_weights, log_likelihoods, weights_of, with_weights
 from reranker.tuning.matrices import Rows, learned_rows, linear_rows
 from reranker.tuning.splits import inner_folds
 from reranker.tuning.trees import grown, trees_of
 
 KINDS: Final[tuple[Kind, ...]] = ("linear", "curves", "trees")
 _HOLDS: Final = (300.0, 100.0, 30.0, 10.0, 3.0)  # how many queries the first weights count for
+_FIRM: Final = 1e6
 _CURVE_ROUNDS: Final = (10, 25, 50, 100, 200, 350)
 _TREE_ROUNDS: Final = (15, 40, 80, 150, 250)
 _LARGE: Final = 100_000  # candidates
@@ -55,6 +59,31 @@ class Fitter:
         self._plain = linear_rows(requests, self._open)
         self._alone = learned_rows(requests, start, context=False)
         self._with_context = learned_rows(requests, start, context=True)
+        self.examination = self._count_clicks(clicked(requests))
+
+    def _count_clicks(self, requests: Ints) -> Examination | None:
+        """How likely each position was looked at, by which every click is weighed from here on."""
+        if not len(requests):
+            return None
+        curve = examination_of(self._gated, requests, weights_of(self._start))
+        looks = looks_of(self._gated, curve)
+        self._gated, self._plain, self._alone, self._with_context = (
+            replace(rows, looks=looks)
+            for rows in (self._gated, self._plain, self._alone, self._with_context)
+        )
+        gain = (gains(self._gated.grades) * self._gated.worth)[self._gated.positions >= 0]
+        self._clicked_gain = float(gain.sum()) / len(requests)
+        return curve
+
+    def drawn_examinations(self, draws: int, seed: int) -> list[Examination]:
+        """The same of shoppers drawn again: how far it may be wrong."""
+        numbers = clicked(self._requests)
+        start = weights_of(self._start)
+        plain = replace(self._gated, looks=None)
+        return [
+            examination_of(plain, drawn_requests(self._requests, numbers, seed + draw), start)
+            for draw in range(draws)
+        ]
 
     def fit(self, kind: Kind, train: Ints) -> Fitted:
         """A blend of this kind, of these requests."""
@@ -113,13 +142,24 @@ class Fitter:
         return fit_weights(rows.of(train), weights_of(self._start), hold / len(train))
 
     def _hold(self, rows: Rows, train: Ints) -> tuple[float, Values]:
-        """How firmly the first weights are held, and the validation values of that choice."""
-        values: list[list[Values]] = [[] for _ in _HOLDS]
+        """How firmly the first weights are held, and the validation values of that choice.
+
+        Clicks are noisier than judgments: there, how likely they are decides, of which each says
+        more than of the metric, and not moving at all is a choice, too.
+        """
+        holds = _HOLDS if self.examination is None else (_FIRM, *_HOLDS)
+        values: list[list[Values]] = [[] for _ in holds]
+        likely: list[list[Values]] = [[] for _ in holds]
         for fold in inner_folds(self._requests, train):
-            for place, hold in enumerate(_HOLDS):
+            tested = rows.of(fold.test)
+            for place, hold in enumerate(holds):
                 weights = self._weights(rows, fold.train, hold)
-                values[place].append(self._values(rows.of(fold.test).values @ weights, fold.test))
-        return _steadiest(_HOLDS, values)
+                values[place].append(self._values(tested.values @ weights, fold.test))
+                likely[place].append(log_likelihoods(tested, weights))
+        if self.examination is None:
+            return _steadiest(holds, values)
+        hold, _ = _steadiest(holds, likely)
+        return hold, np.concatenate(values[holds.index(hold)])
 
     def _rounds(
         self,
@@ -137,14 +177,20 @@ class Fitter:
         return _steadiest(choices, values)
 
     def _values(self, scores: Values, part: Ints) -> Values:
-        """The metric of each of these requests, ranked by scores (rows,)."""
-        values, begin = [], 0
-        for number in part.tolist():
-            judged = self._requests[number]
-            end = begin + len(judged.grades)
+        """The metric of each of these requests, ranked by scores (rows,).
+
+        Of clicks, an estimate of their discounted gain over the mean one: they were seen where they
+        stood, and a plain metric would favour the order that was shown.
+        """
+        rows, values = self._gated.of(part), []
+        for number, begin, end in zip(part.tolist(), rows.at[:-1], rows.at[1:], strict=True):
+            judged, grades = self._requests[number], rows.grades[begin:end]
+            if judged.positions is not None:
+                gain = discounted_clicks(scores[begin:end], grades, rows.worth[begin:end])
+                values.append(gain / max(self._clicked_gain, 1e-12))
+                continue
             order = np.argsort(-scores[begin:end], kind="stable")
-            values.append(self._metric.of(judged.grades[order], judged.ratings)[0])
-            begin = end
+            values.append(self._metric.of(grades[order], judged.ratings)[0])
         return np.array(values)
 
 

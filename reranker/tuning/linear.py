@@ -21,11 +21,15 @@ _NOTHING: Final = 1e-4  # of all weights: less than that is none
 
 def fit_weights(rows: Rows, start: Values, pull: float) -> Values:
     """Weights (signals,) on the scale of the softmax. start: weights of any scale."""
+    return softmax_fit(rows, shares_of_gain(rows), start, pull)
+
+
+def softmax_fit(rows: Rows, target: Values, start: Values, pull: float) -> Values:
+    """The same for any shares (rows,) to be foreseen."""
     from scipy.optimize import minimize
 
-    target = shares_of_gain(rows)
     asked = np.add.reduceat(target, rows.at[:-1]) > 0
-    target /= max(int(asked.sum()), 1)
+    target = target / max(int(asked.sum()), 1)
     mass = np.add.reduceat(target, rows.at[:-1])  # of each request
     origin = start * _scale(rows, target, mass, start)
 
@@ -38,6 +42,15 @@ def fit_weights(rows: Rows, start: Values, pull: float) -> Values:
         loss, origin, jac=True, method="L-BFGS-B", bounds=[(0.0, _LARGEST)] * len(origin)
     )
     return np.asarray(fitted.x)
+
+
+def log_likelihoods(rows: Rows, weights: Values) -> Values:
+    """How well weights on the softmax's scale foresee each request's gain (requests,)."""
+    starts = rows.at[:-1]
+    scores = rows.values @ weights + rows.offsets
+    scores -= np.maximum.reduceat(scores, starts)[rows.owner]
+    logs = scores - np.log(np.add.reduceat(np.exp(scores), starts))[rows.owner]
+    return np.asarray(np.add.reduceat(shares_of_gain(rows) * logs, starts))
 
 
 def with_weights(blend: Blend, weights: Values) -> Blend:
@@ -65,7 +78,7 @@ def _softmax_loss(
 ) -> tuple[float, Values]:
     """- sum of target x log softmax(scores), and its slope."""
     starts = rows.at[:-1]
-    scores = rows.values @ weights
+    scores = rows.values @ weights + rows.offsets
     scores -= np.maximum.reduceat(scores, starts)[rows.owner]
     powers = np.exp(scores)
     total = np.add.reduceat(powers, starts)

@@ -9,6 +9,7 @@ import numpy as np
 from indexes.storage.arrays import Floats, Ints, Values
 from reranker.blends.blend import DEFAULT, PERSONAL, Blend, SignalWeight
 from reranker.blends.trees import CONTEXT, tree_inputs
+from reranker.feedback.off_policy import CLIP
 from reranker.metrics.ranking import gains
 from reranker.signals.columns import Column, input_names, normalised
 from reranker.signals.registry import SIGNALS
@@ -22,12 +23,31 @@ class Rows:
     """Candidates of all requests, one under the other.
 
     values (rows, columns); grades (rows,); at (requests + 1,): where each request's rows begin.
+    shown (rows,): the position from 0 where it was shown, -1 in a judged request; None: all judged.
+    looks (rows,): how likely it was looked at there; None: all the same.
     """
 
     names: list[str]
     values: Floats
     grades: Values
     at: Ints
+    shown: Ints | None = None
+    looks: Values | None = None
+
+    @property
+    def positions(self) -> Ints:
+        """`shown`, where there is any or not (rows,)."""
+        return np.full(len(self.grades), -1) if self.shown is None else self.shown
+
+    @property
+    def worth(self) -> Values:
+        """What each grade counts (rows,): 1, or of a click 1 / looks, clipped."""
+        return np.ones(len(self.grades)) if self.looks is None else np.minimum(1 / self.looks, CLIP)
+
+    @property
+    def offsets(self) -> Values:
+        """log of how much rarer each row's gain still is, where 1 / looks was clipped (rows,)."""
+        return np.zeros(len(self.grades)) if self.looks is None else np.log(self.looks * self.worth)
 
     @property
     def groups(self) -> Ints:
@@ -45,7 +65,14 @@ class Rows:
             [np.arange(self.at[request], self.at[request + 1]) for request in requests.tolist()]
         )
         at = np.append(0, np.cumsum(self.groups[requests]))
-        return Rows(self.names, self.values[rows], self.grades[rows], at)
+        return Rows(
+            self.names,
+            self.values[rows],
+            self.grades[rows],
+            at,
+            None if self.shown is None else self.shown[rows],
+            None if self.looks is None else self.looks[rows],
+        )
 
 
 def signals_seen(requests: Sequence[JudgedColumns]) -> list[str]:
@@ -120,13 +147,30 @@ def learned_rows(requests: Sequence[JudgedColumns], blend: Blend, context: bool)
 
 
 def shares_of_gain(rows: Rows) -> Values:
-    """Each candidate's share (rows,) of its request's gain; zeros where nothing is relevant."""
-    gain = gains(rows.grades)
+    """Each candidate's share (rows,) of its request's gain; zeros where nothing is relevant.
+
+    Of a request with clicks it is the share of what such a request has on average: one that was
+    clicked further down says more.
+    """
+    gain = gains(rows.grades) * rows.worth
     total = np.add.reduceat(gain, rows.at[:-1])
-    return gain / np.where(total > 0, total, 1.0)[rows.owner]
+    clicked = rows.positions[rows.at[:-1]] >= 0
+    if clicked.any():
+        total[clicked] = total[clicked].mean()
+    return np.asarray(gain / np.where(total > 0, total, 1.0)[rows.owner])
 
 
 def _rows(names: list[str], blocks: list[Floats], requests: Sequence[JudgedColumns]) -> Rows:
-    at = np.append(0, np.cumsum([len(block) for block in blocks]))
-    grades = np.concatenate([judged.grades for judged in requests])
-    return Rows(names, np.concatenate(blocks), grades, at)
+    kept = [judged.rows for judged in requests]
+    at = np.append(0, np.cumsum([int(mask.sum()) for mask in kept]))
+    mask = np.concatenate(kept)
+    grades = np.concatenate([judged.grades for judged in requests])[mask]
+    shown = None
+    if any(judged.positions is not None for judged in requests):
+        shown = np.concatenate(
+            [
+                np.full(len(judged.grades), -1) if judged.positions is None else judged.positions
+                for judged in requests
+            ]
+        )[mask]
+    return Rows(names, np.concatenate(blocks)[mask], grades, at, shown)

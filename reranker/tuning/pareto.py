@@ -58,4 +58,5 @@ def _point(
     order = judged.order(blend, weights)
     first = min(TOP, len(order))
     shared = np.count_nonzero(order[:first] < first) / first
-    return metrics.of(judged.grades[order], judged.ratings)[0], 1.0 - shared
+    ranked = order[judged.rows[order]]
+    return metrics.of(judged.grades[ranked], judged.ratings)[0], 1.0 - shared

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from reranker.evaluation.leakage import refused
 from reranker.evaluation.report import verdict
+from reranker.feedback.off_policy import EstimateReport
 from reranker.tuning.tune import CHOSEN, PUBLISHED, Tuning
 
 
@@ -13,9 +14,9 @@ def report(tuning: Tuning, saved: str | None) -> str:
         [
             *_counts(tuning),
             "",
-            *_table(tuning),
+            *(_table(tuning) if tuning.clicks is None else _estimates(tuning, tuning.clicks)),
             "",
-            *_verdicts(tuning),
+            *(_verdicts(tuning) if tuning.clicks is None else _click_verdicts(tuning)),
             "",
             *_weights(tuning),
             *_pareto(tuning),
@@ -52,6 +53,25 @@ def _table(tuning: Tuning) -> Iterator[str]:
         first, *others = row
         cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
         yield "  ".join([first.ljust(widths[0]), *cells])
+
+
+def _estimates(tuning: Tuning, clicks: EstimateReport) -> Iterator[str]:
+    yield f"clicks per search (off-policy estimates, intervals for {tuning.tried} kinds tried):"
+    seen = clicks.observed
+    yield f"  {'observed':<20}{seen.value:.4f}  {seen.low:.4f} .. {seen.high:.4f}"
+    for name, order in clicks.orders.items():
+        value = order.clicks
+        yield (
+            f"  {_label(tuning, name):<20}{value.value:.4f}  {value.low:.4f} .. {value.high:.4f}"
+            f"   effective clicks {order.effective_clicks:,.0f}"
+        )
+    yield clicks.note
+
+
+def _click_verdicts(tuning: Tuning) -> Iterator[str]:
+    yield f"clicks per search: {verdict(CHOSEN, tuning.published, tuning.proof)}"
+    if tuning.tried > 1:
+        yield f"{tuning.chosen} is what validation chooses, and is fitted again on all requests"
 
 
 def _label(tuning: Tuning, name: str) -> str:
@@ -97,14 +117,24 @@ def _pareto(tuning: Tuning) -> Iterator[str]:
         )
 
 
+def _why_not(tuning: Tuning) -> str:
+    proof = tuning.proof
+    if proof.low is not None and proof.low > 0:
+        return f"better than {tuning.published}, but worse than the engine"
+    if proof.mean <= 0:
+        return f"it is not better than {tuning.published}, which is served"
+    tried = f" (for {tuning.tried} kinds tried)" if tuning.tried > 1 else ""
+    return (
+        f"the interval of the gain over {tuning.published}, which is served, includes zero{tried}; "
+        "more judged queries would tell"
+    )
+
+
 def _next(tuning: Tuning, saved: str | None) -> str:
     if tuning.recommended:
         recommendation = f"recommended: {tuning.chosen}"
     else:
-        recommendation = (
-            f"not recommended: the interval of the gain over "
-            f"{tuning.compared_with} includes zero; more judged queries would tell"
-        )
+        recommendation = f"not recommended: {_why_not(tuning)}"
     if saved is None:
         return f"{recommendation}. Nothing was stored; --save NAME stores it."
     return f"{recommendation}. Stored as {saved}, not published: `reranker blends publish {saved}`."

@@ -22,11 +22,14 @@ from reranker.evaluation.evaluate import DEFAULTS
 from reranker.evaluation.leakage import Leaks, was_fitted_on
 from reranker.evaluation.results import ENGINE, QueryResult, Ranker, query_results, rank_with
 from reranker.evaluation.settings import EvaluationSettings
-from reranker.metrics.intervals import Difference
+from reranker.feedback.off_policy import EstimateReport, LoggedClicks
+from reranker.metrics.intervals import LEVEL, Difference, over_folds
 from reranker.metrics.ranking import Measures, measures
 from reranker.ranking.state import NamedBlend, ServedState
 from reranker.requests import JudgedRequest
 from reranker.signals.registry import SIGNALS
+from reranker.tuning.click_estimates import CURVES, add_clicks, estimated
+from reranker.tuning.clicks import clicked
 from reranker.tuning.columns import JudgedColumns, judged_columns
 from reranker.tuning.fitting import KINDS, Fitted, Fitter
 from reranker.tuning.matrices import signals_seen, start_of
@@ -43,10 +46,15 @@ class Tuning(msgspec.Struct, frozen=True):
 
     metrics: by order; "chosen" is in each fold the kind that its own validation part chose.
     difference: chosen minus `compared_with`. against_published: minus the published blend.
-    differences: of each kind. chosen: the kind that is fitted again on all requests, by
-    `validated`, the metric on all validation parts. fitted_on: how many of the requests the
-    published blend was fitted on: its own figures are then too good. weights: of the final blend.
-    leaks_by: those refused, by reason. warnings: what is odd about the requests.
+    differences: of each kind. Intervals over several folds are widened for what their fits share.
+    proof: `against_published` of the first metric, its interval for as many comparisons as kinds
+    were `tried`. recommended: that interval is above zero, and the engine is not better. chosen:
+    the kind that is fitted again on all requests, by `validated`, the metric on all validation
+    parts. fitted_on: how many of the requests the published blend was fitted on: its own figures
+    are then too good. weights: of the final blend.
+    clicks: where most grades are clicks on what was shown, the estimate that then decides instead
+    of the metrics, its intervals at the level of `proof`. leaks_by: those refused, by reason.
+    warnings: what is odd about the requests.
     """
 
     queries: int
@@ -65,6 +73,8 @@ class Tuning(msgspec.Struct, frozen=True):
     fitted_on: int
     notes: list[str]
     chosen: Kind
+    proof: Difference
+    tried: int
     recommended: bool
     validated: dict[str, float]
     weights: dict[str, float]
@@ -73,6 +83,7 @@ class Tuning(msgspec.Struct, frozen=True):
     coverage: Coverage
     versions: dict[str, str | None]
     seconds: float
+    clicks: EstimateReport | None = None
     leaks_by: dict[str, int] = {}
     warnings: list[str] = []
 
@@ -122,12 +133,28 @@ def tune(
         final = fitter.fit(chosen, np.arange(len(columns))).blend
         done(1)
 
-    def against(order: str, baseline: str) -> dict[str, Difference]:
-        return aggregate.differences(order, baseline, settings.resamples, settings.seed)
+    def against(order: str, baseline: str, level: float = LEVEL) -> dict[str, Difference]:
+        differences = aggregate.differences(
+            order, baseline, settings.resamples, settings.seed, level
+        )
+        return {name: over_folds(found, len(folds)) for name, found in differences.items()}
 
     difference = against(CHOSEN, compared)
+    means = aggregate.means()
+    metric = chosen_metrics.names[0]
+    level = 1.0 - (1.0 - LEVEL) / len(options.kinds)
+    clicks = _clicks(columns, state, folds, fitted, fitter, options, settings, level)
+    if clicks is None:
+        proof = against(CHOSEN, PUBLISHED, level)[metric]
+        above_engine = means[CHOSEN][metric] >= means[ENGINE][metric]
+    else:
+        gain = clicks.difference
+        proof = over_folds(Difference(gain.value, gain.low, gain.high, None), len(folds))
+        rates = {name: order.clicks.value for name, order in clicks.orders.items()}
+        above_engine = rates[CHOSEN] >= rates[ENGINE]
     published, version = state.blend(None)
-    drawn, points = _pareto(columns, folds, fitted, options.kinds, chosen, chosen_metrics)
+    drawable = options.kinds if clicks is None else ()  # a plain metric would mislead
+    drawn, points = _pareto(columns, folds, fitted, drawable, chosen, chosen_metrics)
     report = Tuning(
         queries=len(columns),
         left_out=left_out,
@@ -137,8 +164,8 @@ def tune(
         held_out=aggregate.queries,
         folds=len(folds),
         shoppers=aggregate.shoppers,
-        metric=chosen_metrics.names[0],
-        metrics={order.removeprefix(_FIT): means for order, means in aggregate.means().items()},
+        metric=metric,
+        metrics={order.removeprefix(_FIT): values for order, values in means.items()},
         compared_with=compared,
         difference=difference,
         differences={kind: against(_FIT + kind, compared) for kind in options.kinds},
@@ -147,7 +174,10 @@ def tune(
         fitted_on=_fitted_on(state, published, version, columns),
         notes=_notes(base, known),
         chosen=chosen,
-        recommended=_is_gain(difference[chosen_metrics.names[0]]),
+        proof=proof,
+        tried=len(options.kinds),
+        clicks=clicks,
+        recommended=_is_gain(proof) and above_engine,
         validated={kind: float(np.mean(_validated(fitted, kind))) for kind in options.kinds},
         weights={name: part.weight for name, part in final.signals.items()},
         pareto=points,
@@ -261,6 +291,33 @@ def _judge(
     return aggregate
 
 
+def _clicks(
+    columns: Sequence[JudgedColumns],
+    state: ServedState,
+    folds: Sequence[Fold],
+    fitted: Sequence[dict[Kind, Fitted]],
+    fitter: Fitter,
+    options: TuneOptions,
+    settings: EvaluationSettings,
+    level: float,
+) -> EstimateReport | None:
+    """What the chosen blends would have had on held-out clicks; None where most is judged."""
+    if fitter.examination is None or 2 * len(clicked(columns)) < len(columns):
+        return None
+    logged = LoggedClicks()
+    published = partial(rank_with, state, state.named(None))
+    for fold, blends in zip(folds, fitted, strict=True):
+        blend = blends[_choose([blends], options.kinds)].blend
+        chosen = partial(rank_with, state, NamedBlend(CHOSEN, blend, 0))
+        rankers: dict[str, Ranker] = {CHOSEN: chosen, PUBLISHED: published}
+        for number in fold.test.tolist():
+            if columns[number].positions is not None:
+                add_clicks(logged, columns[number], rankers)
+    curves = fitter.drawn_examinations(CURVES, settings.seed)
+    resamples = settings.resamples
+    return estimated(logged, fitter.examination, curves, PUBLISHED, resamples, level)
+
+
 def _with_chosen(result: QueryResult, order: str) -> QueryResult:
     """The same result with one of its orders as the chosen one, too."""
     return msgspec.structs.replace(
@@ -304,7 +361,7 @@ def _pareto(
 
     Of the chosen kind, unless that is trees: each point would cost their shares of every request.
     """
-    drawable: list[Kind] = [kind for kind in (chosen, *reversed(kinds)) if kind != "trees"]
+    drawable = [kind for kind in (chosen, *reversed(kinds)) if kind != "trees" and kinds]
     if not drawable:
         return None, []
     kind = drawable[0]

@@ -20,11 +20,11 @@ from indexes.progress import bars
 from indexes.storage.durable import write_whole
 from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
-from reranker.commands.train import train
 from reranker.events.settings import EventSettings, HistorySettings
 from reranker.histories.store import open_histories
 from reranker.ingestion.importer import Importer
 from reranker.model.settings import TrainSettings
+from reranker.model_selection.train import train
 from reranker.ranking.state import ServedState, load_state
 from service.demo.season.data import FULL, SMALL, write_shop
 from service.page.parts.request_sets import EVENTS, ITEMS, REQUESTS

@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from indexes.storage.versions import exclusive
 from indexes.workspace import Workspace
-from reranker.commands.train import train, with_options
+from reranker.commands.train import with_options
 from reranker.evaluation.requests import read_requests
+from reranker.model_selection.train import train
 from reranker.ranking.state import load_state
 from service.demo.measure import Measured, measure, quality_of
 from service.page.parts.request_sets import REQUESTS

@@ -50,8 +50,8 @@ def main() -> None:
 
 def made(folder: Path) -> Path:
     """The small demo shop with a model."""
-    from reranker.commands.train import train
     from reranker.model.settings import TrainSettings
+    from reranker.model_selection.train import train
     from service.demo.season.data import SMALL, write_shop
     from service.page.parts.request_sets import EVENTS, ITEMS
 

@@ -92,8 +92,8 @@ def build_shop(folder: Path) -> Path:
 
 def train_shop(shop_home: Path, folder: Path) -> Path:
     """A home in this folder, of the same shop, with their events and a model of them."""
-    from reranker.commands.train import train  # torch, which few files need
     from reranker.model.settings import TrainSettings
+    from reranker.model_selection.train import train  # torch, which few files need
 
     workspace = Workspace(copy_home(shop_home, folder / "home"))
     histories = open_histories(workspace)
@@ -112,7 +112,14 @@ def train_shop(shop_home: Path, folder: Path) -> Path:
             ]
         )
     histories.close()
-    settings = TrainSettings(epochs=2, minutes=0, width=16, min_validation_shoppers=5)
+    settings = TrainSettings(
+        epochs=2,
+        minutes=0,
+        width=16,
+        min_validation_shoppers=5,
+        encoder_proof=False,
+        precision="float32",  # not the faster one on this machine: the same everywhere
+    )
     train(workspace, settings, on_line=lambda _line: None)
     return workspace.home
 

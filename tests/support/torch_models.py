@@ -53,7 +53,8 @@ class PublishedModel:
             (str(number), event) for number, (events, _) in enumerate(histories) for event in events
         ]
         sequences = sequences_of(named, self.weights)
-        queries = encoded_queries(self.index, sequences, self.whitening)
+        searches = encoded_queries(self.index, sequences)
+        queries = None if searches is None else self.whitening(searches)
         sequences = sequences.with_rows(self.index.rows(sequences.item_ids))
         present = np.array([int(name) for name in sequences.shoppers], np.int64)
         now = np.array([time for _, time in histories], np.float64)

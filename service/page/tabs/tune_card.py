@@ -201,7 +201,7 @@ def tuned_view(result: dict[str, Any]) -> Any:
             html.P(_why(result, gain), className="quiet small"),
             _next_steps(result, saved) if saved else None,
             *warnings_of(result),
-            _kinds_table(result, metric),
+            *(_clicks(result) if result.get("clicks") else [_kinds_table(result, metric)]),
             html.P(
                 "chosen: each held-out request ranked by the kind that validation picked without "
                 "it. That is what the choice is worth, and what the stored note says; a kind's own "
@@ -258,6 +258,24 @@ def _kinds_table(result: dict[str, Any], metric: str) -> Any:
         for name, difference in rows.items()
     ]
     return html.Table([html.Thead(html.Tr(heads)), html.Tbody(body)], className="plain")
+
+
+def _clicks(result: dict[str, Any]) -> Iterator[Any]:
+    """Of requests with clicks: what each order would have had, by estimate."""
+    clicks = result["clicks"]
+    rows = [
+        html.Tr(
+            [
+                html.Td(name),
+                html.Td(f"{order['clicks']['value']:.4f}", className="num"),
+                html.Td(f"{order['clicks']['low']:.4f} .. {order['clicks']['high']:.4f}"),
+            ]
+        )
+        for name, order in clicks["orders"].items()
+    ]
+    yield html.P("Estimated clicks per search, of requests held out.", className="quiet small")
+    yield html.Table(html.Tbody(rows), className="plain")
+    yield html.P(clicks["note"], className="quiet small")
 
 
 def _pareto(result: dict[str, Any]) -> Iterator[Any]:

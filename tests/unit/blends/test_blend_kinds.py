@@ -256,7 +256,7 @@ GOOD = written(msgspec.structs.replace(DEFAULT, segments=[LONG])).decode()
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('"weight": 1.5', '"weight": "much"', r"signals\.semantic\.weight.*float"),
+        ('"weight": 2.0', '"weight": "much"', r"signals\.semantic\.weight.*float"),
         ('"semantic": {', '"meaning": {', "meaning.*no signal"),
         ('"normalise": "none"', '"normalise": "log"', r"signals\.available\.normalise"),
         ('"min_query_words"', '"least_words"', r"segments\[0\]\.when\.least_words"),

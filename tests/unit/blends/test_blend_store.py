@@ -175,11 +175,11 @@ def test_export_edit_import_publish_roll_back(
 ) -> None:
     file = tmp_path / "blend.json"
     command(capsys, tmp_path, "export", "--out", str(file))
-    edited = file.read_text().replace('"weight": 1.5', '"weight": 2.5')
+    edited = file.read_text().replace('"weight": 2.0', '"weight": 2.5')
     file.write_text(edited)
     assert "default@2 stored, not published" in command(capsys, tmp_path, "import", str(file))
     assert "made from version 1" in command(capsys, tmp_path, "import", str(file), status=1)
-    assert "signals.semantic.weight: 1.5 -> 2.5" in command(
+    assert "signals.semantic.weight: 2.0 -> 2.5" in command(
         capsys, tmp_path, "diff", "default@1", "default@2"
     )
     assert "default@2 is published" in command(

@@ -91,6 +91,7 @@ PROVED_BY = {
     "train.minutes": "test_training: test_minutes_end_a_training_with_a_model",
     "train.precision": "test_training: test_setting_precision",
     "train.min_validation_shoppers": "test_train_command: test_setting_min_validation_shoppers",
+    "train.encoder_proof": "test_default_model: test_too_few_searches_fit_nothing",
     "train.keep": "test_train_command: test_only_so_many_versions_are_kept",
     "train.seed": "test_training: test_the_same_seed_gives_the_same_model_and_another_one_another",
     "serve.host": "test_service_serve: test_an_address_that_cannot_be_had_is_refused",

@@ -474,9 +474,10 @@ def test_metrics_of_each_query_go_to_a_file(home: Path, tmp_path: Path) -> None:
             assert result["metrics"][order][metric] == pytest.approx(mean)
 
 
-def test_wrong_usage_exits_2_and_another_file_can_add_a_command(home: Path) -> None:
+def test_wrong_usage_exits_2_and_another_file_can_add_a_command(home: Path, tmp_path: Path) -> None:
     assert run(home).exit_code == 2
-    assert run(home, "--requests", "r", "--max-bad-share", "2").exit_code == 2
+    asked = requests_file(tmp_path)
+    assert run(home, "--requests", asked, "--max-bad-share", "2").exit_code == 2
 
     @click.command("another")
     def another() -> None:
@@ -485,7 +486,7 @@ def test_wrong_usage_exits_2_and_another_file_can_add_a_command(home: Path) -> N
     evaluate_command.add_command(another)
     try:
         assert run(home, "another").stdout == "next\n"
-        assert run(home, "--requests", "r", "another").exit_code == 2
+        assert run(home, "--requests", asked, "another").exit_code == 2
     finally:
         evaluate_command.commands.pop("another")
 

@@ -22,7 +22,6 @@ from support.shop import TRAINED_AT, copy_home, small_shop
 from indexes.workspace import Workspace
 from reranker.commands.evaluate import evaluate_command
 from reranker.commands.feedback import requests_commands
-from reranker.commands.train import train
 from reranker.commands.tune import tune_command
 from reranker.evaluation.evaluate import Evaluation, evaluate
 from reranker.evaluation.leakage import Leak
@@ -35,6 +34,7 @@ from reranker.model.training_users import (
     TrainingUsers,
     save_training_users,
 )
+from reranker.model_selection.train import train
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.ranking.state import ServedState, load_state
 from reranker.training.sequences import sequences_of
@@ -350,7 +350,7 @@ def test_evaluate_and_tune_do_without_requests_that_are_all_leaks(
 
 def test_estimates_do_without_rankings_that_are_leaks(trained_home: Path, tmp_path: Path) -> None:
     home = copy_home(trained_home, tmp_path / "home")
-    late = NEWEST + 3600
+    late = NEWEST + 2 * 86_400  # not on the day on which the training ended
     rankings = written(
         tmp_path / "rankings.jsonl",
         [

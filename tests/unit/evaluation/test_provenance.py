@@ -139,6 +139,7 @@ def test_another_model_or_none_is_named(workspace: Workspace, hashes: Hashes) ->
     with store.stage() as staged:
         (staged / "habits.json").write_text("{}")
         save_file({}, staged / "shoppers.safetensors")
+        save_file({}, staged / "searches.safetensors")
         model = store.publish(staged, {"fingerprint": index.about["fingerprint"]})
     assert model.manifest
     try:
@@ -153,6 +154,7 @@ def test_another_model_or_none_is_named(workspace: Workspace, hashes: Hashes) ->
         with store.stage() as staged:  # trained on another encoder's vectors: it is not served
             (staged / "habits.json").write_text("{}")
             save_file({}, staged / "shoppers.safetensors")
+            save_file({}, staged / "searches.safetensors")
             store.publish(staged, {"fingerprint": "another"})
         assert stale(hashes, workspace) == []
     finally:

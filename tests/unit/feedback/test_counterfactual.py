@@ -13,8 +13,12 @@ from hypothesis import strategies as st
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.commands.feedback import requests_commands
-from reranker.feedback.click_models import Examination
-from reranker.feedback.off_policy import LoggedClicks, estimate, kish
+from reranker.feedback.click_counts import ClickCounts, clicked_on
+from reranker.feedback.click_models import Examination, drawn_curves, fit_clicks
+from reranker.feedback.joins import JoinedRanking
+from reranker.feedback.off_policy import EstimateReport, LoggedClicks, estimate, kish
+from reranker.feedback.records import LoggedRanking
+from reranker.histories.histories import Shopper
 
 CURVE = Examination(np.array([1.0, 0.5, 0.25, 0.05]))
 
@@ -100,7 +104,6 @@ def test_the_demos_truth_lies_nearer_than_counted_clicks() -> None:
     pytest.importorskip("tantivy")
     from support.trial import logged_clicks, make_trial, orders_of, trial_counts, true_clicks
 
-    from reranker.feedback.click_models import fit_clicks
     from service.demo.season.data import SEED
     from service.demo.season.logs import make_season
 
@@ -159,3 +162,37 @@ def test_the_command_estimates_a_blend_and_says_so(shop_home: Path, tmp_path: Pa
     failed = run("estimate", "--blend", "default", "--action", "purchase", *source)
     assert isinstance(failed.exception, Failure)
     assert "followed by a purchase" in str(failed.exception)
+
+
+def test_the_interval_holds_what_is_not_known_of_the_curve() -> None:
+    """One ranking in thirty is shuffled: a curve from so little is known badly."""
+    items, curve = [f"{number}" for number in range(5)], 0.6 ** np.arange(5)
+    known, whole = [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        counts, logged = ClickCounts(by_shopper=True), LoggedClicks()
+        truth = 0.0
+        for number in range(400):
+            query, who = f"q{number % 4}", f"u{number // 2}"
+            likes = np.random.default_rng(number % 4).uniform(0.2, 0.9, 5)
+            order = rng.permutation(5) if rng.random() < 1 / 30 else np.argsort(likes)
+            best = np.argsort(-likes)
+            truth += float((curve * likes[best]).sum()) / 400
+            clicks = [items[item] for item in order[rng.random(5) < curve * likes[order]]]
+            shown = [items[item] for item in order]
+            ranking = LoggedRanking(id=f"{number}", time=1.0, items=shown, query=query)
+            followed = {item: {"view"} for item in clicks}
+            joined = JoinedRanking(ranking, Shopper(who, None), followed)
+            counts.add(joined, clicked_on("click"), who)
+            logged.add(who, shown, clicks, {"best": [items[item] for item in best]})
+        fitted = fit_clicks(*counts.columns()).examination
+        curves = drawn_curves(counts.resampled(20, seed), "monotone")
+        for found, into in (((), known), (curves, whole)):
+            report = estimate(logged, fitted, resamples=300, seed=seed, curves=found)
+            into.append(covers(report, truth))
+    assert np.mean(whole) >= 0.9 and np.mean(known) <= 0.8
+
+
+def covers(report: EstimateReport, truth: float) -> bool:
+    clicks = report.orders["best"].clicks
+    return clicks.low <= truth <= clicks.high

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scipy import stats
 from reranker.metrics.intervals import (
     Difference,
     bootstrap_interval,
+    over_folds,
     paired_differences,
     randomisation_p,
 )
@@ -84,6 +86,44 @@ def test_clusters_cover_where_single_queries_do_not() -> None:
     assert 0.93 <= np.mean(by_user) <= 0.97
     assert np.mean(by_query) < 0.85
     assert 0.04 <= np.mean(p_by_user) <= 0.06
+
+
+def test_folds_that_share_their_fits_have_wider_intervals() -> None:
+    """Coverage of the expected error's difference: a line fitted on 24 points against no line."""
+    rng = np.random.default_rng(5)
+    plain, wide = [], []
+    points, inputs, folds = 30, 6, 5
+    of_fold = np.arange(points) % folds
+    truth = _gain_of_a_line(np.random.default_rng(6), points - points // folds, inputs)
+    for seed in range(150):
+        x, y = _world(rng, points, inputs)
+        gain = np.empty(points)
+        for fold in range(folds):
+            test = of_fold == fold
+            line = np.linalg.lstsq(x[~test], y[~test], rcond=None)[0]
+            gain[test] = y[test] ** 2 - (y[test] - x[test] @ line) ** 2
+        (one,) = paired_differences(gain[:, None], resamples=400, seed=seed)
+        for found, into in ((one, plain), (over_folds(one, folds), wide)):
+            assert found.low is not None and found.high is not None
+            into.append(found.low <= truth <= found.high)
+        assert over_folds(one, 1) == one
+        assert (over_folds(one, folds).p or 0) >= (one.p or 0)
+    assert np.mean(wide) >= 0.94 > np.mean(plain)
+
+
+def _world(rng: np.random.Generator, points: int, inputs: int) -> tuple[Any, Any]:
+    x = rng.normal(size=(points, inputs))
+    return x, x @ np.full(inputs, 0.15) + rng.normal(size=points)
+
+
+def _gain_of_a_line(rng: np.random.Generator, points: int, inputs: int) -> float:
+    gains = []
+    for _ in range(2_000):
+        x, y = _world(rng, points, inputs)
+        line = np.linalg.lstsq(x, y, rcond=None)[0]
+        away = np.full(inputs, 0.15) - line
+        gains.append(inputs * 0.15**2 - away @ away)
+    return float(np.mean(gains))
 
 
 def test_interval_and_p_agree_with_the_t_test_on_many_normal_differences() -> None:

@@ -30,7 +30,7 @@ from reranker.runtime.budget import Breakers
 from reranker.runtime.caches import QueryVectors
 from reranker.signals.user_history import Personalization
 from reranker.training.actions import action_cases, fit_next_action, model_inputs, plain_inputs
-from reranker.training.publish import publish_model
+from reranker.training.publish import publish_model, write_model
 from reranker.training.sequences import sequences_of
 from service.api.next_action import next_action_routes
 from service.api.requests import RequestReader
@@ -108,7 +108,12 @@ def both(shop_home: Path, tmp_path_factory: Any) -> Iterator[tuple[Any, ServedMo
     )
     workspace = Workspace(tmp_path_factory.mktemp("model"))
     about = {"fingerprint": index.fingerprint}
-    version = publish_model(model_store(workspace), trained, data, whitening, chosen, about)
+    version = publish_model(
+        model_store(workspace),
+        about,
+        1,
+        lambda folder: write_model(folder, trained, data, whitening, chosen),
+    )
     queries = QueryVectors(load_query_encoder(index.encoder_folder), 100)
     yield load_model(workspace, index), ServedModel(version, index), queries
 
@@ -146,7 +151,8 @@ def test_serving_reads_what_training_read(
         query, named = (f"tea {item % 5}", None) if kind == "search" else (None, str(item))
         events.append(HistoryEvent(type=kind, time=time, query=query, item=named))
     sequences = sequences_of([("u", event) for event in events], TYPES)
-    texts = encoded_queries(by_torch.index, sequences, by_torch.whitening)
+    searches = encoded_queries(by_torch.index, sequences)
+    texts = None if searches is None else by_torch.whitening(searches)
     items = with_queries(by_torch.items, texts)
     sequences = sequences.with_rows(by_torch.index.rows(sequences.item_ids))
     positions = np.arange(len(events))
@@ -183,7 +189,7 @@ def test_a_failing_text_encoder_is_named_not_a_500(both: tuple[Any, ServedModel,
     card = ActionCard(possible=list(ACTIONS), types=list(TYPES), session_minutes=MINUTES)
     foreseen = NextAction(both[1], Recorder(), card)  # type: ignore[arg-type]
     statistics: Any = None  # not read here
-    personal = Personalization(Learned(both[1], statistics, foreseen))
+    personal = Personalization(Learned(both[1], statistics, statistics, foreseen))
     state = SimpleNamespace(personal=personal, query_vectors=Broken(), versions={"model": "1"})
     app = Flask(__name__)
     served: Any = SimpleNamespace(

@@ -18,7 +18,7 @@ from reranker.model.served_model import ServedModel
 from reranker.model.settings import ENCODERS, TrainSettings
 from reranker.model.versions import model_store
 from reranker.runtime.caches import QueryVectors
-from reranker.training.publish import publish_model
+from reranker.training.publish import publish_model, write_model
 
 
 @pytest.fixture(scope="module", params=[*ENCODERS, "transformer of two heads"])
@@ -49,7 +49,12 @@ def both(request: Any, shop_home: Path, tmp_path_factory: Any) -> Iterator[tuple
     )
     workspace = Workspace(tmp_path_factory.mktemp("model"))
     about = {"fingerprint": index.fingerprint}
-    version = publish_model(model_store(workspace), trained, data, whitening, settings, about)
+    version = publish_model(
+        model_store(workspace),
+        about,
+        1,
+        lambda folder: write_model(folder, trained, data, whitening, settings),
+    )
     yield load_model(workspace, index), ServedModel(version, index)
 
 

@@ -103,7 +103,7 @@ def test_a_head_learns_what_is_there_and_says_honest_chances(tmp_path: Path) -> 
     np.testing.assert_array_equal(loaded[0](inputs), head(inputs))
 
 
-STEPS = "[train]\nepochs = 12\nminutes = 0\n"  # the same on a slow machine
+STEPS = "[train]\nepochs = 12\nminutes = 0\nencoder_proof = false\n"  # the same on a slow machine
 
 
 @pytest.fixture(scope="module")

@@ -122,9 +122,9 @@ def test_each_type_of_event_needs_enough_shoppers() -> None:
 
 def test_how_one_shopper_comes_back_is_no_habit() -> None:
     events = [
-        (f"u {who}", event("view", at % 3, at + 10.0 * who)) for who in range(3) for at in range(9)
+        (f"u {who}", event("view", at % 3, DAY * at + who)) for who in range(3) for at in range(9)
     ]
-    events += [("u 0", event("cart", 1, 100.0 + at)) for at in range(9)]  # again and again
+    events += [("u 0", event("cart", 1, DAY * (10 + at))) for at in range(9)]  # again and again
     sequences = sequences_of(sorted(events, key=lambda one: one[1].time), TYPES)
     lifts = count_statistics(sequences, sequences.item_ids, TrainSettings(min_users=2)).card.lifts
     assert lifts["view"] != 0.0 and lifts["cart"] == 0.0

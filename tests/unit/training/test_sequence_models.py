@@ -15,9 +15,9 @@ from torch import nn
 from indexes.errors import Failure
 from reranker.model.served_model import Whitening
 from reranker.model.settings import ENCODERS
-from reranker.training.attention import Layout
 from reranker.training.batches import Batch
 from reranker.training.data import new_model
+from reranker.training.encoders import Layout
 from reranker.training.inference import TOP, model_ranks
 from reranker.training.loop import Training
 from reranker.training.losses import Denominator, Sampler, next_item_loss

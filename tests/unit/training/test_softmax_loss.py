@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 import reranker.training.losses as fused
-from reranker.training.attention import dropout
+from reranker.training.encoders import dropout
 from reranker.training.losses import softmax_loss
 
 

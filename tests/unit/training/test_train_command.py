@@ -33,6 +33,7 @@ batch_users = 16
 precision = "float32"
 keep = 2
 min_validation_shoppers = 5
+encoder_proof = false
 """
 
 
@@ -93,6 +94,7 @@ def test_a_version_is_published_with_what_it_was_made_of(home: Path) -> None:
         "manifest.json",
         "model.json",
         "model.safetensors",
+        "searches.safetensors",
         "shoppers.safetensors",
     ]
     index = index_of(home)
@@ -200,7 +202,7 @@ def test_setting_min_validation_shoppers(home: Path, capsys: pytest.CaptureFixtu
     assert "about 42 shoppers" in found["reason"]
     assert load_model(workspace_of(home), index_of(home)) is None
     blend, _ = BlendStore(home / "blends").published_or_default()
-    assert blend == WITHOUT_ENCODER and "behaviour" not in blend.signals
+    assert blend.signals == WITHOUT_ENCODER.signals and "behaviour" not in blend.signals
     assert not {"popular", "together", "near"} & set(degraded_of(home))
     asked = {"history": [{"type": "view", "item": "3", "time": 1.7e9}]}
     answer = create_app(patient(home)).test_client().post("/next-action", json=asked).get_json()
@@ -241,6 +243,7 @@ def test_an_encoder_that_hits_nothing_is_not_published(
     found = answer_of(home, capsys)
     assert found["encoder"] is None and "found none of the 20 held-out" in found["reason"]
     assert "40 shoppers with 240 events" in found["reason"]
-    assert degraded_of(home)["behaviour"] == "no_encoder"  # of a blend that weighs it still
+    blend, _ = BlendStore(home / "blends").published_or_default()
+    assert blend.signals == WITHOUT_ENCODER.signals
     version = model_store(workspace_of(home)).current()
     assert version and not (version.folder / "next_action.json").exists()

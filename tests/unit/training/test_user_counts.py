@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from indexes.workspace import Workspace
-from reranker.commands.train import imported_sequences
 from reranker.events.events import HistoryEvent
 from reranker.histories.store import open_histories
 from reranker.model.settings import TrainSettings
@@ -14,6 +13,7 @@ from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.training.data import Catalogue, new_model, training_data
 from reranker.training.item_statistics import count_statistics
 from reranker.training.sequences import Sequences, met_by, sequences_of
+from reranker.training.sources import imported_sequences
 
 
 def world() -> Sequences:

@@ -1,10 +1,11 @@
-"""attention.py: packed events -> what each means after those before it, by causal self-attention.
+"""encoders.py: packed events -> what each means after those before it: Transformer, LSTM, GRU.
 
-Windows are padded at their end and only for the attention itself: an event looks at itself and at
-earlier ones, so no real event ever sees the padding, and everything else skips it.
+A Transformer attends causally. Windows are padded at their end and only for the attention itself:
+an event looks at itself and at earlier ones, so no real event ever sees the padding, and everything
+else skips it.
 """
 
-from typing import cast
+from typing import Final, cast
 
 import numpy as np
 import torch
@@ -100,3 +101,25 @@ class TransformerEncoder(nn.Module):
         for block in self.blocks:
             events = block(events, layout)
         return cast(torch.Tensor, self.last(events))
+
+
+CELLS: Final[dict[str, type[nn.LSTM] | type[nn.GRU]]] = {"lstm": nn.LSTM, "gru": nn.GRU}
+
+
+class RecurrentEncoder(nn.Module):
+    """Two layers, the first twice as wide as the second: 128 -> 64 by default."""
+
+    def __init__(self, kind: str, width: int, dropout: float) -> None:
+        super().__init__()
+        cell = CELLS[kind]
+        self.first = cell(width, 2 * width, batch_first=True)
+        self.second = cell(2 * width, width, batch_first=True)
+        self.last = nn.LayerNorm(width)
+        self.dropout = dropout
+
+    def forward(self, events: torch.Tensor, layout: Layout) -> torch.Tensor:
+        """Packed events (p, d) -> (p, d). Padding comes after a window, so it is never read."""
+        states, _ = self.first(layout.padded(events))
+        states = dropout(states, self.dropout, self.training)
+        states, _ = self.second(states)
+        return cast(torch.Tensor, self.last(layout.packed(states)))
