@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LOWEST := .venv-lowest
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-heavy promises check format bench figures screenshots clean
+.PHONY: help install demo serve test test-heavy test-lowest promises check format bench figures screenshots clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +25,14 @@ test: $(READY)  ## the fast suite (some 4 minutes on 2 cores)
 
 test-heavy: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m heavy
+
+test-lowest:  ## the fast suite with the lowest versions that pyproject.toml allows (torch apart)
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 uv
+	echo torch==2.13.0 >$(LOWEST)/torch.txt
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -c $(LOWEST)/torch.txt -r pyproject.toml --all-extras
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps -e .
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -q -m "not heavy" -n 3 --dist loadfile $(TESTS)
 
 promises: $(READY)  ## docs/promises.md: every test that shows a promise, the long ones too
 	$(BIN)/python -m pytest -q -m promise tests --promises=docs/promises.json; tests=$$?; PYTHONPATH=tests $(BIN)/python -m support.promise_page; exit $$tests
@@ -47,7 +56,7 @@ screenshots: $(READY)  ## docs/search.png and docs/compare.png, from the small d
 	PYTHONPATH=tests $(BIN)/python -m support.screenshots ./var
 
 clean:  ## remove the environment and caches (never ./var)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # torch goes first and exactly: a range or an extra that moves it pulls gigabytes.
 $(READY): pyproject.toml constraints.txt

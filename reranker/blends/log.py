@@ -1,5 +1,6 @@
 """log.py: what was done to blends -> one line each in <home>/blends/log.jsonl."""
 
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,9 +10,11 @@ import msgspec
 
 from indexes.storage import durable
 from reranker.blends.blend import Blend
+from reranker.blends.importance import tree_count
+from reranker.signals.registry import in_order
 
 _NOT_COMPARED: Final = ("name", "version")
-_LONG: Final = 60
+_LONG: Final = 160
 _ABSENT: Final = object()
 
 
@@ -93,16 +96,41 @@ class BlendLog:
 
 
 def changes(before: Blend, after: Blend) -> list[str]:
-    """Every value that differs, by its path; none for the same blend under another name."""
+    """Every value that differs, by its path; none for the same blend under another name.
+
+    Between kinds no weight is held against another: in curves and trees it is not on the scale of
+    the signal. What is told is which signals come and go.
+    """
+    return list(_differences("", *_comparable(before, after)))
+
+
+def _comparable(before: Blend, after: Blend) -> tuple[Any, Any]:
     old, new = _plain(before), _plain(after)
-    return list(_differences("", old, new))
+    if before.kind != after.kind:
+        for fields, blend in ((old, before), (new, after)):
+            del fields["signals"]
+            fields.pop("curves", None)
+            fields["trees"] = fields.get("trees", {}).get("model", _ABSENT)
+            fields["signals"] = ", ".join(in_order(blend.signals))
+    return old, new
 
 
-def _plain(blend: Blend) -> Any:
-    fields = msgspec.to_builtins(blend)
+def _plain(blend: Blend) -> dict[str, Any]:
+    fields: dict[str, Any] = {"kind": blend.kind} | msgspec.to_builtins(blend)
     for name in _NOT_COMPARED:
         fields.pop(name, None)
+    for curves in fields.get("curves", {}).values():
+        for name, knots in curves.items():
+            curves[name] = f"a curve of {len(knots['x'])} knots, {_mark(knots)}"
+    if blend.trees is not None:
+        count = tree_count(blend.trees)
+        fields["trees"]["model"] = f"{count:,} trees, {_mark(blend.trees.model)}"
     return fields
+
+
+def _mark(value: Any) -> str:
+    """Eight digits that differ where the value does: knots and trees are too long to be shown."""
+    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:8]
 
 
 def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
@@ -110,7 +138,7 @@ def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
         for key in dict.fromkeys([*old, *new]):
             below = f"{path}.{key}" if path else key
             yield from _differences(below, old.get(key, _ABSENT), new.get(key, _ABSENT))
-    elif old != new:
+    elif old != new and (old is not _ABSENT or new is not _ABSENT):
         yield f"{path}: {_shown(old)} -> {_shown(new)}"
 
 

@@ -112,6 +112,20 @@ class BlendStore:
                 return frozenset(version.about.get("fitted_on", ()))
         return frozenset()
 
+    def previous(self) -> StoredBlend | None:
+        """What `rollback` would publish; None where nothing was published before."""
+        try:
+            earlier = self._earlier(self._versions.current())
+        except Failure:
+            return None
+        return next((one for one in self.listed() if one.id == earlier), None)
+
+    def _earlier(self, current: Version | None) -> str:
+        """The id of what was published before, by the log; else by the order of versions."""
+        served = current.id if current else None
+        # A home of before there was a log still knows what it served.
+        return self._log.published_before(served) or self._versions.before(served)
+
     # Changing
 
     def save(
@@ -153,10 +167,7 @@ class BlendStore:
     def rollback(self, *, who: str = "", expect: str | None = None) -> StoredBlend:
         """Publish what was published before; again goes one further back."""
         with self._alone("rolling back the blend"):
-            current = self._versions.current()
-            served = current.id if current else None
-            # A home of before there was a log still knows what it served.
-            earlier = self._log.published_before(served) or self._versions.before(served)
+            earlier = self._earlier(self._versions.current())
             return self._switch(self._versions.get(earlier), "rollback", who, expect)
 
     def _first(self) -> tuple[Blend, int]:

@@ -15,6 +15,7 @@ from indexes.storage import durable
 from indexes.workspace import Workspace
 from reranker.blends.blend import Blend
 from reranker.blends.files import parse, written
+from reranker.blends.importance import UNITS, Importance, importances
 from reranker.blends.store import BlendStore, StoredBlend
 from reranker.commands.output import echo_json, echo_result, json_option
 from reranker.commands.shadows import shadow_command
@@ -185,15 +186,26 @@ def _chosen(store: BlendStore, label: str | None) -> tuple[Blend, int]:
 
 
 def _described(blend: Blend) -> Iterator[str]:
-    width = max(map(len, blend.signals))
-    for name, part in blend.signals.items():
-        curves = ", ".join(blend.curves.get(name, {}))
-        what = f"curves of {curves}" if curves else part.normalise
-        yield f"{name:<{width}}  {part.weight:>7.3g}  {'' if blend.trees else what}".rstrip()
+    parts = importances(blend)
+    width = max(len(part.signal) for part in parts)
+    if blend.kind != "linear":
+        yield f"{'':<{width}}  {UNITS[blend.kind]}"
+    for part in parts:
+        yield f"{part.signal:<{width}}  {_counted(blend, part)}".rstrip()
     rest = msgspec.to_builtins(blend)
     for name in ("gate", "segments", "guards", "diversity"):
         if rest.get(name):
             yield f"{name}: {msgspec.json.encode(rest[name]).decode()}"
+
+
+def _counted(blend: Blend, part: Importance) -> str:
+    """A linear signal's weight; else how much the signal counts, and by which inputs."""
+    if blend.kind == "linear":
+        return f"{part.value:>7.3g}  {blend.signals[part.signal].normalise}"
+    form = ".1%" if blend.kind == "trees" else ".3g"
+    reads = ", ".join(f"{name} {value:{form}}" for name, value in part.reads.items() if value)
+    times = f" (times {part.weight:g})" if part.weight != 1 else ""
+    return f"{part.value:>7{form}}  {reads or 'never read'}{times}"
 
 
 def _who(by: str | None) -> str:

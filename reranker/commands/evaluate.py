@@ -26,7 +26,7 @@ from reranker.commands.request_files import (
     usable_requests,
 )
 from reranker.evaluation.conditions import Failed, fail_if, failed
-from reranker.evaluation.evaluate import Evaluation, by_blend, evaluate
+from reranker.evaluation.evaluate import WEIGHTED, Evaluation, by_blend, evaluate, weighted
 from reranker.evaluation.judgments import Judgments
 from reranker.evaluation.provenance import Hashes, hashes_of, read_saved, stale
 from reranker.evaluation.report import report
@@ -34,6 +34,7 @@ from reranker.evaluation.results import QueryResult
 from reranker.evaluation.settings import EvaluationSettings
 from reranker.metrics.ranking import DEFAULT_METRICS, measures
 from reranker.ranking.state import load_state
+from reranker.ranking.weights import typed_weights
 from reranker.requests import JudgedRequest
 
 FILE = click.Path(path_type=Path)
@@ -74,6 +75,13 @@ def stale_command(context: click.Context, result: Path, as_json: bool) -> None:
     "--blend", "blends", multiple=True, help="A blend, published or not; may be given again."
 )
 @click.option("--compare", help="Compare with this blend instead of the engine.")
+@click.option(
+    "--weights",
+    default="",
+    metavar="SIGNAL:X,...",
+    help="Multiply signals of the evaluated blend, as `weights` of POST /rerank does: "
+    "semantic:0.5,popular:2. The result is called NAME+weights.",
+)
 @click.option(
     "--metric",
     "metrics",
@@ -143,6 +151,7 @@ class EvaluateOptions:
     judgments: Path | None
     blends: tuple[str, ...]
     compare: str | None
+    weights: str
     metrics: tuple[str, ...]
     linear_gain: bool
     max_bad_share: float | None
@@ -159,6 +168,7 @@ def _evaluate(workspace: Workspace, options: EvaluateOptions) -> list[Failed]:
     settings = workspace.section(EvaluationSettings)
     share = settings.max_bad_share if options.max_bad_share is None else options.max_bad_share
     chosen = measures(options.metrics or DEFAULT_METRICS, options.linear_gain)
+    weights = typed_weights(options.weights)
     conditions = [fail_if(condition, chosen.names) for condition in options.conditions]
     _check_folder(options.saved)
     state = load_state(workspace)
@@ -173,7 +183,7 @@ def _evaluate(workspace: Workspace, options: EvaluateOptions) -> list[Failed]:
         result = evaluate(
             judged.rated(requests) if judged else requests,
             state,
-            [state.named(name) for name in options.blends],
+            [weighted(state.named(name), weights) for name in options.blends or (None,)],
             compare=state.named(options.compare) if options.compare else None,
             metrics=chosen,
             linear_gain=options.linear_gain,
@@ -182,7 +192,8 @@ def _evaluate(workspace: Workspace, options: EvaluateOptions) -> list[Failed]:
             allow_leak=options.allow_leak,
             wrong_history=options.wrong_history,
         )
-    hashes = hashes_of(workspace, state, result.blends, options.source, options.judgments)
+    blends = dict.fromkeys(name.removesuffix(WEIGHTED) for name in result.blends)
+    hashes = hashes_of(workspace, state, blends, options.source, options.judgments)
     fails = failed(conditions, by_blend(result))
     result = msgspec.structs.replace(result, warnings=checked.warnings + result.warnings)
     whole = _json(result, checked, judged, bad_judgments, hashes, fails)

@@ -275,9 +275,9 @@ def _orders(
 ) -> dict[str, list[str]]:
     """The items of a logged ranking in the engine's order and in that of each blend."""
     orders = {ENGINE: joined_ranking.ranking.engine_order()} if ENGINE in names else {}
-    for name, blend, version in blends:
-        ranking = rank_with(state, blend, version, request_again(joined_ranking, join.events))
-        orders[name] = [ranked.id for ranked in ranking.results]
+    for blend in blends:
+        ranking = rank_with(state, blend, request_again(joined_ranking, join.events))
+        orders[blend.name] = [ranked.id for ranked in ranking.results]
     return {name: orders[name] for name in names}
 
 

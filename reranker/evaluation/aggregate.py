@@ -44,6 +44,7 @@ class Aggregate:
     left_out: int = 0
     later_events: int = 0
     _values: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
+    _judged_only: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
     _clusters: list[Hashable] = field(default_factory=list)
     _users: bool = False
     _counts: Counter[str] = field(default_factory=Counter)
@@ -63,6 +64,8 @@ class Aggregate:
         self._clusters.append(by_query if result.user is None else result.user)
         for order, values in result.metrics.items():
             self._values.setdefault(order, []).append(tuple(values.values()))
+        for order, values in result.judged_only.items():
+            self._judged_only.setdefault(order, []).append(tuple(values.values()))
         top = min(TOP, result.candidates)
         self._counts.update(candidates=result.candidates, judged=result.judged, top=top)
         self._judged_top.update(result.judged_top)
@@ -100,14 +103,20 @@ class Aggregate:
         """Metrics (queries, metrics) of one order."""
         return np.array(self._values[order], dtype=np.float64)
 
+    def judged_only(self, order: str) -> Floats:
+        """The same of the order without the items that have no rating."""
+        return np.array(self._judged_only[order], dtype=np.float64)
+
     def means(self) -> dict[str, dict[str, float]]:
         """The mean of each metric, by order."""
-        return {
-            order: dict(
-                zip(self.metric_names, self.values(order).mean(axis=0).tolist(), strict=True)
-            )
-            for order in self.orders
-        }
+        return {order: self._means(self.values(order)) for order in self.orders}
+
+    def judged_only_means(self) -> dict[str, dict[str, float]]:
+        """The same of the orders without the items that have no rating."""
+        return {order: self._means(self.judged_only(order)) for order in self.orders}
+
+    def _means(self, values: Floats) -> dict[str, float]:
+        return dict(zip(self.metric_names, values.mean(axis=0).tolist(), strict=True))
 
     def differences(
         self,
@@ -118,13 +127,20 @@ class Aggregate:
         level: float = LEVEL,
     ) -> dict[str, Difference]:
         """One order minus another, by metric."""
-        differences = paired_differences(
-            self.values(order) - self.values(baseline),
-            self.clusters,
-            resamples,
-            seed,
-            level,
-        )
+        apart = self.values(order) - self.values(baseline)
+        return self._differences(apart, resamples, seed, level)
+
+    def judged_only_differences(
+        self, order: str, baseline: str, resamples: int = RESAMPLES, seed: int = SEED
+    ) -> dict[str, Difference]:
+        """The same of the orders without the items that have no rating."""
+        apart = self.judged_only(order) - self.judged_only(baseline)
+        return self._differences(apart, resamples, seed)
+
+    def _differences(
+        self, apart: Floats, resamples: int, seed: int, level: float = LEVEL
+    ) -> dict[str, Difference]:
+        differences = paired_differences(apart, self.clusters, resamples, seed, level)
         return dict(zip(self.metric_names, differences, strict=True))
 
     def coverage(self) -> Coverage:

@@ -4,7 +4,7 @@ Every request takes the main path, `rerank`: nothing is computed here that servi
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -25,6 +25,7 @@ from reranker.ranking.state import NamedBlend, ServedState
 from reranker.requests import JudgedRequest
 
 DEFAULTS: Final = EvaluationSettings()
+WEIGHTED: Final = "+weights"  # after the name of a blend; no blend has a "+" in its own
 
 
 class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -36,6 +37,9 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     the gate was open in the mean, with `wrong_history`.
     `difference` is the first blend minus `compared_with`, and `comparison`, `hurt`, `helped` and
     `segments` are of the same two; `differences` and `proofs` have each of several blends.
+    weights: of blends whose signals were multiplied, by the name that they have here.
+    judged_share: of the first 10, by order. judged_only: the metrics of the orders without the
+    items that have no rating (condensed lists), and judged_only_difference by blend.
     """
 
     queries: int
@@ -63,6 +67,17 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     fitted_on: dict[str, int] = {}
     gates: dict[str, float] = {}
     training_later: float | None = None  # share of the training, on average, after the request
+    weights: dict[str, dict[str, float]] = {}
+    judged_share: dict[str, float] = {}
+    judged_only: dict[str, dict[str, float]] = {}
+    judged_only_difference: dict[str, dict[str, Difference]] = {}
+
+
+def weighted(blend: NamedBlend, weights: Mapping[str, float]) -> NamedBlend:
+    """The blend with its signals multiplied, under a name of its own; the same without weights."""
+    if not weights:
+        return blend
+    return blend._replace(name=f"{blend.name}{WEIGHTED}", weights=weights)
 
 
 def by_blend(result: Evaluation) -> dict[str, dict[str, Difference]]:
@@ -98,7 +113,7 @@ def evaluate(
     _check_names(ranked.values())
     chosen = metrics or measures(linear_gain=linear_gain)
     rankers: dict[str, Ranker] = {
-        name: partial(rank_with, state, blend, version) for name, blend, version in ranked.values()
+        name: partial(rank_with, state, blend) for name, blend in ranked.items()
     }
     watched: dict[str, Watched] = {}
     if wrong_history:
@@ -107,7 +122,7 @@ def evaluate(
         rankers = {**rankers, **watched}
     aggregate = Aggregate(chosen.names, (ENGINE, *rankers))
     breakdown = Breakdown(names, baseline, chosen.names[0])
-    leaks = Leaks(state, [blend for _, blend, _ in ranked.values()], allow_leak)
+    leaks = Leaks(state, [one.blend for one in ranked.values()], allow_leak)
     fitted = FittedOn(state, ranked.values())
     taken = fitted.watched(leaks.without(requests))
     for result in query_results(taken, rankers, chosen, linear_gain, Facts(state)):
@@ -121,6 +136,7 @@ def evaluate(
     differences = {name: aggregate.differences(name, baseline, *how) for name in names}
     proved = breakdown.of(aggregate, differences, *how)
     first = proved[names[0]]
+    coverage = aggregate.coverage()
     return Evaluation(
         queries=aggregate.queries,
         left_out=aggregate.left_out,
@@ -131,8 +147,8 @@ def evaluate(
         helped=first.helped,
         segments=first.segments,
         compared_with=baseline,
-        blends={name: version for name, _, version in ranked.values()},
-        coverage=aggregate.coverage(),
+        blends={name: one.version for name, one in ranked.items()},
+        coverage=coverage,
         degraded=aggregate.degraded_counts(),
         versions=state.versions,
         shoppers=aggregate.shoppers,
@@ -147,6 +163,12 @@ def evaluate(
         fitted_on=fitted.counts(),
         gates={name: ranker.mean for name, ranker in watched.items()},
         training_later=leaks.training_later,
+        weights={name: dict(one.weights) for name, one in ranked.items() if one.weights},
+        judged_share=coverage.judged_share_top10,
+        judged_only=aggregate.judged_only_means(),
+        judged_only_difference={
+            name: aggregate.judged_only_differences(name, baseline, *how) for name in names
+        },
     )
 
 
@@ -161,7 +183,7 @@ def _with_wrong_histories(rankers: dict[str, Ranker], others: WrongHistories) ->
 
 
 def _check_names(blends: Iterable[NamedBlend]) -> None:
-    if any(blend.name == ENGINE for _, blend, _ in blends):
+    if any(one.blend.name == ENGINE for one in blends):
         raise Failure(
             f"A blend called {ENGINE!r} cannot be told from the engine's own order.",
             field="blend",

@@ -266,9 +266,9 @@ class FittedOn:
 
     def __init__(self, state: ServedState, blends: Iterable[NamedBlend]) -> None:
         self._seen = {
-            label: fingerprints
-            for label, blend, number in blends
-            if (fingerprints := state.store.fitted_on(blend.name, number))
+            one.name: fingerprints
+            for one in blends
+            if (fingerprints := state.store.fitted_on(one.blend.name, one.version))
         }
         self._names = state.keys.open() if self._seen else None
         self._counts: Counter[str] = Counter()

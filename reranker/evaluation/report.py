@@ -8,11 +8,13 @@ from reranker.evaluation.leakage import refused
 from reranker.evaluation.tables import (
     difference_rows,
     interval_of,
+    judged_only_rows,
     moved_rows,
     segment_rows,
     table,
 )
 from reranker.metrics.intervals import Difference
+from reranker.ranking.weights import weights_text
 
 _HISTORIES: Final = {"": "own", ":stranger": "a stranger's", ":unpersonalised": "none"}
 
@@ -31,6 +33,8 @@ def report(
     lines += [*(f"warning: {warning}" for warning in result.warnings), ""]
     for blend in differences:
         lines += [*table(difference_rows(result, blend)), ""]
+        condensed = judged_only_rows(result, blend)
+        lines += [*table(condensed), ""] if condensed else []
     lines += [*_wrong_history(result), *_basis(result), ""]
     for blend, difference in differences.items():
         metric = next(iter(difference))
@@ -90,6 +94,8 @@ def _counts(
         yield f"{blend} was fitted on {count:,} of these requests: its figures are too good"
     yield from refused(result.leaks_by)
     blends = ", ".join(f"{name} version {version}" for name, version in result.blends.items())
+    for name, weights in result.weights.items():
+        yield f"{name}: the blend with its signals multiplied, {weights_text(weights)}"
     yield f"index {result.versions.get('index')}; {blends}"
 
 

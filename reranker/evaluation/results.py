@@ -9,13 +9,12 @@ import msgspec
 import numpy as np
 
 from indexes.storage.arrays import Floats
-from reranker.blends.blend import Blend
 from reranker.evaluation.requests import rerank_request
 from reranker.evaluation.slices import RequestFacts
 from reranker.metrics.ranking import Measures, grades_of, has_ideal
 from reranker.metrics.significance import EQUAL
 from reranker.ranking.ranking import Degraded, Ranking, rank
-from reranker.ranking.state import ServedState
+from reranker.ranking.state import NamedBlend, ServedState
 from reranker.requests import JudgedRequest, RerankRequest
 
 SHOWN: Final = 10  # most hurt and most helped queries that are kept
@@ -35,6 +34,7 @@ class QueryResult(msgspec.Struct, frozen=True):
     """One request: metrics of every order of its candidates, by order and name.
 
     left_out: no order is better than another, so nothing was ranked.
+    judged_only: the same metrics of the same orders without the items that have no rating.
     """
 
     id: str
@@ -48,11 +48,14 @@ class QueryResult(msgspec.Struct, frozen=True):
     later_events: int
     left_out: bool = False
     facts: RequestFacts = RequestFacts()
+    judged_only: dict[str, dict[str, float]] = {}
 
 
-def rank_with(state: ServedState, blend: Blend, version: int, request: RerankRequest) -> Ranking:
-    """The main path with this blend, whichever the request names."""
-    return rank(request, state, blend, version)
+def rank_with(state: ServedState, asked: NamedBlend, request: RerankRequest) -> Ranking:
+    """The main path with this blend and its weights, whichever the request names."""
+    if asked.weights:
+        request = msgspec.structs.replace(request, weights=dict(asked.weights))
+    return rank(request, state, asked.blend, asked.version)
 
 
 def query_results(
@@ -94,7 +97,21 @@ def _query_result(
             for name, order in orders.items()
         }
     grades = grades_of(ids, judged.ratings)
-    rated = np.array([item in judged.ratings for item in ids])
+    rated = np.array([item in judged.ratings for item in ids], dtype=bool)
+
+    def measured(order: list[int]) -> dict[str, float]:
+        return dict(zip(metrics.names, metrics.of(grades[order], ratings), strict=True))
+
+    values = {name: measured(order) for name, order in orders.items()}
+    # Condensed lists: T. Sakai, "Alternatives to Bpref", SIGIR 2007.
+    condensed = (
+        values
+        if rated.all()
+        else {
+            name: measured([place for place in order if rated[place]])
+            for name, order in orders.items()
+        }
+    )
     return QueryResult(
         id=judged.id,
         query=judged.query,
@@ -102,13 +119,11 @@ def _query_result(
         candidates=len(ids),
         judged=int(rated.sum()),
         judged_top={name: int(rated[order[:TOP]].sum()) for name, order in orders.items()},
-        metrics={
-            name: dict(zip(metrics.names, metrics.of(grades[order], ratings), strict=True))
-            for name, order in orders.items()
-        },
+        metrics=values,
         degraded={name: ranking.degraded for name, ranking in rankings.items()},
         later_events=len(judged.history or ()) - len(request.history or ()),
         facts=describe(judged, request),
+        judged_only=condensed,
     )
 
 

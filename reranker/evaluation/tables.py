@@ -54,6 +54,28 @@ def difference_rows(result: Evaluation, blend: str) -> Rows:
     return rows
 
 
+def judged_only_rows(result: Evaluation, blend: str) -> Rows:
+    """The same metrics with the unjudged items left out; no row where all of them are judged."""
+    orders = list(dict.fromkeys(("engine", result.compared_with, blend)))
+    if min(result.judged_share[order] for order in orders) == 1.0:
+        return []
+    differences = result.judged_only_difference[blend]
+    rows = [["judged items only", *orders, "difference", "95 % interval", ""]]
+    reach = _reach(differences.values())
+    for metric, difference in differences.items():
+        rows.append(
+            [
+                metric,
+                *(f"{result.judged_only[order][metric]:.4f}" for order in orders),
+                f"{difference.mean:+.4f}",
+                interval_of(difference),
+                drawn(difference, reach),
+            ]
+        )
+    shares = [f"{result.judged_share[order]:.1%}" for order in orders]
+    return [*rows, ["judged of the first 10", *shares, "", "", ""]]
+
+
 def segment_rows(metric: str, orders: tuple[str, str], segments: Sequence[SegmentResult]) -> Rows:
     """Every segment by one metric."""
     rows = [[f"segments, {metric}", "queries", *orders, "difference", "95 % interval", ""]]

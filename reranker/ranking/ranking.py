@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from indexes.quoting import shown
 from indexes.storage.arrays import Values
 from reranker.blends.blend import Blend, for_segment
 from reranker.blends.diversity import diversified
@@ -22,6 +21,7 @@ from reranker.errors import BadRequest
 from reranker.ranking.explanations import Explanation, explain
 from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState
+from reranker.ranking.weights import check_weights
 from reranker.requests import RerankRequest
 from reranker.runtime.budget import Left, RequestBudget, Stages
 from reranker.signals.columns import Column, Missing
@@ -121,7 +121,7 @@ def rank(
     `degraded`.
     """
     budget = budget or _budget_of(request)
-    _check_weights(request)
+    check_weights(request.weights)
     stages = stages or Stages()
     context = RankingContext(
         request,
@@ -188,21 +188,6 @@ def _budget_of(request: RerankRequest) -> RequestBudget:
     if request.budget_ms is None:
         return RequestBudget()
     return RequestBudget(time.perf_counter() + request.budget_ms / 1000)
-
-
-def _check_weights(request: RerankRequest) -> None:
-    for name, weight in request.weights.items():
-        if name not in SIGNALS:
-            raise BadRequest(
-                f"weights names {shown(name)}, which is no signal; "
-                f"signals are {', '.join(SIGNALS)}.",
-                field=f"weights.{name}",
-            )
-        if not abs(weight) <= 1000:
-            raise BadRequest(
-                f"weights.{name} is {weight}; numbers from -1000 to 1000 are allowed.",
-                field=f"weights.{name}",
-            )
 
 
 def finished(

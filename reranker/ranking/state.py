@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -38,11 +39,14 @@ log = logging.getLogger("reranker")
 
 
 class NamedBlend(NamedTuple):
-    """A blend and its version. name: what it goes by where several are held against each other."""
+    """A blend and its version. name: what it goes by where several are held against each other.
+    weights: what its signals are multiplied by, as in a request.
+    """
 
     name: str
     blend: Blend
     version: int
+    weights: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True)

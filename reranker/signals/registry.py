@@ -57,6 +57,12 @@ SIGNALS: Mapping[str, Signal] = {
 }
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Signals as they are always shown: those of everybody first, each half as SIGNALS has it."""
+    places = {name: (one.personal, place) for place, (name, one) in enumerate(SIGNALS.items())}
+    return sorted(names, key=lambda name: places.get(name, (True, len(places))))
+
+
 def compute(
     context: RankingContext,
     names: Iterable[str],

@@ -115,7 +115,7 @@ def tune(
     """The report and the chosen blend, refitted on all the requests. First metric: what counts."""
     began = time.perf_counter()
     chosen_metrics = metrics or measures()
-    _, base, base_version = options.base or state.named(None)
+    _, base, base_version, _ = options.base or state.named(None)
     compared = _label(options.compare) if options.compare else ENGINE
     columns, left_out, leaks = _columns(requests, state, base, options, progress)
     known = _fitted_on(state, base, base_version, columns)
@@ -271,15 +271,15 @@ def _judge(
     progress: Progress,
 ) -> Aggregate:
     """The held-out requests of each fold, ranked on the main path by that fold's blends."""
-    others: dict[str, Ranker] = {PUBLISHED: partial(rank_with, state, *state.blend(None))}
+    others: dict[str, Ranker] = {PUBLISHED: partial(rank_with, state, state.named(None))}
     if compare := options.compare:
-        others[_label(compare)] = partial(rank_with, state, compare.blend, compare.version)
+        others[_label(compare)] = partial(rank_with, state, compare)
     kinds = [_FIT + kind for kind in options.kinds]
     aggregate = Aggregate(metrics.names, (ENGINE, *others, *kinds, CHOSEN))
     with progress("judge", sum(len(fold.test) for fold in folds)) as done:
         for fold, blends in zip(folds, fitted, strict=True):
             trials = {
-                _FIT + kind: partial(rank_with, state, trial.blend, 0)
+                _FIT + kind: partial(rank_with, state, NamedBlend(kind, trial.blend, 0))
                 for kind, trial in blends.items()
             }
             rankers = others | trials
@@ -305,9 +305,10 @@ def _clicks(
     if fitter.examination is None or 2 * len(clicked(columns)) < len(columns):
         return None
     logged = LoggedClicks()
-    published = partial(rank_with, state, *state.blend(None))
+    published = partial(rank_with, state, state.named(None))
     for fold, blends in zip(folds, fitted, strict=True):
-        chosen = partial(rank_with, state, blends[_choose([blends], options.kinds)].blend, 0)
+        fit = blends[_choose([blends], options.kinds)].blend
+        chosen = partial(rank_with, state, NamedBlend(CHOSEN, fit, 0))
         rankers: dict[str, Ranker] = {CHOSEN: chosen, PUBLISHED: published}
         for number in fold.test.tolist():
             if columns[number].positions is not None:

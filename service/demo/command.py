@@ -86,7 +86,7 @@ def _prepare(workspace: Workspace, data: Path, small: bool) -> "tuple[Measured, 
         from service.demo.measure import measure
         from service.demo.preparation import passing_bars
 
-        with passing_bars("measure", shop.requests) as advance:
+        with passing_bars("measure", shop.requests, "searches") as advance:
             measured = measure(state, data, advance)
         say("the engine's order, the blend's and the best possible one")
     from service.demo.showcase import before_and_after, summary_table

@@ -30,6 +30,7 @@ from service.demo.season.data import FULL, SMALL, write_shop
 from service.page.parts.request_sets import EVENTS, ITEMS, REQUESTS
 
 passing_bars = partial(bars, leave=False)
+_steps = partial(bars, unit="steps", leave=False)
 _NOTES: Final = "demo.json"
 
 
@@ -52,7 +53,7 @@ class MadeShop(NamedTuple):
 
 def make_shop(data: Path, small: bool) -> MadeShop:
     """The files of the shop; left alone where they are there already."""
-    made = write_shop(data, SMALL if small else FULL, progress=passing_bars)
+    made = write_shop(data, SMALL if small else FULL, progress=_steps)
     counts = [f"{made.lines[name]:,}" for name in (ITEMS, EVENTS, REQUESTS)]
     said = "{} items with pictures, {} events, {} judged searches".format(*counts)
     return MadeShop(said, made.sha256[ITEMS], made.sha256[EVENTS], made.lines[REQUESTS])
@@ -90,9 +91,13 @@ def served_state(workspace: Workspace) -> tuple[ServedState, str]:
         what = "with an encoder" if state.model.has_encoder else "counts alone"
         return state, f"as before; model {state.model.version}, {what}"
     settings = workspace.section(TrainSettings)
-    counted = train(workspace, settings, on_line=lambda _line: None, counts_only=True)
+    with _steps("counting", 2) as advance:
+        counted = train(workspace, settings, on_line=lambda _line: None, counts_only=True)
+        advance(1)
+        state = load_state(workspace)
+        advance(1)
     said = "what {:,} shoppers looked at, bought, met together and again"
-    return load_state(workspace), said.format(counted["shoppers"])
+    return state, said.format(counted["shoppers"])
 
 
 def _served_index(workspace: Workspace) -> str:

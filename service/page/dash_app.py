@@ -19,6 +19,10 @@ from service.page.parts.context import Page
 from service.page.tabs.blends_tab import blends_callbacks
 from service.page.tabs.compare_tab import compare_callbacks
 from service.page.tabs.search_callbacks import search_callbacks
+from service.page.tabs.search_empty import example_callbacks
+from service.page.tabs.search_judging import judging_callbacks
+from service.page.tabs.search_shoppers import shopper_callbacks
+from service.page.tabs.search_weights import weight_callbacks
 from service.page.tabs.system_tab import system_callbacks
 
 CALL: Final = "/_dash-update-component"
@@ -66,6 +70,11 @@ def url_callbacks(app: Dash) -> None:
         State({"slider": ALL}, "id"),
         prevent_initial_call=True,
     )
+    app.clientside_callback(
+        ClientsideFunction("url", "elsewhere"),
+        Output("system-clock", "disabled"),
+        Input("tabs", "value"),
+    )
 
 
 def page_application(page: Page) -> tuple[Any, str]:
@@ -88,6 +97,10 @@ def page_application(page: Page) -> tuple[Any, str]:
     app.layout = lambda: layout(page)
     url_callbacks(app)
     search_callbacks(app, page)
+    judging_callbacks(app, page)
+    example_callbacks(app, page)
+    shopper_callbacks(app, page)
+    weight_callbacks(app, page)
     compare_callbacks(app, page)
     blends_callbacks(app, page)
     system_callbacks(app, page)

@@ -16,13 +16,26 @@ from service.page.tabs.search_tab import search_tab
 from service.page.tabs.system_tab import system_tab
 
 TABS: Final = ("search", "compare", "blends", "system")
-_THEME: Final = {
+THEME: Final[dict[str, Any]] = {
     "primaryColor": "tide",
-    "primaryShade": {"light": 7, "dark": 4},
+    "primaryShade": {"light": 7, "dark": 6},
     "fontFamily": "Inter, ui-sans-serif, system-ui, 'Segoe UI', Roboto, sans-serif",
     "fontFamilyMonospace": "ui-monospace, 'SF Mono', Menlo, Consolas, monospace",
     "defaultRadius": "md",
     "colors": {
+        # Mantine's own dark greys are warm; these go with the page's.
+        "dark": [
+            "#e6eef6",
+            "#c3d0dc",
+            "#93a7bb",
+            "#8296aa",
+            "#3b4f63",
+            "#2c3e50",
+            "#1c2b39",
+            "#14202c",
+            "#101a24",
+            "#0d161f",
+        ],
         "tide": [
             "#eff6fc",
             "#dcebf7",
@@ -34,7 +47,7 @@ _THEME: Final = {
             "#1f598d",
             "#17436c",
             "#0f2d4a",
-        ]
+        ],
     },
 }
 
@@ -42,7 +55,7 @@ _THEME: Final = {
 def layout(page: Page) -> Any:
     """The page as it is when it is opened; the address then fills it in."""
     return dmc.MantineProvider(
-        theme=_THEME,
+        theme=THEME,
         defaultColorScheme="light",
         children=[
             dcc.Location(id="url", refresh=False),

@@ -26,11 +26,17 @@ def wait_for(jobs: Jobs, job_id: str) -> Any:
 def parts_of(declared: list[dict[str, Any]], values: list[Any]) -> list[Any]:
     """The inputs or states of a call; those of a pattern are a list."""
     return [
-        [{"id": json.loads(one["id"]) | {"job": "x"}, "property": "n_clicks", "value": value}]
+        [{"id": _matched(one["id"]), "property": one["property"], "value": value}]
         if one["id"].startswith("{")
         else {"id": one["id"], "property": one["property"], "value": value}
         for one, value in zip(declared, values, strict=True)
     ]
+
+
+def _matched(pattern: str) -> dict[str, Any]:
+    """The id of a component that a pattern means: a name wherever it takes any."""
+    parts: dict[str, Any] = json.loads(pattern)
+    return {key: "x" if isinstance(value, list) else value for key, value in parts.items()}
 
 
 def outputs_of(output: str) -> Any:

@@ -14,6 +14,11 @@
       e("span", { className: "num" }, `${value > 0 ? "+" : ""}${value.toFixed(3)}`));
 
   clientside.compare = {
+    // ?tab=compare&after=default&before=engine&on=judged.jsonl&with=semantic:0.5 fills the form.
+    read(search) {
+      const asked = new URLSearchParams(search || "");
+      return ["after", "before", "on", "with"].map((name) => asked.get(name) ?? clientside.no_update);
+    },
     open(click, asked) {
       if (!click || !asked) return clientside.no_update;
       const api = window.dash_ag_grid.getApi("per-query");
@@ -21,7 +26,14 @@
       if (!row) return clientside.no_update;
       const address = new URLSearchParams({ set: asked.set, req: row.id, user: window.reranker.OWN });
       if (asked.after) address.set("blend", asked.after);
-      return `?${address}`;
+      if (asked.weights) address.set("w", asked.weights);
+      // Not an output of this callback: each call of it, also one that says nothing, would bring
+      // back the address that the page was opened with.
+      clientside.set_props("url", { search: `?${address}` });
+      return clientside.no_update;
+    },
+    without(set) {
+      return !set;
     },
     filter(text, options) {
       return { ...options, quickFilterText: text || "" };

@@ -17,18 +17,26 @@
     return changed;
   };
 
-  const button = (events, { action, place }) => {
-    if (action === "remove") return events.filter((_, i) => i !== place);
-    return swapped(events, place, action === "newer" ? place - 1 : place + 1);
+  // "3 d", "5 h", "20 min" or a number of days -> seconds; null for anything else.
+  const seconds = (text) => {
+    const found = /^\s*([\d.,]+)\s*(min|m|h|d|days?)?\s*$/i.exec(String(text));
+    const amount = found ? Number(found[1].replace(",", ".")) : NaN;
+    if (!Number.isFinite(amount)) return null;
+    const unit = (found[2] || "d").toLowerCase();
+    return amount * (unit.startsWith("m") ? 60 : unit === "h" ? 3600 : DAY);
   };
 
-  const cell = (events, change, now) => {
-    const place = change.data.place;
-    const changed = [...events];
-    const days = Number(change.data.days);
-    changed[place] = { ...events[place], type: change.data.type,
-      time: change.colId === "days" && Number.isFinite(days) ? now - Math.max(days, 0) * DAY - 0.001 : events[place].time };
-    return changed.sort((a, b) => b.time - a.time);
+  const replaced = (events, place, change) =>
+    events.map((event, i) => (i === place ? { ...event, ...change } : event)).sort((a, b) => b.time - a.time);
+
+  const changed = (events, { action, place, value }, now) => {
+    if (action === "remove") return events.filter((_, i) => i !== place);
+    if (action === "type") return replaced(events, place, { type: value });
+    if (action === "age") {
+      const age = seconds(value);
+      return age === null ? events : replaced(events, place, { time: now - age - 0.001 });
+    }
+    return swapped(events, place, action === "newer" ? place - 1 : place + 1);
   };
 
   const added = (events, type, what, now) => {
@@ -36,25 +44,36 @@
     return [{ ...event, time: now - 1 }, ...events];
   };
 
+  const shown = (matrix) => {
+    const h = page.h;
+    if (!matrix) return [[], h("Div", { className: "quiet small" }, "No search yet.")];
+    const rows = matrix.history.map((event, place) => ({
+      id: `event ${place}`, place, cell: JSON.stringify(event) + matrix.now, type: event.type, what: event.title || event.query || event.item || "",
+      query: !event.item && Boolean(event.query), image: event.image,
+      days: Math.max((matrix.now - event.time) / DAY, 0) }));
+    if (matrix.gate === null) {
+      const untrained = !matrix.versions.model;
+      const words = untrained ? "No model yet: personal signals rest. Make one with "
+        : rows.length ? "This blend weighs no personal signal." : "No history: what everybody sees.";
+      return [rows, h("Div", { className: "quiet small" }, words, ...(untrained ? [h("Code", {}, "reranker train")] : []))];
+    }
+    const share = Math.round(matrix.gate * 100);
+    return [rows, [
+      h("Div", { className: "gate-line" }, h("Span", {}, "gate"), h("B", { id: "gate-value" }, matrix.gate.toFixed(3))),
+      h("Div", { className: "meter", role: "img", "aria-label": `gate ${share} percent` },
+        h("Div", { style: { width: `${share}%` } })),
+      h("Div", { className: "quiet small" }, `Personal signals count ${share} % of their weight.`)]];
+  };
+
   clientside.history = {
-    show(matrix) {
-      const h = page.h;
-      if (!matrix) return [[], h("Div", { className: "quiet small" }, "No search yet.")];
-      const rows = matrix.history.map((event, place) => ({
-        id: `event ${place}`, place, type: event.type, what: event.title || event.query || event.item || "",
-        days: Math.max((matrix.now - event.time) / DAY, 0) }));
-      if (matrix.gate === null) {
-        return [rows, h("Div", { className: "quiet small" }, "Nothing personal counts here: no history, or no personal signal.")];
-      }
-      const share = Math.round(matrix.gate * 100);
-      return [rows, [
-        h("Div", { className: "gate-line" }, h("Span", {}, "gate"), h("B", { id: "gate-value" }, matrix.gate.toFixed(3))),
-        h("Div", { className: "meter", role: "img", "aria-label": `gate ${share} percent` },
-          h("Div", { style: { width: `${share}%` } })),
-        h("Div", { className: "quiet small" }, `Personal signals count ${share} % of their weight.`)]];
+    show(matrix, edited) {
+      const [rows, gate] = shown(matrix);
+      const list = document.querySelector(".history-grid");
+      if (list) list.style.setProperty("--rows", Math.min(Math.max(rows.length, 1), 5));
+      return [rows, gate, edited === null || edited === undefined, rows.length === 0];
     },
 
-    edit(pressed, changes, _add, _submit, _view, _cart, _purchase, _new, _undo, _user, _request,
+    edit(pressed, _add, _submit, _view, _cart, _purchase, _new, _undo, _user, _request,
          matrix, edited, chosen, type, what) {
       const keep = clientside.no_update;
       const cause = page.triggered().map((id) => id.split(".")[0]);
@@ -76,10 +95,7 @@
         }
       }
       if (page.triggered().includes("history.cellRendererData") && pressed) {
-        return [sent(button(events, pressed.value)), keep];
-      }
-      if (page.triggered().includes("history.cellValueChanged") && changes) {
-        return [sent(changes.reduce((all, change) => cell(all, change, now), events)), keep];
+        return [sent(changed(events, pressed.value, now)), keep];
       }
       return [keep, keep];
     },

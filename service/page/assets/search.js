@@ -50,16 +50,30 @@
     return { below, above };
   };
 
+  const shownOf = (item) => {
+    const { id, title, brand, price, known, image } = item;
+    return { id, title, brand, price, known, image };
+  };
+
+  // `cell` and `bar` change when what their cells draw changes: AG Grid draws a cell again only then.
   const rowsOf = (matrix, ranked, order) => {
-    const names = matrix.signals.map((signal) => signal.name);
     const size = scale(matrix, ranked);
-    const rows = matrix.items.map((item, i) => ({
-      id: item.id, title: item.title, brand: item.brand, price: item.price, known: item.known,
-      was: i + 1, score: ranked.scores[i], scale: size,
-      parts: names.map((name, j) => [name, ranked.factors[j] * item.c[j]]),
-    }));
-    const blend = order.map((i, place) => Object.assign(rows[i], { now: place + 1, move: i - place }));
-    return { engine: rows, blend };
+    const ratings = page.ratingsOf(matrix);
+    const judged = Object.keys(ratings).length > 0;
+    const rows = matrix.items.map((item, i) => {
+      const parts = matrix.shown.map((j) => [matrix.signals[j].name, ranked.factors[j] * item.c[j]]);
+      const grade = judged ? ratings[item.id] ?? null : undefined;
+      return { ...shownOf(item), was: i + 1, score: ranked.scores[i], scale: size, parts, grade,
+        bar: [size.below, size.above, ...parts.map(([, amount]) => amount)].join(" ") };
+    });
+    const blend = order.map((i, place) =>
+      ({ ...rows[i], now: place + 1, move: i - place, cell: `${place + 1} ${rows[i].grade}` }));
+    const placeOf = new Map(blend.map((row) => [row.id, row]));
+    const engine = rows.map((row) => {
+      const { now, move } = placeOf.get(row.id);
+      return { ...row, now, move, cell: `${row.was} ${row.grade}` };
+    });
+    return { engine, blend };
   };
 
   page.reranked = (matrix, times) => {
@@ -76,8 +90,12 @@
     if (matrix.segment) lines.push(`segment “${matrix.segment}”: its own weights count`);
     if (guarded) lines.push("Guard rails act in the service only: this order is without them.");
     if (matrix.resting.length) lines.push(`Not weighed by this blend: ${matrix.resting.join(", ")}.`);
-    matrix.degraded.forEach((part) => lines.push(
-      `${part.signal} left out: ${part.reason.replaceAll("_", " ")}${part.count ? ` (${part.count} items)` : ""}`));
+    const reasons = new Map();
+    for (const part of matrix.degraded) {
+      const reason = `${part.reason.replaceAll("_", " ")}${part.count ? ` (${part.count} items)` : ""}`;
+      reasons.set(reason, [...(reasons.get(reason) || []), part.signal]);
+    }
+    reasons.forEach((signals, reason) => lines.push(`Left out: ${signals.join(", ")}; ${reason}.`));
     return lines;
   };
 
@@ -98,12 +116,13 @@
     }));
   };
 
-  const fill = (list, rows) => {
+  const fill = (page.fill = (list, rows, top = false) => {
     page.rows = { ...page.rows, [list]: rows };
     const api = page.grid(list);
-    if (api) api.setGridOption("rowData", rows);
-    else setTimeout(() => page.rows[list] === rows && fill(list, rows), 60);
-  };
+    if (!api) return setTimeout(() => page.rows[list] === rows && fill(list, rows, top), 60);
+    api.setGridOption("rowData", rows);
+    if (top && rows.length) api.ensureIndexVisible(0, "top");
+  });
 
   // What hangs on the order (why, the list of others) follows when the slider rests.
   let resting = null;
@@ -112,24 +131,39 @@
     resting = setTimeout(() => clientside.set_props("order", { data: order }), wait);
   };
 
+  // Another search than the one that is shown: its lists start at the top.
+  let searched = null;
+  const isNew = (matrix) => {
+    const before = searched;
+    searched = matrix && JSON.stringify([matrix.query, matrix.items.map((item) => item.id)]);
+    return searched !== before;
+  };
+
   const show = (times, wait) => {
     const matrix = page.last;
     page.times = times;
+    document.querySelector(".lists")?.classList.toggle("empty-handed", !matrix || !matrix.items.length);
     if (!matrix) {
       fill("engine-list", []);
       fill("blend-list", []);
+      page.writeNdcg(null, []);
       write(null, times, ["Search to see what each signal says."]);
+      isNew(null);
       return follow(null, 0);
     }
     const began = performance.now();
     const { order, rows } = page.reranked(matrix, times);
     const took = performance.now() - began;
     page.timings = [...(page.timings || []).slice(-499), took];
-    fill("engine-list", rows.engine);
-    fill("blend-list", rows.blend);
+    const top = isNew(matrix);
+    fill("engine-list", rows.engine, top);
+    fill("blend-list", rows.blend, top);
+    page.writeNdcg(matrix, order);
+    if (top) page.fillJudge();
     write(matrix, times, notes(matrix, times, took));
     follow({ ids: order.map((i) => matrix.items[i].id), times }, wait);
   };
+  page.redraw = () => page.last && page.times && show(page.times, 0);
 
   // A slider under way is read from the page itself; Dash hears of it when it is let go.
   new MutationObserver((changes) => {
@@ -167,7 +201,8 @@
       return skip();
     },
 
-    reset(_clicks, values) {
+    reset(_clicks, saved, values) {
+      if (page.triggered().includes("saved-blend.data") && !saved) return values.map(skip);
       return values.map(() => 1);
     },
 
@@ -187,9 +222,17 @@
       if (!order.ids.includes(a)) { a = order.ids[0]; own = false; }
       if (a !== last.a && !cause.includes("why-b.value")) own = false;
       if (!own || !order.ids.includes(b) || b === a) { b = beside(order.ids, a); own = false; }
-      page.highlight(a);
+      page.highlight(a, cause.some((one) => one.endsWith(".selectedRows")));
       const next = { a, b, own };
       return [same(next, chosen) ? skip() : next, page.titles(order.ids, a), b];
+    },
+
+    // Open at every other click; while it is, it follows the sliders, the history and the choice.
+    leave_out(clicks, order, chosen, asked) {
+      const label = "Which past event moved it most?";
+      if (!((clicks || 0) % 2)) return [asked ? null : skip(), label];
+      const item = chosen && order && order.ids.includes(chosen.a) ? chosen.a : null;
+      return [{ item, times: order ? order.times : {}, at: Date.now() }, "Hide what past events did"];
     },
 
     why(chosen, order, matrix) {
@@ -212,31 +255,28 @@
   };
 
   page.titles = (ids, a) => {
-    const rows = new Map();
-    const api = page.grid("blend-list");
-    if (api) api.forEachNode((node) => rows.set(node.data.id, node.data));
-    return ids.filter((id) => id !== a).map((id) => {
-      const place = ids.indexOf(id) + 1;
-      return { value: id, label: `#${place} ${rows.get(id)?.title ?? id}` };
-    });
+    const titles = new Map((page.last?.items || []).map((item) => [item.id, item.title]));
+    return ids.map((id, place) => ({ value: id, label: `#${place + 1} ${titles.get(id) ?? id}` }))
+      .filter((one) => one.value !== a);
   };
 
   page.grid = (id) => {
     try { return window.dash_ag_grid.getApi(id); } catch { return null; }
   };
 
-  // Both lists show the chosen item. AG Grid takes new rows up a moment later, so it is told again.
-  page.highlight = (id) => {
+  // Both lists show the chosen item; where a person chose it, the other list goes to it.
+  // AG Grid takes new rows up a moment later, so it is told again.
+  page.highlight = (id, chosen) => {
     page.highlighted = id;
-    for (const wait of [0, 120, 400]) setTimeout(() => page.highlighted === id && mark(id), wait);
+    for (const wait of [0, 120, 400]) setTimeout(() => page.highlighted === id && mark(id, chosen), wait);
   };
-  const mark = (id) => {
+  const mark = (id, chosen) => {
     for (const list of ["engine-list", "blend-list"]) {
       const api = page.grid(list);
       const node = api && api.getRowNode(id);
       if (!node || node.isSelected()) continue;
       node.setSelected(true, true, "api");
-      if (!document.activeElement?.closest(`#${list}`)) api.ensureNodeVisible(node);
+      if (chosen && !document.activeElement?.closest(`#${list}`)) api.ensureNodeVisible(node);
     }
   };
 })();

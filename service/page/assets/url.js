@@ -53,6 +53,9 @@
     },
   };
 
+  // Figures are asked for again and again only while somebody looks at them.
+  clientside.url.elsewhere = (tab) => tab !== "system";
+
   const typing = (target) => target.closest("input, textarea, select, [contenteditable]");
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;

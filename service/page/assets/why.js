@@ -6,7 +6,8 @@
   const signed = (value) => (value >= 0 ? "+" : "−") + Math.abs(value).toFixed(3);
 
   page.whyRows = (matrix, times, a, b) =>
-    matrix.signals.map((signal, j) => {
+    matrix.shown.map((j) => {
+      const signal = matrix.signals[j];
       const times_ = times[signal.name] ?? 1;
       const ours = times_ * a.c[j], theirs = b ? times_ * b.c[j] : 0;
       return { name: signal.name, meaning: signal.meaning, raw: a.r[j], other: b ? b.r[j] : null,

@@ -36,17 +36,26 @@ def case_of(values: dict[str, Any]) -> Case:
         raise BadRequest(f"{error}.") from None
 
 
-def request_of(case: Case, page: Page) -> RerankRequest:
-    """The request: of the demo engine's candidates, or one of a set with another query or user."""
+def request_of(case: Case, page: Page) -> tuple[RerankRequest, dict[str, float]]:
+    """The request, and its set's ratings of the query.
+
+    It has the demo engine's candidates, or is one of a set with another query or user; with other
+    words the set's ratings say nothing.
+    """
+    ratings: dict[str, float] = {}
     if case.set and case.request:
-        request = rerank_request(page.sets.request(case.set, case.request))
+        judged = page.sets.request(case.set, case.request)
+        request = rerank_request(judged)
         if case.query and case.query != request.query:
             request = msgspec.structs.replace(request, query=case.query)
+        else:
+            ratings = dict(judged.ratings)
     else:
         request = RerankRequest(page.engine.search(case.query), case.query)
-    shopper = _shopper(case)
-    asked = msgspec.structs.replace(request, blend=case.blend or None, explain=True, **shopper)
-    return page.reader.checked(asked)
+    asked = msgspec.structs.replace(
+        request, blend=case.blend or None, explain=True, **_shopper(case)
+    )
+    return page.reader.checked(asked), ratings
 
 
 def _shopper(case: Case) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from service.http.settings import LimitSettings
 from service.live.jobs import Jobs
 from service.live.reload import Served
 from service.observability.prometheus import Metrics
+from service.page.parts.page_judgments import PageJudgments
 from service.page.parts.request_sets import RequestSets
 from service.page.parts.shop_engine import ShopEngine
+from service.page.parts.shoppers import Shoppers
 from service.page.parts.thumbnails import Thumbnails
 
 
@@ -39,6 +41,16 @@ class Page:
     def sets(self) -> RequestSets:
         """The request sets of this home."""
         return RequestSets(self.workspace.home, lambda: request_reader(self.workspace))
+
+    @cached_property
+    def judgments(self) -> PageJudgments:
+        """What was judged by hand on the page."""
+        return PageJudgments(self.workspace.home)
+
+    @cached_property
+    def shoppers(self) -> Shoppers:
+        """Who can be looked for by what they did."""
+        return Shoppers(self.served.histories, lambda: self.state.index)
 
     @cached_property
     def engine(self) -> ShopEngine:

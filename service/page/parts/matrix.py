@@ -1,25 +1,30 @@
 """matrix.py: a request -> every item's contributions, sent once, so that sliders need no server."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from indexes.items.index import ItemIndex
+from reranker.events.events import HistoryEvent
 from reranker.ranking.explanations import Explanation
 from reranker.ranking.ranking import Ranked, Ranking, rank, rerank
 from reranker.ranking.state import ServedState
 from reranker.requests import Event, RerankRequest
-from reranker.signals.registry import SIGNALS
+from reranker.signals.registry import SIGNALS, in_order
 from service.page.parts.cases import history_of, now_of
+from service.page.parts.item_views import Thumbnail, describe, no_picture
 
 
-def matrix(request: RerankRequest, state: ServedState) -> dict[str, Any]:
+def matrix(
+    request: RerankRequest, state: ServedState, show: Thumbnail = no_picture
+) -> dict[str, Any]:
     """The ranking with its arithmetic, as the browser re-adds it.
 
     Items stand in the engine's order; each has one number a signal in the order of `signals`, which
-    is the order in which the service adds them up.
+    is the order in which the service adds them up. `shown` has their places in the order of the
+    registry, in which every list of signals stands. show: an item's picture.
     """
     began = time.perf_counter()
     blend, number = state.blend(request.blend)
@@ -32,13 +37,14 @@ def matrix(request: RerankRequest, state: ServedState) -> dict[str, Any]:
         "query": request.query,
         "blend": {"name": blend.name, "version": number, "kind": blend.kind, "note": blend.note},
         "signals": [_signal(name, ranking) for name in names],
+        "shown": [names.index(name) for name in in_order(names)],
         "resting": [name for name, part in blend.signals.items() if part.weight == 0],
-        "items": _items(request, ranking, state.index, names),
+        "items": _items(request, ranking, state.index, names, show),
         "gate": ranking.gate,
         "segment": _segment(ranking),
         "degraded": msgspec.to_builtins(ranking.degraded),
         "versions": ranking.versions,
-        "history": _events(request, state),
+        "history": _events(request, state, show),
         "now": now_of(request),
         "took_ms": round(took, 2),
     }
@@ -69,9 +75,13 @@ def _segment(ranking: Ranking) -> Any:
 
 
 def _items(
-    request: RerankRequest, ranking: Ranking, index: ItemIndex, names: list[str]
+    request: RerankRequest,
+    ranking: Ranking,
+    index: ItemIndex,
+    names: list[str],
+    show: Thumbnail,
 ) -> list[dict[str, Any]]:
-    described = describe(index, [candidate.id for candidate in request.candidates])
+    described = describe(index, [candidate.id for candidate in request.candidates], show)
     results = sorted(ranking.results, key=lambda result: result.index)
     texts = [candidate.text for candidate in request.candidates]
     return [
@@ -103,42 +113,30 @@ def _numbers(explanation: Explanation | None, names: list[str]) -> dict[str, Any
     }
 
 
-def describe(index: ItemIndex, items: Sequence[str]) -> list[dict[str, Any]]:
-    """What people know an item by; its id alone where the index lacks it."""
-    rows = index.rows(list(items)).tolist() if items else []
-    return [_described(index, item, row) for item, row in zip(items, rows, strict=True)]
-
-
-def _described(index: ItemIndex, item_id: str, row: int) -> dict[str, Any]:
-    if row < 0:
-        return {"id": item_id, "title": item_id, "brand": "", "price": None, "known": False}
-    item = index.columns.item(row)
-    return {
-        "id": item_id,
-        "title": item.title,
-        "brand": item.brand,
-        "price": item.price,
-        "known": True,
-    }
-
-
-def _events(request: RerankRequest, state: ServedState) -> list[dict[str, Any]]:
-    """Newest first, with the titles of their items."""
+def _events(request: RerankRequest, state: ServedState, show: Thumbnail) -> list[dict[str, Any]]:
+    """Newest first, with the titles and the pictures of their items."""
     events = history_of(request, state)[::-1]
-    titles = {
-        item["id"]: item["title"]
-        for item in describe(state.index, [event.item for event in events if event.item])
-    }
+    items = {item["id"]: item for item in describe(state.index, _event_items(events), show)}
     return [
         {
             "type": event.type,
             "item": event.item,
             "query": event.query,
             "time": event.time,
-            "title": titles.get(event.item, "") if event.item else "",
+            "title": items[event.item]["title"] if event.item else "",
+            "image": items[event.item]["image"] if event.item else None,
         }
         for event in events
     ]
+
+
+def with_factors(request: RerankRequest, factors: Mapping[str, float]) -> RerankRequest:
+    """The same request with each signal's weight multiplied, as the sliders do."""
+    weights = dict(request.weights)
+    for name, factor in factors.items():
+        if factor != 1.0:
+            weights[name] = weights.get(name, 1.0) * factor
+    return msgspec.structs.replace(request, weights=weights)
 
 
 def leave_one_out(request: RerankRequest, item: str, state: ServedState) -> list[dict[str, Any]]:
@@ -172,7 +170,7 @@ def leave_one_out(request: RerankRequest, item: str, state: ServedState) -> list
     return sorted(rows, key=lambda row: -abs(row["score"]))
 
 
-def _event_items(events: list[Event]) -> list[str]:
+def _event_items(events: Sequence[Event | HistoryEvent]) -> list[str]:
     return [event.item for event in events if event.item]
 
 

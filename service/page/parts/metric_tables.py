@@ -9,26 +9,11 @@ from service.page.parts.widgets import aria
 
 
 def metrics_table(result: dict[str, Any], after: str, before: str) -> Any:
-    """Every metric with its difference; Holm's p and the effect where the result has them."""
+    """Every metric with its difference, Holm's p and the effect; below, over judged items only."""
     more = result.get("comparison") or {}
     differences = result["difference"]
-    reach = reach_of(differences.values())
-    head = ["metric", before, after, "difference", "95 % interval", "p"]
-    head += ["effect"] if more else []
-    rows = [
-        html.Tr(
-            [
-                html.Td(name),
-                html.Td(f"{result['metrics'][before][name]:.4f}", className="num"),
-                html.Td(f"{result['metrics'][after][name]:.4f}", className="num strong"),
-                html.Td(f"{difference['mean']:+.4f}", className="num"),
-                html.Td(interval(difference, reach)),
-                html.Td(_p(more.get(name, {}).get("p_holm", difference["p"])), className="num"),
-                *([html.Td(_number(more[name]["effect"]), className="num")] if more else []),
-            ]
-        )
-        for name, difference in differences.items()
-    ]
+    head = ["metric", before, after, "difference", "95 % interval", "p", "effect"]
+    rows = _metric_rows(result["metrics"], differences, more, after, before)
     return html.Section(
         [
             html.Div(
@@ -46,13 +31,56 @@ def metrics_table(result: dict[str, Any], after: str, before: str) -> Any:
                         )
                     ),
                     html.Tbody(rows),
+                    *_judged_only(result, after, before, len(head)),
                 ],
-                className="plain",
+                className="plain metrics",
                 id="metrics-table",
             ),
         ],
         className="card",
     )
+
+
+def _metric_rows(
+    metrics: dict[str, Any],
+    differences: dict[str, Any],
+    more: dict[str, Any],
+    after: str,
+    before: str,
+) -> list[Any]:
+    reach = reach_of(differences.values())
+    return [
+        html.Tr(
+            [
+                html.Td(name),
+                html.Td(f"{metrics[before][name]:.4f}", className="num"),
+                html.Td(f"{metrics[after][name]:.4f}", className="num strong"),
+                html.Td(f"{difference['mean']:+.4f}", className="num"),
+                html.Td(interval(difference, reach)),
+                html.Td(_p(more.get(name, {}).get("p_holm", difference["p"])), className="num"),
+                html.Td(_number(more[name]["effect"]) if name in more else "", className="num"),
+            ]
+        )
+        for name, difference in differences.items()
+    ]
+
+
+def _judged_only(result: dict[str, Any], after: str, before: str, width: int) -> Iterator[Any]:
+    """The same rows without unjudged items, unless there are none among the first ten."""
+    share = result.get("judged_share") or {}
+    differences = (result.get("judged_only_difference") or {}).get(after)
+    if differences is None or min(share[before], share[after]) == 1:
+        return
+    said = (
+        f"Of the first ten, {share[before]:.0%} are judged in {before}'s order and "
+        f"{share[after]:.0%} in {after}'s. Above, an item without a rating counts as a bad one; "
+        "here it is left out of both orders."
+    )
+    rows = _metric_rows(result["judged_only"], differences, {}, after, before)
+    heading = html.Td(
+        [html.B("Judged items only"), html.Div(said, className="quiet small")], colSpan=width
+    )
+    yield html.Tbody([html.Tr(heading, className="part-head"), *rows], id="judged-only")
 
 
 def reach_of(differences: Iterable[dict[str, Any]]) -> float:

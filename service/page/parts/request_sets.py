@@ -101,6 +101,20 @@ class RequestSets:
         [line] = islice(_lines(path), summary.line - 1, summary.line)
         return _parsed(line, f"{name} line {summary.line}", self._reader())
 
+    def following(self, name: str, key: str | None) -> Iterator[tuple[str, JudgedRequest]]:
+        """Every usable request with its key: those after this one, then those from the first on."""
+        path, summaries = self.path(name), self.summaries(name)
+        start = next((one.line for one in summaries if one.key == key), 0)
+        keys, reader = {one.line: one.key for one in summaries}, self._reader()
+        for first, stop in ((start, None), (0, start)):
+            for number, line in enumerate(islice(_lines(path), first, stop), first + 1):
+                try:
+                    judged = _parsed(line, f"{name} line {number}", reader)
+                except BadSet:
+                    continue
+                if number in keys:
+                    yield keys[number], judged
+
     def save(self, name: str, content: bytes) -> str:
         """Keep an uploaded set; BadSet names the first line that is no request."""
         checked_name(name)

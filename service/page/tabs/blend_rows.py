@@ -35,13 +35,18 @@ class Blends:
         self._store.publish(label, who=who, expect=expect)
         return f"{label} is published; workers take it up within a second."
 
-    def rollback(self, who: str) -> str:
-        """Publish what was published before."""
-        return f"{self._store.rollback(who=who).label} is published again."
+    def previous(self) -> StoredBlend | None:
+        """What a rollback would publish, if anything."""
+        return self._store.previous()
 
-    def save(self, content: bytes, source: str) -> str:
+    def rollback(self, who: str, expect: str | None = None) -> str:
+        """Publish what was published before, as `publish` does."""
+        label = self._store.rollback(who=who, expect=expect).label
+        return f"{label} is published again; workers take it up within a second."
+
+    def save(self, content: bytes, source: str, who: str = "") -> str:
         """Store an imported blend as the next version of its name."""
-        blend, number = self._store.save(parse(content, source))
+        blend, number = self._store.save(parse(content, source), who=who)
         return f"Stored as {blend.name}@{number}, not published."
 
     def log(self) -> list[dict[str, Any]]:

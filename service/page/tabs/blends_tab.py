@@ -5,7 +5,7 @@ from typing import Any, Final
 import dash_ag_grid as dag
 import dash_mantine_components as dmc
 import msgspec
-from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import Dash, Input, Output, State, dcc, html, no_update
 
 from indexes.errors import Failure
 from reranker.blends.store import StoredBlend
@@ -15,15 +15,18 @@ from service.page.parts.request_sets import uploaded
 from service.page.parts.widgets import FOCUS, LIST, aria
 from service.page.tabs.blend_rows import Blends
 from service.page.tabs.blend_view import blend_view
+from service.page.tabs.publishing import publish_dialog, publishing_callbacks, signed_in_name
 from service.page.tabs.tune_card import tune_callbacks, tune_card
 
 _COLUMNS: Final[list[dict[str, Any]]] = [
-    {"field": "label", "headerName": "blend", "flex": 3},
-    {"field": "state", "headerName": "", "width": 96, "cellClass": "strong"},
-    {"field": "kind", "headerName": "kind", "width": 76},
-    {"field": "author", "headerName": "by", "flex": 2},
-    {"field": "created", "headerName": "stored", "width": 136},
+    {"field": "label", "headerName": "blend", "flex": 3, "minWidth": 96, "tooltipField": "note"},
+    {"field": "state", "headerName": "", "width": 118, "cellClass": "strong"},
+    {"field": "kind", "headerName": "kind", "width": 66},
+    {"field": "created", "headerName": "stored", "width": 128},
 ]
+_ROW_PIXELS: Final = 34
+_HEAD_PIXELS: Final = 36
+_ROWS_SHOWN: Final = 8  # the others are scrolled to
 
 
 def blends_tab(page: Page) -> Any:
@@ -35,6 +38,8 @@ def blends_tab(page: Page) -> Any:
             dcc.Download(id="blend-file"),
             dcc.Store(id="blends-changed"),
             dcc.Store(id="published-id"),
+            dcc.Store(id="publish-plan"),
+            publish_dialog(),
         ],
         className="halves",
     )
@@ -60,7 +65,7 @@ def _versions() -> Any:
                 rowData=[],
                 getRowId="params.data.label",
                 className="grid blend-rows",
-                dashGridOptions=LIST | {"rowHeight": 34},
+                dashGridOptions=LIST | {"rowHeight": _ROW_PIXELS},
                 eventListeners=FOCUS,
             ),
             html.Div(id="blends-said", className="said", role="status"),
@@ -77,16 +82,17 @@ def _actions() -> Any:
                     html.H2("…", id="blend-name"),
                     dmc.Group(
                         [
-                            dmc.TextInput(
-                                id="who",
-                                placeholder="your name, for the log",
+                            dmc.Button("Publish", id="publish", size="xs", disabled=True),
+                            dmc.Button(
+                                "Roll back",
+                                id="rollback",
                                 size="xs",
-                                w=170,
-                                **aria(label="your name"),
+                                variant="default",
+                                disabled=True,
                             ),
-                            dmc.Button("Publish", id="publish", size="xs"),
-                            dmc.Button("Roll back", id="rollback", size="xs", variant="default"),
-                            dmc.Button("Export", id="export", size="xs", variant="default"),
+                            dmc.Button(
+                                "Export", id="export", size="xs", variant="default", disabled=True
+                            ),
                         ],
                         gap=6,
                     ),
@@ -113,16 +119,17 @@ def blends_callbacks(app: Dash, page: Page) -> None:
     blends = Blends(page.workspace.blends_root)
     _listing(app, blends)
     _showing(app, blends)
-    _changing(app, page, blends)
+    _changing(app, blends)
+    publishing_callbacks(app, page, blends)
     tune_callbacks(app, page)
 
 
 def _row(row: StoredBlend) -> dict[str, Any]:
-    unproven = "not proven" if row.recommended is False else ""
+    advice = {True: "recommended", False: "not proven", None: ""}[row.recommended]
     plain: dict[str, Any] = msgspec.to_builtins(row)
     return plain | {
         "label": row.label,
-        "state": "published" if row.published else unproven,
+        "state": "published" if row.published else advice,
         "created": row.created[:16].replace("T", " "),
     }
 
@@ -136,13 +143,14 @@ def _listing(app: Dash, blends: Blends) -> None:
         Output("published-id", "data"),
         Output("published-label", "children"),
         Output("blend-log", "children"),
+        Output("blend-rows", "style"),
         Input("tabs", "value"),
         Input("blends-changed", "data"),
         State("blend-rows", "selectedRows"),
     )
     def show(tab: Name | None, _changed: Any, chosen: Rows) -> tuple[Any, ...]:
         if tab != "blends":
-            return (no_update,) * 7
+            return (no_update,) * 8
         rows = [_row(row) for row in blends.rows()]
         served = next((row for row in rows if row["published"]), None)
         first = [served] if served else rows[:1]
@@ -155,6 +163,7 @@ def _listing(app: Dash, blends: Blends) -> None:
             served["id"] if served else None,
             f"{served['name']} v{served['version']}" if served else "default",
             _log(blends.log()[:20]),
+            {"height": _HEAD_PIXELS + _ROW_PIXELS * min(max(len(rows), 2), _ROWS_SHOWN)},
         )
 
 
@@ -163,19 +172,31 @@ def _log(entries: list[dict[str, Any]]) -> Any:
     if not entries:
         return None
     rows = [
-        html.Tr(
+        html.Div(
             [
-                html.Td(entry["time"][:16].replace("T", " "), className="quiet"),
-                html.Td(entry.get("who") or "somebody"),
-                html.Td(f"{entry['what']} {entry['name']}@{entry['version']}"),
-                html.Td("; ".join(entry.get("diff") or [])[:200], className="quiet small"),
-            ]
+                html.Div(
+                    [
+                        html.B(f"{entry['what']} {entry['name']}@{entry['version']}"),
+                        f" by {entry.get('who') or 'somebody'}",
+                        html.Span(entry["time"][:16].replace("T", " "), className="quiet when"),
+                    ]
+                ),
+                *_logged_changes(entry.get("diff") or []),
+            ],
+            className="log-entry",
         )
         for entry in entries
     ]
-    return html.Section(
-        [html.H2("Log"), html.Table(html.Tbody(rows), className="plain")], className="card"
-    )
+    return html.Section([html.H2("Log"), *rows], className="card")
+
+
+def _logged_changes(lines: list[str]) -> list[Any]:
+    """Against what was published then, folded."""
+    if not lines:
+        return []
+    changed = [html.Li(html.Code(line)) for line in lines]
+    count = f"{len(lines)} changes" if len(lines) > 1 else "1 change"
+    return [html.Details([html.Summary(count), html.Ul(changed, className="diff")])]
 
 
 def _showing(app: Dash, blends: Blends) -> None:
@@ -195,8 +216,12 @@ def _showing(app: Dash, blends: Blends) -> None:
             lines = blends.diff(other, label) if other and other != label else []
         except Failure as failure:
             return dmc.Alert(str(failure), variant="light"), None, label
-        if lines:
-            differs: Any = html.Ul([html.Li(html.Code(line)) for line in lines], className="diff")
+        if other == label:
+            differs: Any = html.P(
+                "It is held against itself; choose another.", className="quiet small"
+            )
+        elif lines:
+            differs = html.Ul([html.Li(html.Code(line)) for line in lines], className="diff")
         else:
             differs = html.P("Nothing differs.", className="quiet small")
         return blend_view(blend), differs, label
@@ -207,41 +232,21 @@ def label_of(chosen: Rows) -> str | None:
     return next(iter(labels(chosen)), None)
 
 
-def _changing(app: Dash, page: Page, blends: Blends) -> None:
+def _changing(app: Dash, blends: Blends) -> None:
     @app.callback(
         Output("blends-said", "children"),
         Output("blends-changed", "data"),
-        Input("publish", "n_clicks"),
-        Input("rollback", "n_clicks"),
         Input("import-blend", "contents"),
         State("import-blend", "filename"),
-        State("blend-rows", "selectedRows"),
-        State("who", "value"),
-        State("published-id", "data"),
         prevent_initial_call=True,
     )
-    def change(
-        _publish: Any,
-        _rollback: Any,
-        content: str | None,
-        name: Name | None,
-        chosen: Rows,
-        who: Name | None,
-        expect: Name | None,
-    ) -> tuple[Any, Any]:
-        label = label_of(chosen)
+    def store(content: str | None, name: Name | None) -> tuple[Any, Any]:
+        if not content:
+            return no_update, no_update
         try:
-            if ctx.triggered_id == "import-blend":
-                notice = blends.save(uploaded(content or ""), name or "the file")
-            elif ctx.triggered_id == "rollback":
-                notice = blends.rollback(who or "")
-            elif label is None:
-                return "Choose a version first.", no_update
-            else:
-                notice = blends.publish(label, who or "", expect or "")
+            notice = blends.save(uploaded(content), name or "the file", signed_in_name())
         except Failure as failure:
             return f"{failure} {failure.hint or ''}", no_update
-        page.served.refresh()
         return notice, notice
 
     @app.callback(

@@ -17,6 +17,7 @@ from service.page.parts.widgets import LIST, aria, delta_chart
 
 _EQUAL: Final = 1e-12
 _MOST_ROWS: Final = 50_000
+_WRAPPED: Final = {"wrapText": True, "autoHeight": True, "cellClass": "wrapped"}
 RIGHT: Final = {"cellClass": "num", "headerClass": "right"}
 
 
@@ -24,7 +25,6 @@ class _Query(msgspec.Struct):
     id: str
     query: str
     user: str | None
-    candidates: int
     metrics: dict[str, dict[str, float]]
     left_out: bool = False
 
@@ -66,7 +66,6 @@ def query_rows(
                     "id": query.id,
                     "query": query.query,
                     "user": query.user or "",
-                    "candidates": query.candidates,
                     "before": was,
                     "after": now,
                     "delta": now - was,
@@ -124,7 +123,7 @@ def _wins(result: dict[str, Any], rows: list[dict[str, Any]], metric: str) -> An
             dcc.Graph(
                 figure=delta_chart(rows),
                 config={"displayModeBar": False},
-                className="chart",
+                className="chart less-first",
                 style={"height": 190},
             ),
         ],
@@ -134,21 +133,20 @@ def _wins(result: dict[str, Any], rows: list[dict[str, Any]], metric: str) -> An
 
 def _queries(rows: list[dict[str, Any]], metric: str) -> Any:
     columns: list[dict[str, Any]] = [
-        {"field": "query", "headerName": "query", "flex": 3, "tooltipField": "query"},
-        {"field": "id", "headerName": "request", "flex": 1},
-        {"field": "user", "headerName": "shopper", "flex": 1},
-        {"field": "candidates", "headerName": "candidates", "width": 96, **RIGHT},
+        {"field": "query", "headerName": "query", "flex": 3, "minWidth": 150, **_WRAPPED},
+        {"field": "id", "headerName": "request", "width": 84, "tooltipField": "id"},
+        {"field": "user", "headerName": "shopper", "width": 88, "tooltipField": "user"},
         *(
             {
                 "field": name,
                 "headerName": name,
-                "width": 84,
+                "width": 72,
                 **RIGHT,
                 "valueFormatter": {"function": "threeDigits(params.value)"},
             }
             for name in ("before", "after")
         ),
-        {"field": "delta", "headerName": "difference", "width": 210, "cellRenderer": "DeltaCell"},
+        {"field": "delta", "headerName": "difference", "width": 170, "cellRenderer": "DeltaCell"},
     ]
     return html.Section(
         [
@@ -188,7 +186,10 @@ def _basis(result: dict[str, Any]) -> Any:
     hashes = result.get("hashes") or {}
     lines: list[Any] = [html.Div(f"{blends} · {versions}")]
     if hashes:
-        lines.append(html.Code(msgspec.json.encode(hashes).decode(), className="hashes"))
+        text = msgspec.json.format(msgspec.json.encode(hashes), indent=2).decode()
+        lines.append(
+            html.Details([html.Summary("what it follows from"), html.Pre(text, className="hashes")])
+        )
     lost = [
         f"{part['signal']} ({part['reason'].replace('_', ' ')}): {part['requests']:,} requests"
         for part in result.get("degraded") or []

@@ -1,5 +1,6 @@
 """compare_tab.py: two blends and a request set -> a job, and its result as it comes."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import dash_mantine_components as dmc
@@ -7,6 +8,7 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, 
 
 from indexes.errors import Failure
 from reranker.metrics.ranking import DEFAULT_METRICS, measures
+from reranker.ranking.weights import check_weights, typed_weights, weights_text
 from service.live.jobs import PER_QUERY
 from service.page.parts.callback_values import Name, Names
 from service.page.parts.context import Page
@@ -26,7 +28,7 @@ def compare_tab(page: Page) -> Any:
     return html.Div(
         [
             html.Aside([_form(page), _runs()], className="side"),
-            html.Main(_nothing(), id="result", className="stage"),
+            html.Main(_nothing(page.sets.names()), id="result", className="stage"),
             dcc.Interval(id="compare-clock", interval=_POLL, disabled=True),
             dcc.Store(id="job"),
             dcc.Store(id="opened"),
@@ -42,6 +44,12 @@ def _form(page: Page) -> Any:
             html.H2("Is it better?"),
             dmc.Select(
                 id="compare-after", label="Blend", data=blends, value="", allowDeselect=False
+            ),
+            dmc.TextInput(
+                id="compare-weights",
+                label="with its signals multiplied by",
+                placeholder="semantic:0.5, popular:2",
+                value="",
             ),
             dmc.Select(
                 id="compare-before",
@@ -84,15 +92,25 @@ def _runs() -> Any:
     )
 
 
-def _nothing() -> Any:
+def _nothing(sets: list[str]) -> Any:
+    """What a comparison says, and what it needs where there is no request set yet."""
+    said = (
+        "A comparison ranks every request with both blends and says by how much they differ, with "
+        "which certainty, and on which queries the new one is worse."
+    )
+    needed: list[Any] = [
+        "It needs requests with ratings. Upload a file of them, or make one of what shoppers did: ",
+        html.Code("reranker requests from-events"),
+        ", and copy it to ",
+        html.Code("HOME/requests/"),
+        ".",
+    ]
+    first = "Choose a blend, what to hold it against and a request set, and press Compare."
     return html.Section(
         [
             html.H2("Nothing compared yet"),
-            html.P(
-                "A comparison ranks every request with both blends and says by how much they "
-                "differ, with which certainty, and on which queries the new one is worse.",
-                className="quiet",
-            ),
+            html.P(said, className="quiet"),
+            html.P(first if sets else needed, className="teach"),
         ],
         className="card blank",
     )
@@ -105,11 +123,26 @@ def compare_callbacks(app: Dash, page: Page) -> None:
     _uploading(app, page)
     app.clientside_callback(
         ClientsideFunction("compare", "open"),
-        Output("url", "search"),
+        Output("address", "modified_timestamp"),  # nothing: assets/compare.js sets the address
         Input("per-query", "cellClicked"),
         State("opened", "data"),
         prevent_initial_call=True,
     )
+    app.clientside_callback(
+        ClientsideFunction("compare", "read"),
+        Output("compare-after", "value"),
+        Output("compare-before", "value"),
+        Output("compare-set", "value", allow_duplicate=True),
+        Output("compare-weights", "value"),
+        Input("url", "search"),
+        prevent_initial_call="initial_duplicate",
+    )
+    for button, chosen in (("compare-run", "compare-set"), ("tune-run", "tune-set")):
+        app.clientside_callback(
+            ClientsideFunction("compare", "without"),
+            Output(button, "disabled"),
+            Input(chosen, "value"),
+        )
     app.clientside_callback(
         ClientsideFunction("compare", "filter"),
         Output("per-query", "dashGridOptions"),
@@ -128,6 +161,7 @@ def _starting(app: Dash, page: Page) -> None:
         State("compare-before", "value"),
         State("compare-set", "value"),
         State("compare-metrics", "value"),
+        State("compare-weights", "value"),
         prevent_initial_call=True,
     )
     def start(
@@ -136,9 +170,11 @@ def _starting(app: Dash, page: Page) -> None:
         before: Name | None,
         name: Name | None,
         metrics: Names | None,
+        weights: Name | None,
     ) -> tuple[Any, Any]:
         try:
-            return start_comparison(page, after, before, name, metrics or []), ""
+            typed = typed_weights(weights or "")
+            return start_comparison(page, after, before, name, metrics or [], typed), ""
         except Failure as failure:
             return no_update, str(failure)
 
@@ -168,14 +204,25 @@ def _starting(app: Dash, page: Page) -> None:
 
 
 def start_comparison(
-    page: Page, after: str | None, before: str | None, name: str | None, metrics: list[str]
+    page: Page,
+    after: str | None,
+    before: str | None,
+    name: str | None,
+    metrics: list[str],
+    weights: Mapping[str, float] | None = None,
 ) -> str:
-    """Run `reranker evaluate` as a job; its id. Failure for what cannot be compared."""
+    """Run `reranker evaluate` as a job; its id. Failure for what cannot be compared.
+
+    after, before: blends, None or "" for the published one; before may be "engine". weights: what
+    the signals of `after` are multiplied by, so that a blend can be held against itself.
+    """
+    weights = weights or {}
+    check_weights(weights)
     published = page.state.published.name
     after, before = after or published, before or published
     if not name:
         raise Failure("There is no request set to compare on; upload one first.", field="set")
-    if after == before:
+    if after == before and not weights:
         raise Failure(f"Both sides are {after}; choose two different ones.", field="against")
     for blend in {after, before} - {ENGINE}:
         page.state.blend(blend)
@@ -185,8 +232,10 @@ def start_comparison(
     arguments += ["--compare", before] if before != ENGINE else []
     arguments += [part for metric in metrics for part in ("--metric", metric)]
     arguments += ["--per-query", PER_QUERY, "--json"]
-    asked = {"after": after, "before": before, "set": name}
-    title = f"{after} against {before}, {set_label(name)}"
+    arguments += ["--weights", weights_text(weights)] if weights else []
+    asked = {"after": after, "before": before, "set": name, "weights": weights_text(weights)}
+    changed = f" with {weights_text(weights).replace(',', ', ')}" if weights else ""
+    title = f"{after}{changed} against {before}, {set_label(name)}"
     return page.jobs.start(KIND, title, asked, arguments)
 
 
@@ -210,7 +259,7 @@ def _watching(app: Dash, page: Page) -> None:
         try:
             job = page.jobs.job(job_id, KIND) if job_id else None
             if job is None:
-                return _nothing(), True, listed, None
+                return _nothing(page.sets.names()), True, listed, None
             if job.state == "running":
                 return progress_view(job, "cancel-compare"), False, listed, job.asked
             view = result_view(page.jobs, job) if job.state == "done" else ended_view(job)

@@ -13,8 +13,9 @@ from reranker.errors import BadRequest
 from service.page.parts.callback_values import Name
 from service.page.parts.cases import case_of, request_of
 from service.page.parts.context import Page
-from service.page.parts.matrix import leave_one_out, matrix
+from service.page.parts.matrix import leave_one_out, matrix, with_factors
 from service.page.parts.request_sets import set_choices
+from service.page.tabs.search_empty import nothing_found, nothing_searched
 
 _USERS = 2_000
 
@@ -26,10 +27,11 @@ class _Matrix(msgspec.Struct, frozen=True):
     history: list[Any] = []
 
 
-class _Chosen(msgspec.Struct, frozen=True):
-    """The item that was chosen in a list."""
+class _Asked(msgspec.Struct, frozen=True):
+    """Which item's past is asked for, and a factor a signal: what the sliders say."""
 
-    a: str | None = None
+    item: str | None = None
+    times: dict[str, float] = {}
 
 
 def search_callbacks(app: Dash, page: Page) -> None:
@@ -44,30 +46,35 @@ def _server(app: Dash, page: Page) -> None:
     @app.callback(Output("matrix", "data"), Output("notice", "children"), Input("case", "data"))
     def search(case: dict[str, Any] | None) -> tuple[Any, Any]:
         if not case:
-            return None, None
+            return None, nothing_searched(page)
         try:
-            request = request_of(case_of(case), page)
-            return matrix(request, page.state), None
+            request, ratings = request_of(case_of(case), page)
+            ranked = matrix(request, page.state, page.thumbnails.thumbnail_of)
+            hand = page.judgments.of(request.query or "")
+            notice = None if request.candidates else nothing_found(request.query or "")
+            return ranked | {"ratings": ratings, "hand": hand}, notice
         except Failure as failure:
             return None, _alert(failure)
 
     @app.callback(
         Output("left-out", "children"),
-        Input("leave-out", "n_clicks"),
+        Input("left-out-asked", "data"),
         State("matrix", "data"),
-        State("chosen", "data"),
         prevent_initial_call=True,
     )
-    def leave_out(_clicks: Any, ranked: _Matrix | None, chosen: _Chosen | None) -> Any:
-        if not ranked or not chosen or not chosen.a:
+    def leave_out(asked: _Asked | None, ranked: _Matrix | None) -> Any:
+        if asked is None:
+            return None
+        if not ranked or not asked.item:
             return html.Span("Choose an item in a list first.", className="quiet")
         if not ranked.history:
             return html.Span("There is no history to leave anything out of.", className="quiet")
         try:
             request = page.reader.read(encode(ranked.request)).request
-            if all(candidate.id != chosen.a for candidate in request.candidates):
+            if all(candidate.id != asked.item for candidate in request.candidates):
                 raise BadRequest("The chosen item is not in this list.")
-            return _left_out(leave_one_out(request, chosen.a, page.state))
+            weighed = with_factors(request, asked.times)
+            return _left_out(leave_one_out(weighed, asked.item, page.state))
         except Failure as failure:
             return _alert(failure)
 
@@ -178,6 +185,7 @@ def _browser(app: Dash) -> None:
         ClientsideFunction("search", "reset"),
         Output({"slider": ALL}, "value", allow_duplicate=True),
         Input("reset", "n_clicks"),
+        Input("saved-blend", "data"),
         State({"slider": ALL}, "value"),
         prevent_initial_call=True,
     )
@@ -191,6 +199,16 @@ def _browser(app: Dash) -> None:
         Input("order", "data"),
         Input("why-b", "value"),
         State("chosen", "data"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        ClientsideFunction("search", "leave_out"),
+        Output("left-out-asked", "data"),
+        Output("leave-out", "children"),
+        Input("leave-out", "n_clicks"),
+        Input("order", "data"),
+        Input("chosen", "data"),
+        State("left-out-asked", "data"),
         prevent_initial_call=True,
     )
     app.clientside_callback(
@@ -209,6 +227,8 @@ def _editing(app: Dash) -> None:
         ClientsideFunction("history", "show"),
         Output("history", "rowData"),
         Output("gate", "children"),
+        Output("unedit", "disabled"),
+        Output("new-user", "disabled"),
         Input("matrix", "data"),
         State("edited", "data"),
     )
@@ -217,7 +237,6 @@ def _editing(app: Dash) -> None:
         Output("edited", "data", allow_duplicate=True),
         Output("add-what", "value"),
         Input("history", "cellRendererData"),
-        Input("history", "cellValueChanged"),
         Input("add-event", "n_clicks"),
         Input("add-what", "n_submit"),
         Input("add-view", "n_clicks"),

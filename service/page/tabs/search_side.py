@@ -10,10 +10,12 @@ from reranker.events.settings import event_weights
 from reranker.signals.registry import SIGNALS, Signal
 from service.page.parts.context import Page
 from service.page.parts.widgets import LIST, aria
+from service.page.tabs.search_shoppers import shopper_finder
+from service.page.tabs.search_weights import weight_actions
 
 
-def signals_card() -> Any:
-    """One slider a signal; those that a ranking does not use are hidden."""
+def signals_card(page: Page) -> Any:
+    """One slider a signal; those that a ranking does not use are hidden. What to do with them."""
     return html.Section(
         [
             html.Div(
@@ -31,6 +33,7 @@ def signals_card() -> Any:
                 ],
                 id="sliders",
             ),
+            weight_actions(page),
             html.Div(id="timing", className="quiet small", **aria(live="polite")),
         ],
         className="card",
@@ -73,6 +76,7 @@ def shopper_card(page: Page) -> Any:
                     html.H2("Shopper"),
                     html.Div(
                         [
+                            shopper_finder(),
                             dmc.Button(
                                 "Undo edits", id="unedit", variant="subtle", size="compact-xs"
                             ),
@@ -85,17 +89,15 @@ def shopper_card(page: Page) -> Any:
             html.Div(id="gate", className="gate"),
             dag.AgGrid(
                 id="history",
-                columnDefs=_history_columns(types),
+                columnDefs=[_event_column(types)],
                 rowData=[],
                 getRowId="params.data.id",
                 className="grid history-grid",
                 dashGridOptions=LIST
                 | {
-                    "rowHeight": 30,
-                    "headerHeight": 26,
-                    "singleClickEdit": True,
-                    "stopEditingWhenCellsLoseFocus": True,
-                    "localeText": {"noRowsToShow": "No history"},
+                    "rowHeight": 66,
+                    "headerHeight": 0,
+                    "localeText": {"noRowsToShow": "No events"},
                 },
             ),
             html.Div(
@@ -125,35 +127,17 @@ def shopper_card(page: Page) -> Any:
     )
 
 
-def _history_columns(types: list[str]) -> list[dict[str, Any]]:
-    columns: list[dict[str, Any]] = [
-        {
-            "field": "type",
-            "headerName": "did",
-            "width": 70,
-            "editable": True,
-            "cellEditor": "agSelectCellEditor",
-            "cellEditorParams": {"values": types},
-        },
-        {"field": "what", "headerName": "what", "flex": 1, "tooltipField": "what"},
-        {
-            "field": "days",
-            "headerName": "ago",
-            "headerTooltip": "a click edits it, in days",
-            "width": 54,
-            "cellClass": "num",
-            "editable": True,
-            "cellDataType": "number",
-            "valueFormatter": {"function": "ago(params.value)"},
-        },
-        {
-            "field": "place",
-            "headerName": "",
-            "width": 64,
-            "cellRenderer": "EventButtons",
-        },
-    ]
-    return [column | {"sortable": False, "resizable": False} for column in columns]
+def _event_column(types: list[str]) -> dict[str, Any]:
+    """cell: what changes whenever an event does, so that it is drawn again."""
+    return {
+        "field": "cell",
+        "headerName": "event",
+        "flex": 1,
+        "cellRenderer": "EventCell",
+        "cellRendererParams": {"types": types},
+        "sortable": False,
+        "resizable": False,
+    }
 
 
 def _data(**named: str) -> Any:

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import html
 
 from service.page.parts.context import Page
 from service.page.parts.request_sets import set_choices
-from service.page.parts.widgets import FOCUS, LIST, aria
+from service.page.parts.widgets import aria
 from service.page.tabs.blend_rows import blend_choices
+from service.page.tabs.search_lists import lists, why
 from service.page.tabs.search_side import shopper_card, signals_card
 
 
@@ -20,8 +20,8 @@ def search_tab(page: Page) -> Any:
             _toolbar(page),
             html.Div(
                 [
-                    html.Aside([signals_card(), shopper_card(page)], className="side"),
-                    html.Main([_lists(), _why()], className="stage"),
+                    html.Aside([signals_card(page), shopper_card(page)], className="side"),
+                    html.Main([lists(), why()], className="stage"),
                 ],
                 className="search-body",
             ),
@@ -31,77 +31,89 @@ def search_tab(page: Page) -> Any:
 
 
 def _toolbar(page: Page) -> Any:
+    """What is searched, for whom, with which blend; and which request, where it is one of a set."""
     sets, shop = page.sets.names(), page.engine.available
     source = "shop" if shop else "set"
     return html.Div(
         [
-            dmc.SegmentedControl(
-                id="source",
-                value=source,
-                data=[
-                    {"value": "shop", "label": "Demo engine", "disabled": not shop},
-                    {"value": "set", "label": "Request set"},
-                ],
-                size="sm",
-            ),
             html.Div(
                 [
-                    dmc.Select(
-                        id="set",
-                        data=set_choices(sets),
-                        value=sets[0] if sets else None,
-                        placeholder="no set yet",
-                        w=150,
-                        **aria(label="request set"),
+                    dmc.SegmentedControl(
+                        id="source",
+                        value=source,
+                        data=[
+                            {"value": "shop", "label": "Demo engine", "disabled": not shop},
+                            {"value": "set", "label": "Request set"},
+                        ],
+                        size="sm",
                     ),
-                    dmc.Select(
-                        id="request",
+                    dmc.TextInput(
+                        id="query",
+                        value="",
+                        debounce=250,
+                        placeholder="Search, as a shopper would",
+                        rightSection=dmc.Kbd("/"),
+                        className="grow query",
+                        **aria(label="query"),
+                    ),
+                    dmc.Autocomplete(
+                        id="user",
+                        value="",
                         data=[],
-                        searchable=True,
-                        limit=60,
-                        placeholder="choose a request",
-                        nothingFoundMessage="No such request",
-                        w=180,
-                        **aria(label="request"),
+                        limit=30,
+                        debounce=350,
+                        clearable=True,
+                        placeholder="New shopper",
+                        leftSection=html.Span("◍", className="quiet"),
+                        className="user-field",
+                        **aria(label="user"),
                     ),
-                    _paste(),
+                    dmc.Select(
+                        id="blend",
+                        data=blend_choices(page.state),
+                        value="",
+                        allowDeselect=False,
+                        className="blend-field",
+                        **aria(label="blend"),
+                    ),
                 ],
+                className="toolbar-row",
+            ),
+            html.Div(
+                _set_fields(sets),
                 id="set-fields",
-                className="set-fields",
+                className="toolbar-row",
                 style={} if source == "set" else {"display": "none"},
-            ),
-            dmc.TextInput(
-                id="query",
-                value="",
-                debounce=250,
-                placeholder="Search, as a shopper would",
-                rightSection=dmc.Kbd("/"),
-                className="grow query",
-                **aria(label="query"),
-            ),
-            dmc.Autocomplete(
-                id="user",
-                value="",
-                data=[],
-                limit=30,
-                debounce=350,
-                clearable=True,
-                placeholder="New user: no history",
-                leftSection=html.Span("◍", className="quiet"),
-                w=172,
-                **aria(label="user"),
-            ),
-            dmc.Select(
-                id="blend",
-                data=blend_choices(page.state),
-                value="",
-                allowDeselect=False,
-                w=180,
-                **aria(label="blend"),
             ),
         ],
         className="toolbar",
     )
+
+
+def _set_fields(sets: list[str]) -> list[Any]:
+    return [
+        dmc.Select(
+            id="set",
+            data=set_choices(sets),
+            value=sets[0] if sets else None,
+            placeholder="no set yet",
+            className="set-field",
+            **aria(label="request set"),
+        ),
+        dmc.Select(
+            id="request",
+            data=[],
+            searchable=True,
+            limit=60,
+            placeholder="choose a request",
+            nothingFoundMessage="No such request",
+            className="grow",
+            **aria(label="request"),
+        ),
+        dmc.Button("Next query that got worse", id="next-worse", variant="default", size="sm"),
+        html.Span(id="worse-said", className="said", role="status"),
+        _paste(),
+    ]
 
 
 def _paste() -> Any:
@@ -131,91 +143,4 @@ def _paste() -> Any:
         position="bottom-start",
         shadow="md",
         trapFocus=True,
-    )
-
-
-def _lists() -> Any:
-    engine = [
-        {"field": "was", "headerName": "#", "width": 40, "cellClass": "num"},
-        {"field": "title", "headerName": "Engine's order", "flex": 1, "cellRenderer": "ItemCell"},
-        {"field": "now", "headerName": "now", "width": 54, "cellRenderer": "NowCell"},
-    ]
-    blend = [
-        {"field": "now", "headerName": "#", "width": 40, "cellClass": "num strong"},
-        {"field": "move", "headerName": "move", "width": 58, "cellRenderer": "MoveCell"},
-        {"field": "title", "headerName": "Blend's order", "flex": 5, "cellRenderer": "ItemCell"},
-        {"field": "bar", "headerName": "score", "flex": 4, "cellRenderer": "BarCell"},
-        {"field": "score", "headerName": "", "width": 58, "cellRenderer": "ScoreCell"},
-    ]
-    return html.Div(
-        [
-            html.Section([_list("engine-list", engine)], className="card list"),
-            html.Section([_list("blend-list", blend)], className="card list wide"),
-            html.Div(id="notice", className="notice", role="status"),
-        ],
-        className="lists",
-    )
-
-
-def _list(name: str, columns: list[dict[str, Any]]) -> Any:
-    return dag.AgGrid(
-        id=name,
-        columnDefs=[column | {"sortable": False, "resizable": False} for column in columns],
-        rowData=[],
-        getRowId="params.data.id",
-        className="grid",
-        dashGridOptions=LIST,
-        eventListeners=FOCUS,
-    )
-
-
-def _why() -> Any:
-    return html.Section(
-        [
-            html.Div(
-                [
-                    html.H2("Why", id="why-head"),
-                    html.Span("is", className="quiet"),
-                    html.Strong("…", id="why-a"),
-                    html.Span("where it is, against", id="why-relation", className="quiet"),
-                    dmc.Select(
-                        id="why-b",
-                        data=[],
-                        searchable=True,
-                        limit=80,
-                        size="xs",
-                        className="grow",
-                        placeholder="choose an item to compare with",
-                        **aria(label="item to compare with"),
-                    ),
-                    dmc.Group(
-                        [
-                            dmc.Button(
-                                f"+ {kind}",
-                                id=f"add-{kind}",
-                                size="compact-xs",
-                                variant="default",
-                            )
-                            for kind in ("view", "cart", "purchase")
-                        ],
-                        gap=4,
-                    ),
-                ],
-                className="head why-head",
-            ),
-            html.Div(id="why", className="why"),
-            html.Div(
-                [
-                    dmc.Button(
-                        "Which past event moved it most?",
-                        id="leave-out",
-                        size="compact-sm",
-                        variant="light",
-                    ),
-                    html.Div(id="left-out"),
-                ],
-                className="left-out",
-            ),
-        ],
-        className="card why-card",
     )

@@ -1,6 +1,7 @@
 """system_tab.py: what is served and what it does -> versions, training, events, latency."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -8,13 +9,21 @@ import msgspec
 import plotly.graph_objects as go
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
+from reranker.ranking.state import ServedState
 from service.live.reload import blend_label
 from service.observability.figures import Figures, figures, percentile
 from service.page.parts.callback_values import Name
 from service.page.parts.context import Page
 from service.page.parts.widgets import BLUE, LIGHT, styled
 
+_NOTHING_LOST: Final = (
+    "Every answer had all signals of its blend. One that could not say all it might have is "
+    "counted here, with the reason."
+)
+NO_MODEL: Final = "no_model"  # as `degraded` says it in answers
 _EVERY: Final = 5_000
+_RATES: Final = ((1, BLUE, "events", "solid"), (2, LIGHT, "searches", "dot"))
+_CARDS: Final = ("versions", "latency", "events", "training", "degraded")
 _KEPT: Final = 360  # samples in the browser: half an hour
 _PAGE: Final = ("/_", "/assets")  # the page's own traffic is no search
 
@@ -33,15 +42,11 @@ def system_tab(page: Page) -> Any:
     """Cards; those with figures are filled every few seconds while the tab is looked at."""
     return html.Div(
         [
-            html.Section(id="system-versions", className="card"),
-            html.Section(id="system-latency", className="card"),
-            html.Section(id="system-events", className="card"),
-            html.Section(id="system-training", className="card"),
-            html.Section(id="system-degraded", className="card"),
-            dcc.Interval(id="system-clock", interval=_EVERY),
+            *(html.Section(id=f"system-{name}", className="card") for name in _CARDS),
+            dcc.Interval(id="system-clock", interval=_EVERY, disabled=True),
             dcc.Store(id="system-samples", data=[]),
         ],
-        className="cards",
+        className="cards system",
     )
 
 
@@ -102,11 +107,23 @@ def _versions(page: Page) -> list[Any]:
         ("index", state.index.version),
         ("items", f"{len(state.index):,}"),
         ("dimensions", f"{state.index.dimensions}"),
-        ("model", state.versions["model"] or "none: personal signals stay silent"),
+        ("model", state.versions["model"] or "none"),
     ]
-    if state.model is None and state.personal.reason:
-        rows.append(("no model because", state.personal.reason.replace("_", " ")))
-    return _card("Served now", _facts(rows))
+    return _card("Served now", _facts(rows), *_without_model(state))
+
+
+def _without_model(state: ServedState) -> Iterator[Any]:
+    """What it costs that no model is served, why, and the command that mends it."""
+    if state.model is not None:
+        return
+    why = state.personal.reason
+    if why == NO_MODEL:
+        first = "No model is trained yet, so personal signals stay silent. "
+    else:
+        first = (
+            f"The model is left out ({why.replace('_', ' ')}), so personal signals stay silent. "
+        )
+    yield html.P([first, html.Code("reranker train"), " makes one."], className="small teach")
 
 
 def _latency(sums: Figures) -> list[Any]:
@@ -124,6 +141,19 @@ def _latency(sums: Figures) -> list[Any]:
         )
         for route in sorted(routes)
     ]
+    if not rows:
+        return _card(
+            "Latency",
+            html.P(
+                [
+                    "No answer yet since the service started. Each route stands here with its "
+                    "first request, for example ",
+                    html.Code("curl -s URL/rerank -d '{\"candidates\": []}'"),
+                    ".",
+                ],
+                className="small teach",
+            ),
+        )
     head = html.Tr(
         [
             html.Th(name, className="num" if place else "")
@@ -148,14 +178,14 @@ def _events(sums: Figures, samples: _Samples) -> list[Any]:
         )
     counts = [(name, f"{int(value):,}") for name, value in sorted(sums.events.items())]
     figure = go.Figure()
-    for place, color, name in ((1, BLUE, "events"), (2, LIGHT, "searches")):
+    for place, color, name, dash in _RATES:
         times, rates = _rates(samples, place)
         figure.add_scatter(
             x=times,
             y=rates,
             mode="lines",
             name=name,
-            line={"color": color, "width": 2, "shape": "hv"},
+            line={"color": color, "width": 2, "shape": "hv", "dash": dash},
         )
     now = samples[-1][0] * 1000
     figure.update_xaxes(type="date", range=[min(samples[0][0] * 1000, now - 300_000), now])
@@ -165,7 +195,20 @@ def _events(sums: Figures, samples: _Samples) -> list[Any]:
     return _card(
         "Per minute, since this tab was opened",
         dcc.Graph(figure=figure, config={"displayModeBar": False}),
-        _facts(counts) if counts else html.P("No event was sent yet.", className="quiet small"),
+        _facts(counts) if counts else _no_events(),
+    )
+
+
+def _no_events() -> Any:
+    return html.P(
+        [
+            "No event came since the service started. A shop sends them to ",
+            html.Code("POST /events"),
+            "; files go in with ",
+            html.Code("reranker events import FILE"),
+            ".",
+        ],
+        className="small teach",
     )
 
 
@@ -182,7 +225,18 @@ def _rates(samples: _Samples, place: int) -> tuple[list[float], list[float]]:
 def _training(path: Path) -> list[Any]:
     epochs = _epochs(path)
     if not epochs:
-        return _card("Training", html.P("No training is logged here.", className="quiet small"))
+        return _card(
+            "Training",
+            html.P(
+                [
+                    "No training is logged in this home. ",
+                    html.Code("reranker train"),
+                    " learns from the imported events what shoppers do next; its epochs are drawn "
+                    "here.",
+                ],
+                className="small teach",
+            ),
+        )
     figure = go.Figure()
     places = [epoch.epoch for epoch in epochs]
     figure.add_scatter(
@@ -235,7 +289,7 @@ def _epochs(path: Path) -> list[_Epoch]:
 def _degraded(sums: Figures) -> list[Any]:
     rows = sorted(sums.degraded.items(), key=lambda pair: -pair[1])
     if not rows:
-        return _card("Left out", html.P("No answer was degraded.", className="quiet small"))
+        return _card("Left out", html.P(_NOTHING_LOST, className="small teach"))
     named = [
         (f"{signal}: {reason.replace('_', ' ')}", f"{int(count):,}")
         for (signal, reason), count in rows

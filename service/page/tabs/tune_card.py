@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import dash_mantine_components as dmc
+import msgspec
 import plotly.graph_objects as go
-from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
 from indexes.errors import Failure
 from reranker.blends.blend import NAME
 from reranker.errors import BadRequest
+from reranker.evaluation.report import verdict
+from reranker.metrics.intervals import Difference
 from service.live.jobs import BadJob, Job
 from service.page.parts.callback_values import Name
 from service.page.parts.context import Page
@@ -18,8 +21,10 @@ from service.page.parts.job_views import ended_view, progress_view, warnings_of
 from service.page.parts.metric_tables import interval, reach_of
 from service.page.parts.request_sets import set_choices
 from service.page.parts.widgets import BLUE, LIGHT, aria, styled
+from service.page.tabs.publishing import signed_in_name
 
 KIND: Final = "tune"
+CHOSEN: Final = "chosen"  # as `reranker tune --json` calls what validation chose
 
 
 def tune_card(page: Page) -> Any:
@@ -29,8 +34,8 @@ def tune_card(page: Page) -> Any:
         [
             html.H2("Tune"),
             html.P(
-                "Fits blends to judged requests and proves them on others. It stores one, and "
-                "publishes nothing.",
+                "Fits blends to judged requests and proves them on others. One is stored, and "
+                "nothing is published.",
                 className="quiet small",
             ),
             html.Div(
@@ -69,9 +74,16 @@ def tune_card(page: Page) -> Any:
 
 
 def tune_callbacks(app: Dash, page: Page) -> None:
-    """Start, watch, cancel."""
+    """Start, watch, cancel, open what was stored."""
     _starting(app, page)
     _watching(app, page)
+    app.clientside_callback(
+        ClientsideFunction("blends", "pick"),
+        Output("blend-rows", "selectedRows", allow_duplicate=True),
+        Input("tuned-open", "n_clicks"),
+        State("tuned-label", "data"),
+        prevent_initial_call=True,
+    )
 
 
 def _starting(app: Dash, page: Page) -> None:
@@ -90,6 +102,7 @@ def _starting(app: Dash, page: Page) -> None:
             check_blend_name(save)
             path = page.sets.path(name)
             command = ["tune", "--requests", str(path), "--save", save, "--json"]
+            command += ["--author", who] if (who := signed_in_name()) else []
             return page.jobs.start(KIND, f"tune {save}", {"set": name}, command), ""
         except Failure as failure:
             return no_update, str(failure)
@@ -135,13 +148,28 @@ def _watching(app: Dash, page: Page) -> None:
             jobs = page.jobs.jobs(KIND)
             job = page.jobs.job(job_id, KIND) if job_id else (jobs[0] if jobs else None)
             if job is None:
-                return None, True, no_update
+                return _nothing(page.sets.names()), True, no_update
             if job.state == "running":
                 return progress_view(job, "cancel-tune"), False, no_update
             view = _result_view(page, job) if job.state == "done" else ended_view(job)
             return view, True, job.id if ticks else no_update
         except Failure as failure:
             return dmc.Alert(str(failure), variant="light"), True, no_update
+
+
+def _nothing(sets: list[str]) -> Any:
+    """What a tuning needs, where nothing was tuned yet."""
+    if sets:
+        said = "Nothing was tuned yet. It takes a minute for some hundred requests."
+        return html.P(said, className="small teach")
+    return html.P(
+        [
+            "It needs requests with ratings: upload a file in Compare, or make one with ",
+            html.Code("reranker requests from-events"),
+            ".",
+        ],
+        className="small teach",
+    )
 
 
 def _result_view(page: Page, job: Job) -> Any:
@@ -154,40 +182,95 @@ def _result_view(page: Page, job: Job) -> Any:
 
 
 def tuned_view(result: dict[str, Any]) -> Any:
-    """The chosen kind with its gain on held-out requests, and the others beside it."""
-    metric = result["metric"]
-    by_metric = result.get("differences", {})
-    differences = {name: metrics[metric] for name, metrics in by_metric.items()}
-    reach = reach_of(differences.values())
-    proven = "" if result["recommended"] else ": not proven to be better than the published blend"
-    rows = [
-        html.Tr(
-            [
-                html.Td(html.B(name) if name == result["chosen"] else name),
-                html.Td(f"{result['metrics'].get(name, {}).get(metric, 0):.4f}", className="num"),
-                html.Td(f"{difference['mean']:+.4f}", className="num"),
-                html.Td(interval(difference, reach)),
-            ]
-        )
-        for name, difference in differences.items()
-    ]
-    table = html.Table(html.Tbody(rows), className="plain")
+    """What is stored and its gain, in the number that its note has; why; the next two steps."""
+    metric, saved = result["metric"], result.get("saved")
+    gain = msgspec.convert(result["difference"][metric], Difference)
+    name = saved or f"a blend of {result['chosen']}"
+    advice = "Recommended" if result["recommended"] else "Not recommended"
     return html.Div(
         [
-            html.P([html.B(f"{result['chosen']} is chosen"), proven], className="verdict"),
+            html.P(
+                [
+                    html.B(f"{advice}: {name}"),
+                    f" ({result['chosen']}), {_gain(result, gain)} on "
+                    f"{result['held_out']:,} queries held out.",
+                ],
+                className="verdict",
+                id="tuned-verdict",
+            ),
+            html.P(_why(result, gain), className="quiet small"),
+            _next_steps(result, saved) if saved else None,
             *warnings_of(result),
-            *(_clicks(result) if result.get("clicks") else (_basis(result), table)),
+            *(_clicks(result) if result.get("clicks") else (_kinds_table(result, metric),)),
+            html.P(
+                "chosen: each held-out request ranked by the kind that validation picked without "
+                "it. That is what the choice is worth, and what the stored note says; a kind's own "
+                "row is what it would have been worth if it had been picked every time.",
+                className="quiet small",
+            ),
             *_pareto(result),
         ]
     )
 
 
-def _basis(result: dict[str, Any]) -> Any:
-    return html.P(
-        f"{result['metric']} on {result['held_out']:,} requests held out of "
-        f"{result['queries']:,}, against {result['compared_with']}.",
-        className="quiet small",
+def _why(result: dict[str, Any], gain: Difference) -> str:
+    """Recommended, or why not, in the words of the verdict."""
+    against = result.get("proof") or result["against_published"][result["metric"]]
+    published = verdict(
+        "what validation chooses",
+        f"{result['published']} (published then)",
+        msgspec.convert(against, Difference),
     )
+    more = "" if result["recommended"] else " Only what is shown to be better is recommended."
+    if result.get("clicks"):
+        return f"{_sentence(published)}{more}"
+    return f"{_sentence(published)} {_sentence(verdict('it', result['compared_with'], gain))}{more}"
+
+
+def _gain(result: dict[str, Any], gain: Difference) -> str:
+    """What is gained in one number: of clicks by estimate, against what was published."""
+    if result.get("clicks"):
+        mean = result["clicks"]["difference"]["value"]
+        return f"clicks {mean:+.4f} a search (estimate) against {result['published']}"
+    return f"{result['metric']} {gain.mean:+.4f} against {result['compared_with']}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _next_steps(result: dict[str, Any], saved: str) -> Any:
+    """Hold it against what is served, then publish it."""
+    compare = f"?tab=compare&after={saved}&before={result['published']}"
+    return html.Div(
+        [
+            html.A(f"Compare with {result['published']}", href=compare, className="step"),
+            html.Button(f"Look at {saved} and publish", id="tuned-open", className="step"),
+            dcc.Store(id="tuned-label", data=saved),
+        ],
+        className="steps",
+    )
+
+
+def _kinds_table(result: dict[str, Any], metric: str) -> Any:
+    """What validation chose, then each kind: the metric, the gain, its interval."""
+    by_kind = {name: metrics[metric] for name, metrics in result.get("differences", {}).items()}
+    rows = {CHOSEN: result["difference"][metric]} | by_kind
+    reach = reach_of(rows.values())
+    head = ["", metric, f"against {result['compared_with']}", "95 % interval"]
+    heads = [html.Th(name, className="num" if 0 < at < 3 else "") for at, name in enumerate(head)]
+    body = [
+        html.Tr(
+            [
+                html.Td(html.B(name) if name == CHOSEN else name),
+                html.Td(f"{result['metrics'].get(name, {}).get(metric, 0):.4f}", className="num"),
+                html.Td(f"{difference['mean']:+.4f}", className="num"),
+                html.Td(interval(difference, reach)),
+            ]
+        )
+        for name, difference in rows.items()
+    ]
+    return html.Table([html.Thead(html.Tr(heads)), html.Tbody(body)], className="plain")
 
 
 def _clicks(result: dict[str, Any]) -> Iterator[Any]:
@@ -226,4 +309,8 @@ def _pareto(result: dict[str, Any]) -> Iterator[Any]:
         )
     figure.update_xaxes(title="share of the engine's first 10 that is replaced", tickformat=".0%")
     figure.update_yaxes(title=result["metric"])
-    yield dcc.Graph(figure=styled(figure, height=220), config={"displayModeBar": False})
+    yield dcc.Graph(
+        figure=styled(figure, height=220),
+        config={"displayModeBar": False},
+        className="less-first",
+    )

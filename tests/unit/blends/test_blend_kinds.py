@@ -12,6 +12,7 @@ from indexes.workspace import Workspace
 from reranker.blends.blend import DEFAULT, Blend, SignalWeight, checked
 from reranker.blends.curves import Curve
 from reranker.blends.files import parse, written
+from reranker.blends.importance import gain_shares, importances, tree_count
 from reranker.blends.log import changes
 from reranker.blends.segments import Segment, When
 from reranker.errors import BadBlend
@@ -112,6 +113,43 @@ def test_a_candidate_that_no_signal_knows_does_no_harm(ranks: Ranks) -> None:
     ranking = ranks(["nowhere", *IDS])
     assert sorted(one.id for one in ranking.results) == sorted(["nowhere", *IDS])
     assert all(np.isfinite(one.score) for one in ranking.results)
+
+
+def test_trees_say_what_they_read() -> None:
+    """As LightGBM counts the gain itself."""
+    lightgbm = pytest.importorskip("lightgbm")
+    trees = KINDS["trees"].trees
+    assert trees is not None
+    gain = lightgbm.Booster(model_str=trees.model).feature_importance("gain")
+    assert gain_shares(trees) == pytest.approx(
+        dict(zip(trees.inputs, gain / gain.sum(), strict=True)), abs=1e-4
+    )
+    assert tree_count(trees) == 12
+    parts = importances(KINDS["trees"])
+    assert [part.signal for part in parts] == ["engine", "match", "semantic", "context"]
+    assert sum(part.value for part in parts) == pytest.approx(1.0)
+
+
+def test_curves_count_by_how_far_they_move_the_score() -> None:
+    engine, semantic = importances(CURVES)
+    assert (engine.value, engine.reads) == (1.0, {"scaled": 1.0, "rank": 0.0})
+    assert (semantic.value, semantic.weight) == (7.0, 2.0)  # 2 x (3.5 - 0)
+
+
+def test_between_kinds_no_weight_is_held_against_another() -> None:
+    lines = changes(DEFAULT, KINDS["trees"])
+    assert "kind: linear -> trees" in lines
+    assert any(line.startswith("trees: (none) -> 12 trees") for line in lines)
+    assert not [line for line in lines if "weight" in line or "1.0" in line]
+    [signals] = [line for line in lines if line.startswith("signals")]
+    assert signals.endswith("-> engine, match, semantic")
+    half = msgspec.structs.replace(
+        KINDS["trees"], signals=KINDS["trees"].signals | {"match": SignalWeight(0.5)}
+    )
+    assert changes(KINDS["trees"], half) == ["signals.match.weight: 1.0 -> 0.5"]
+    bent = {"engine": CURVES.curves["engine"] | {"scaled": Curve([0.0, 1.0], [0.0, 2.0])}}
+    [line] = changes(CURVES, msgspec.structs.replace(CURVES, curves=CURVES.curves | bent))
+    assert line.startswith("curves.engine.scaled: a curve of 2 knots")
 
 
 @pytest.mark.parametrize("name", list(KINDS))

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,13 +12,15 @@ import msgspec
 import pytest
 from support.shop import copy_home
 
+from indexes.items.records import read_items
 from indexes.workspace import Workspace
 from reranker.evaluation.requests import read_requests, rerank_request
 from reranker.ranking.ranking import rerank
 from reranker.ranking.state import ServedState, load_state
-from reranker.requests import RerankRequest
+from reranker.requests import Event, RerankRequest
 from service.commands.cli import run
 from service.demo.measure import Measured, best_possible, measure, quality_of
+from service.demo.reasons import Reasons
 from service.demo.season.data import FILES, IMAGES
 from service.demo.season.oracle import read_oracle
 from service.demo.showcase import banner, before_and_after
@@ -157,6 +160,22 @@ def test_the_shown_search_is_chosen_as_it_says(
     assert helped.mean == pytest.approx(sum(gains.values()) / len(gains))
     assert gains[measured.shown.id] > 0
     assert helped.explained or gains[measured.shown.id] == pytest.approx(max(gains.values()))
+
+
+def test_a_reason_names_brand_and_shelf(demo: Demo, state: ServedState) -> None:
+    alike = defaultdict(list)
+    for _, item in read_items(demo.data / ITEMS, pytest.fail):
+        if item.category.endswith("s"):
+            alike[item.brand, item.category].append(item.id)
+    brand, category = max(alike, key=lambda shelf: len(alike[shelf]))
+    first, *others = alike[brand, category]
+    assert len(others) >= 2
+    reasons = Reasons(state.index, [Event(type="view", item=item) for item in others])
+    number = {2: "two", 3: "three"}[len(others)]
+    shelf = category.rpartition(" > ")[2].lower()
+    assert reasons.of(first) == f"because you looked at {number} {brand} {shelf}"
+    assert reasons.is_new_of_a_liked_kind(first)
+    assert not reasons.is_new_of_a_liked_kind(others[0])
 
 
 def test_what_is_to_be_pasted_can_be_answered_and_the_page_stands_last(

@@ -18,8 +18,8 @@ from indexes.workspace import Workspace
 from reranker.blends.blend import Blend, SignalWeight
 from reranker.blends.store import BlendStore
 from reranker.commands.evaluate import evaluate_command
-from reranker.errors import UnknownBlend
-from reranker.evaluation.evaluate import Evaluation, evaluate
+from reranker.errors import BadRequest, UnknownBlend
+from reranker.evaluation.evaluate import Evaluation, evaluate, weighted
 from reranker.evaluation.report import report, verdict
 from reranker.evaluation.requests import JudgedRequestReader, rerank_request
 from reranker.evaluation.results import QueryResult, query_results
@@ -29,6 +29,7 @@ from reranker.metrics.intervals import Difference
 from reranker.metrics.ranking import DEFAULT_METRICS, measures, ndcg
 from reranker.ranking.ranking import BlendName, Degraded, Ranked, Ranking, rerank
 from reranker.ranking.state import NamedBlend, ServedState, load_state
+from reranker.ranking.weights import typed_weights
 from reranker.requests import JudgedRequest, RerankRequest
 
 TITLES = {
@@ -80,6 +81,72 @@ def state(home: Path) -> ServedState:
 
 def judged(rows: Sequence[dict[str, Any]] = ROWS) -> list[JudgedRequest]:
     return [JudgedRequestReader().read(dict(one)) for one in rows]
+
+
+def test_condensed_lists_by_hand(state: ServedState) -> None:
+    """Unjudged items are taken out before ranks are counted (Sakai 2007); b and e are unjudged."""
+    rows = [
+        {
+            "id": "q1",
+            "candidates": [{"id": item} for item in "abcde"],
+            "ratings": {"a": 0, "c": 1, "d": 2, "elsewhere": 3},
+        },
+        {"id": "q2", "candidates": [{"id": "a"}, {"id": "c"}], "ratings": {"a": 0, "c": 1}},
+    ]
+    chosen = measures(["ndcg@2", "mrr", "precision@2", "recall@10", "map"])
+    one, two = query_results(judged(rows), {"backwards": backwards}, chosen)
+    ideal = 7 + 3 / np.log2(3)
+    # engine: a b c d e -> a c d; backwards: e d c b a -> d c a
+    assert one.judged_only["engine"] == pytest.approx(
+        {
+            "ndcg@2": (1 / np.log2(3)) / ideal,
+            "mrr": 1 / 2,
+            "precision@2": 1 / 2,
+            "recall@10": 2 / 3,
+            "map": (1 / 2 + 2 / 3) / 3,
+        }
+    )
+    assert one.judged_only["backwards"] == pytest.approx(
+        {
+            "ndcg@2": (3 + 1 / np.log2(3)) / ideal,
+            "mrr": 1.0,
+            "precision@2": 1.0,
+            "recall@10": 2 / 3,
+            "map": (1 + 1) / 3,
+        }
+    )
+    assert one.metrics["engine"]["mrr"] == pytest.approx(1 / 3)
+    assert two.judged_only == two.metrics  # nothing is unjudged
+
+
+def test_what_is_judged_stands_beside_what_counts_the_unjudged_as_misses(
+    state: ServedState,
+) -> None:
+    partly = [row(query, item, ratings={item: 2, "tent": 0}) for query, item in ANSWERS.items()]
+    found = evaluate(judged(partly), state)
+    name = state.published.name
+    assert found.judged_share == found.coverage.judged_share_top10
+    assert found.judged_only["engine"]["mrr"] > found.metrics["engine"]["mrr"]
+    means = [found.judged_only[order]["ndcg@10"] for order in ("engine", name)]
+    assert found.judged_only_difference[name]["ndcg@10"].mean == pytest.approx(means[1] - means[0])
+    assert "judged items only" in report(found) and "judged of the first 10" in report(found)
+    whole = [row(q, i, ratings=dict.fromkeys(TITLES, 0) | {i: 2}) for q, i in ANSWERS.items()]
+    every = evaluate(judged(whole), state)
+    assert every.judged_only == every.metrics and "judged items only" not in report(every)
+
+
+def test_weights_rank_as_those_of_a_request_do(state: ServedState) -> None:
+    weights = {"engine": 0.0, "semantic": 2.0}
+    result = evaluate(judged(), state, [weighted(state.named(None), weights)])
+    name = f"{state.published.name}+weights"
+    expected = []
+    for request in judged():
+        asked = msgspec.structs.replace(rerank_request(request), weights=weights)
+        grades = [request.ratings.get(one.id, 0.0) for one in rerank(asked, state).results]
+        expected.append(ndcg(grades, list(request.ratings.values())))
+    assert result.metrics[name]["ndcg@10"] == pytest.approx(np.mean(expected))
+    assert result.weights == {name: weights}
+    assert weighted(state.named(None), {}) == state.named(None)
 
 
 def named(state: ServedState, *names: str) -> list[NamedBlend]:
@@ -264,8 +331,9 @@ def test_the_command_shows_a_table(home: Path, tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     lines = found.stdout.splitlines()
     assert lines[0] == "6 queries evaluated, 0 left out (no rating above 0)"
-    (head,) = [line for line in lines if "95 % interval" in line]
+    head, condensed = [line for line in lines if "95 % interval" in line]
     assert head.split()[:3] == ["engine", "text-only", "difference"]
+    assert condensed.startswith("judged items only")
     assert [line.split()[0] for line in lines if line.startswith(DEFAULT_METRICS)][:6] == [
         *DEFAULT_METRICS
     ]
@@ -436,3 +504,33 @@ def test_the_documented_way_to_trec_evals_numbers_is_true(home: Path, tmp_path: 
     pairs = zip(DEFAULT_METRICS, ("nDCG@10", "RR", "P@10", "R@10", "Success@10", "AP"), strict=True)
     for name, measure in pairs:
         assert ours[name] == pytest.approx(theirs[measure], abs=1e-6), measure
+
+
+def test_a_blend_is_compared_with_itself_under_other_weights(home: Path, tmp_path: Path) -> None:
+    options = [
+        "--requests",
+        requests_file(tmp_path),
+        "--compare",
+        "default",
+        "--weights",
+        "semantic:0, match:0",
+    ]
+    result = run(home, *options, "--save-result", tmp_path / "saved.json", "--json")
+    assert result.exit_code == 0, result.output
+    last = msgspec.json.decode(result.stdout.splitlines()[-1])
+    assert last["weights"] == {"default+weights": {"semantic": 0.0, "match": 0.0}}
+    assert set(last["metrics"]) == {"engine", "default", "default+weights"}
+    assert list(last["hashes"]["blends"]) == ["default"]
+    assert last["difference"]["ndcg@10"]["mean"] < 0
+    assert (
+        "default+weights: the blend with its signals multiplied, semantic:0"
+        in run(home, *options).stdout
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["semantic", "semantic:", "semantic:x", "taste 2", "nope:1", "near:1e9"]
+)
+def test_weights_that_cannot_be_meant_are_refused(text: str) -> None:
+    with pytest.raises(BadRequest, match="weights"):
+        typed_weights(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from support.page import LINE, wait_for
+from support.page import LINE, call, wait_for
 from support.paths import ROOT
 from support.waiting import wait_until
 
@@ -176,6 +176,7 @@ def test_jobs_are_few_and_can_be_cancelled(own_home: Path) -> None:
 def test_blends_are_published_and_taken_back(own_home: Path) -> None:
     blends = Blends(own_home / "blends")
     create_app(Workspace(own_home))  # publishes the default
+    assert blends.previous() is None
     first = next(row for row in blends.rows() if row.published)
     text = b'{"name": "mine", "signals": {"engine": {"weight": 2.0}}}'
     assert "mine@1" in blends.save(text, "mine.json")
@@ -184,6 +185,10 @@ def test_blends_are_published_and_taken_back(own_home: Path) -> None:
     with pytest.raises(Failure):
         blends.publish(first.label, "somebody else", first.id)  # seen before mine was published
     assert any("engine" in line for line in blends.diff(first.label, "mine@1"))
+    back = blends.previous()
+    assert back is not None and back.label == first.label
+    with pytest.raises(Failure):
+        blends.rollback("somebody", first.id)  # seen before mine was published
     blends.rollback("somebody")
     assert [row.label for row in blends.rows() if row.published] == [first.label]
 
@@ -199,3 +204,43 @@ def test_percentiles_lie_within_their_bucket() -> None:
 def test_every_signal_has_a_colour() -> None:
     style = (ROOT / "service/page/assets/page.css").read_text()
     assert [name for name in SIGNALS if f".sg-{name} {{" not in style] == []
+
+
+@pytest.mark.parametrize("recommended", [True, False])
+def test_the_tune_card_says_what_the_stored_note_says(recommended: bool) -> None:
+    """The gain of what validation chose; a kind's own gain is another number beside it."""
+    from service.page.tabs.tune_card import tuned_view
+
+    low = 0.1 if recommended else -0.1
+    gain = {"mean": 0.1439, "low": low, "high": 0.2, "p": 0.001}
+    trees = {"mean": 0.1676, "low": 0.1, "high": 0.23, "p": 0.0001}
+    result = {
+        "metric": "ndcg@10",
+        "metrics": {"chosen": {"ndcg@10": 0.77}, "trees": {"ndcg@10": 0.8}},
+        "difference": {"ndcg@10": gain},
+        "differences": {"trees": {"ndcg@10": trees}},
+        "against_published": {"ndcg@10": {"mean": 0.1, "low": 0.06, "high": 0.14, "p": 0.0001}},
+        "published": "default@2",
+        "compared_with": "engine",
+        "chosen": "trees",
+        "recommended": recommended,
+        "queries": 80,
+        "held_out": 80,
+        "saved": "tuned@1",
+    }
+    verdict, why, steps, *_ = tuned_view(result).children
+    assert "+0.1439 against engine on 80 queries held out" in str(verdict)
+    assert ("Not recommended: tuned@1" in str(verdict)) is not recommended
+    assert ("includes zero" in str(why)) is not recommended
+    assert "default@2" in str(why)
+    assert "?tab=compare&after=tuned@1&before=default@2" in str(steps)
+    assert "tuned-open" in str(steps)
+    assert "+0.1676" in str(tuned_view(result))
+
+
+def test_a_home_without_a_model_says_what_makes_one(client: FlaskClient) -> None:
+    dependencies = client.get("/_dash-dependencies").get_json()
+    look = next(one for one in dependencies if "system-versions.children" in one["output"])
+    shown = client.post(CALLBACK, json=call(look, ["system", 0], [[]])).text
+    assert "No model is trained yet" in shown and "reranker train" in shown
+    assert "no model because" not in shown

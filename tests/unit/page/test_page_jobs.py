@@ -13,8 +13,14 @@ from support.page import CALLBACK, LINE, NUL, call, wait_for
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from service.app import create_app
+from service.http.settings import LimitSettings
 from service.live import jobs as jobs_module
 from service.live.jobs import BadJob, Jobs
+from service.live.reload import Served
+from service.observability.prometheus import Metrics
+from service.page.parts.context import Page
+from service.page.tabs.compare_results import result_view
+from service.page.tabs.compare_tab import start_comparison
 
 
 @pytest.mark.parametrize(
@@ -33,10 +39,28 @@ def test_no_job_starts_that_cannot_end_well(
     client = create_app(Workspace(own_home)).test_client()
     found = client.get("/_dash-dependencies").get_json()
     start = next(one for one in found if one["inputs"][0]["id"] == "compare-run")
-    body = call(start, [1], [after, before, "one.jsonl", [metric]])
+    body = call(start, [1], [after, before, "one.jsonl", [metric], ""])
     answer = client.post(CALLBACK, json=body)
     assert answer.status_code in (200, 422) and "job" not in answer.get_json().get("response", {})
     assert not (own_home / "jobs").exists()
+
+
+def test_a_blend_is_compared_with_itself_under_other_weights(own_home: Path) -> None:
+    (own_home / "requests").mkdir()
+    (own_home / "requests" / "one.jsonl").write_text(LINE)
+    workspace = Workspace(own_home)
+    metrics = Metrics()
+    page = Page(workspace, Served(workspace, metrics), LimitSettings(), metrics)
+    with pytest.raises(Failure, match="two different"):
+        start_comparison(page, "", "default", "one.jsonl", ["mrr"])
+    with pytest.raises(Failure, match="no signal"):
+        start_comparison(page, "", "default", "one.jsonl", ["mrr"], {"nope": 2.0})
+    weights = {"semantic": 0.5}
+    job = wait_for(page.jobs, start_comparison(page, "", "default", "one.jsonl", ["mrr"], weights))
+    assert job.asked["weights"] == "semantic:0.5" and "semantic:0.5" in job.title
+    result = page.jobs.result(job.id)
+    assert result["weights"] == {"default+weights": weights}
+    assert "default+weights" in str(result_view(page.jobs, job))
 
 
 @pytest.mark.parametrize("part", [NUL, "a\nb", "\x7f", "\ud800", "x" * 5000])

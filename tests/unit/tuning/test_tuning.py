@@ -71,7 +71,7 @@ def test_columns_rank_as_the_main_path_does(
     state: ServedState, columns: list[JudgedColumns]
 ) -> None:
     for judged in columns[::5]:
-        ranking = rank_with(state, *state.blend("default"), _asked(judged.request))
+        ranking = rank_with(state, state.named("default"), _asked(judged.request))
         assert judged.order(DEFAULT).tolist() == [one.index for one in ranking.results]
 
 
