@@ -215,7 +215,16 @@ def finished(
             context_features(context) if blend.trees else {},
             request.explain,
         )
-        order, moves = _order(blend, context, score if by_score else np.zeros_like(score))
+        standing = score if by_score else np.zeros_like(score)
+        # Equal scores stay in the engine's order.
+        order, moves = np.argsort(-standing, kind="stable"), Moves()
+        try:
+            order, moves = _placed(blend, context, standing, order)
+        except (BadRequest, Left):
+            raise
+        except Exception:  # a rule that cannot be kept costs itself, not what the signals say
+            log.exception("diversity or a guard rail failed and was left out")
+            degraded = [*degraded, Degraded("guards", "internal_error")]
     with stages("results"):
         explained = None
         if request.explain:
@@ -268,11 +277,10 @@ def not_personal(context: RankingContext, wanted: Iterable[str]) -> list[Degrade
     return [Degraded("behaviour", personal.reason)]
 
 
-def _order(
-    blend: Blend, context: RankingContext, score: Values
+def _placed(
+    blend: Blend, context: RankingContext, score: Values, order: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], Moves]:
-    """Candidates by score, equal scores in the engine's order; then diversity and guard rails."""
-    order = np.argsort(-score, kind="stable")
+    """The order by score after diversity and guard rails, and what they moved."""
     moves: Moves = {}
     if blend.diversity is not None and len(order):
         spread = diversified(blend.diversity, order, score, *context.item_vectors)

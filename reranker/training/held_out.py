@@ -52,9 +52,8 @@ def held_out(
     those that began with a search, where there are enough.
 
     limits (s,): nothing at or after this position of a shopper counts. A shopper needs two events
-    before the last target. Who is chosen goes by a hash of the shopper's name: a training that
-    goes on with more events holds out the same shoppers, so that what it is validated on was never
-    learned from.
+    before the last target. Who is chosen goes by a hash of the shopper's place: one with more
+    events holds out the same shoppers, and so does one of the same events elsewhere.
     """
     last = sequences.last_target_before(limits)
     can = np.flatnonzero((last != NONE) & (last > sequences.at[:-1] + 1))
@@ -63,8 +62,7 @@ def held_out(
     searched = begins != last[can]
     if searched.sum() >= _FEWEST_SEARCHES:  # what is asked for is the ranking of searches
         can, begins = can[searched], begins[searched]
-    names = (sequences.shoppers[place] for place in can.tolist())
-    hashes = [xxhash.xxh64_intdigest(_bytes(name), seed) for name in names]
+    hashes = [xxhash.xxh64_intdigest(b"%d" % place, seed) for place in can.tolist()]
     drawn = np.argsort(np.array(hashes, np.uint64), kind="stable")[: min(most, half)]
     drawn = np.sort(drawn)
     chosen, begins = can[drawn], begins[drawn]
@@ -72,10 +70,6 @@ def held_out(
     stops[chosen] = begins
     targets = sequences.first_target(begins, limits[chosen])
     return HeldOut(chosen, begins, targets, last[chosen] + 1, stops)
-
-
-def _bytes(name: str) -> bytes:
-    return name.encode("utf-8", "surrogatepass")
 
 
 def _begins(sequences: Sequences, shoppers: Ints, last: Ints, seconds: float) -> Ints:

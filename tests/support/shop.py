@@ -113,7 +113,8 @@ def train_shop(shop_home: Path, folder: Path) -> Path:
         )
     histories.close()
     settings = TrainSettings(
-        epochs=2,
+        epochs=12,
+        learning_rate=0.01,
         minutes=0,
         width=16,
         min_validation_shoppers=5,

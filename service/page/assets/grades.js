@@ -95,7 +95,11 @@
       page.judged = null;
       if (on) {
         page.fillJudge();
-        setTimeout(() => page.grid("judge-list")?.setFocusedCell(0, "title"), 150);
+        // Once the rows are drawn; who was quicker than that stays where they are.
+        setTimeout(() => {
+          const api = page.grid("judge-list");
+          if (api && !api.getFocusedCell()) api.setFocusedCell(0, "title");
+        }, 150);
       }
       return clientside.no_update;
     },

@@ -192,8 +192,8 @@ def tuned_view(result: dict[str, Any]) -> Any:
             html.P(
                 [
                     html.B(f"{advice}: {name}"),
-                    f" ({result['chosen']}), {metric} {gain.mean:+.4f} against "
-                    f"{result['compared_with']} on {result['held_out']:,} queries held out.",
+                    f" ({result['chosen']}), {_gain(result, gain)} on "
+                    f"{result['held_out']:,} queries held out.",
                 ],
                 className="verdict",
                 id="tuned-verdict",
@@ -215,11 +215,24 @@ def tuned_view(result: dict[str, Any]) -> Any:
 
 def _why(result: dict[str, Any], gain: Difference) -> str:
     """Recommended, or why not, in the words of the verdict."""
-    said = verdict("what validation chooses", result["compared_with"], gain)
-    against = msgspec.convert(result["against_published"][result["metric"]], Difference)
-    published = verdict("it", f"{result['published']} (published then)", against)
-    more = "" if result["recommended"] else " More judged requests would tell."
-    return f"{_sentence(said)} {_sentence(published)}{more}"
+    against = result.get("proof") or result["against_published"][result["metric"]]
+    published = verdict(
+        "what validation chooses",
+        f"{result['published']} (published then)",
+        msgspec.convert(against, Difference),
+    )
+    more = "" if result["recommended"] else " Only what is shown to be better is recommended."
+    if result.get("clicks"):
+        return f"{_sentence(published)}{more}"
+    return f"{_sentence(published)} {_sentence(verdict('it', result['compared_with'], gain))}{more}"
+
+
+def _gain(result: dict[str, Any], gain: Difference) -> str:
+    """What is gained in one number: of clicks by estimate, against what was published."""
+    if result.get("clicks"):
+        mean = result["clicks"]["difference"]["value"]
+        return f"clicks {mean:+.4f} a search (estimate) against {result['published']}"
+    return f"{result['metric']} {gain.mean:+.4f} against {result['compared_with']}"
 
 
 def _sentence(text: str) -> str:

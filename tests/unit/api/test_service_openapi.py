@@ -159,7 +159,7 @@ def test_the_example_in_the_docs_is_what_happens(client: FlaskClient) -> None:
     )
     found = client.post("/rerank", json=request).get_json()
     assert shape(found) == shape(answer)
-    assert [result["id"] for result in found["results"]] == ["7", "x9"]
+    assert [result["id"] for result in found["results"]] == ["x9", "7"]
     for result in answer["results"]:
         total = sum(result["explanation"]["contributions"].values())
         assert abs(total - result["score"]) < 0.003  # the page shows three digits

@@ -125,9 +125,13 @@ def test_signals_that_fail_are_named_and_the_engine_stays(
     sent = [{"id": "5", "score": 3.0}, {"id": "0", "score": 2.0}, {"id": "9", "score": 1.0}]
     found = client.post("/rerank", json={"query": "shoes", "candidates": sent}).get_json()
     assert [result["id"] for result in found["results"]] == ["5", "0", "9"]
-    assert [result["score"] for result in found["results"]] == [1.0, 0.5, 0.0]
+    assert [result["score"] for result in found["results"]] == [
+        1.0,
+        0.5,
+        0.0,
+    ]  # what is left still ranks
     lost = {part["signal"] for part in found["degraded"]}
-    assert lost == {"semantic", "match", "available"}
+    assert lost == {"semantic", "match", "available", "guards"}
     assert {part["reason"] for part in found["degraded"]} == {"internal_error"}
 
 

@@ -174,7 +174,7 @@ def test_what_names_the_ranking_came_after_it_whatever_its_clock_says() -> None:
     assert [past["item"] for past in row["history"]] == ["x", "y"]
     assert [past.item for past in again.history or []] == ["x", "y"]
     assert [past["item"] for past in newest["history"]] == ["y"]
-    assert row["ratings"] == {"a": 3.0}
+    assert row["ratings"] == {"a": 3.0} and row["shown"] == shown.items
 
 
 def test_the_history_ends_before_the_ranking() -> None:

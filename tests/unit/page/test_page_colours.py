@@ -120,7 +120,7 @@ def test_what_is_drawn_can_be_seen(scheme: str, name: str) -> None:
 
 
 def _twin(name: str) -> str:
-    """A personal signal has the colour of another, hatched."""
+    """A signal without a colour of its own has that of another, hatched or dotted."""
     rule = re.search(rf"\.sg-{name.removeprefix('sig-')} {{[^}}]*var\(--(sig-\w+)\)", STYLE)
     assert rule, name
     return rule.group(1)
@@ -129,12 +129,13 @@ def _twin(name: str) -> str:
 @pytest.mark.parametrize("scheme", list(SCHEMES))
 @pytest.mark.parametrize("eyes", list(EYES))
 def test_signals_are_told_apart(scheme: str, eyes: str) -> None:
-    """Plain ones by colour, hatched ones by the direction of their stripes and by colour."""
+    """Plain ones by colour, others by their pattern and by its colour."""
     colors = tokens(scheme)
-    everybody = [f"sig-{name}" for name, one in SIGNALS.items() if not one.personal]
-    personal = [_twin(name) for name, one in SIGNALS.items() if one.personal]
-    assert len(set(personal)) == len(personal)
-    for group in (everybody, personal):
+    names = [f"sig-{name}" for name in SIGNALS]
+    plain = [name for name in names if name in colors]
+    patterned = [_twin(name) for name in names if name not in colors]
+    assert len(set(patterned)) == len(patterned)
+    for group in (plain, patterned):
         seen = {name: lab(EYES[eyes] @ linear(colors[name])) for name in group}
         for one, other in combinations(group, 2):
             # 2.3 is just noticeable side by side (CIE 1976); a swatch is small and far off
