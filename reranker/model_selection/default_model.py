@@ -43,11 +43,12 @@ PLAIN, WITHOUT, WITH, SERVED = "unpersonalised", "without_encoder", "with_encode
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """What the held-out requests say. ndcg: NDCG@10 by order, each of requests not fitted on.
+    """What the held-out requests say. ndcg: NDCG@10 by order; of the fitted ones on requests that
+    their fit had not seen.
 
     difference: the blend with the encoder minus the one without; None where there is no encoder.
-    against_served: minus the published blend, over the same signals. strangers: the chosen blend
-    with another shopper's history minus without any.
+    against_served: the blend, fitted on all of them, minus the published one. strangers: the chosen
+    blend with another shopper's history minus without any.
     """
 
     moments: int
@@ -157,7 +158,9 @@ def _chosen(
     difference = _difference(values[WITH], values[WITHOUT]) if WITH in results else None
     proved = difference is not None and difference.low is not None and difference.low > 0
     name = WITH if WITH in results and (proved or not needs_proof) else WITHOUT
-    against_served = _difference(values[name], values[SERVED]) if SERVED in values else None
+    blend = fits[name].blend(results[name].numbers, "")
+    # Both as they would be served: an earlier training fitted the served one on the same searches.
+    against_served = _difference(_worth(own, blend), values[SERVED]) if served else None
     proof = Proof(
         moments=moments,
         requests=len(own),
@@ -166,8 +169,8 @@ def _chosen(
         against_served=against_served,
         strangers=_difference(results[name].strangers, results[name].impersonal),
     )
-    blend = fits[name].blend(results[name].numbers, _note(name, proof))
-    return DefaultModel(name == WITH, blend, proof)
+    noted = msgspec.structs.replace(blend, note=_note(name, proof))
+    return DefaultModel(name == WITH, noted, proof)
 
 
 def _worth(requests: Sequence[JudgedColumns], blend: Blend) -> Values:

@@ -124,7 +124,8 @@ def _shown(
 ) -> tuple[JudgedRequest, Helped]:
     """The search that the shopper's history helps most, of those whose first item shows why.
 
-    showcase.py says so beside it. Where no first item does, of all; without any history, any.
+    showcase.py says so beside it. Where no first item does, of those where one of the first five
+    has a reason; without any history, any.
     """
     known = [request for request in requests if request.id in blended]
     lasting = [request for request in known if _item_events(request) >= _FEWEST] or known
@@ -133,7 +134,10 @@ def _shown(
         for request in lasting
     }
     telling = [one for one in lasting if gains[one.id] > 0 and _shows_why(one, state)]
-    shown = max(telling or lasting, key=lambda request: (round(gains[request.id], 9), request.id))
+    shown = max(
+        telling or [one for one in lasting if _names_a_reason(one, state)] or lasting,
+        key=lambda request: (round(gains[request.id], 9), request.id),
+    )
     better, worse = (sum(sign * gain > 0 for gain in gains.values()) for sign in (1, -1))
     mean = sum(gains.values()) / len(gains)
     return shown, Helped(len(lasting), mean, better, worse, len(telling))
@@ -141,6 +145,11 @@ def _shown(
 
 def _item_events(request: JudgedRequest) -> int:
     return sum(event.item is not None for event in request.history or ())
+
+
+def _names_a_reason(request: JudgedRequest, state: ServedState) -> bool:
+    reasons = Reasons(state.index, request.history or ())
+    return any(reasons.of(name) for name in _order(request, state, personalize=True)[:5])
 
 
 def _shows_why(request: JudgedRequest, state: ServedState) -> bool:

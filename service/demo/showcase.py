@@ -103,7 +103,7 @@ def _choice(measured: Measured) -> list[str]:
             "whose first item is new to the shopper, but of a brand and shelf that they know well.",
         ]
     else:
-        rule = [f"{first}."]
+        rule = [f"{first},", "of those where the list shows why."]
     return [
         *rule,
         f"Own histories of three events and more, {helped.searches:,} searches: {helped.better:,} "
