@@ -62,7 +62,7 @@ DEFAULT = Blend(
         "engine": SignalWeight(1.0),
         "semantic": SignalWeight(2.0, "scale"),
         "match": SignalWeight(0.5),
-        "typical": SignalWeight(0.5),
+        "typical": SignalWeight(0.75),
         "available": SignalWeight(0.5, "none"),
         "fresh": SignalWeight(0.0, "none"),
     },
