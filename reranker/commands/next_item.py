@@ -17,7 +17,7 @@ from reranker.commands.output import echo_result, json_option, show_bad
 from reranker.commands.train import with_options
 from reranker.model.settings import ENCODERS, TrainSettings
 
-BASELINES: Final = ("popular", "popular-7d", "last-item", "together", "ease")
+BASELINES: Final = ("popular", "popular-7d", "own-newest", "last-item", "together", "ease")
 
 
 @click.command("next-item")

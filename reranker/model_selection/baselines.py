@@ -58,6 +58,7 @@ def baselines(
         "popular": lambda: popular(part),
         "popular-7d": lambda: popular_of_the_week(part, cutoff),
         "together": lambda: together(part, sequences),
+        "own-newest": lambda: own_newest(part, sequences),
     }
     texts = catalogue.texts
     if texts is not None:
@@ -106,6 +107,16 @@ def last_item(texts: npt.NDArray[np.float32], sequences: Sequences) -> Score:
     def score(cases: Cases) -> Scores:
         history = _history(sequences, cases, 1, len(texts))
         return np.asarray(history @ texts @ texts.T, dtype=np.float32)
+
+    return score
+
+
+def own_newest(part: TrainingPart, sequences: Sequences) -> Score:
+    """The shopper's own items, newest first: what a model that copies the history comes to."""
+
+    def score(cases: Cases) -> Scores:
+        history = _history(sequences, cases, _RECENT, part.items, _DECAY)
+        return np.asarray(history.todense(), dtype=np.float32)
 
     return score
 

@@ -91,7 +91,8 @@ def one_case(shopper: int, stop: int, now: float = 0.0) -> Cases:
 def test_popularity_of_all_time_and_of_the_week_before() -> None:
     found = walks("aab", "abb", days=5.0)  # at days 0, 5, 10
     made = baselines(found, found.at[1:], Catalogue(["a", "b"]), None)
-    assert set(made) == {"popular", "popular-7d", "together", "ease"}  # no texts: no last-item
+    names = {"popular", "popular-7d", "own-newest", "together", "ease"}
+    assert set(made) == names  # no texts: no last-item
     assert made["popular"]()(one_case(0, 3))[0].tolist() == [3, 3]
     week = made["popular-7d"]()
     assert week(one_case(0, 3, 1e9 + 10 * DAY))[0].tolist() == [1, 1]  # day 5 alone
@@ -99,6 +100,13 @@ def test_popularity_of_all_time_and_of_the_week_before() -> None:
     assert week(one_case(0, 3, 1e9))[0].tolist() == [0, 0]
     both = Cases(np.zeros(2, int), np.ones(2, int), np.array([1e9 + 11 * DAY, 1e9]), np.zeros(2))
     assert week(both).tolist() == [[1, 3], [0, 0]]
+
+
+def test_own_items_stand_newest_first() -> None:
+    found = walks("abca", "c")
+    score = baselines(found, found.at[1:], Catalogue(["a", "b", "c", "d"]), None)["own-newest"]()
+    newest, *others = score(one_case(0, 4))[0].tolist()  # a twice: newest, and three before
+    np.testing.assert_allclose([newest, *others], [1 + 0.8**3, 0.8**2, 0.8, 0], rtol=1e-6)
 
 
 def test_together_is_a_decayed_sum_of_cosines() -> None:
@@ -175,7 +183,7 @@ def test_the_command_prints_everyone_in_one_table(
 ) -> None:
     (own_home / "settings.toml").write_text(SETTINGS)
     result = answer(own_home, capsys, "--events", str(events_file), "--encoder", "gru")
-    names = {"popular", "popular-7d", "last-item", "together", "ease", "gru"}
+    names = {"popular", "popular-7d", "own-newest", "last-item", "together", "ease", "gru"}
     assert set(result["metrics"]) == names
     assert (result["users"], result["items"], result["seen_masked"]) == (40, 60, True)
     metrics = result["metrics"]
