@@ -97,6 +97,32 @@ WITHOUT_ENCODER: Final = msgspec.structs.replace(
     },
 )
 
+# What earlier releases published by themselves: nobody chose it.
+_EARLIER: Final = {
+    "engine": SignalWeight(1.0),
+    "semantic": SignalWeight(1.5),
+    "match": SignalWeight(0.5),
+    "typical": SignalWeight(0.5),
+    "available": SignalWeight(0.5, "none"),
+    "fresh": SignalWeight(0.0, "none"),
+}
+_EARLIER_COUNTS: Final = _EARLIER | {
+    "popular": SignalWeight(0.5),
+    "repeat": SignalWeight(0.3, "none"),
+    "together": SignalWeight(0.5),
+    "near": SignalWeight(0.75),
+    "taste": SignalWeight(0.75),
+}
+_BUILT_IN: Final = (
+    *(blend.signals for blend in (DEFAULT, PERSONAL, WITHOUT_ENCODER)),
+    *(_EARLIER, _EARLIER_COUNTS, _EARLIER_COUNTS | {"behaviour": SignalWeight(0.35, "none")}),
+)
+
+
+def is_built_in(blend: Blend) -> bool:
+    """Whether this is the `default` of this release or an earlier one, which nobody chose."""
+    return blend.name == DEFAULT.name and blend.signals in _BUILT_IN
+
 
 def checked(blend: Blend) -> Blend:
     """The same blend; BadBlend names the field of what cannot be."""

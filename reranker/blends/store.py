@@ -10,7 +10,7 @@ import msgspec
 from indexes.errors import Failure
 from indexes.storage import durable
 from indexes.storage.versions import Version, VersionStore, exclusive
-from reranker.blends.blend import DEFAULT, PERSONAL, WITHOUT_ENCODER, Blend, checked
+from reranker.blends.blend import DEFAULT, Blend, checked, is_built_in
 from reranker.blends.files import parse, written
 from reranker.blends.log import BlendLog, LogEntry, changes
 from reranker.errors import Conflict, UnknownBlend
@@ -313,7 +313,8 @@ def publish_default(store: BlendStore, fitted: Blend, harms: bool) -> str:
     another blend, or what is served is better beyond doubt (harms); what was done.
     """
     current, number = store.published_or_default()
-    chosen = current.name != DEFAULT.name or not (current.author == TRAINER or _built_in(current))
+    own = current.name == DEFAULT.name and current.author == TRAINER
+    chosen = not (own or is_built_in(current))
     made = msgspec.structs.replace(fitted, author=TRAINER)
     blend, new = store.save(made, publish=not (chosen or harms), who=TRAINER)
     if chosen:
@@ -327,7 +328,3 @@ def publish_default(store: BlendStore, fitted: Blend, harms: bool) -> str:
             f"{blend.name}@{new} is stored beside it"
         )
     return f"{blend.name} v{new} published, with what was learned"
-
-
-def _built_in(blend: Blend) -> bool:
-    return blend.signals in (DEFAULT.signals, PERSONAL.signals, WITHOUT_ENCODER.signals)

@@ -72,6 +72,13 @@ def test_strangers_have_somebody_elses_history() -> None:
         assert own.candidates == other.candidates and own.history != other.history
 
 
+def test_the_built_in_blend_of_an_earlier_release_gives_way(tmp_path: Path) -> None:
+    store = BlendStore(tmp_path)
+    earlier = DEFAULT.signals | {"semantic": SignalWeight(1.5), "typical": SignalWeight(0.5)}
+    store.save(msgspec.structs.replace(DEFAULT, signals=earlier), publish=True)
+    assert "default v2 published" in publish_default(store, PERSONAL, harms=False)
+
+
 def test_somebodys_choice_stays_published(tmp_path: Path) -> None:
     store = BlendStore(tmp_path)
     assert served_default(store) is None  # the built-in one weighs nothing learned
