@@ -19,14 +19,16 @@ from typing import Any, Final
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
+from reranker.ranking.settings import RankingSettings
 from service.http.received import arrived, noted_caller
 from service.http.settings import LimitSettings
 from service.live.draining import draining
-from service.server.admission import Admission, candidates_in
+from service.server.admission import Admission
 from service.server.clients import Clients
 from service.server.connections import END_SECONDS, Connection
 from service.server.lanes import Lane, lane_of
 from service.server.raw_answers import GO_ON, failed, refusal, too_slow
+from service.server.searches import budget_of, candidates_of
 from service.server.seldom import Seldom
 from service.server.settings import AdmissionSettings
 
@@ -53,6 +55,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self.keepalived_conns = self.clients.waiting  # under the name that gunicorn reads
         self.admission = Admission(AdmissionSettings())
         self.limits = LimitSettings()
+        self._budget_ms = RankingSettings().budget_ms
         self._others = 0
         self._other_pool = ThreadPoolExecutor(self.cfg.threads, "other")
         self._health_pool = ThreadPoolExecutor(1, "health")
@@ -66,6 +69,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         if workspace is not None:
             self.admission = Admission(workspace.section(AdmissionSettings))
             self.limits = workspace.section(LimitSettings)
+            self._budget_ms = workspace.section(RankingSettings).budget_ms
         _allow_files(self.worker_connections + _SPARE + _OTHER_FILES)
         super().init_process()
 
@@ -244,12 +248,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         if lane is Lane.HEALTH:
             self._hand_over(conn, request, self._health_pool)
         elif lane is Lane.SEARCH and size is not None:
-            candidates = candidates_in(size)
-            if self.admission.admit(candidates):
-                conn.candidates = candidates
-                self._hand_over(conn, request, self.tpool)
-            else:
+            body = request.body.getvalue()
+            conn.candidates = self.admission.admit(
+                budget_of(request, body, self._budget_ms),
+                lambda: candidates_of(request, body, self.limits.candidates),
+            )
+            if conn.candidates is None:
                 self._refuse(conn, request)
+            else:
+                self._hand_over(conn, request, self.tpool)
         elif self._others < _MOST_OTHERS:
             self._others += 1
             self._hand_over(conn, request, self._other_pool)
@@ -278,6 +285,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             with arrived(conn.arrived):
                 goes_on = bool(self.handle_request(request, conn))
                 conn.caller = noted_caller() or conn.address
+            self._leaves(conn)  # before its client can ask again
             conn.sock.flush()
             return goes_on
         except StopIteration:  # it failed with half an answer sent, and gunicorn has said so
@@ -290,9 +298,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             conn.sock.sendall(failed(error))
             return False
         finally:
-            if conn.candidates is not None:
-                self.admission.done(conn.candidates)
-                conn.candidates = None
+            self._leaves(conn)
+
+    def _leaves(self, conn: Connection) -> None:
+        """What the gate let in is answered."""
+        if conn.candidates is not None:
+            self.admission.done(conn.candidates)
+            conn.candidates = None
 
     def _answered(self, conn: Connection, future: Future[bool], other: bool) -> None:
         """On the main thread again: the rest of the answer, the next request, or the end."""
