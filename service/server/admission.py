@@ -7,7 +7,7 @@ whoever would wait too long hears so at once.
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from service.server.service_times import ServiceTimes
 from service.server.settings import AdmissionSettings
@@ -17,7 +17,17 @@ Clock = Callable[[], float]
 _IDLE_SECONDS: Final = 0.25  # with nothing inside, after which what comes at once is a burst ...
 _BURST_SECONDS: Final = 0.25  # ... for so long
 _WINDOW: Final = 0.1  # busy seconds after which the speed is worked out anew
-_TOGETHER: Final = 2  # requests inside: then the processor is never left idle for them
+
+
+class Admitted(NamedTuple):
+    """A request that was let in. expected: processor seconds, its own and of what was inside.
+
+    came: on the clock, when it had come.
+    """
+
+    candidates: int
+    expected: float
+    came: float
 
 
 class Admission:
@@ -41,22 +51,21 @@ class Admission:
         self._empty_since, self._burst_until = now - _IDLE_SECONDS, now
         self._opened, self._spent_before = now, processor()
         self._answered = self._answered_candidates = 0
-        self._together = False
 
-    def admit(self, budget: float, count: Callable[[], int]) -> int | None:
-        """The candidates of a request that may wait, and then `done` has to follow; else None.
+    def admit(self, budget: float, count: Callable[[], int], gone: float = 0.0) -> Admitted | None:
+        """What `done` has to be told of a request that may wait; None for one that may not.
 
-        budget: seconds in which it has to be answered. count: its candidates; it costs something,
-        and is not asked where the wait alone is too long.
+        budget: seconds in which it has to be answered; gone: of them, already. count: its
+        candidates; it costs something, and is not asked where the wait alone is too long.
         """
         with self._lock:
             empty = self.requests == 0
-            late = not empty and self._too_long(budget, 0)
+            late = not empty and self._too_long(budget, gone, 0)
             if late and not self._is_burst(0):
                 self.refused += 1
                 return None
             candidates = count()
-            late = not empty and self._too_long(budget, candidates)
+            late = not empty and self._too_long(budget, gone, candidates)
             if late and not self._is_burst(candidates):
                 self.refused += 1
                 return None
@@ -65,30 +74,31 @@ class Admission:
             self.requests += 1
             self.candidates += candidates
             self.admitted += 1
-            return candidates
+            expected = self.times.processor_seconds(self.requests, self.candidates)
+            return Admitted(candidates, expected, self._clock() - gone)
 
-    def done(self, candidates: int) -> None:
-        """A request that was let in is answered."""
+    def done(self, admitted: Admitted) -> None:
+        """It is answered."""
         with self._lock:
             self.requests -= 1
-            self.candidates -= candidates
+            self.candidates -= admitted.candidates
             self._answered += 1
-            self._answered_candidates += candidates
+            self._answered_candidates += admitted.candidates
             now = self._clock()
+            self.times.note_stretch(now - admitted.came, admitted.expected)
             if self.requests == 0:
                 self._empty_since = now
             if self.requests == 0 or now - self._opened >= _WINDOW:
                 self._close_window(now)
-            self._together = self._together and self.requests >= _TOGETHER
 
     def wait(self) -> float:
         """Seconds until all that is inside will be answered."""
         return self.times.seconds(self.requests, self.candidates)
 
-    def _too_long(self, budget: float, candidates: int) -> bool:
+    def _too_long(self, budget: float, gone: float, candidates: int) -> bool:
         """Whether the wait and the request itself take more of its budget than they may."""
         until = self.times.seconds(self.requests + 1, self.candidates + candidates)
-        return until > budget * self._settings.budget_share
+        return gone + until > budget * self._settings.budget_share
 
     def _is_burst(self, candidates: int) -> bool:
         """Whether this came with others to a process that had nothing to do."""
@@ -109,14 +119,9 @@ class Admission:
     def _open_window(self, now: float) -> None:
         self._opened, self._spent_before = now, self._processor()
         self._answered = self._answered_candidates = 0
-        self._together = self.requests >= _TOGETHER
 
     def _close_window(self, now: float) -> None:
         """What was answered since it was opened tells how fast that goes."""
-        seconds, spent = now - self._opened, self._processor() - self._spent_before
+        spent = self._processor() - self._spent_before
         self.times.note(self._answered, self._answered_candidates, spent)
-        if self._together:
-            self.times.note_stretch(seconds, spent)
-        else:
-            self.times.forget_stretch(seconds)
         self._open_window(now)

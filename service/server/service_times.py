@@ -1,10 +1,11 @@
 """service_times.py: what answered requests took -> what one of so many candidates will take.
 
 seconds = (intercept + slope x candidates) x stretch. The first two are processor seconds, so that
-another program on the machine does not change what a request is; stretch is what a busy process
-gets of the clock for them. Least squares with exponential forgetting (Haykin, Adaptive Filter
-Theory, ch. 9), two unknowns, solved anew whenever some more has been answered. A ridge holds their
-ratio where all requests are of one size and tell only the sum.
+another program on the machine does not change what a request is. Least squares with exponential
+forgetting (Haykin, Adaptive Filter Theory, ch. 9), two unknowns, solved anew whenever some more has
+been answered; a ridge holds their ratio where all requests are of one size and tell only the sum.
+stretch is how much longer requests take by the clock than what is ahead of them and they
+themselves: nine of ten take no more (a quantile followed by steps, Robbins and Monro 1951).
 """
 
 import math
@@ -13,7 +14,9 @@ from typing import Final
 INTERCEPT: Final = 0.0016  # seconds of a request without candidates, until it is measured ...
 SLOPE: Final = 4.4e-6  # ... and of each candidate
 _REMEMBERED: Final = 0.5  # processor seconds after which a measurement counts 1/e
-_FOLLOWED: Final = 0.3  # seconds after which the stretch has gone 1 - 1/e of the way
+_STEP: Final = 0.05  # of the logarithm of the stretch, by one request ...
+_WITHIN: Final = 0.9  # ... of which so many are to take no more
+_FORGOTTEN: Final = 0.3  # seconds without one after which its logarithm is 1/e
 _FARTHEST: Final = 3.0  # times what was expected: beyond it a measurement counts as that
 _STRETCHES: Final = (0.5, 8.0)  # numpy leaves the interpreter: two cores may serve one process
 _RIDGE: Final = 0.005  # of what was measured: how much the ratio before counts
@@ -32,11 +35,15 @@ class ServiceTimes:
 
     def seconds(self, requests: int, candidates: int) -> float:
         """Of the clock, for these requests with so many candidates in all, one after another."""
-        return (self.intercept * requests + self.slope * candidates) * self.stretch
+        return self.processor_seconds(requests, candidates) * self.stretch
+
+    def processor_seconds(self, requests: int, candidates: int) -> float:
+        """What they compute."""
+        return self.intercept * requests + self.slope * candidates
 
     def note(self, requests: int, candidates: int, spent: float) -> None:
         """These were answered in so many processor seconds; what is far off counts as less far."""
-        expected = self.intercept * requests + self.slope * candidates
+        expected = self.processor_seconds(requests, candidates)
         spent = min(max(spent, expected / _FARTHEST), expected * _FARTHEST)
         kept, worth = math.exp(-spent / _REMEMBERED), 1 / expected
         self._rr = kept * self._rr + worth * requests * requests
@@ -48,18 +55,15 @@ class ServiceTimes:
         self._spent = kept * self._spent + spent
         self._fit()
 
-    def note_stretch(self, seconds: float, spent: float) -> None:
-        """A process with always something to do was given so much processor in so many seconds."""
-        low, high = _STRETCHES
-        now = min(max(seconds / max(spent, 1e-9), low), high)
-        self._towards(now, seconds)
+    def note_stretch(self, took: float, expected: float) -> None:
+        """A request took so many seconds; of the processor, so many were expected until then."""
+        more = took > expected * self.stretch
+        stretch = self.stretch * math.exp(_STEP * (_WITHIN if more else _WITHIN - 1))
+        self.stretch = min(max(stretch, _STRETCHES[0]), _STRETCHES[1])
 
     def forget_stretch(self, seconds: float) -> None:
         """For so long nothing could be told of it."""
-        self._towards(1.0, seconds)
-
-    def _towards(self, stretch: float, seconds: float) -> None:
-        self.stretch += (1 - math.exp(-seconds / _FOLLOWED)) * (stretch - self.stretch)
+        self.stretch **= math.exp(-seconds / _FORGOTTEN)
 
     def _fit(self) -> None:
         """Both unknowns, at least 0, held to the shape they began with."""

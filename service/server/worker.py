@@ -12,6 +12,7 @@ import logging
 import resource
 import selectors
 import sys
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
@@ -35,6 +36,7 @@ from service.server.settings import AdmissionSettings
 log = logging.getLogger("reranker")
 
 SWITCH_SECONDS: Final = 0.0001  # between threads; Python's own 5 ms would hold up refusals
+_TURN_SECONDS: Final = 0.005  # that a thread waits for the loop, which may have no end of work
 _MOST_OTHERS: Final = 64  # requests of other routes that wait
 _MOST_BYTES: Final = 64 * 1024 * 1024  # of requests that are coming in, in all
 _ACCEPTS: Final = 32  # connections taken between two looks at the others
@@ -57,9 +59,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self.limits = LimitSettings()
         self._budget_ms = RankingSettings().budget_ms
         self._others = 0
+        self._turn = threading.Lock()  # held while the loop reads and refuses
         self._other_pool = ThreadPoolExecutor(self.cfg.threads, "other")
         self._health_pool = ThreadPoolExecutor(1, "health")
-        self._looked = self._accept_at = 0.0
+        self._looked = self._accept_at = self._woke = 0.0
         self._published = (0, 0)
         self._full = Seldom("no more connections can be opened: %s")
 
@@ -85,6 +88,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             if time.monotonic() - self._looked > 1.0 and not self._look():
                 break
         self._stop()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """One turn of the loop. What it finds has come by now, however long its turn takes."""
+        events = self.poller.select(timeout)
+        self._woke = time.perf_counter()
+        with self._turn:
+            for key, _ in events:
+                key.data(key.fileobj)
 
     def _look(self) -> bool:
         """What is due every second; False when the master is gone."""
@@ -219,7 +230,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         """Let in, or refuse, what has come whole."""
         while conn.watched == _READ and not conn.ending and self._whole(conn):
             request, size = conn.incoming.take()
-            conn.asked, conn.arrived = True, time.perf_counter()
+            conn.asked, conn.arrived = True, self._woke
             if size is None:  # its body is too large, and may still be coming
                 conn.end_seconds = self.limits.arrival_seconds
             self._admit(conn, request, size)
@@ -249,11 +260,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             self._hand_over(conn, request, self._health_pool)
         elif lane is Lane.SEARCH and size is not None:
             body = request.body.getvalue()
-            conn.candidates = self.admission.admit(
+            conn.admitted = self.admission.admit(
                 budget_of(request, body, self._budget_ms),
                 lambda: candidates_of(request, body, self.limits.candidates),
+                time.perf_counter() - conn.arrived,
             )
-            if conn.candidates is None:
+            if conn.admitted is None:
                 self._refuse(conn, request)
             else:
                 self._hand_over(conn, request, self.tpool)
@@ -281,6 +293,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
     def handle(self, conn: Connection, request: Any) -> bool:
         """In a lane's thread: compute an answer, send what leaves at once. Whether the connection
         goes on."""
+        # What has come is read, or refused, before more is computed: they share one interpreter.
+        if self._turn.acquire(timeout=_TURN_SECONDS):
+            self._turn.release()
         try:
             with arrived(conn.arrived):
                 goes_on = bool(self.handle_request(request, conn))
@@ -302,9 +317,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
 
     def _leaves(self, conn: Connection) -> None:
         """What the gate let in is answered."""
-        if conn.candidates is not None:
-            self.admission.done(conn.candidates)
-            conn.candidates = None
+        if conn.admitted is not None:
+            self.admission.done(conn.admitted)
+            conn.admitted = None
 
     def _answered(self, conn: Connection, future: Future[bool], other: bool) -> None:
         """On the main thread again: the rest of the answer, the next request, or the end."""
