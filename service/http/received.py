@@ -71,9 +71,14 @@ def arrival() -> float:
 def deadline_of(arrival: float, budget_ms: float) -> float:
     """When the answer has to be there, on `time.perf_counter`.
 
-    The caller's own timeout can only shorten the budget; one that is no number says nothing.
+    The caller's own timeout can only shorten the budget.
     """
-    sent = request.headers.get(TIMEOUT_HEADER)
+    return arrival + shortened(budget_ms, request.headers.get(TIMEOUT_HEADER))
+
+
+def shortened(budget_ms: float, sent: str | None) -> float:
+    """Seconds of a budget, or of the timeout that was sent, where this is shorter; one that is no
+    number says nothing."""
     if sent is not None:
         try:
             timeout = float(sent)
@@ -81,7 +86,7 @@ def deadline_of(arrival: float, budget_ms: float) -> float:
             timeout = math.nan
         if timeout > 0:
             budget_ms = min(budget_ms, timeout)
-    return arrival + min(budget_ms / 1000, _LONGEST)
+    return min(budget_ms / 1000, _LONGEST)
 
 
 def read_body(most: int, *, keep: bool = False) -> bytes:

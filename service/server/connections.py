@@ -4,6 +4,7 @@ import socket
 import struct
 from typing import Any, Final
 
+from service.server.admission import Admitted
 from service.server.incoming import Incoming, parser
 from service.server.outgoing import Outgoing
 
@@ -36,7 +37,7 @@ class Connection:
         self.until = 0.0  # on `time.monotonic`: then it is closed, if nothing has come of it
         self.counted = 0  # bytes held that the worker has counted
         self.arrived = 0.0  # on `time.perf_counter`: when the request had come
-        self.candidates: int | None = None  # of a request that was let in by the gate
+        self.admitted: Admitted | None = None  # of a request that was let in by the gate
         self.asked = False  # a whole request has come on it
         self.goes_on = True  # after the answer that is being sent
         self.ending = False  # answered, and only read until the client hangs up

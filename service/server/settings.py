@@ -10,20 +10,21 @@ from indexes.workspace import Settings
 class AdmissionSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many requests may wait in each process before POST /rerank answers 503."""
 
-    wait_ms: Annotated[
+    budget_share: Annotated[
         float,
         msgspec.Meta(
             gt=0,
-            description="Longest wait for a turn; a request that would wait longer, at the speed "
-            "of the last ones, is answered with 503 and Retry-After.",
+            description="Share of a request's budget_ms that its wait for a turn and its own "
+            "computing may take, by the speed of the last ones; one that would take more is "
+            "answered with 503 and Retry-After.",
         ),
-    ] = 40.0
+    ] = 0.7
     requests: Annotated[
         int,
         msgspec.Meta(
             ge=1,
-            description="Requests that are let in when they come at once, whatever it takes (half "
-            "of them when they go on and on), ...",
+            description="Requests that are let in when they come at once to a process that has "
+            "nothing to do, whatever they take, ...",
         ),
     ] = 16
     candidates: Annotated[

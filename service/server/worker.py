@@ -12,6 +12,7 @@ import logging
 import resource
 import selectors
 import sys
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
@@ -19,20 +20,23 @@ from typing import Any, Final
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
+from reranker.ranking.settings import RankingSettings
 from service.http.received import arrived, noted_caller
 from service.http.settings import LimitSettings
 from service.live.draining import draining
-from service.server.admission import Admission, candidates_in
+from service.server.admission import Admission
 from service.server.clients import Clients
 from service.server.connections import END_SECONDS, Connection
 from service.server.lanes import Lane, lane_of
 from service.server.raw_answers import GO_ON, failed, refusal, too_slow
+from service.server.searches import budget_of, candidates_of
 from service.server.seldom import Seldom
 from service.server.settings import AdmissionSettings
 
 log = logging.getLogger("reranker")
 
 SWITCH_SECONDS: Final = 0.0001  # between threads; Python's own 5 ms would hold up refusals
+_TURN_SECONDS: Final = 0.005  # that a thread waits for the loop, which may have no end of work
 _MOST_OTHERS: Final = 64  # requests of other routes that wait
 _MOST_BYTES: Final = 64 * 1024 * 1024  # of requests that are coming in, in all
 _ACCEPTS: Final = 32  # connections taken between two looks at the others
@@ -53,10 +57,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self.keepalived_conns = self.clients.waiting  # under the name that gunicorn reads
         self.admission = Admission(AdmissionSettings())
         self.limits = LimitSettings()
+        self._budget_ms = RankingSettings().budget_ms
         self._others = 0
+        self._turn = threading.Lock()  # held while the loop reads and refuses
         self._other_pool = ThreadPoolExecutor(self.cfg.threads, "other")
         self._health_pool = ThreadPoolExecutor(1, "health")
-        self._looked = self._accept_at = 0.0
+        self._looked = self._accept_at = self._woke = 0.0
         self._published = (0, 0)
         self._full = Seldom("no more connections can be opened: %s")
 
@@ -66,6 +72,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         if workspace is not None:
             self.admission = Admission(workspace.section(AdmissionSettings))
             self.limits = workspace.section(LimitSettings)
+            self._budget_ms = workspace.section(RankingSettings).budget_ms
         _allow_files(self.worker_connections + _SPARE + _OTHER_FILES)
         super().init_process()
 
@@ -81,6 +88,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             if time.monotonic() - self._looked > 1.0 and not self._look():
                 break
         self._stop()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """One turn of the loop. What it finds has come by now, however long its turn takes."""
+        events = self.poller.select(timeout)
+        self._woke = time.perf_counter()
+        with self._turn:
+            for key, _ in events:
+                key.data(key.fileobj)
 
     def _look(self) -> bool:
         """What is due every second; False when the master is gone."""
@@ -215,7 +230,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         """Let in, or refuse, what has come whole."""
         while conn.watched == _READ and not conn.ending and self._whole(conn):
             request, size = conn.incoming.take()
-            conn.asked, conn.arrived = True, time.perf_counter()
+            conn.asked, conn.arrived = True, self._woke
             if size is None:  # its body is too large, and may still be coming
                 conn.end_seconds = self.limits.arrival_seconds
             self._admit(conn, request, size)
@@ -244,12 +259,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         if lane is Lane.HEALTH:
             self._hand_over(conn, request, self._health_pool)
         elif lane is Lane.SEARCH and size is not None:
-            candidates = candidates_in(size)
-            if self.admission.admit(candidates):
-                conn.candidates = candidates
-                self._hand_over(conn, request, self.tpool)
-            else:
+            body = request.body.getvalue()
+            conn.admitted = self.admission.admit(
+                budget_of(request, body, self._budget_ms),
+                lambda: candidates_of(request, body, self.limits.candidates),
+                time.perf_counter() - conn.arrived,
+            )
+            if conn.admitted is None:
                 self._refuse(conn, request)
+            else:
+                self._hand_over(conn, request, self.tpool)
         elif self._others < _MOST_OTHERS:
             self._others += 1
             self._hand_over(conn, request, self._other_pool)
@@ -274,10 +293,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
     def handle(self, conn: Connection, request: Any) -> bool:
         """In a lane's thread: compute an answer, send what leaves at once. Whether the connection
         goes on."""
+        # What has come is read, or refused, before more is computed: they share one interpreter.
+        if self._turn.acquire(timeout=_TURN_SECONDS):
+            self._turn.release()
         try:
             with arrived(conn.arrived):
                 goes_on = bool(self.handle_request(request, conn))
                 conn.caller = noted_caller() or conn.address
+            self._leaves(conn)  # before its client can ask again
             conn.sock.flush()
             return goes_on
         except StopIteration:  # it failed with half an answer sent, and gunicorn has said so
@@ -290,9 +313,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             conn.sock.sendall(failed(error))
             return False
         finally:
-            if conn.candidates is not None:
-                self.admission.done(conn.candidates)
-                conn.candidates = None
+            self._leaves(conn)
+
+    def _leaves(self, conn: Connection) -> None:
+        """What the gate let in is answered."""
+        if conn.admitted is not None:
+            self.admission.done(conn.admitted)
+            conn.admitted = None
 
     def _answered(self, conn: Connection, future: Future[bool], other: bool) -> None:
         """On the main thread again: the rest of the answer, the next request, or the end."""

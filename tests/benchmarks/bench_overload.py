@@ -9,11 +9,13 @@ one's time counts from when it was due. Without --home the small demo shop is ma
 
 import argparse
 import os
+import select
 import selectors
 import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,7 +57,17 @@ class Load:
 
 
 class Client(Connection):
-    """A connection that also takes 503."""
+    """A connection that also takes 503, and is opened anew when the server closed it, unused."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.port = port
+
+    def send(self, request: bytes, since: float) -> None:
+        if select.select([self.socket], [], [], 0)[0]:
+            self.socket.close()
+            super().__init__(self.port)
+        super().send(request, since)
 
     def complete(self) -> bool:
         block = self.socket.recv(1 << 20)
@@ -75,9 +87,7 @@ def open_loop(
 ) -> Load:
     """`rate` requests a second, whatever happens to them."""
     selector = selectors.DefaultSelector()
-    for one in pool:
-        selector.register(one.socket, selectors.EVENT_READ, one)
-    load, idle, busy = Load(), list(pool), set()
+    load, idle, busy = Load(), deque(pool), set()
     began = time.perf_counter()
     end = began + seconds
     while (now := time.perf_counter()) < end or busy:
@@ -88,16 +98,18 @@ def open_loop(
             if not idle:
                 load.not_sent += 1
                 continue
-            one = idle.pop()
+            one = idle.popleft()
             try:
                 one.send(requests[load.sent % len(requests)], due)
+                selector.register(one.socket, selectors.EVENT_READ, one)
                 busy.add(one)
             except OSError:
                 load.resets += 1
             load.sent += 1
         due = began + (load.sent + load.not_sent) / rate
         for key, _ in selector.select(0 if due <= now < end else min(max(due - now, 0), 0.02)):
-            _take(load, key.data, idle, busy)
+            if _take(load, key.data, idle, busy):
+                selector.unregister(key.fileobj)
         if now > end + PATIENCE:
             load.timeouts += len(busy)
             break
@@ -106,14 +118,16 @@ def open_loop(
     return load
 
 
-def _take(load: Load, one: Client, idle: list[Client], busy: set[Client]) -> None:
+def _take(load: Load, one: Client, idle: deque[Client], busy: set[Client]) -> bool:
+    """Read what there is; whether that was the end of it."""
     try:
         if not one.complete():
-            return
+            return False
     except OSError:
-        load.resets += one in busy
+        load.resets += 1
         busy.discard(one)
-        return
+        idle.append(one)
+        return True
     took = time.perf_counter() - one.since
     if one.received.startswith(b"HTTP/1.1 200"):
         load.answered.append(took)
@@ -124,6 +138,7 @@ def _take(load: Load, one: Client, idle: list[Client], busy: set[Client]) -> Non
         load.no_retry_after += b"retry-after:" not in bytes(one.received[:300]).lower()
     busy.discard(one)
     idle.append(one)
+    return True
 
 
 def at(times: list[float], share: float) -> float:
