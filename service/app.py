@@ -21,7 +21,12 @@ from service.api.health import health_routes
 from service.api.next_action import next_action_routes
 from service.api.openapi import openapi_routes
 from service.api.requests import RequestReader
-from service.api.rerank import rerank_routes
+from service.api.rerank import Reranking, rerank_routes
+from service.formats.errors import register_error_formats
+from service.formats.foreign import Translator
+from service.formats.format_routes import format_routes, sharing_our_address
+from service.formats.openapi import described
+from service.formats.settings import FormatSettings
 from service.http.addresses import is_loopback
 from service.http.answers import register_errors, register_security_headers
 from service.http.settings import LimitSettings, ServeSettings
@@ -56,6 +61,7 @@ def create_app(workspace: Workspace) -> Flask:
     app.extensions["retention"] = Retention(workspace, served.histories, metrics)
     app.extensions["metrics"] = metrics
     register_request_ids(app, workspace.section(LogSettings), metrics)
+    register_error_formats(app)
     _let_in(app, workspace, metrics, limits)
     register_errors(app)
     shadows = Shadows(
@@ -65,7 +71,11 @@ def create_app(workspace: Workspace) -> Flask:
         metrics.note_shadow,
         lambda: metrics.answering,
     )
-    app.register_blueprint(rerank_routes(served, reader, limits, metrics, rankings, shadows))
+    reranking = Reranking(served, metrics, rankings, shadows)
+    translator = Translator(reranking, reader, limits, workspace.section(FormatSettings))
+    others = sharing_our_address(translator, limits)
+    app.register_blueprint(rerank_routes(reranking, reader, limits, others))
+    app.register_blueprint(format_routes(translator, limits))
     app.register_blueprint(
         events_routes(
             served.histories,
@@ -77,7 +87,7 @@ def create_app(workspace: Workspace) -> Flask:
     )
     app.register_blueprint(next_action_routes(served, reader, limits))
     app.register_blueprint(health_routes(served, metrics))
-    app.register_blueprint(openapi_routes(limits, events))
+    app.register_blueprint(openapi_routes(limits, events, described(limits)))
     app.register_blueprint(page_routes(workspace, served, limits, metrics))
     return app
 

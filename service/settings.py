@@ -20,6 +20,7 @@ from reranker.events.settings import EventSettings, HistorySettings
 from reranker.feedback.settings import RankingLogSettings
 from reranker.model.settings import TrainSettings
 from reranker.ranking.settings import RankingSettings
+from service.formats.settings import FormatSettings
 from service.http.settings import LimitSettings, ServeSettings
 from service.live.settings import ReloadSettings
 from service.observability.settings import LogSettings
@@ -41,6 +42,7 @@ SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "serve": ServeSettings,
     "admission": AdmissionSettings,
     "limits": LimitSettings,
+    "formats": FormatSettings,
     "reload": ReloadSettings,
     "logs": LogSettings,
 }

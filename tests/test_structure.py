@@ -28,6 +28,7 @@ ROOMS = (
         "reranker/commands",
     ),
     *("service/http", "service/observability", "service/access", "service/live", "service/api"),
+    "service/formats",
     *("service/page/parts", "service/page/tabs", "service/page", "service", "service/server"),
     *("service/demo/shop", "service/demo/season", "service/demo", "service/commands"),
 )

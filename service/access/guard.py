@@ -17,6 +17,10 @@ ANY_KEY: Final = ""
 # What is not listed, the routes that somebody adds later among it, needs admin.
 NEEDS: Final[dict[str, str]] = {
     "/rerank": "rerank",
+    "/v1/rerank": "rerank",
+    "/v2/rerank": "rerank",
+    "/jina/v1/rerank": "rerank",
+    "/voyage/v1/rerank": "rerank",
     "/next-action": "rerank",
     "/events": "events",
     "/openapi.json": ANY_KEY,
@@ -131,7 +135,7 @@ def _presented() -> str | None:
         kind, _, key = header.partition(" ")
         if kind.lower() == "bearer":  # any other kind is for a proxy in front
             return key.strip()
-    return request.headers.get("X-Api-Key")
+    return request.headers.get("X-Api-Key", request.headers.get("Api-Key"))
 
 
 def _is_foreign_or_silent() -> bool:

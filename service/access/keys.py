@@ -25,9 +25,10 @@ from indexes.errors import Failure
 from indexes.storage import durable
 from indexes.storage.locks import waiting
 
-Scope = Literal["rerank", "events", "tune", "admin"]
+Scope = Literal["rerank", "events", "tune", "admin", "envelope"]
 
 SCOPES: Final[tuple[str, ...]] = get_args(Scope)
+ENVELOPE: Final = "envelope"  # a right to say, not a way in; `admin` does not bring it
 PREFIX: Final = "rrk_"  # so that a scanner for secrets knows one when it sees it
 OVERLAP_SECONDS: Final = 24 * 3600.0
 SLOWEST_RATE: Final = 0.001  # requests a second

@@ -1,6 +1,7 @@
 """openapi.py: the structs that requests are decoded into -> the OpenAPI 3.1 document."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 from flask import Blueprint, Response
@@ -42,10 +43,18 @@ class Ready(msgspec.Struct, frozen=True):
     items: int
 
 
-def openapi_routes(limits: LimitSettings, events: EventSettings) -> Blueprint:
+class MoreRoutes(NamedTuple):
+    """Routes of rooms above. kinds: what they read and answer; paths: their operations."""
+
+    kinds: tuple[type[msgspec.Struct], ...] = ()
+    paths: Mapping[str, Schema] = {}
+    schemas: Mapping[str, Schema] = {}
+
+
+def openapi_routes(limits: LimitSettings, events: EventSettings, more: MoreRoutes) -> Blueprint:
     """The description that client generators and fuzzers read."""
     routes = Blueprint("openapi", __name__)
-    document = openapi_document(limits, events)
+    document = openapi_document(limits, events, more)
 
     @routes.get("/openapi.json")
     def openapi() -> Response:
@@ -54,16 +63,19 @@ def openapi_routes(limits: LimitSettings, events: EventSettings) -> Blueprint:
     return routes
 
 
-def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
+def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRoutes) -> Schema:
     """The whole document, with the limits that this service was set to."""
     kinds = (
         *(SentRequest, RerankAnswer, NextActionRequest, NextActionAnswer),
         *(EventsAnswer, ErrorAnswer, Alive, Ready),
+        *more.kinds,
     )
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     schemas["RerankRequest"] = schemas.pop("SentRequest")
     _write_limits(schemas, limits)
     schemas["SentEvent"] = sent_event(events)
+    for name, properties in more.schemas.items():
+        schemas[name]["properties"] |= properties
     return {
         "openapi": "3.1.0",
         "info": {
@@ -72,18 +84,19 @@ def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
             "description": "Puts the results of a shop's own search engine in a better order.",
         },
         "paths": {
-            "/rerank": {"post": _for(_rerank_operation(), "/rerank")},
-            "/events": {"post": _for(_events_operation(events), "/events")},
-            "/next-action": {"post": _for(_next_action_operation(), "/next-action")},
+            "/rerank": {"post": guarded(_rerank_operation(), "/rerank")},
+            "/events": {"post": guarded(_events_operation(events), "/events")},
+            "/next-action": {"post": guarded(_next_action_operation(), "/next-action")},
+            **more.paths,
             "/livez": {"get": _operation("Is the process alive?", "Alive")},
             "/readyz": {"get": _operation("Can it re-rank? It tries.", "Ready", 503)},
             "/metrics": {
-                "get": _for(
+                "get": guarded(
                     _plain("Prometheus metrics.", "text/plain", {"type": "string"}), "/metrics"
                 )
             },
             "/openapi.json": {
-                "get": _for(
+                "get": guarded(
                     _plain("This document.", "application/json", {"type": "object"}),
                     "/openapi.json",
                 )
@@ -93,8 +106,8 @@ def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
     }
 
 
-def _for(operation: Schema, path: str) -> Schema:
-    """Which key it takes: none on loopback as long as the home has none."""
+def guarded(operation: Schema, path: str) -> Schema:
+    """Which key it takes: none on loopback as long as the home has none. path: as Flask has it."""
     scope = NEEDS[path]
     operation["security"] = [{"bearer": []}, {"header": []}, {}]
     operation["description"] = (

@@ -108,10 +108,14 @@ class RequestReader:
 
     def checked(self, request: RerankRequest) -> RerankRequest:
         """A request that was made here, by the same rules; BadRequest as `read`."""
+        return self.asked(request).request
+
+    def asked(self, request: RerankRequest) -> Asked:
+        """The same, with what was shortened: for requests that came in another format."""
         named = msgspec.structs.replace(
             request, user=name_of("user", request.user), session=name_of("session", request.session)
         )
-        return self._checked(named, request.history, request.time).request
+        return self._checked(named, request.history, request.time)
 
     def _checked(
         self,

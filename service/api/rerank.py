@@ -2,16 +2,19 @@
 
 import secrets
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 from flask import Blueprint, Response
 
+from reranker.errors import BadRequest
 from reranker.experiments.shadows import Shadows
 from reranker.feedback.log import RankingLog
 from reranker.ranking.ranking import BlendName, Degraded, Ranked, Ranking
-from reranker.requests import RerankRequest
+from reranker.ranking.state import ServedState
 from reranker.runtime.budget import Stages
-from service.api.requests import RequestReader
+from service.api.requests import Asked, RequestReader
 from service.http.answers import json_answer
 from service.http.received import arrival, deadline_of, read_body
 from service.http.settings import LimitSettings
@@ -31,53 +34,90 @@ class RerankAnswer(msgspec.Struct, frozen=True):
     took_ms: float
 
 
-def rerank_routes(
-    served: Served,
-    reader: RequestReader,
-    limits: LimitSettings,
-    metrics: Metrics,
-    rankings: RankingLog,
-    shadows: Shadows,
-) -> Blueprint:
-    """The route that a search backend calls."""
-    routes = Blueprint("rerank", __name__)
+class Begun(NamedTuple):
+    """A request at its arrival. started: `time.perf_counter()`; state: read once, so that one
+    answer never mixes two versions."""
 
-    @routes.post("/rerank")
-    def rerank_route() -> Response:
-        state = served.state  # read once: one answer never mixes two versions
-        stages = Stages()
-        with stages("read"):
-            started = arrival()
-            sent = reader.read(read_body(limits.body_bytes))
-            asked = sent.request
-        ranking = served.ranker.rerank(asked, state, deadline(asked, started), stages)
+    started: float
+    state: ServedState
+    stages: Stages
+
+
+Write = Callable[[RerankAnswer], Response]
+# A body that is not ours -> what answers it in the format that it is in; None where it is in none.
+Others = Callable[[bytes], Callable[[Begun], Response] | None]
+
+
+class Reranking:
+    """What every route that ranks ends in, whatever its format: rank, note, log, count, write."""
+
+    def __init__(
+        self, served: Served, metrics: Metrics, rankings: RankingLog, shadows: Shadows
+    ) -> None:
+        self._served, self._metrics = served, metrics
+        self._rankings, self._shadows = rankings, shadows
+
+    def begin(self) -> Begun:
+        """Before anything of the request is read."""
+        return Begun(arrival(), self._served.state, Stages())
+
+    def finish(self, begun: Begun, sent: Asked, write: Write, named: str | None = None) -> Response:
+        """The answer, in time. named: the ranking's id where the caller gives it one."""
+        asked = sent.request
+        started, state, stages = begun
+        deadline = deadline_of(started, asked.budget_ms or self._served.budget_ms)
+        ranking = self._served.ranker.rerank(asked, state, deadline, stages)
         if sent.cut:  # what was shortened before it was read
             ranking = msgspec.structs.replace(ranking, degraded=[*ranking.degraded, *sent.cut])
         note_ranking(asked, ranking)
         with stages("write"):
-            answer = answer_of(ranking, started, sent.sent_ids)
-            rankings.add(answer.id, asked, ranking)
-            shadows.offer(answer.id, asked, ranking, state)
-            written = json_answer(answer)
-        metrics.note_ranking(asked, ranking, stages)
+            answer = answer_of(ranking, started, sent.sent_ids, named)
+            self._rankings.add(answer.id, asked, ranking)
+            self._shadows.offer(answer.id, asked, ranking, state)
+            written = write(answer)
+        self._metrics.note_ranking(asked, ranking, stages)
         return written
 
-    def deadline(asked: RerankRequest, started: float) -> float:
-        return deadline_of(started, asked.budget_ms or served.budget_ms)
+
+def rerank_routes(
+    reranking: Reranking, reader: RequestReader, limits: LimitSettings, others: Others
+) -> Blueprint:
+    """The route that a search backend calls. others: formats that share its address."""
+    routes = Blueprint("rerank", __name__)
+
+    @routes.post("/rerank")
+    def rerank_route() -> Response:
+        begun = reranking.begin()
+        answer_other = None
+        with begun.stages("read"):
+            body = read_body(limits.body_bytes)
+            try:
+                sent = reader.read(body)
+            except BadRequest:
+                answer_other = others(body)
+                if answer_other is None:
+                    raise
+        return answer_other(begun) if answer_other else reranking.finish(begun, sent, json_answer)
 
     return routes
 
 
-def answer_of(ranking: Ranking, started: float, sent_ids: list[str] | None = None) -> RerankAnswer:
+def answer_of(
+    ranking: Ranking,
+    started: float,
+    sent_ids: list[str] | None = None,
+    named: str | None = None,
+) -> RerankAnswer:
     """A ranking with its own id; started: `time.perf_counter()` at the request's arrival.
 
-    sent_ids: as the caller wrote them, who finds the items again by these.
+    sent_ids: as the caller wrote them, who finds the items again by these. named: an id that the
+    caller gave the ranking.
     """
     results = ranking.results
     if sent_ids is not None:
         results = [msgspec.structs.replace(item, id=sent_ids[item.index]) for item in results]
     return RerankAnswer(
-        id=ranking_id(),
+        id=named or ranking_id(),
         results=results,
         blend=ranking.blend,
         versions=ranking.versions,

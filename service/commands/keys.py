@@ -65,10 +65,11 @@ def keys_commands() -> None:
     """Make and take back the keys that programs and people come in with.
 
     \b
-    rerank  POST /rerank and /next-action: the search backend
-    events  POST /events: whatever reports what shoppers do
-    tune    the page at /, with all that can be done there
-    admin   everything, /metrics too
+    rerank    POST /rerank, other systems' formats, /next-action: the search backend
+    events    POST /events: whatever reports what shoppers do
+    tune      the page at /, with all that can be done there
+    admin     everything, /metrics too
+    envelope  with rerank: a query of another format says who is searching (docs/clients.md)
 
     A key is shown once; only its SHA-256 is kept. A running service takes up every change within a
     second. As long as a home has no key, the service answers on a loopback address only, openly.

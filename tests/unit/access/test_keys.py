@@ -31,6 +31,10 @@ from service.http.settings import ServeSettings
 WITHOUT_KEY = {"/livez", "/readyz"}
 SCOPE = {
     "/rerank": "rerank",
+    "/v1/rerank": "rerank",
+    "/v2/rerank": "rerank",
+    "/jina/v1/rerank": "rerank",
+    "/voyage/v1/rerank": "rerank",
     "/next-action": "rerank",
     "/events": "events",
     "/metrics": "admin",

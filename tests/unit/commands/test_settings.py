@@ -116,6 +116,10 @@ PROVED_BY = {
     "limits.rate": "test_rate_limits: test_limits_rate_and_a_keys_own",
     "serve.hosts": "test_hosts: test_serve_hosts",
     "serve.origins": "test_origins: test_serve_origins",
+    "formats.documents": "test_format_settings: test_formats_documents_and_documents_of",
+    "formats.documents_of": "test_format_settings: test_formats_documents_and_documents_of",
+    "formats.id_share": "test_format_settings: test_formats_id_share",
+    "formats.models": "test_format_settings: test_formats_models",
     "reload.seconds": "test_service_reload: test_reload_seconds",
 }
 

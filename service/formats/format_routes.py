@@ -1,0 +1,87 @@
+"""format_routes.py: the addresses of other formats -> their answers."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from flask import Blueprint, Response, g, request
+
+from service.api.rerank import Begun
+from service.formats.cohere import COHERE_V1, COHERE_V2
+from service.formats.foreign import Format, Translator
+from service.formats.jina import JINA
+from service.formats.voyage import VOYAGE
+from service.http.received import read_body, refuse_long_lists
+from service.http.settings import LimitSettings
+
+_VOYAGE_MODELS: Final = ("rerank-2", "rerank-1", "rerank-lite", "voyage")
+_JINA_MODELS: Final = ("jina-", "jinaai/")
+
+
+class _Probe(msgspec.Struct):
+    """What tells the formats of one address apart."""
+
+    model: msgspec.Raw = msgspec.Raw()
+    top_k: msgspec.Raw = msgspec.Raw()
+    truncation: msgspec.Raw = msgspec.Raw()
+    max_chunk_per_doc: msgspec.Raw = msgspec.Raw()
+
+
+_probe: Final = msgspec.json.Decoder(_Probe)
+
+
+def format_routes(translator: Translator, limits: LimitSettings) -> Blueprint:
+    """The routes that clients of other services call."""
+    routes = Blueprint("formats", __name__)
+
+    def answered(choose: Callable[[bytes], Format], first: Format) -> Response:
+        g.error_format = first
+        begun = translator.begin()
+        with begun.stages("read"):
+            body = read_body(limits.body_bytes)
+            format_ = g.error_format = choose(body)
+            refuse_long_lists(body, {"documents": limits.candidates})
+        return translator.answer(format_, request.path, body, begun)
+
+    @routes.post("/v2/rerank")
+    def cohere_v2() -> Response:
+        return answered(lambda _body: COHERE_V2, COHERE_V2)
+
+    @routes.post("/v1/rerank")
+    def version_1() -> Response:
+        return answered(of_version_1, COHERE_V1)
+
+    @routes.post("/voyage/v1/rerank")
+    def voyage() -> Response:
+        return answered(lambda _body: VOYAGE, VOYAGE)
+
+    @routes.post("/jina/v1/rerank")
+    def jina() -> Response:
+        return answered(lambda _body: JINA, JINA)
+
+    return routes
+
+
+def of_version_1(body: bytes) -> Format:
+    """Cohere, Jina or Voyage: they share an address. What fits none of the others is Cohere's."""
+    try:
+        probe = _probe.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return COHERE_V1
+    model = bytes(probe.model).strip(b'"').decode(errors="replace")
+    if any(map(bytes, (probe.top_k, probe.truncation))) or model.startswith(_VOYAGE_MODELS):
+        return VOYAGE
+    if bytes(probe.max_chunk_per_doc) or model.startswith(_JINA_MODELS):
+        return JINA
+    return COHERE_V1
+
+
+def sharing_our_address(
+    translator: Translator, limits: LimitSettings
+) -> Callable[[bytes], Callable[[Begun], Response] | None]:
+    """What answers a body of `POST /rerank` that is not ours; None where it is no other's."""
+
+    def others(body: bytes) -> Callable[[Begun], Response] | None:
+        return None
+
+    return others
