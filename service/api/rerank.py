@@ -2,6 +2,8 @@
 
 import secrets
 import time
+from collections.abc import Callable
+from math import inf
 
 import msgspec
 from flask import Blueprint, Response
@@ -9,10 +11,9 @@ from flask import Blueprint, Response
 from reranker.experiments.shadows import Shadows
 from reranker.feedback.log import RankingLog
 from reranker.ranking.ranking import BlendName, Degraded, Ranked, Ranking
-from reranker.requests import RerankRequest
 from reranker.runtime.budget import Stages
 from service.api.requests import RequestReader
-from service.http.answers import json_answer
+from service.http.answers import JSON, encoded
 from service.http.received import arrival, deadline_of, read_body
 from service.http.settings import LimitSettings
 from service.live.reload import Served
@@ -31,39 +32,54 @@ class RerankAnswer(msgspec.Struct, frozen=True):
     took_ms: float
 
 
-def rerank_routes(
-    served: Served,
-    reader: RequestReader,
-    limits: LimitSettings,
-    metrics: Metrics,
-    rankings: RankingLog,
-    shadows: Shadows,
-) -> Blueprint:
-    """The route that a search backend calls."""
-    routes = Blueprint("rerank", __name__)
+class Answering:
+    """A body of POST /rerank -> its answer as JSON: ranked, logged, offered to shadows, counted."""
 
-    @routes.post("/rerank")
-    def rerank_route() -> Response:
+    def __init__(
+        self,
+        served: Served,
+        reader: RequestReader,
+        metrics: Metrics,
+        rankings: RankingLog,
+        shadows: Shadows,
+    ) -> None:
+        self._served, self._reader, self._metrics = served, reader, metrics
+        self._rankings, self._shadows = rankings, shadows
+
+    def __call__(self, read: Callable[[], bytes], started: float, before: float = inf) -> bytes:
+        """The answer, encoded. Raises the Failures of a request that cannot be ranked.
+
+        started, before: when the request came, and when it has to be answered whatever its budget
+        says; both on `time.perf_counter`.
+        """
+        served = self._served
         state = served.state  # read once: one answer never mixes two versions
         stages = Stages()
         with stages("read"):
-            started = arrival()
-            sent = reader.read(read_body(limits.body_bytes))
+            sent = self._reader.read(read())
             asked = sent.request
-        ranking = served.ranker.rerank(asked, state, deadline(asked, started), stages)
+        deadline = deadline_of(started, asked.budget_ms or served.budget_ms)
+        ranking = served.ranker.rerank(asked, state, min(deadline, before), stages)
         if sent.cut:  # what was shortened before it was read
             ranking = msgspec.structs.replace(ranking, degraded=[*ranking.degraded, *sent.cut])
         note_ranking(asked, ranking)
         with stages("write"):
             answer = answer_of(ranking, started, sent.sent_ids)
-            rankings.add(answer.id, asked, ranking)
-            shadows.offer(answer.id, asked, ranking, state)
-            written = json_answer(answer)
-        metrics.note_ranking(asked, ranking, stages)
+            self._rankings.add(answer.id, asked, ranking)
+            self._shadows.offer(answer.id, asked, ranking, state)
+            written = encoded(answer)
+        self._metrics.note_ranking(asked, ranking, stages)
         return written
 
-    def deadline(asked: RerankRequest, started: float) -> float:
-        return deadline_of(started, asked.budget_ms or served.budget_ms)
+
+def rerank_routes(answering: Answering, limits: LimitSettings) -> Blueprint:
+    """The route that a search backend calls."""
+    routes = Blueprint("rerank", __name__)
+
+    @routes.post("/rerank")
+    def rerank_route() -> Response:
+        answer = answering(lambda: read_body(limits.body_bytes), arrival())
+        return Response(answer, content_type=JSON)
 
     return routes
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from gunicorn.util import unquote_to_wsgi_str
 
 _HEALTH: Final = frozenset({"/livez", "/readyz"})
-_SEARCHES: Final = frozenset({"/rerank"})
+_SEARCHES: Final = frozenset({"/rerank", "/rerank/batch"})
 _SCRIPT: Final = os.environ.get("SCRIPT_NAME", "")  # what gunicorn takes off every address
 
 
