@@ -16,12 +16,14 @@ from service.access.key_ring import KeyRing
 from service.access.rate_limits import RateLimits, Rates
 from service.access.sessions import Sessions
 from service.access.sites import Hosts, Origins
+from service.api.batch import batch_routes
 from service.api.events import events_routes
 from service.api.health import health_routes
 from service.api.next_action import next_action_routes
 from service.api.openapi import openapi_routes
 from service.api.requests import RequestReader
 from service.api.rerank import Reranking, rerank_routes
+from service.api.users import users_routes
 from service.formats.errors import register_error_formats
 from service.formats.foreign import Translator
 from service.formats.format_routes import format_routes, sharing_our_address
@@ -62,7 +64,7 @@ def create_app(workspace: Workspace) -> Flask:
     app.extensions["metrics"] = metrics
     register_request_ids(app, workspace.section(LogSettings), metrics)
     register_error_formats(app)
-    _let_in(app, workspace, metrics, limits)
+    guard = _let_in(app, workspace, metrics, limits)
     register_errors(app)
     shadows = Shadows(
         workspace.home,
@@ -76,6 +78,7 @@ def create_app(workspace: Workspace) -> Flask:
     others = sharing_our_address(translator, limits)
     app.register_blueprint(rerank_routes(reranking, reader, limits, others))
     app.register_blueprint(format_routes(translator, limits))
+    app.register_blueprint(batch_routes(reranking, reader, limits, guard))
     app.register_blueprint(
         events_routes(
             served.histories,
@@ -86,13 +89,14 @@ def create_app(workspace: Workspace) -> Flask:
         )
     )
     app.register_blueprint(next_action_routes(served, reader, limits))
+    app.register_blueprint(users_routes(workspace, served.histories))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events, described(limits)))
     app.register_blueprint(page_routes(workspace, served, limits, metrics))
     return app
 
 
-def _let_in(app: Flask, workspace: Workspace, metrics: Metrics, limits: LimitSettings) -> None:
+def _let_in(app: Flask, workspace: Workspace, metrics: Metrics, limits: LimitSettings) -> Guard:
     """Who may ask at all: by the host that is asked, by the key, by the site, by how often."""
     settings = workspace.section(ServeSettings)
     loopback = is_loopback(settings.host)
@@ -103,6 +107,7 @@ def _let_in(app: Flask, workspace: Workspace, metrics: Metrics, limits: LimitSet
     rates = RateLimits(Rates(run_folder()), limits.rate, metrics)
     guard = Guard(ring, sessions, origins, rates, metrics, loopback=loopback)
     register_guard(app, Hosts(settings.hosts, metrics, loopback=loopback), origins, guard)
+    return guard
 
 
 def served(app: Flask) -> Served:

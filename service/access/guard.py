@@ -21,10 +21,12 @@ NEEDS: Final[dict[str, str]] = {
     "/v2/rerank": "rerank",
     "/jina/v1/rerank": "rerank",
     "/voyage/v1/rerank": "rerank",
+    "/rerank/batch": "rerank",
     "/next-action": "rerank",
     "/events": "events",
     "/openapi.json": ANY_KEY,
     "/metrics": "admin",
+    "/users/<path:user>": "admin",
 }
 PAGE_SCOPE: Final = "tune"
 _HOW: Final = "Send it as `Authorization: Bearer KEY`."
@@ -63,6 +65,11 @@ class Guard:
         if self._loopback and not self._ring.configured:
             return None
         return self._refused(rule)
+
+    def also(self, count: int) -> Response | None:
+        """Count so many further requests of the caller, for a body that holds several; 429 where
+        they are more than the key may make."""
+        return self._rates.check(g.caller, count) if g.caller and count > 0 else None
 
     def owner(self, key: str) -> Caller | None:
         """Whose key this is, for the sign-in form."""

@@ -39,17 +39,18 @@ class Rates:
         size = _SLOTS * _SLOT.size
         self._map = mmap.mmap(-1 if self._fd is None else self._fd, size)
 
-    def wait(self, name: str, rate: float) -> float:
-        """Take one request of this key: 0.0 when it may go on, else seconds until it may."""
+    def wait(self, name: str, rate: float, count: int = 1) -> float:
+        """Take so many requests of this key: 0.0 when it may go on, else seconds until it may.
+        More than may ever come at once go on when nothing is owed, and are paid for afterwards."""
         burst = max(1.0, rate * BURST_SECONDS)
         with self._alone():
             now = time.monotonic()
             at = self._slot(hashlib.sha256(name.encode()).digest()[:8])
             paid = max(float(_SLOT.unpack_from(self._map, at)[1]), now)
-            early = paid - now - (burst - 1) / rate
+            early = paid - now - (burst - min(count, burst)) / rate
             if early > 1e-9:
                 return early
-            _SLOT.pack_into(self._map, at, self._map[at : at + 8], paid + 1 / rate)
+            _SLOT.pack_into(self._map, at, self._map[at : at + 8], paid + count / rate)
             return 0.0
 
     def _slot(self, name: bytes) -> int:
@@ -92,10 +93,10 @@ class RateLimits:
     def __init__(self, rates: Rates, default: float, metrics: Metrics) -> None:
         self._rates, self._default, self._metrics = rates, default, metrics
 
-    def check(self, caller: Caller) -> Response | None:
-        """429 to a key that asks more often than it may."""
+    def check(self, caller: Caller, count: int = 1) -> Response | None:
+        """429 to a key that asks more often than it may; count: requests that it makes now."""
         rate = self._default if caller.rate is None else caller.rate
-        seconds = self._rates.wait(caller.name, max(rate, _SLOWEST)) if rate else 0.0
+        seconds = self._rates.wait(caller.name, max(rate, _SLOWEST), count) if rate else 0.0
         if not seconds:
             return None
         self._metrics.refused.labels("too_many_requests").inc()

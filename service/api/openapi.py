@@ -10,6 +10,7 @@ from indexes.names import MAX_NAME
 from indexes.release import VERSION
 from reranker.blends.gate import Weight
 from reranker.events.settings import EventSettings
+from reranker.privacy.forget import ForgetProof
 from reranker.ranking.ranking import BlendName
 from reranker.signals.registry import SIGNALS
 from service.access.guard import NEEDS
@@ -18,6 +19,7 @@ from service.api.events_openapi import events_body, sent_event
 from service.api.next_action import NextActionAnswer
 from service.api.rerank import RerankAnswer
 from service.api.sent import NextActionRequest, SentRequest
+from service.api.users import ExportAnswer, UnprovedAnswer
 from service.http.answers import ErrorAnswer, json_answer
 from service.http.received import TIMEOUT_HEADER
 from service.http.settings import LimitSettings
@@ -69,6 +71,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
         *(SentRequest, RerankAnswer, NextActionRequest, NextActionAnswer),
         *(EventsAnswer, ErrorAnswer, Alive, Ready),
         *more.kinds,
+        *(ExportAnswer, ForgetProof, UnprovedAnswer),
     )
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     schemas["RerankRequest"] = schemas.pop("SentRequest")
@@ -76,6 +79,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
     schemas["SentEvent"] = sent_event(events)
     for name, properties in more.schemas.items():
         schemas[name]["properties"] |= properties
+    schemas |= _batch_schemas(limits)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -88,6 +92,8 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
             "/events": {"post": guarded(_events_operation(events), "/events")},
             "/next-action": {"post": guarded(_next_action_operation(), "/next-action")},
             **more.paths,
+            "/rerank/batch": {"post": guarded(_batch_operation(), "/rerank/batch")},
+            "/users/{user}": _users_operations(),
             "/livez": {"get": _operation("Is the process alive?", "Alive")},
             "/readyz": {"get": _operation("Can it re-rank? It tries.", "Ready", 503)},
             "/metrics": {
@@ -148,6 +154,54 @@ def _rerank_operation() -> Schema:
     return operation
 
 
+def _batch_operation() -> Schema:
+    operation = _operation("Re-rank many lists of candidates.", "BatchAnswer", *_BODY, 503)
+    operation["requestBody"] = {"required": True, "content": _json("BatchRequest")}
+    return operation
+
+
+def _batch_schemas(limits: LimitSettings) -> dict[str, Schema]:
+    """What is read by itself, request by request, is not in the types of the structs."""
+    names = ("RerankRequest", "RerankAnswer", "ErrorAnswer")
+    asked, answer, error = ({"$ref": _REF.format(name=name)} for name in names)
+    requests = {"type": "array", "items": asked, "maxItems": limits.batch}
+    answers = {"type": "array", "items": {"anyOf": [answer, error]}}
+    return {
+        "BatchRequest": _object("requests", requests) | {"additionalProperties": False},
+        "BatchAnswer": _object("answers", answers),
+    }
+
+
+def _object(field: str, schema: Schema) -> Schema:
+    return {"type": "object", "required": [field], "properties": {field: schema}}
+
+
+def _users_operations() -> Schema:
+    export = _operation("All that is kept of a shopper.", "ExportAnswer", 404, 422, 503)
+    erase = _operation("Erase a shopper, with proof.", "ForgetProof", 404, 422, 503)
+    erase["responses"]["409"] = {"description": _ERRORS[409], "content": _json("UnprovedAnswer")}
+    path = "/users/<path:user>"
+    return {
+        "parameters": [
+            {
+                "name": "user",
+                "in": "path",
+                "required": True,
+                "description": "The id, quoted as addresses need it.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": MAX_NAME},
+            },
+            {
+                "name": "session",
+                "in": "query",
+                "description": "Whether the id is an anonymous session's.",
+                "schema": {"type": "boolean"},
+            },
+        ],
+        "get": guarded(export, path),
+        "delete": guarded(erase, path),
+    }
+
+
 def _events_operation(events: EventSettings) -> Schema:
     operation = _operation("Keep what shoppers did.", "EventsAnswer", *_BODY, 503)
     operation["requestBody"] = events_body(events)
@@ -184,6 +238,8 @@ _ERRORS = {
     400: "The body is not JSON, or nested too deeply.",
     401: "No key, or one that is not valid.",
     403: "The key lacks the scope; or another site made a browser send it (serve.origins).",
+    404: "Nothing is kept under this id.",
+    409: "It is deleted, but not everything could be verified; the proof says what.",
     413: "The body is too large, packed or unpacked.",
     415: "The Content-Encoding is neither gzip nor identity.",
     421: "Asked by a name that this service does not answer to (serve.hosts).",

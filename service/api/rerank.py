@@ -3,7 +3,8 @@
 import secrets
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from math import inf
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from flask import Blueprint, Response
@@ -43,7 +44,7 @@ class Begun(NamedTuple):
     stages: Stages
 
 
-Write = Callable[[RerankAnswer], Response]
+T = TypeVar("T")
 # A body that is not ours -> what answers it in the format that it is in; None where it is in none.
 Others = Callable[[bytes], Callable[[Begun], Response] | None]
 
@@ -59,14 +60,28 @@ class Reranking:
 
     def begin(self) -> Begun:
         """Before anything of the request is read."""
-        return Begun(arrival(), self._served.state, Stages())
+        return self.begin_at(arrival())
 
-    def finish(self, begun: Begun, sent: Asked, write: Write, named: str | None = None) -> Response:
-        """The answer, in time. named: the ranking's id where the caller gives it one."""
+    def begin_at(self, started: float) -> Begun:
+        """The same of a request that came then, on `time.perf_counter`."""
+        return Begun(started, self._served.state, Stages())
+
+    def finish(
+        self,
+        begun: Begun,
+        sent: Asked,
+        write: Callable[[RerankAnswer], T],
+        named: str | None = None,
+        before: float = inf,
+    ) -> T:
+        """The answer, in time. named: the ranking's id where the caller gives it one.
+
+        before: when it has to be answered whatever its budget says, on `time.perf_counter`.
+        """
         asked = sent.request
         started, state, stages = begun
         deadline = deadline_of(started, asked.budget_ms or self._served.budget_ms)
-        ranking = self._served.ranker.rerank(asked, state, deadline, stages)
+        ranking = self._served.ranker.rerank(asked, state, min(deadline, before), stages)
         if sent.cut:  # what was shortened before it was read
             ranking = msgspec.structs.replace(ranking, degraded=[*ranking.degraded, *sent.cut])
         note_ranking(asked, ranking)

@@ -74,6 +74,11 @@ class ErrorAnswer(msgspec.Struct, frozen=True):
     error: ErrorDetail
 
 
+def encoded(payload: Any) -> bytes:
+    """Any msgspec-encodable value as JSON."""
+    return _encoder.encode(payload)
+
+
 def json_answer(payload: Any, status: int = 200) -> Response:
     """Any msgspec-encodable value as a JSON answer."""
     return Response(_encoder.encode(payload), status, content_type=JSON)
@@ -113,8 +118,13 @@ def register_security_headers(app: Flask) -> None:
         return answer
 
 
+def status_of(failure: Failure) -> int:
+    """4xx for what is the caller's to mend, else 500."""
+    return next((status for kind, status in STATUS.items() if isinstance(failure, kind)), 500)
+
+
 def _failure(failure: Failure) -> Response:
-    status = next((status for kind, status in STATUS.items() if isinstance(failure, kind)), 500)
+    status = status_of(failure)
     if status == 500:
         return _unforeseen(failure)
     return error_answer(status, str(failure), failure.code, failure.field)

@@ -67,6 +67,10 @@ class LimitSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     candidates: Annotated[
         int, msgspec.Meta(ge=1, description="Most candidates in one request; more is 422.")
     ] = 5000
+    batch: Annotated[
+        int,
+        msgspec.Meta(ge=1, description="Most requests in one POST /rerank/batch; more is 422."),
+    ] = 100
     query_chars: Annotated[
         int,
         msgspec.Meta(

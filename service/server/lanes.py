@@ -8,7 +8,7 @@ from gunicorn.util import unquote_to_wsgi_str
 
 _HEALTH: Final = frozenset({"/livez", "/readyz"})
 _SEARCHES: Final = frozenset(
-    ("/rerank", "/v1/rerank", "/v2/rerank", "/jina/v1/rerank", "/voyage/v1/rerank")
+    ("/rerank", "/rerank/batch", "/v1/rerank", "/v2/rerank", "/jina/v1/rerank", "/voyage/v1/rerank")
 )
 _SCRIPT: Final = os.environ.get("SCRIPT_NAME", "")  # what gunicorn takes off every address
 

@@ -16,6 +16,6 @@ def bearing(key: str) -> dict[str, str]:
 def everywhere(app: Flask) -> Iterator[tuple[str, str, str]]:
     """Every rule with every method that it takes, and the address to ask."""
     for rule in app.url_map.iter_rules():
-        address = rule.rule.replace("<path:file>", "x.js")
+        address = rule.rule.replace("<path:file>", "x.js").replace("<path:user>", "u9")
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield rule.rule, method, address

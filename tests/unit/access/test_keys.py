@@ -38,6 +38,8 @@ SCOPE = {
     "/next-action": "rerank",
     "/events": "events",
     "/metrics": "admin",
+    "/rerank/batch": "rerank",
+    "/users/<path:user>": "admin",
     "/openapi.json": "",
 }
 FORM = {

@@ -27,11 +27,14 @@ POSITIVE_CHECK = {"positive_data_acceptance": {"expected-statuses": ["2xx", "422
 NEGATIVE_CHECK = {"negative_data_rejection": {"expected-statuses": ["200", "4xx"]}}
 CONFIG = {
     "checks": POSITIVE_CHECK,
-    "operations": [{"include-path": "/events", "checks": POSITIVE_CHECK | NEGATIVE_CHECK}],
+    "operations": [
+        {"include-path": path, "checks": POSITIVE_CHECK | NEGATIVE_CHECK}
+        for path in ("/events", "/rerank/batch")
+    ],
 }
 
 EXAMPLES = 100
-POSTS = ("/rerank", "/v1/rerank", "/v2/rerank", "/events", "/next-action")
+POSTS = ("/rerank", "/rerank/batch", "/v1/rerank", "/v2/rerank", "/events", "/next-action")
 MODES = ("positive", "negative")
 
 
@@ -148,7 +151,7 @@ def test_the_document_carries_limits_signals_and_the_error_shape(client: FlaskCl
 def test_every_route_is_described(app: Flask, client: FlaskClient) -> None:
     described = client.get("/openapi.json").get_json()["paths"]
     rules = [rule for rule in app.url_map.iter_rules() if not rule.endpoint.startswith("page.")]
-    addresses = {re.sub("<([a-z]+)>", r"{\1}", rule.rule) for rule in rules}
+    addresses = {re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule.rule) for rule in rules}
     assert addresses == set(described)  # the page's are for browsers alone
 
 

@@ -106,6 +106,7 @@ PROVED_BY = {
     "logs.exception_texts": "test_service_logs: test_setting_exception_texts",
     "limits.body_bytes": "test_service_errors: test_limits_body_bytes",
     "limits.candidates": "test_service_errors: test_limits_candidates",
+    "limits.batch": "test_rerank_batch: test_limits_batch",
     "limits.query_chars": "test_service_errors: test_limits_query_chars",
     "limits.text_chars": "test_service_errors: test_limits_text_chars",
     "limits.history": "test_service_errors: test_limits_history",
