@@ -31,8 +31,9 @@ class Ordered(msgspec.Struct, frozen=True, kw_only=True):
     inputs: list[str]
     weights: list[float]
     bias: float
-    carts: int  # learned from
+    moments: int  # learned from
     base_rate: float
+    measured: dict[str, float] = {}  # on a fifth of the shoppers, by what the others teach
 
 
 class CartCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,8 +177,8 @@ def personal_worth(past: list[Ints]) -> tuple[Ints, Floats]:
     return owned.astype(np.int64), sums / worth.sum()
 
 
-def scores_of(pool: Pool, weights: dict[str, float]) -> Floats:
-    """Contributions (k, components), each column times its weight."""
+def contributions(pool: Pool, weights: dict[str, float]) -> Floats:
+    """(k, components): each column times its weight."""
     along = np.array([weights.get(name, 0.0) for name in COMPONENTS])
     return np.asarray(pool.columns * along)
 

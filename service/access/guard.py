@@ -18,6 +18,7 @@ ANY_KEY: Final = ""
 NEEDS: Final[dict[str, str]] = {
     "/rerank": "rerank",
     "/next-action": "rerank",
+    "/cart": "rerank",
     "/events": "events",
     "/openapi.json": ANY_KEY,
     "/metrics": "admin",

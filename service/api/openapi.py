@@ -7,11 +7,13 @@ from flask import Blueprint, Response
 
 from indexes.names import MAX_NAME
 from indexes.release import VERSION
+from reranker.applications.cart_answers import WEIGHED
 from reranker.blends.gate import Weight
 from reranker.events.settings import EventSettings
 from reranker.ranking.ranking import BlendName
 from reranker.signals.registry import SIGNALS
 from service.access.guard import NEEDS
+from service.api.cart import CartAnswer, CartRequest
 from service.api.events import EventsAnswer
 from service.api.events_openapi import events_body, sent_event
 from service.api.next_action import NextActionAnswer
@@ -58,6 +60,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
     """The whole document, with the limits that this service was set to."""
     kinds = (
         *(SentRequest, RerankAnswer, NextActionRequest, NextActionAnswer),
+        *(CartRequest, CartAnswer),
         *(EventsAnswer, ErrorAnswer, Alive, Ready),
     )
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
@@ -75,6 +78,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
             "/rerank": {"post": _for(_rerank_operation(), "/rerank")},
             "/events": {"post": _for(_events_operation(events), "/events")},
             "/next-action": {"post": _for(_next_action_operation(), "/next-action")},
+            "/cart": {"post": _for(_cart_operation(), "/cart")},
             "/livez": {"get": _operation("Is the process alive?", "Alive")},
             "/readyz": {"get": _operation("Can it re-rank? It tries.", "Ready", 503)},
             "/metrics": {
@@ -149,6 +153,14 @@ def _next_action_operation() -> Schema:
     return operation
 
 
+def _cart_operation() -> Schema:
+    operation = _operation(
+        "What completes this cart, what is bought next, and is it ordered?", "CartAnswer", *_BODY
+    )
+    operation["requestBody"] = {"required": True, "content": _json("CartRequest")}
+    return operation
+
+
 def _operation(summary: str, answer: str, *errors: int) -> Schema:
     answers = {"200": {"description": "Answered.", "content": _json(answer)}}
     for status in (*errors, 500):
@@ -185,6 +197,7 @@ def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
     """What is checked beyond the types of the structs."""
     asked = schemas["RerankRequest"]["properties"]
     about = schemas["NextActionRequest"]["properties"]
+    cart = schemas["CartRequest"]["properties"]
     event = schemas["PastEvent"]["properties"]
     asked["candidates"] |= {"maxItems": limits.candidates, "uniqueItems": True}
     asked["query"]["description"] = f"Cut to {limits.query_chars:,} characters."
@@ -195,7 +208,12 @@ def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
         propertyNames={"enum": list(SIGNALS)},
         additionalProperties={"anyOf": [msgspec.json.schema(Weight), {"type": "null"}]},
     )
-    for request in (asked, about):
+    _arm(cart["cart"], "array")["maxItems"] = limits.candidates
+    _arm(schemas["SentLine"]["properties"]["item"], "string").update(
+        minLength=1, maxLength=MAX_NAME
+    )
+    _arm(cart["weights"], "object")["propertyNames"] = {"enum": list(WEIGHED)}
+    for request in (asked, about, cart):
         _arm(request["history"], "array")["maxItems"] = limits.history
         for field in ("user", "session"):
             _arm(request[field], "string")["maxLength"] = MAX_NAME
@@ -204,7 +222,7 @@ def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
     _arm(asked["blend"], "string")["maxLength"] = MAX_NAME
     for field in ("item", "id", "user", "session", "ranking"):
         _arm(event[field], "string")["maxLength"] = MAX_NAME
-    for schema in (asked["time"], about["time"], event["time"]):
+    for schema in (asked["time"], about["time"], cart["time"], event["time"]):
         _arm(schema, "string")["pattern"] = _TIME
 
 

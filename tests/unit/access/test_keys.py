@@ -32,6 +32,7 @@ WITHOUT_KEY = {"/livez", "/readyz"}
 SCOPE = {
     "/rerank": "rerank",
     "/next-action": "rerank",
+    "/cart": "rerank",
     "/events": "events",
     "/metrics": "admin",
     "/openapi.json": "",

@@ -31,7 +31,7 @@ CONFIG = {
 }
 
 EXAMPLES = 100
-POSTS = ("/rerank", "/events", "/next-action")
+POSTS = ("/rerank", "/events", "/next-action", "/cart")
 MODES = ("positive", "negative")
 
 

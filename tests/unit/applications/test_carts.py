@@ -2,7 +2,8 @@
 
 import pytest
 
-from reranker.applications.carts import CartLine, baskets_of, cart_of, past_baskets
+from reranker.applications.baskets import baskets_of
+from reranker.applications.carts import CartLine, cart_of, past_baskets
 from reranker.events.events import TYPES, HistoryEvent
 from reranker.training.sequences import sequences_of
 
