@@ -117,7 +117,7 @@ class Commands(Menu):
             "reranker.commands.train:train_command", "Begin", "Learn from what shoppers did."
         ),
         "evaluate": Entry(
-            "reranker.commands.evaluate:evaluate_command",
+            "reranker.commands.applications.evaluate:evaluate_command",
             "Measure",
             "Compare a blend with the engine on judged requests.",
         ),
