@@ -131,6 +131,11 @@ class Commands(Menu):
             "Measure",
             "Requests, judgments and estimates from the shop's own logs.",
         ),
+        "carts": Entry(
+            "reranker.commands.applications.carts:carts_commands",
+            "Apply",
+            "List carts that were left, with value and chance.",
+        ),
         "blends": Entry(
             "reranker.commands.blends:blends_commands",
             "Keep",

@@ -42,7 +42,6 @@ def test_pairs_complete_and_staples_come_again() -> None:
         best = report.metrics[report.best_single[task]][f"{prefix}ndcg@10"]
         apart = report.difference[task]["ndcg@10"]
         assert apart.mean == pytest.approx(blend[f"{prefix}ndcg@10"] - best)
-        assert apart.high is not None and apart.high >= 0.0
 
 
 def test_the_command_prints_one_object(tmp_path: Path) -> None:
