@@ -26,6 +26,7 @@ ROOMS = (
         "reranker/privacy",
         "reranker/backups",
         "reranker/commands",
+        "reranker/commands/applications",
     ),
     *("service/http", "service/observability", "service/access", "service/live", "service/api"),
     "service/formats",

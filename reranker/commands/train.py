@@ -47,10 +47,11 @@ def train_command(
     blend with it is better there, beyond doubt; else counts and a blend without it are. A training
     that was interrupted, or that --minutes ended, goes on where it was.
     """
+    from reranker.applications.applications import BESIDE
     from reranker.model_selection.train import train  # torch, which no other command needs
 
     settings = with_options(workspace, encoder=encoder, minutes=minutes)
-    end = None if until is None else _seconds(workspace, until)
+    end = None if until is None else time_option(workspace, until, "--until")
     root = workspace.home / "model"
     with exclusive(root / "lock", "train"):
         summary = train(
@@ -59,14 +60,15 @@ def train_command(
             on_line=lambda line: click.echo(line, err=True),
             until=end,
             counts_only=counts_only,
+            beside=BESIDE,
         )
     echo_result(summary, _report(summary), as_json)
 
 
-def _seconds(workspace: Workspace, until: str) -> float:
-    """The time that --until names."""
+def time_option(workspace: Workspace, value: str, name: str) -> float:
+    """The time that an option names, in epoch seconds."""
     try:
-        return TimeReader(workspace.section(TimeSettings)).read(until, "--until").seconds
+        return TimeReader(workspace.section(TimeSettings)).read(value, name).seconds
     except BadTime as error:
         raise click.UsageError(f"{error}.") from None
 

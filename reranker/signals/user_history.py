@@ -93,21 +93,31 @@ def _profile(
 
 
 def shopper_events(
-    request: RerankRequest, now: Callable[[], float], personal: Personalization
+    request: RerankRequest,
+    now: Callable[[], float],
+    personal: Personalization,
+    most: int | None = None,
 ) -> list[HistoryEvent] | Missing:
-    """The events of a request's shopper before now, oldest first; Missing where there are none."""
-    return _events(request, now, personal) or Missing("no_history")
+    """The events of a request's shopper before now, oldest first; Missing where there are none.
+
+    most: the newest so many, instead of those that the model reads.
+    """
+    return _events(request, now, personal, most) or Missing("no_history")
 
 
 def _events(
-    request: RerankRequest, now: Callable[[], float], personal: Personalization
+    request: RerankRequest,
+    now: Callable[[], float],
+    personal: Personalization,
+    most: int | None = None,
 ) -> list[HistoryEvent] | Missing:
+    most = personal.length if most is None else most
     if request.history is not None:
-        return _sent(request.history, request.time is not None, now())[-personal.length :]
+        return _sent(request.history, request.time is not None, now())[-most:]
     if personal.recent is None or not (request.user or request.session):
         return []
     before = now() if request.time is not None else None
-    asked = personal.recent, request.user, request.session, personal.length, before
+    asked = personal.recent, request.user, request.session, most, before
     budget = current()
     try:
         return _stored(*asked) if budget is None else budget.call(HISTORY, _stored, *asked)

@@ -23,6 +23,7 @@ NEEDS: Final[dict[str, str]] = {
     "/voyage/v1/rerank": "rerank",
     "/rerank/batch": "rerank",
     "/next-action": "rerank",
+    "/cart": "rerank",
     "/events": "events",
     "/openapi.json": ANY_KEY,
     "/metrics": "admin",

@@ -8,12 +8,14 @@ from flask import Blueprint, Response
 
 from indexes.names import MAX_NAME
 from indexes.release import VERSION
+from reranker.applications.cart_answers import WEIGHED
 from reranker.blends.gate import Weight
 from reranker.events.settings import EventSettings
 from reranker.privacy.forget import ForgetProof
 from reranker.ranking.ranking import BlendName
 from reranker.signals.registry import SIGNALS
 from service.access.guard import NEEDS
+from service.api.cart import CartAnswer, CartRequest
 from service.api.events import EventsAnswer
 from service.api.events_openapi import events_body, sent_event
 from service.api.next_action import NextActionAnswer
@@ -69,6 +71,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
     """The whole document, with the limits that this service was set to."""
     kinds = (
         *(SentRequest, RerankAnswer, NextActionRequest, NextActionAnswer),
+        *(CartRequest, CartAnswer),
         *(EventsAnswer, ErrorAnswer, Alive, Ready),
         *more.kinds,
         *(ExportAnswer, ForgetProof, UnprovedAnswer),
@@ -91,6 +94,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
             "/rerank": {"post": guarded(_rerank_operation(), "/rerank")},
             "/events": {"post": guarded(_events_operation(events), "/events")},
             "/next-action": {"post": guarded(_next_action_operation(), "/next-action")},
+            "/cart": {"post": guarded(_cart_operation(), "/cart")},
             **more.paths,
             "/rerank/batch": {"post": guarded(_batch_operation(), "/rerank/batch")},
             "/users/{user}": _users_operations(),
@@ -216,6 +220,14 @@ def _next_action_operation() -> Schema:
     return operation
 
 
+def _cart_operation() -> Schema:
+    operation = _operation(
+        "What completes this cart, what is bought next, and is it ordered?", "CartAnswer", *_BODY
+    )
+    operation["requestBody"] = {"required": True, "content": _json("CartRequest")}
+    return operation
+
+
 def _operation(summary: str, answer: str, *errors: int) -> Schema:
     answers = {"200": {"description": "Answered.", "content": _json(answer)}}
     for status in (*errors, 500):
@@ -254,6 +266,7 @@ def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
     """What is checked beyond the types of the structs."""
     asked = schemas["RerankRequest"]["properties"]
     about = schemas["NextActionRequest"]["properties"]
+    cart = schemas["CartRequest"]["properties"]
     event = schemas["PastEvent"]["properties"]
     asked["candidates"] |= {"maxItems": limits.candidates, "uniqueItems": True}
     asked["query"]["description"] = f"Cut to {limits.query_chars:,} characters."
@@ -264,7 +277,12 @@ def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
         propertyNames={"enum": list(SIGNALS)},
         additionalProperties={"anyOf": [msgspec.json.schema(Weight), {"type": "null"}]},
     )
-    for request in (asked, about):
+    _arm(cart["cart"], "array")["maxItems"] = limits.candidates
+    _arm(schemas["SentLine"]["properties"]["item"], "string").update(
+        minLength=1, maxLength=MAX_NAME
+    )
+    _arm(cart["weights"], "object")["propertyNames"] = {"enum": list(WEIGHED)}
+    for request in (asked, about, cart):
         _arm(request["history"], "array")["maxItems"] = limits.history
         for field in ("user", "session"):
             _arm(request[field], "string")["maxLength"] = MAX_NAME
@@ -273,7 +291,7 @@ def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
     _arm(asked["blend"], "string")["maxLength"] = MAX_NAME
     for field in ("item", "id", "user", "session", "ranking"):
         _arm(event[field], "string")["maxLength"] = MAX_NAME
-    for schema in (asked["time"], about["time"], event["time"]):
+    for schema in (asked["time"], about["time"], cart["time"], event["time"]):
         _arm(schema, "string")["pattern"] = _TIME
 
 

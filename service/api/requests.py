@@ -106,6 +106,12 @@ class RequestReader:
         )
         return self._checked(request, sent.history, sent.time).request
 
+    def read_history(
+        self, request: RerankRequest, history: list[PastEvent] | None, time: Time | None
+    ) -> Asked:
+        """A request without candidates, with the history and the time that were sent with it."""
+        return self._checked(request, history, time)
+
     def checked(self, request: RerankRequest) -> RerankRequest:
         """A request that was made here, by the same rules; BadRequest as `read`."""
         return self.asked(request).request

@@ -117,7 +117,7 @@ class Commands(Menu):
             "reranker.commands.train:train_command", "Begin", "Learn from what shoppers did."
         ),
         "evaluate": Entry(
-            "reranker.commands.evaluate:evaluate_command",
+            "reranker.commands.applications.evaluate:evaluate_command",
             "Measure",
             "Compare a blend with the engine on judged requests.",
         ),
@@ -130,6 +130,11 @@ class Commands(Menu):
             "reranker.commands.feedback:requests_commands",
             "Measure",
             "Requests, judgments and estimates from the shop's own logs.",
+        ),
+        "carts": Entry(
+            "reranker.commands.applications.carts:carts_commands",
+            "Apply",
+            "List carts that were left, with value and chance.",
         ),
         "blends": Entry(
             "reranker.commands.blends:blends_commands",

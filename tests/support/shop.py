@@ -92,6 +92,7 @@ def build_shop(folder: Path) -> Path:
 
 def train_shop(shop_home: Path, folder: Path) -> Path:
     """A home in this folder, of the same shop, with their events and a model of them."""
+    from reranker.applications.applications import BESIDE
     from reranker.model.settings import TrainSettings
     from reranker.model_selection.train import train  # torch, which few files need
 
@@ -121,7 +122,7 @@ def train_shop(shop_home: Path, folder: Path) -> Path:
         encoder_proof=False,
         precision="float32",  # not the faster one on this machine: the same everywhere
     )
-    train(workspace, settings, on_line=lambda _line: None)
+    train(workspace, settings, on_line=lambda _line: None, beside=BESIDE)
     return workspace.home
 
 

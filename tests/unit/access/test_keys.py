@@ -36,6 +36,7 @@ SCOPE = {
     "/jina/v1/rerank": "rerank",
     "/voyage/v1/rerank": "rerank",
     "/next-action": "rerank",
+    "/cart": "rerank",
     "/events": "events",
     "/metrics": "admin",
     "/rerank/batch": "rerank",

@@ -34,7 +34,7 @@ CONFIG = {
 }
 
 EXAMPLES = 100
-POSTS = ("/rerank", "/rerank/batch", "/v1/rerank", "/v2/rerank", "/events", "/next-action")
+POSTS = ("/rerank", "/rerank/batch", "/v1/rerank", "/v2/rerank", "/events", "/next-action", "/cart")
 MODES = ("positive", "negative")
 
 
