@@ -5,7 +5,7 @@ another program on the machine does not change what a request is. Least squares 
 forgetting (Haykin, Adaptive Filter Theory, ch. 9), two unknowns, solved anew whenever some more has
 been answered; a ridge holds their ratio where all requests are of one size and tell only the sum.
 stretch is how much longer requests take by the clock than what is ahead of them and they
-themselves: nine of ten take no more (a quantile followed by steps, Robbins and Monro 1951).
+themselves: four of five take no more (a quantile followed by steps, Robbins and Monro 1951).
 """
 
 import math
@@ -15,7 +15,7 @@ INTERCEPT: Final = 0.0016  # seconds of a request without candidates, until it i
 SLOPE: Final = 4.4e-6  # ... and of each candidate
 _REMEMBERED: Final = 0.5  # processor seconds after which a measurement counts 1/e
 _STEP: Final = 0.05  # of the logarithm of the stretch, by one request ...
-_WITHIN: Final = 0.9  # ... of which so many are to take no more
+_WITHIN: Final = 0.8  # ... of which so many are to take no more
 _FORGOTTEN: Final = 0.3  # seconds without one after which its logarithm is 1/e
 _FARTHEST: Final = 3.0  # times what was expected: beyond it a measurement counts as that
 _STRETCHES: Final = (0.5, 8.0)  # numpy leaves the interpreter: two cores may serve one process

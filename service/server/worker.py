@@ -37,6 +37,7 @@ log = logging.getLogger("reranker")
 
 SWITCH_SECONDS: Final = 0.0001  # between threads; Python's own 5 ms would hold up refusals
 _TURN_SECONDS: Final = 0.005  # that a thread waits for the loop, which may have no end of work
+_AT_ONCE_SECONDS: Final = 0.0005  # in which the loop finds what had come before it looked
 _MOST_OTHERS: Final = 64  # requests of other routes that wait
 _MOST_BYTES: Final = 64 * 1024 * 1024  # of requests that are coming in, in all
 _ACCEPTS: Final = 32  # connections taken between two looks at the others
@@ -62,7 +63,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self._turn = threading.Lock()  # held while the loop reads and refuses
         self._other_pool = ThreadPoolExecutor(self.cfg.threads, "other")
         self._health_pool = ThreadPoolExecutor(1, "health")
-        self._looked = self._accept_at = self._woke = 0.0
+        self._looked = self._accept_at = 0.0
+        self._woke = self._arrived = time.perf_counter()
         self._published = (0, 0)
         self._full = Seldom("no more connections can be opened: %s")
 
@@ -90,9 +92,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self._stop()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """One turn of the loop. What it finds has come by now, however long its turn takes."""
+        """One turn of the loop. What it finds at once came while the turn before it went on, half
+        of that ago in the mean, and gets no younger in this one."""
+        began = time.perf_counter()
         events = self.poller.select(timeout)
-        self._woke = time.perf_counter()
+        now = time.perf_counter()
+        before = began - self._woke if now - began < _AT_ONCE_SECONDS else 0.0
+        self._woke, self._arrived = now, now - before / 2
         with self._turn:
             for key, _ in events:
                 key.data(key.fileobj)
@@ -230,7 +236,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         """Let in, or refuse, what has come whole."""
         while conn.watched == _READ and not conn.ending and self._whole(conn):
             request, size = conn.incoming.take()
-            conn.asked, conn.arrived = True, self._woke
+            conn.asked, conn.arrived = True, self._arrived
             if size is None:  # its body is too large, and may still be coming
                 conn.end_seconds = self.limits.arrival_seconds
             self._admit(conn, request, size)
