@@ -75,7 +75,7 @@ def create_app(workspace: Workspace) -> Flask:
     translator = Translator(reranking, reader, limits, workspace.section(FormatSettings))
     others = sharing_our_address(translator, limits)
     app.register_blueprint(rerank_routes(reranking, reader, limits, others))
-    app.register_blueprint(format_routes(translator, limits))
+    app.register_blueprint(format_routes(translator, limits, served))
     app.register_blueprint(
         events_routes(
             served.histories,

@@ -23,6 +23,7 @@ NEEDS: Final[dict[str, str]] = {
     "/voyage/v1/rerank": "rerank",
     "/next-action": "rerank",
     "/events": "events",
+    "/info": ANY_KEY,
     "/openapi.json": ANY_KEY,
     "/metrics": "admin",
 }

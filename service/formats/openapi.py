@@ -4,10 +4,14 @@ from typing import Any, Final
 
 import msgspec
 
-from service.api.openapi import MoreRoutes, Schema, guarded
+from service.access.sites import OPEN
+from service.api.openapi import MoreRoutes, Others, Ready, Schema, guarded
 from service.formats.cohere import CohereAnswer, CohereError, CohereRequest
+from service.formats.infinity import InfinityAnswer, InfinityError, InfinityRequest
 from service.formats.jina import JinaAnswer, JinaError
+from service.formats.tei import TeiError, TeiInfo, TeiRequest, TeiResult
 from service.formats.voyage import VoyageAnswer, VoyageRequest
+from service.http.answers import ErrorAnswer
 from service.http.settings import LimitSettings
 
 _DOCUMENT: Final[Schema] = {
@@ -26,23 +30,37 @@ _STATUSES: Final = {
 _KINDS: Final = (
     *(CohereRequest, CohereAnswer, CohereError),
     *(JinaAnswer, JinaError, VoyageRequest, VoyageAnswer),
+    *(TeiRequest, TeiResult, TeiError, TeiInfo),
+    *(InfinityRequest, InfinityAnswer, InfinityError),
 )
 
 
 def described(limits: LimitSettings) -> MoreRoutes:
     """The routes of other formats."""
-    documents = {
-        "documents": {
-            "type": "array",
-            "minItems": 1,
-            "maxItems": limits.candidates,
-            "items": _DOCUMENT,
-        }
+    listed: Schema = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": limits.candidates,
+        "items": _DOCUMENT,
     }
+    documents = {"documents": listed}
     return MoreRoutes(
         kinds=_KINDS,
-        schemas={kind.__name__: documents for kind in (CohereRequest, VoyageRequest)},
+        schemas={
+            "TeiRequest": {"texts": listed},
+            **{kind: documents for kind in ("CohereRequest", "VoyageRequest", "InfinityRequest")},
+        },
+        others={
+            "/rerank": Others(
+                asked=("TeiRequest", "InfinityRequest"),
+                answers=("InfinityAnswer",),
+                lists=("TeiResult",),
+                errors=("TeiError", "InfinityError"),
+            )
+        },
         paths={
+            "/info": _get("/info", "What answers, as TEI says it.", TeiInfo),
+            "/health": _get("/health", "Can it re-rank? As TEI says it.", Ready, TeiError),
             "/v2/rerank": _post(
                 "/v2/rerank",
                 "Re-rank as Cohere's second version does.",
@@ -88,6 +106,19 @@ def _post(path: str, summary: str, asked: Kinds, answers: Kinds, errors: Kinds) 
         "responses": responses,
     }
     return {"post": guarded(operation, path)}
+
+
+def _get(
+    path: str, summary: str, answer: type[msgspec.Struct], *errors: type[msgspec.Struct]
+) -> Schema:
+    statuses = (500, 503) if errors else (500,)
+    failed = {"content": _any_of([*errors] or [ErrorAnswer])}
+    responses: dict[str, Any] = {
+        "200": {"description": "Answered.", "content": _any_of([answer])},
+        **{str(status): {"description": _STATUSES[status], **failed} for status in statuses},
+    }
+    operation = {"summary": summary, "responses": responses}
+    return {"get": operation if path in OPEN else guarded(operation, path)}
 
 
 def _any_of(kinds: Kinds) -> Schema:

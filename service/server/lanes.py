@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from gunicorn.util import unquote_to_wsgi_str
 
-_HEALTH: Final = frozenset({"/livez", "/readyz"})
+_HEALTH: Final = frozenset({"/livez", "/readyz", "/health"})
 _SEARCHES: Final = frozenset(
     ("/rerank", "/v1/rerank", "/v2/rerank", "/jina/v1/rerank", "/voyage/v1/rerank")
 )

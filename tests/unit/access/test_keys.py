@@ -28,7 +28,7 @@ from service.access.keys import BadKey, BadKeyFile, KeyFile, check_name
 from service.app import create_app
 from service.http.settings import ServeSettings
 
-WITHOUT_KEY = {"/livez", "/readyz"}
+WITHOUT_KEY = {"/livez", "/readyz", "/health"}
 SCOPE = {
     "/rerank": "rerank",
     "/v1/rerank": "rerank",
@@ -38,6 +38,7 @@ SCOPE = {
     "/next-action": "rerank",
     "/events": "events",
     "/metrics": "admin",
+    "/info": "",
     "/openapi.json": "",
 }
 FORM = {

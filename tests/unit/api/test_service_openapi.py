@@ -25,9 +25,14 @@ if TYPE_CHECKING:  # two seconds of work in each of the suite's processes
 POSITIVE_CHECK = {"positive_data_acceptance": {"expected-statuses": ["2xx", "422"]}}
 # An event that is wrong is no wrong request: the answer is 200, and its `rejected` says why.
 NEGATIVE_CHECK = {"negative_data_rejection": {"expected-statuses": ["200", "4xx"]}}
+# Other formats say 400 to what we say 422 to.
+FOREIGN_CHECK = {"positive_data_acceptance": {"expected-statuses": ["2xx", "400", "422"]}}
 CONFIG = {
     "checks": POSITIVE_CHECK,
-    "operations": [{"include-path": "/events", "checks": POSITIVE_CHECK | NEGATIVE_CHECK}],
+    "operations": [
+        {"include-path": "/events", "checks": POSITIVE_CHECK | NEGATIVE_CHECK},
+        *({"include-path": path, "checks": FOREIGN_CHECK} for path in ("/v1/rerank", "/v2/rerank")),
+    ],
 }
 
 EXAMPLES = 100

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.formats.format_routes import of_version_1
@@ -178,6 +178,7 @@ documents = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(
     route=st.sampled_from(ROUTES),
     sent=st.fixed_dictionaries(
