@@ -47,7 +47,7 @@ def format_routes(translator: Translator, limits: LimitSettings, served: Served)
             body = read_body(limits.body_bytes)
             format_ = g.error_format = choose(body)
             refuse_long_lists(body, {"documents": limits.candidates})
-        return translator.answer(format_, request.path, body, begun)
+        return translator.answer(format_, str(request.url_rule), body, begun)
 
     @routes.post("/v2/rerank")
     def cohere_v2() -> Response:
@@ -112,7 +112,7 @@ def sharing_our_address(
             g.error_format = format_
             most = limits.candidates
             refuse_long_lists(body, {"texts": most, "documents": most})
-            return translator.answer(format_, request.path, body, begun)
+            return translator.answer(format_, str(request.url_rule), body, begun)
 
         return answered
 

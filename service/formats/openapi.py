@@ -9,6 +9,8 @@ from service.api.openapi import MoreRoutes, Others, Ready, Schema, guarded
 from service.formats.cohere import CohereAnswer, CohereError, CohereRequest
 from service.formats.infinity import InfinityAnswer, InfinityError, InfinityRequest
 from service.formats.jina import JinaAnswer, JinaError
+from service.formats.metarank import MetarankAnswer, MetarankRequest
+from service.formats.metarank_events import FeedbackAnswer
 from service.formats.tei import TeiError, TeiInfo, TeiRequest, TeiResult
 from service.formats.voyage import VoyageAnswer, VoyageRequest
 from service.http.answers import ErrorAnswer
@@ -24,13 +26,17 @@ _STATUSES: Final = {
     413: "The body is too large, packed or unpacked.",
     415: "The Content-Encoding is neither gzip nor identity.",
     422: _WRONG,
+    404: "There is no blend of this name.",
+    501: "This is not served in this format.",
     500: "The service failed; its log has the reason.",
     503: "The service is busy or cannot do it now.",
 }
+_ALWAYS: Final = (400, 413, 415, 422, 500, 503)
 _KINDS: Final = (
     *(CohereRequest, CohereAnswer, CohereError),
     *(JinaAnswer, JinaError, VoyageRequest, VoyageAnswer),
     *(TeiRequest, TeiResult, TeiError, TeiInfo),
+    *(MetarankRequest, MetarankAnswer, FeedbackAnswer),
     *(InfinityRequest, InfinityAnswer, InfinityError),
 )
 
@@ -59,6 +65,19 @@ def described(limits: LimitSettings) -> MoreRoutes:
             )
         },
         paths={
+            "/rank/{model}": _of_model(
+                _post(
+                    "/rank/<model>",
+                    "Re-rank as Metarank does, by the blend of this name.",
+                    [MetarankRequest],
+                    [MetarankAnswer],
+                    [ErrorAnswer],
+                ),
+                404,
+            ),
+            "/feedback": _feedback(),
+            "/recommend/{model}": _of_model(_not_yet("/recommend/<model>"), 501),
+            "/train/{model}": _of_model(_not_yet("/train/<model>"), 501),
             "/info": _get("/info", "What answers, as TEI says it.", TeiInfo),
             "/health": _get("/health", "Can it re-rank? As TEI says it.", Ready, TeiError),
             "/v2/rerank": _post(
@@ -98,14 +117,44 @@ Kinds = list[type[msgspec.Struct]]
 
 def _post(path: str, summary: str, asked: Kinds, answers: Kinds, errors: Kinds) -> Schema:
     responses: dict[str, Any] = {"200": {"description": "Answered.", "content": _any_of(answers)}}
-    for status, description in _STATUSES.items():
-        responses[str(status)] = {"description": description, "content": _any_of(errors)}
+    for status in _ALWAYS:
+        responses[str(status)] = {"description": _STATUSES[status], "content": _any_of(errors)}
     operation = {
         "summary": summary,
         "requestBody": {"required": True, "content": _any_of(asked)},
         "responses": responses,
     }
     return {"post": guarded(operation, path)}
+
+
+def _of_model(path: Schema, *statuses: int) -> Schema:
+    operation = path["post"]
+    operation["parameters"] = [
+        {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+    ]
+    for status in statuses:
+        operation["responses"][str(status)] = {
+            "description": _STATUSES[status],
+            "content": _any_of([ErrorAnswer]),
+        }
+    return path
+
+
+def _feedback() -> Schema:
+    path = _post(
+        "/feedback",
+        "Keep events as Metarank has them.",
+        [MetarankRequest],
+        [FeedbackAnswer],
+        [ErrorAnswer],
+    )
+    path["post"]["requestBody"]["content"] = {"application/json": {"schema": {}}}
+    return path
+
+
+def _not_yet(path: str) -> Schema:
+    failed = {"description": _STATUSES[500], "content": _any_of([ErrorAnswer])}
+    return {"post": guarded({"summary": "Not served yet.", "responses": {"500": failed}}, path)}
 
 
 def _get(

@@ -229,6 +229,7 @@ def test_what_is_routed_to_the_searches_passes_the_gate_and_nothing_else_does(
     request, _ = incoming.take()
     lane, rule = lane_of(request), routed(app, cfg, request, nowhere)
     searches = {"/rerank", "/v1/rerank", "/v2/rerank", "/jina/v1/rerank", "/voyage/v1/rerank"}
+    searches |= {"/rank/<model>"}
     assert (lane is Lane.SEARCH) == (rule in searches)
     if rule in ("/livez", "/readyz", "/health"):
         assert lane is Lane.HEALTH
