@@ -20,6 +20,10 @@ from service.http.received import read_body, refuse_long_lists
 from service.http.settings import LimitSettings
 from service.live.reload import Served
 
+# Every route that re-ranks, as it is counted.
+SEARCHES: Final = frozenset(
+    ("/rerank", "/v1/rerank", "/v2/rerank", "/jina/v1/rerank", "/voyage/v1/rerank", "/rank/<model>")
+)
 _VOYAGE_MODELS: Final = ("rerank-2", "rerank-1", "rerank-lite", "voyage")
 _JINA_MODELS: Final = ("jina-", "jinaai/")
 
