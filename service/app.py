@@ -18,7 +18,7 @@ from service.access.sessions import Sessions
 from service.access.sites import Hosts, Origins
 from service.api.batch import batch_routes
 from service.api.cart import cart_routes
-from service.api.events import events_routes
+from service.api.events import EventKeeper, events_routes
 from service.api.health import health_routes
 from service.api.next_action import next_action_routes
 from service.api.openapi import openapi_routes
@@ -28,6 +28,7 @@ from service.api.users import users_routes
 from service.formats.errors import register_error_formats
 from service.formats.foreign import Translator
 from service.formats.format_routes import format_routes, sharing_our_address
+from service.formats.metarank_routes import metarank_routes
 from service.formats.openapi import described
 from service.formats.settings import FormatSettings
 from service.http.addresses import is_loopback
@@ -78,17 +79,11 @@ def create_app(workspace: Workspace) -> Flask:
     translator = Translator(reranking, reader, limits, workspace.section(FormatSettings))
     others = sharing_our_address(translator, limits)
     app.register_blueprint(rerank_routes(reranking, reader, limits, others))
-    app.register_blueprint(format_routes(translator, limits))
+    keeper = EventKeeper(served.histories, limits, events, workspace.section(TimeSettings), metrics)
+    app.register_blueprint(events_routes(keeper))
+    app.register_blueprint(format_routes(translator, limits, served))
+    app.register_blueprint(metarank_routes(translator, limits, keeper))
     app.register_blueprint(batch_routes(reranking, reader, limits, guard))
-    app.register_blueprint(
-        events_routes(
-            served.histories,
-            limits,
-            events,
-            workspace.section(TimeSettings),
-            metrics,
-        )
-    )
     app.register_blueprint(next_action_routes(served, reader, limits))
     app.register_blueprint(users_routes(workspace, served.histories))
     app.register_blueprint(cart_routes(served, reader, limits))

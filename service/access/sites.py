@@ -18,7 +18,7 @@ from flask import Response, request
 from service.http.answers import error_answer
 from service.observability.prometheus import Metrics
 
-OPEN: Final = frozenset({"/livez", "/readyz"})
+OPEN: Final = frozenset({"/livez", "/readyz", "/health"})
 WRONG_HOST: Final = 421
 _LOCAL: Final = ("localhost", "localhost.localdomain", "ip6-localhost")
 _REMEMBERED: Final = 64

@@ -66,32 +66,47 @@ class Checked(NamedTuple):
     bot_like: int  # of the good ones, or of the rejected with events.drop_bots
 
 
-def events_routes(
-    histories: Histories,
-    limits: LimitSettings,
-    settings: EventSettings,
-    times: TimeSettings,
-    metrics: Metrics,
-) -> Blueprint:
+class EventKeeper:
+    """What every route that takes events ends in: clean, keep, count."""
+
+    def __init__(
+        self,
+        histories: Histories,
+        limits: LimitSettings,
+        settings: EventSettings,
+        times: TimeSettings,
+        metrics: Metrics,
+    ) -> None:
+        self.limits, self.settings = limits, settings
+        self._histories, self._times, self._metrics = histories, times, metrics
+        self._rates = EventRates(settings)
+
+    def keep(self, parts: Sequence[bytes | msgspec.Raw]) -> EventsAnswer:
+        """The good ones are on the disk when this returns; HistoryFailure: none of them is."""
+        settings = self.settings
+        cleaner = Cleaner(settings, self._times, strict=True)
+        events, rejected, bot_like = check_events(
+            parts, cleaner, settings, self.limits, self._rates
+        )
+        done = self._histories.append(events)
+        wrong = [bad.field for bad in rejected]
+        self._metrics.count_events(len(events), done.duplicates, done.conflicts, bot_like, wrong)
+        kept_bots = 0 if settings.drop_bots else bot_like
+        return EventsAnswer(len(events), done.duplicates, done.conflicts, kept_bots, rejected)
+
+
+def events_routes(keeper: EventKeeper) -> Blueprint:
     """The route that a shop sends its events to."""
     routes = Blueprint("events", __name__)
-    rates = EventRates(settings)
 
     @routes.post("/events")
     def events_route() -> Response:
-        parts = split_events(read_body(limits.body_bytes), settings.request_events)
-        cleaner = Cleaner(settings, times, strict=True)
-        events, rejected, bot_like = check_events(parts, cleaner, settings, limits, rates)
+        body = read_body(keeper.limits.body_bytes)
+        parts = split_events(body, keeper.settings.request_events)
         try:
-            done = histories.append(events)
+            return json_answer(keeper.keep(parts))
         except HistoryFailure as failure:
-            return _not_kept(failure)
-        wrong = [bad.field for bad in rejected]
-        metrics.count_events(len(events), done.duplicates, done.conflicts, bot_like, wrong)
-        kept_bots = 0 if settings.drop_bots else bot_like
-        return json_answer(
-            EventsAnswer(len(events), done.duplicates, done.conflicts, kept_bots, rejected)
-        )
+            return not_kept(failure)
 
     return routes
 
@@ -116,19 +131,19 @@ def split_events(body: bytes, most: int) -> list[bytes | msgspec.Raw]:
         if not _is_lines(lines):
             raise Malformed(f"The body is not JSON: {error}.") from None
     if len(lines) > most:
-        raise _too_many_events(most)
+        raise too_many_events(most)
     return list(lines)
 
 
 def _array(body: bytes, most: int) -> list[msgspec.Raw]:
     if has_more(body, most):
-        raise _too_many_events(most)
+        raise too_many_events(most)
     try:
         parts = _list.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"The body is not JSON: {error}.") from None
     if len(parts) > most:
-        raise _too_many_events(most)
+        raise too_many_events(most)
     return parts
 
 
@@ -138,7 +153,7 @@ def _lines(body: bytes, most: int) -> list[bytes]:
     return list(islice((line for line in lines if line.strip()), most + 1))
 
 
-def _too_many_events(most: int) -> BadRequest:
+def too_many_events(most: int) -> BadRequest:
     return BadRequest(
         f"The body has more than {most:,} events; at most {most:,} are allowed "
         "(events.request_events)."
@@ -197,7 +212,7 @@ def _decoded(part: bytes | msgspec.Raw) -> dict[str, Any]:
         raise BadEvent("", f"this is not JSON: {error}") from None
 
 
-def _not_kept(failure: HistoryFailure) -> Response:
+def not_kept(failure: HistoryFailure) -> Response:
     """None of them is kept, and the sender has to know; the log says where and why."""
     log.error("events cannot be kept: %s", failure)
     message = "The events cannot be kept now and none was; send them again. The log has the reason."

@@ -1,6 +1,6 @@
 """openapi.py: the structs that requests are decoded into -> the OpenAPI 3.1 document."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -47,12 +47,23 @@ class Ready(msgspec.Struct, frozen=True):
     items: int
 
 
+class Others(NamedTuple):
+    """What else an operation of ours takes and answers: names of schemas. lists: as arrays."""
+
+    asked: tuple[str, ...]
+    answers: tuple[str, ...]
+    lists: tuple[str, ...]
+    errors: tuple[str, ...]
+
+
 class MoreRoutes(NamedTuple):
-    """Routes of rooms above. kinds: what they read and answer; paths: their operations."""
+    """Routes of rooms above. kinds: what they read and answer; paths: their operations; schemas:
+    properties to write over; others: formats that share the address of one of our operations."""
 
     kinds: tuple[type[msgspec.Struct], ...] = ()
     paths: Mapping[str, Schema] = {}
     schemas: Mapping[str, Schema] = {}
+    others: Mapping[str, Others] = {}
 
 
 def openapi_routes(limits: LimitSettings, events: EventSettings, more: MoreRoutes) -> Blueprint:
@@ -83,7 +94,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
     for name, properties in more.schemas.items():
         schemas[name]["properties"] |= properties
     schemas |= _batch_schemas(limits)
-    return {
+    document: Schema = {
         "openapi": "3.1.0",
         "info": {
             "title": "reranker",
@@ -114,6 +125,26 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
         },
         "components": {"schemas": schemas, "securitySchemes": _SCHEMES},
     }
+    for path, others in more.others.items():
+        _take_others(document["paths"][path]["post"], others)
+    return document
+
+
+def _take_others(operation: Schema, others: Others) -> None:
+    lists = [{"type": "array", "items": {"$ref": _REF.format(name=name)}} for name in others.lists]
+    _widen(operation["requestBody"], others.asked)
+    for status, answer in operation["responses"].items():
+        if status == "200":
+            _widen(answer, others.answers, lists)
+        else:
+            _widen(answer, others.errors)
+
+
+def _widen(part: Schema, names: Iterable[str], more: Iterable[Schema] = ()) -> None:
+    """Besides what is described, one of these."""
+    content = part["content"]["application/json"]
+    refs = [{"$ref": _REF.format(name=name)} for name in names]
+    part["content"] = {"application/json": {"schema": {"anyOf": [content["schema"], *refs, *more]}}}
 
 
 def guarded(operation: Schema, path: str) -> Schema:

@@ -66,7 +66,7 @@ def keys_commands() -> None:
 
     \b
     rerank    POST /rerank, other systems' formats, /next-action: the search backend
-    events    POST /events: whatever reports what shoppers do
+    events    POST /events, /feedback: whatever reports what shoppers do
     tune      the page at /, with all that can be done there
     admin     everything, /metrics too
     envelope  with rerank: a query of another format says who is searching (docs/clients.md)

@@ -39,9 +39,9 @@ class Candidates(NamedTuple):
     candidates: list[Candidate]
     places: list[list[int]]
 
-    def spread(self, results: Iterable[Ranked], most: int | None) -> list[tuple[int, float]]:
-        """Place and score of every document, in the order of the ranking; at most `most`."""
-        pairs = [(place, ranked.score) for ranked in results for place in self.places[ranked.index]]
+    def spread(self, results: Iterable[Ranked], most: int | None) -> list[tuple[int, Ranked]]:
+        """Place of every document and what was ranked, best first; at most `most`."""
+        pairs = [(place, ranked) for ranked in results for place in self.places[ranked.index]]
         return pairs if most is None else pairs[:most]
 
 

@@ -8,6 +8,7 @@ import msgspec
 from flask import Response, g
 
 from reranker.errors import BadRequest
+from reranker.ranking.explanations import Explanation
 from reranker.ranking.state import ServedState
 from reranker.requests import RerankRequest, Time
 from service.api.requests import Asked, RequestReader
@@ -43,10 +44,11 @@ class Foreign(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A document in its new place: where it was sent, from 0, and its score."""
+    """A document in its new place: where it was sent, from 0, its score, and why."""
 
     place: int
     score: float
+    explanation: Explanation | None = None
 
 
 class Format(NamedTuple):
@@ -56,6 +58,7 @@ class Format(NamedTuple):
     read: Callable[[bytes], Foreign]
     write: Callable[[Foreign, RerankAnswer, list[Pair]], Any]
     error: Callable[[int, ErrorDetail], tuple[int, Any]]
+    ids_only: bool = False  # its documents are items, and have their shopper beside them
 
 
 class Translator:
@@ -83,15 +86,16 @@ class Translator:
             self._refuse_more(len(foreign.documents))
             documents = as_candidates(
                 foreign.documents,
-                self._settings.mode_of(route),
+                "id" if format_.ids_only else self._settings.mode_of(route),
                 self._settings.id_share,
                 lambda names: _known(begun.state, names),
             )
-            asked = self._asked(foreign, documents)
+            asked = self._asked(foreign, documents, format_.ids_only)
 
         def write(answer: RerankAnswer) -> Response:
             pairs = documents.spread(answer.results, foreign.top_n)
-            return json_answer(format_.write(foreign, answer, [Pair(*pair) for pair in pairs]))
+            placed = [Pair(place, item.score, item.explanation) for place, item in pairs]
+            return json_answer(format_.write(foreign, answer, placed))
 
         return self._reranking.finish(begun, asked, write, foreign.named)
 
@@ -100,8 +104,8 @@ class Translator:
         if documents > most:
             raise BadRequest(f"{documents:,} documents were sent; at most {most:,} are allowed.")
 
-    def _asked(self, foreign: Foreign, documents: Candidates) -> Asked:
-        shopper = shopper_of(foreign.query)
+    def _asked(self, foreign: Foreign, documents: Candidates, named: bool) -> Asked:
+        shopper = shopper_of(foreign.query, named_beside=named)
         model = self._settings.blend_of(foreign.model) if foreign.model else None
         return self._reader.asked(
             RerankRequest(
@@ -109,7 +113,10 @@ class Translator:
                 query=shopper.query,
                 user=foreign.user or shopper.user,
                 session=foreign.session or shopper.session,
-                blend=foreign.blend or shopper.blend or model,
+                blend=self._settings.blend_of(foreign.blend or "")
+                or foreign.blend
+                or shopper.blend
+                or model,
                 top_n=foreign.top_n,
                 explain=foreign.explain,
                 personalize=shopper.personalize,

@@ -6,14 +6,24 @@ from typing import Final
 import msgspec
 from flask import Blueprint, Response, g, request
 
+from indexes.release import VERSION
+from service.api.health import readiness
 from service.api.rerank import Begun
 from service.formats.cohere import COHERE_V1, COHERE_V2
 from service.formats.foreign import Format, Translator
+from service.formats.infinity import INFINITY
 from service.formats.jina import JINA
+from service.formats.tei import TEI, tei_info
 from service.formats.voyage import VOYAGE
+from service.http.answers import json_answer
 from service.http.received import read_body, refuse_long_lists
 from service.http.settings import LimitSettings
+from service.live.reload import Served
 
+# Every route that re-ranks, as it is counted.
+SEARCHES: Final = frozenset(
+    ("/rerank", "/v1/rerank", "/v2/rerank", "/jina/v1/rerank", "/voyage/v1/rerank", "/rank/<model>")
+)
 _VOYAGE_MODELS: Final = ("rerank-2", "rerank-1", "rerank-lite", "voyage")
 _JINA_MODELS: Final = ("jina-", "jinaai/")
 
@@ -30,7 +40,7 @@ class _Probe(msgspec.Struct):
 _probe: Final = msgspec.json.Decoder(_Probe)
 
 
-def format_routes(translator: Translator, limits: LimitSettings) -> Blueprint:
+def format_routes(translator: Translator, limits: LimitSettings, served: Served) -> Blueprint:
     """The routes that clients of other services call."""
     routes = Blueprint("formats", __name__)
 
@@ -41,7 +51,7 @@ def format_routes(translator: Translator, limits: LimitSettings) -> Blueprint:
             body = read_body(limits.body_bytes)
             format_ = g.error_format = choose(body)
             refuse_long_lists(body, {"documents": limits.candidates})
-        return translator.answer(format_, request.path, body, begun)
+        return translator.answer(format_, str(request.url_rule), body, begun)
 
     @routes.post("/v2/rerank")
     def cohere_v2() -> Response:
@@ -58,6 +68,19 @@ def format_routes(translator: Translator, limits: LimitSettings) -> Blueprint:
     @routes.post("/jina/v1/rerank")
     def jina() -> Response:
         return answered(lambda _body: JINA, JINA)
+
+    @routes.get("/info")
+    def info() -> Response:
+        state = served.state
+        most = limits.candidates
+        return json_answer(
+            tei_info(state.published.name, state.index.version, most, limits.text_chars, VERSION)
+        )
+
+    @routes.get("/health")
+    def health() -> Response:
+        g.error_format = TEI
+        return readiness(served)
 
     return routes
 
@@ -79,9 +102,43 @@ def of_version_1(body: bytes) -> Format:
 def sharing_our_address(
     translator: Translator, limits: LimitSettings
 ) -> Callable[[bytes], Callable[[Begun], Response] | None]:
-    """What answers a body of `POST /rerank` that is not ours; None where it is no other's."""
+    """What answers a body of `POST /rerank` that is not ours; None where it is no other's.
+
+    Ours has `candidates`, TEI's `texts`, infinity's `documents`.
+    """
 
     def others(body: bytes) -> Callable[[Begun], Response] | None:
-        return None
+        format_ = _of_our_address(body)
+        if format_ is None:
+            return None
+
+        def answered(begun: Begun) -> Response:
+            g.error_format = format_
+            most = limits.candidates
+            refuse_long_lists(body, {"texts": most, "documents": most})
+            return translator.answer(format_, str(request.url_rule), body, begun)
+
+        return answered
 
     return others
+
+
+class _Lists(msgspec.Struct):
+    candidates: msgspec.Raw = msgspec.Raw()
+    texts: msgspec.Raw = msgspec.Raw()
+    documents: msgspec.Raw = msgspec.Raw()
+
+
+_lists: Final = msgspec.json.Decoder(_Lists)
+
+
+def _of_our_address(body: bytes) -> Format | None:
+    try:
+        lists = _lists.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if bytes(lists.candidates):
+        return None
+    if bytes(lists.texts):
+        return TEI
+    return INFINITY if bytes(lists.documents) else None

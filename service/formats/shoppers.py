@@ -49,10 +49,13 @@ class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     personalize: bool | None = None
 
 
-def shopper_of(query: str) -> Shopper:
+def shopper_of(query: str, *, named_beside: bool = False) -> Shopper:
     """Who sends the request that is being answered. BadRequest: what cannot be an id, or no
-    envelope where there has to be one."""
-    caller = getattr(g, "caller", None)
+    envelope where there has to be one.
+
+    named_beside: its format has a place for the shopper, so the query is text alone.
+    """
+    caller = None if named_beside else getattr(g, "caller", None)
     # Not `caller.may`: a key that may do everything still passes on what shoppers type.
     return opened(
         query, request.headers, enveloped=caller is not None and ENVELOPE in caller.scopes

@@ -6,10 +6,11 @@ from typing import Any, Final
 
 from gunicorn.util import unquote_to_wsgi_str
 
-_HEALTH: Final = frozenset({"/livez", "/readyz"})
+_HEALTH: Final = frozenset({"/livez", "/readyz", "/health"})
 _SEARCHES: Final = frozenset(
     ("/rerank", "/rerank/batch", "/v1/rerank", "/v2/rerank", "/jina/v1/rerank", "/voyage/v1/rerank")
 )
+_RANK: Final = "/rank/"  # and the name of a model
 _SCRIPT: Final = os.environ.get("SCRIPT_NAME", "")  # what gunicorn takes off every address
 
 
@@ -26,7 +27,14 @@ def lane_of(request: Any) -> Lane:
     path = path_of(request)
     if path in _HEALTH:
         return Lane.HEALTH
-    return Lane.SEARCH if path in _SEARCHES and request.method == "POST" else Lane.OTHER
+    return Lane.SEARCH if request.method == "POST" and _is_search(path) else Lane.OTHER
+
+
+def _is_search(path: str) -> bool:
+    if path in _SEARCHES:
+        return True
+    model = path.removeprefix(_RANK)
+    return path.startswith(_RANK) and bool(model) and "/" not in model
 
 
 def path_of(request: Any) -> str:

@@ -23,7 +23,7 @@ from reranker.histories.histories import Histories
 from reranker.histories.store import open_histories
 from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState
-from service.api.events import events_routes
+from service.api.events import EventKeeper, events_routes
 from service.http.answers import register_errors
 from service.http.settings import LimitSettings
 from service.observability.prometheus import Metrics
@@ -191,11 +191,13 @@ def small_app(
     register_errors(app)
     app.register_blueprint(
         events_routes(
-            histories,
-            limits,
-            settings or EventSettings(),
-            TimeSettings(),
-            metrics or Metrics(),
+            EventKeeper(
+                histories,
+                limits,
+                settings or EventSettings(),
+                TimeSettings(),
+                metrics or Metrics(),
+            )
         )
     )
     return app.test_client()

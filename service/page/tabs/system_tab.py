@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
 from reranker.ranking.state import ServedState
+from service.formats.format_routes import SEARCHES
 from service.live.reload import blend_label
 from service.observability.figures import Figures, figures, percentile
 from service.page.parts.callback_values import Name
@@ -81,7 +82,8 @@ def system_callbacks(app: Dash, page: Page) -> None:
 
 
 def _searches(sums: Figures) -> float:
-    return sum(count for (route, _), count in sums.requests.items() if route == "/rerank")
+    """In every format."""
+    return sum(count for (route, _), count in sums.requests.items() if route in SEARCHES)
 
 
 def _card(title: str, *children: Any) -> list[Any]:

@@ -28,17 +28,21 @@ from service.access.keys import BadKey, BadKeyFile, KeyFile, check_name
 from service.app import create_app
 from service.http.settings import ServeSettings
 
-WITHOUT_KEY = {"/livez", "/readyz"}
+WITHOUT_KEY = {"/livez", "/readyz", "/health"}
 SCOPE = {
     "/rerank": "rerank",
     "/v1/rerank": "rerank",
     "/v2/rerank": "rerank",
     "/jina/v1/rerank": "rerank",
     "/voyage/v1/rerank": "rerank",
+    "/rank/<model>": "rerank",
+    "/recommend/<model>": "rerank",
     "/next-action": "rerank",
-    "/cart": "rerank",
+    "/feedback": "events",
     "/events": "events",
     "/metrics": "admin",
+    "/info": "",
+    "/cart": "rerank",
     "/rerank/batch": "rerank",
     "/users/<path:user>": "admin",
     "/openapi.json": "",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.formats.format_routes import of_version_1
@@ -53,6 +53,18 @@ def test_texts_are_read_and_every_document_gets_a_score(client: FlaskClient, rou
     assert order(client, route, body(TEXTS))[0] == 1
     many = [f"{number} tea kettles" for number in range(150)]  # more than are encoded
     assert sorted(order(client, route, body(many))) == list(range(150))
+
+
+def test_at_the_deadline_every_document_has_a_score_and_the_order_sent_stays(
+    client: FlaskClient,
+) -> None:
+    sent = body([f"kettle number {number}" for number in range(120)])
+    answer = client.post("/v2/rerank", json=sent, headers={"X-Request-Timeout-Ms": "0.001"})
+    said = answer.get_json()
+    assert [result["index"] for result in said["results"]] == list(range(120))
+    scores = [result["relevance_score"] for result in said["results"]]
+    assert len(set(scores)) == 120 and scores == sorted(scores, reverse=True)
+    assert said["meta"]["warnings"] == ["all: deadline"]
 
 
 def test_objects_bring_an_id_a_text_or_both(client: FlaskClient) -> None:
@@ -178,6 +190,7 @@ documents = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(
     route=st.sampled_from(ROUTES),
     sent=st.fixed_dictionaries(

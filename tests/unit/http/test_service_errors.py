@@ -138,11 +138,13 @@ def test_every_status_of_every_route_has_the_one_shape(app: Flask, client: Flask
             seen.add(answer.status_code)
             if answer.status_code >= 400:
                 assert answer.content_type == "application/json", (method, path)
+                if rule and rule.endpoint.startswith("formats.") and answer.status_code == 400:
+                    continue  # a format of another system has a shape of its own
                 assert set(answer.get_json()) == {"error"}
                 assert error(answer)["code"] and error(answer)["message"]
             if answer.status_code == 405:
                 assert answer.headers["Allow"]
-    assert seen == {200, 303, 400, 404, 405, 415}
+    assert seen == {200, 303, 400, 404, 405, 415, 501}
 
 
 def test_a_failure_nobody_foresaw_is_500_in_the_same_shape(

@@ -229,8 +229,9 @@ def test_what_is_routed_to_the_searches_passes_the_gate_and_nothing_else_does(
     request, _ = incoming.take()
     lane, rule = lane_of(request), routed(app, cfg, request, nowhere)
     searches = {"/rerank", "/v1/rerank", "/v2/rerank", "/jina/v1/rerank", "/voyage/v1/rerank"}
+    searches |= {"/rank/<model>"}
     assert (lane is Lane.SEARCH) == (rule in searches)
-    if rule in ("/livez", "/readyz"):
+    if rule in ("/livez", "/readyz", "/health"):
         assert lane is Lane.HEALTH
     elif rule is not None and rule not in searches:
         assert lane is Lane.OTHER

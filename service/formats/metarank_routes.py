@@ -1,0 +1,67 @@
+"""metarank_routes.py: Metarank's addresses -> rankings, kept events, and what is not served."""
+
+import time
+
+from flask import Blueprint, Response, g, request
+
+from reranker.errors import HistoryFailure
+from service.api.events import EventKeeper, Rejected, not_kept
+from service.formats.foreign import Translator
+from service.formats.metarank import rank_format
+from service.formats.metarank_events import FeedbackAnswer, split_feedback, translated
+from service.http.answers import error_answer, json_answer
+from service.http.received import arrival, read_body, refuse_long_lists
+from service.http.settings import LimitSettings
+
+_YES = frozenset({"true", "1", ""})
+
+
+def metarank_routes(
+    translator: Translator, limits: LimitSettings, keeper: EventKeeper
+) -> Blueprint:
+    """The routes that a client of Metarank calls."""
+    routes = Blueprint("metarank", __name__)
+
+    @routes.post("/rank/<model>")
+    def rank(model: str) -> Response:
+        explain = request.args.get("explain", "false").lower() in _YES
+        format_ = g.error_format = rank_format(model, explain)
+        begun = translator.begin()
+        with begun.stages("read"):
+            body = read_body(limits.body_bytes)
+            refuse_long_lists(body, {"items": limits.candidates})
+        return translator.answer(format_, str(request.url_rule), body, begun)
+
+    @routes.post("/feedback")
+    def feedback() -> Response:
+        g.error_format = rank_format("", False)
+        parts = split_feedback(read_body(limits.body_bytes), keeper.settings.request_events)
+        events = translated(parts, keeper.settings)
+        try:
+            done = keeper.keep(events.rows)
+        except HistoryFailure as failure:
+            return not_kept(failure)
+        refused = [
+            Rejected(events.places[bad.position], bad.field, bad.message) for bad in done.rejected
+        ]
+        return json_answer(
+            FeedbackAnswer(
+                status="ok",
+                accepted=done.accepted + events.facts,
+                updated=done.accepted,
+                tookMillis=round((time.perf_counter() - arrival()) * 1000),
+                rejected=sorted([*events.rejected, *refused], key=lambda bad: bad.position),
+            )
+        )
+
+    @routes.post("/recommend/<model>")
+    def recommend(model: str) -> Response:
+        return error_answer(501, "Recommendations are not served in this format yet.")
+
+    @routes.post("/train/<model>")
+    def train(model: str) -> Response:
+        return error_answer(
+            501, "A training takes minutes and runs beside the service: run `reranker train`."
+        )
+
+    return routes
