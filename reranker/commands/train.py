@@ -47,6 +47,7 @@ def train_command(
     blend with it is better there, beyond doubt; else counts and a blend without it are. A training
     that was interrupted, or that --minutes ended, goes on where it was.
     """
+    from reranker.applications.applications import BESIDE
     from reranker.model_selection.train import train  # torch, which no other command needs
 
     settings = with_options(workspace, encoder=encoder, minutes=minutes)
@@ -59,6 +60,7 @@ def train_command(
             on_line=lambda line: click.echo(line, err=True),
             until=end,
             counts_only=counts_only,
+            beside=BESIDE,
         )
     echo_result(summary, _report(summary), as_json)
 

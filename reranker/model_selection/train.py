@@ -6,7 +6,7 @@ are served. Model and blend then take in what was held out of the counts.
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 LOG: Final = "training.jsonl"
 _COUNTS_ONLY: Final = "only counts were asked for (--counts-only)"
 Say = Callable[[str], object]
+Beside = Callable[["TrainingRun", Path], object]  # writes more into a version's folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +118,14 @@ def train(
     *,
     until: float | None = None,
     counts_only: bool = False,
+    beside: Sequence[Beside] = (),
     progress: Progress = bars,
 ) -> dict[str, Any]:
     """Train, prove, publish; what came of it.
 
     until: only on events before, in epoch seconds.
     counts_only: without a sequence encoder; one whose training was interrupted keeps its state.
+    beside: what else the version holds, such as `reranker.applications.applications.BESIDE`.
     """
     began = time.perf_counter()
     run = training_run(workspace, settings, until)
@@ -140,9 +143,13 @@ def train(
         "proof": msgspec.to_builtins(chosen.proof),
         **_measured(done),
     }
-    version = publish_model(
-        model_store(workspace), about, settings.keep, lambda folder: run.write(folder, served)
-    )
+
+    def write(folder: Path) -> None:
+        run.write(folder, served)
+        for more in beside:
+            more(run, folder)
+
+    version = publish_model(model_store(workspace), about, settings.keep, write)
     blend = publish_default(BlendStore(workspace.blends_root), chosen.blend, chosen.harms)
     if not counts_only and (done is None or done.stopped != "minutes"):
         Checkpoint(work).remove()

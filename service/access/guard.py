@@ -22,6 +22,7 @@ NEEDS: Final[dict[str, str]] = {
     "/jina/v1/rerank": "rerank",
     "/voyage/v1/rerank": "rerank",
     "/next-action": "rerank",
+    "/users/<user>/churn": "rerank",
     "/events": "events",
     "/openapi.json": ANY_KEY,
     "/metrics": "admin",

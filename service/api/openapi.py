@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 
 from indexes.names import MAX_NAME
 from indexes.release import VERSION
+from reranker.applications.churn import MAX_DAYS, ChurnAnswer
 from reranker.blends.gate import Weight
 from reranker.events.settings import EventSettings
 from reranker.ranking.ranking import BlendName
@@ -67,7 +68,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
     """The whole document, with the limits that this service was set to."""
     kinds = (
         *(SentRequest, RerankAnswer, NextActionRequest, NextActionAnswer),
-        *(EventsAnswer, ErrorAnswer, Alive, Ready),
+        *(EventsAnswer, ErrorAnswer, Alive, Ready, ChurnAnswer),
         *more.kinds,
     )
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
@@ -87,6 +88,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
             "/rerank": {"post": guarded(_rerank_operation(), "/rerank")},
             "/events": {"post": guarded(_events_operation(events), "/events")},
             "/next-action": {"post": guarded(_next_action_operation(), "/next-action")},
+            "/users/{user}/churn": {"get": guarded(_churn_operation(), "/users/<user>/churn")},
             **more.paths,
             "/livez": {"get": _operation("Is the process alive?", "Alive")},
             "/readyz": {"get": _operation("Can it re-rank? It tries.", "Ready", 503)},
@@ -159,6 +161,25 @@ def _next_action_operation() -> Schema:
         "What does this shopper do next in the visit?", "NextActionAnswer", *_BODY
     )
     operation["requestBody"] = {"required": True, "content": _json("NextActionRequest")}
+    return operation
+
+
+def _churn_operation() -> Schema:
+    operation = _operation(
+        "How likely does this user buy nothing in the next days, and why?", "ChurnAnswer", 422
+    )
+    name = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+    days = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_DAYS, "default": 30}
+    operation["parameters"] = [
+        {"name": "user", "in": "path", "required": True, "schema": name},
+        {"name": "days", "in": "query", "description": "The horizon.", "schema": days},
+        {
+            "name": "as_of",
+            "in": "query",
+            "description": "Now; default right after the newest stored event.",
+            "schema": {"type": "string", "pattern": _TIME},
+        },
+    ]
     return operation
 
 

@@ -20,6 +20,7 @@ from indexes.progress import bars
 from indexes.storage.durable import write_whole
 from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
+from reranker.applications.applications import BESIDE
 from reranker.events.settings import EventSettings, HistorySettings
 from reranker.histories.store import open_histories
 from reranker.ingestion.importer import Importer
@@ -92,7 +93,9 @@ def served_state(workspace: Workspace) -> tuple[ServedState, str]:
         return state, f"as before; model {state.model.version}, {what}"
     settings = workspace.section(TrainSettings)
     with _steps("counting", 2) as advance:
-        counted = train(workspace, settings, on_line=lambda _line: None, counts_only=True)
+        counted = train(
+            workspace, settings, on_line=lambda _line: None, counts_only=True, beside=BESIDE
+        )
         advance(1)
         state = load_state(workspace)
         advance(1)

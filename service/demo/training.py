@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from indexes.storage.versions import exclusive
 from indexes.workspace import Workspace
+from reranker.applications.applications import BESIDE
 from reranker.commands.train import with_options
 from reranker.evaluation.requests import read_requests
 from reranker.model_selection.train import train
@@ -102,7 +103,7 @@ def _train(workspace: Workspace, minutes: float) -> None:
             bar.set_postfix_str(" ".join(line.split()[:6]))
 
         with exclusive(workspace.home / "model" / "lock", "train"):
-            train(workspace, settings, on_line)
+            train(workspace, settings, on_line, beside=BESIDE)
 
 
 def changes(before: Before, after: Measured, shown: float) -> str:

@@ -36,6 +36,7 @@ SCOPE = {
     "/jina/v1/rerank": "rerank",
     "/voyage/v1/rerank": "rerank",
     "/next-action": "rerank",
+    "/users/<user>/churn": "rerank",
     "/events": "events",
     "/metrics": "admin",
     "/openapi.json": "",

@@ -1,0 +1,8 @@
+"""applications.py: what a training publishes beside the model, for the applications."""
+
+from typing import Final
+
+from reranker.applications.churn_publishing import write_churn
+from reranker.model_selection.train import Beside
+
+BESIDE: Final[tuple[Beside, ...]] = (write_churn,)
