@@ -26,6 +26,7 @@ NEEDS: Final[dict[str, str]] = {
     "/recommend/<model>": "rerank",
     "/next-action": "rerank",
     "/cart": "rerank",
+    "/users/<user>/churn": "rerank",
     "/events": "events",
     "/feedback": "events",
     "/train/<model>": "tune",

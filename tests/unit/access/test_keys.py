@@ -39,6 +39,7 @@ SCOPE = {
     "/recommend/<model>": "rerank",
     "/next-action": "rerank",
     "/feedback": "events",
+    "/users/<user>/churn": "rerank",
     "/events": "events",
     "/metrics": "admin",
     "/info": "",
