@@ -20,6 +20,7 @@ from service.api.events import events_routes
 from service.api.health import health_routes
 from service.api.next_action import next_action_routes
 from service.api.openapi import openapi_routes
+from service.api.recommend import recommend_routes
 from service.api.requests import RequestReader
 from service.api.rerank import rerank_routes
 from service.http.addresses import is_loopback
@@ -76,6 +77,7 @@ def create_app(workspace: Workspace) -> Flask:
         )
     )
     app.register_blueprint(next_action_routes(served, reader, limits))
+    app.register_blueprint(recommend_routes(served, reader, limits, events))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events))
     app.register_blueprint(page_routes(workspace, served, limits, metrics))

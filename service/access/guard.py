@@ -18,6 +18,9 @@ ANY_KEY: Final = ""
 NEEDS: Final[dict[str, str]] = {
     "/rerank": "rerank",
     "/next-action": "rerank",
+    "/recommend": "rerank",
+    "/items/<path:item>/similar": "rerank",
+    "/trending": "rerank",
     "/events": "events",
     "/openapi.json": ANY_KEY,
     "/metrics": "admin",

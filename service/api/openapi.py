@@ -15,6 +15,8 @@ from service.access.guard import NEEDS
 from service.api.events import EventsAnswer
 from service.api.events_openapi import events_body, sent_event
 from service.api.next_action import NextActionAnswer
+from service.api.recommend import RecommendAnswer, RecommendRequest
+from service.api.recommend_openapi import recommend_paths, write_recommend_limits
 from service.api.rerank import RerankAnswer
 from service.api.sent import NextActionRequest, SentRequest
 from service.http.answers import ErrorAnswer, json_answer
@@ -58,6 +60,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
     """The whole document, with the limits that this service was set to."""
     kinds = (
         *(SentRequest, RerankAnswer, NextActionRequest, NextActionAnswer),
+        *(RecommendRequest, RecommendAnswer),
         *(EventsAnswer, ErrorAnswer, Alive, Ready),
     )
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
@@ -75,6 +78,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
             "/rerank": {"post": _for(_rerank_operation(), "/rerank")},
             "/events": {"post": _for(_events_operation(events), "/events")},
             "/next-action": {"post": _for(_next_action_operation(), "/next-action")},
+            **{path: _with_key(path, item) for path, item in recommend_paths().items()},
             "/livez": {"get": _operation("Is the process alive?", "Alive")},
             "/readyz": {"get": _operation("Can it re-rank? It tries.", "Ready", 503)},
             "/metrics": {
@@ -91,6 +95,17 @@ def openapi_document(limits: LimitSettings, events: EventSettings) -> Schema:
         },
         "components": {"schemas": schemas, "securitySchemes": _SCHEMES},
     }
+
+
+def _with_key(path: str, item: Schema) -> Schema:
+    """Operations of one path, each with what it may answer beside 200."""
+    rule = path.replace("{item}", "<path:item>")
+    for operation in item.values():
+        statuses = [int(status) for status in operation.pop("errors")]
+        described = _operation(operation["summary"], operation.pop("answer"), *statuses)
+        operation["responses"] = described["responses"]
+        _for(operation, rule)
+    return item
 
 
 def _for(operation: Schema, path: str) -> Schema:
@@ -169,6 +184,7 @@ def _json(name: str) -> Schema:
 
 _ERRORS = {
     400: "The body is not JSON, or nested too deeply.",
+    404: "The index holds no item of this id.",
     401: "No key, or one that is not valid.",
     403: "The key lacks the scope; or another site made a browser send it (serve.origins).",
     413: "The body is too large, packed or unpacked.",
@@ -185,26 +201,29 @@ def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
     """What is checked beyond the types of the structs."""
     asked = schemas["RerankRequest"]["properties"]
     about = schemas["NextActionRequest"]["properties"]
+    wish = schemas["RecommendRequest"]["properties"]
     event = schemas["PastEvent"]["properties"]
+    write_recommend_limits(schemas, limits)
     asked["candidates"] |= {"maxItems": limits.candidates, "uniqueItems": True}
     asked["query"]["description"] = f"Cut to {limits.query_chars:,} characters."
     candidate = schemas["SentCandidate"]["properties"]
     candidate["text"]["description"] = f"Cut to {limits.text_chars:,} characters."
     _arm(candidate["id"], "string").update(minLength=1, maxLength=MAX_NAME)
-    _arm(asked["weights"], "object").update(
-        propertyNames={"enum": list(SIGNALS)},
-        additionalProperties={"anyOf": [msgspec.json.schema(Weight), {"type": "null"}]},
-    )
-    for request in (asked, about):
+    for request in (asked, wish):
+        _arm(request["weights"], "object").update(
+            propertyNames={"enum": list(SIGNALS)},
+            additionalProperties={"anyOf": [msgspec.json.schema(Weight), {"type": "null"}]},
+        )
+        _arm(request["blend"], "string")["maxLength"] = MAX_NAME
+    for request in (asked, about, wish):
         _arm(request["history"], "array")["maxItems"] = limits.history
         for field in ("user", "session"):
             _arm(request[field], "string")["maxLength"] = MAX_NAME
     _arm(event["query"], "string")["maxLength"] = limits.query_chars
     event["type"]["maxLength"] = MAX_NAME
-    _arm(asked["blend"], "string")["maxLength"] = MAX_NAME
     for field in ("item", "id", "user", "session", "ranking"):
         _arm(event[field], "string")["maxLength"] = MAX_NAME
-    for schema in (asked["time"], about["time"], event["time"]):
+    for schema in (asked["time"], about["time"], event["time"], wish["as_of"]):
         _arm(schema, "string")["pattern"] = _TIME
 
 
