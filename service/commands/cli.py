@@ -116,6 +116,11 @@ class Commands(Menu):
         "train": Entry(
             "reranker.commands.train:train_command", "Begin", "Learn from what shoppers did."
         ),
+        "recommend": Entry(
+            "reranker.commands.recommend:recommend_command",
+            "Begin",
+            "Recommend items to a user, or to everyone into a file.",
+        ),
         "evaluate": Entry(
             "reranker.commands.evaluate:evaluate_command",
             "Measure",
