@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Mask, Rows
 from reranker.applications.candidates import (
     MOST,
@@ -314,3 +315,8 @@ def _appended(candidates: Candidates, name: str, more: Rows) -> Candidates:
         np.concatenate([candidates.scores, scores]),
         [*candidates.sources, *([name] * len(more))],
     )
+
+
+def ranked_rows(ranking: Ranking, index: ItemIndex) -> Rows:
+    """The rows (n,) of a ranking, best first."""
+    return index.rows([result.id for result in ranking.results])

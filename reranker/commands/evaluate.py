@@ -18,6 +18,7 @@ from reranker.commands.input_files import InputFile
 from reranker.commands.next_action import next_action_command
 from reranker.commands.next_item import next_item_command
 from reranker.commands.output import echo_json, json_option
+from reranker.commands.recommend import evaluate_recommend_command
 from reranker.commands.request_files import (
     Checked,
     checked_judgments,
@@ -140,6 +141,7 @@ def evaluate_command(context: click.Context, /, source: Path | None, **options: 
 
 evaluate_command.add_command(next_item_command)
 evaluate_command.add_command(next_action_command)
+evaluate_command.add_command(evaluate_recommend_command)
 evaluate_command.add_command(stale_command)
 
 

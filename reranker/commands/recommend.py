@@ -8,6 +8,7 @@ import msgspec
 
 from indexes.times import BadTime, TimeReader, TimeSettings
 from indexes.workspace import Workspace
+from reranker.commands.finite_range import FiniteRange
 from reranker.commands.output import echo_result, json_option
 
 
@@ -30,6 +31,7 @@ from reranker.commands.output import echo_result, json_option
 @click.pass_obj
 def recommend_command(
     workspace: Workspace,
+    /,
     user: str | None,
     everyone: bool,
     out: Path | None,
@@ -113,4 +115,38 @@ def _table(answer: Any, index: Any) -> str:
     if not answer.results:
         lines.append("nothing passes the filters")
     lines += [f"degraded: {part.signal} ({part.reason})" for part in answer.degraded]
+    return "\n".join(lines)
+
+
+@click.command("recommend")
+@click.option("--users", type=click.IntRange(1), default=2000, show_default=True, help="At most.")
+@click.option("--minutes", type=FiniteRange(min=0), help="Instead of train.minutes.")
+@json_option("End with the result as one JSON object.")
+@click.pass_obj
+def evaluate_recommend_command(
+    workspace: Workspace, users: int, minutes: float | None, as_json: bool
+) -> None:
+    """Hold back each shopper's last item, train on the rest, and recommend as /recommend does.
+
+    The whole catalogue may be recommended, no sample of it; nothing is published. `exact` ranks
+    every item by the same blend (up to 5,000 items).
+    """
+    from reranker.applications.evaluate_recommend import evaluate_recommend
+    from reranker.commands.train import with_options
+
+    settings = with_options(workspace, minutes=minutes)
+    report = evaluate_recommend(workspace, settings, users, lambda line: click.echo(line, err=True))
+    echo_result(report, _metrics_table(report), as_json)
+
+
+def _metrics_table(report: Any) -> str:
+    """A row a model."""
+    names = list(report.metrics["recommend"])
+    lines = [
+        f"{report.users:,} shoppers, {report.items:,} items; {report.left_out:,} left out",
+        f"  {'':<11}" + "".join(f"{name:>11}" for name in names),
+    ]
+    for model, metrics in report.metrics.items():
+        lines.append(f"  {model:<11}" + "".join(f"{metrics[name]:>11.4f}" for name in names))
+    lines.append(f"shipped: {report.shipped}; best by ndcg@10: {report.best}")
     return "\n".join(lines)

@@ -10,8 +10,11 @@ from support.shop import copy_home
 
 from indexes.workspace import Workspace
 from reranker.applications.all_shoppers import write_all
+from reranker.applications.evaluate_recommend import evaluate_recommend
 from reranker.applications.wishes import Wish
+from reranker.events.events import HistoryEvent
 from reranker.histories.store import open_histories
+from reranker.model.settings import TrainSettings
 from reranker.ranking.state import load_state
 from reranker.requests import RerankRequest
 from service.commands.cli import cli
@@ -57,3 +60,26 @@ def test_an_interrupted_run_goes_on(trained_home: Path, tmp_path: Path) -> None:
     assert write_all(histories.users(), wish, state, out).resumed == 0
     assert out.read_bytes() == whole
     histories.close()
+
+
+def test_evaluation_holds_back_the_last_item(trained_home: Path, tmp_path: Path) -> None:
+    home = copy_home(trained_home, tmp_path / "home")
+    histories = open_histories(Workspace(home))
+    histories.append(
+        [
+            HistoryEvent(type="view", item=str((n + step) % 60), time=2e9 + step, user=f"u{n}")
+            for n in range(40)
+            for step in range(2)
+        ]
+    )
+    histories.close()
+    before = sorted(path.name for path in (home / "model" / "versions").iterdir())
+    settings = TrainSettings(epochs=1, minutes=0, width=16, min_validation_shoppers=1000)
+    report = evaluate_recommend(Workspace(home), settings, 12, lambda _line: None)
+    assert report.users == 12 and report.items == 60
+    models = {"recommend", "exact", "popular", "together", "last-item", "ease"}
+    assert set(report.metrics) == models == {*report.difference, "recommend"}
+    for metrics in report.metrics.values():
+        assert 0 <= metrics["ndcg@10"] <= metrics["hit@10"] <= 1
+        assert 0 < metrics["coverage"] <= 1 and 0 <= metrics["gini"] < 1
+    assert sorted(path.name for path in (home / "model" / "versions").iterdir()) == before
