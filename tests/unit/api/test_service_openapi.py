@@ -31,7 +31,7 @@ CONFIG = {
 }
 
 EXAMPLES = 100
-POSTS = ("/rerank", "/events", "/next-action")
+POSTS = ("/rerank", "/events", "/next-action", "/recommend")
 MODES = ("positive", "negative")
 
 
@@ -64,7 +64,7 @@ def cases(schema: "OpenApiSchema", path: str, mode: str) -> Any:
     [
         *((path, mode) for path in POSTS for mode in MODES),
         # A GET without parameters has nothing that could be sent wrongly.
-        *((path, "positive") for path in ("/livez", "/readyz", "/metrics", "/openapi.json")),
+        *((path, "positive") for path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/trending")),
     ],
 )
 def test_the_service_keeps_to_its_description(
