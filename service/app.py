@@ -23,6 +23,7 @@ from service.api.events import EventKeeper, events_routes
 from service.api.health import health_routes
 from service.api.next_action import next_action_routes
 from service.api.openapi import openapi_routes
+from service.api.recommend import recommend_routes
 from service.api.requests import RequestReader
 from service.api.rerank import Reranking, rerank_routes
 from service.api.users import users_routes
@@ -89,6 +90,7 @@ def create_app(workspace: Workspace) -> Flask:
     app.register_blueprint(users_routes(workspace, served.histories))
     app.register_blueprint(cart_routes(served, reader, limits))
     app.register_blueprint(churn_routes(served, workspace.section(TimeSettings)))
+    app.register_blueprint(recommend_routes(served, reader, limits, events))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events, described(limits)))
     app.register_blueprint(page_routes(workspace, served, limits, metrics))

@@ -20,6 +20,8 @@ from service.api.cart import CartAnswer, CartRequest
 from service.api.events import EventsAnswer
 from service.api.events_openapi import events_body, sent_event
 from service.api.next_action import NextActionAnswer
+from service.api.recommend import RecommendAnswer, RecommendRequest
+from service.api.recommend_openapi import recommend_paths, write_recommend_limits
 from service.api.rerank import RerankAnswer
 from service.api.sent import NextActionRequest, SentRequest
 from service.api.users import ExportAnswer, UnprovedAnswer
@@ -83,6 +85,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
     """The whole document, with the limits that this service was set to."""
     kinds = (
         *(SentRequest, RerankAnswer, NextActionRequest, NextActionAnswer),
+        *(RecommendRequest, RecommendAnswer),
         *(CartRequest, CartAnswer),
         *(EventsAnswer, ErrorAnswer, Alive, Ready, ChurnAnswer),
         *more.kinds,
@@ -108,6 +111,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
             "/next-action": {"post": guarded(_next_action_operation(), "/next-action")},
             "/cart": {"post": guarded(_cart_operation(), "/cart")},
             "/users/{user}/churn": {"get": guarded(_churn_operation(), "/users/<user>/churn")},
+            **{path: _with_key(path, item) for path, item in recommend_paths().items()},
             **more.paths,
             "/rerank/batch": {"post": guarded(_batch_operation(), "/rerank/batch")},
             "/users/{user}": _users_operations(),
@@ -130,6 +134,17 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
     for path, others in more.others.items():
         _take_others(document["paths"][path]["post"], others)
     return document
+
+
+def _with_key(path: str, item: Schema) -> Schema:
+    """Operations of one path, each with what it may answer beside 200."""
+    rule = path.replace("{item}", "<path:item>")
+    for operation in item.values():
+        statuses = [int(status) for status in operation.pop("errors")]
+        described = _operation(operation["summary"], operation.pop("answer"), *statuses)
+        operation["responses"] = described["responses"]
+        guarded(operation, rule)
+    return item
 
 
 def _take_others(operation: Schema, others: Others) -> None:
@@ -302,7 +317,7 @@ _ERRORS = {
     400: "The body is not JSON, or nested too deeply.",
     401: "No key, or one that is not valid.",
     403: "The key lacks the scope; or another site made a browser send it (serve.origins).",
-    404: "Nothing is kept under this id.",
+    404: "Nothing is kept under this id, or the index holds no such item.",
     409: "It is deleted, but not everything could be verified; the proof says what.",
     413: "The body is too large, packed or unpacked.",
     415: "The Content-Encoding is neither gzip nor identity.",
@@ -319,31 +334,34 @@ def _write_limits(schemas: dict[str, Schema], limits: LimitSettings) -> None:
     asked = schemas["RerankRequest"]["properties"]
     about = schemas["NextActionRequest"]["properties"]
     cart = schemas["CartRequest"]["properties"]
+    wish = schemas["RecommendRequest"]["properties"]
     event = schemas["PastEvent"]["properties"]
+    write_recommend_limits(schemas, limits)
     asked["candidates"] |= {"maxItems": limits.candidates, "uniqueItems": True}
     asked["query"]["description"] = f"Cut to {limits.query_chars:,} characters."
     candidate = schemas["SentCandidate"]["properties"]
     candidate["text"]["description"] = f"Cut to {limits.text_chars:,} characters."
     _arm(candidate["id"], "string").update(minLength=1, maxLength=MAX_NAME)
-    _arm(asked["weights"], "object").update(
-        propertyNames={"enum": list(SIGNALS)},
-        additionalProperties={"anyOf": [msgspec.json.schema(Weight), {"type": "null"}]},
-    )
+    for request in (asked, wish):
+        _arm(request["weights"], "object").update(
+            propertyNames={"enum": list(SIGNALS)},
+            additionalProperties={"anyOf": [msgspec.json.schema(Weight), {"type": "null"}]},
+        )
+        _arm(request["blend"], "string")["maxLength"] = MAX_NAME
     _arm(cart["cart"], "array")["maxItems"] = limits.candidates
     _arm(schemas["SentLine"]["properties"]["item"], "string").update(
         minLength=1, maxLength=MAX_NAME
     )
     _arm(cart["weights"], "object")["propertyNames"] = {"enum": list(WEIGHED)}
-    for request in (asked, about, cart):
+    for request in (asked, about, cart, wish):
         _arm(request["history"], "array")["maxItems"] = limits.history
         for field in ("user", "session"):
             _arm(request[field], "string")["maxLength"] = MAX_NAME
     _arm(event["query"], "string")["maxLength"] = limits.query_chars
     event["type"]["maxLength"] = MAX_NAME
-    _arm(asked["blend"], "string")["maxLength"] = MAX_NAME
     for field in ("item", "id", "user", "session", "ranking"):
         _arm(event[field], "string")["maxLength"] = MAX_NAME
-    for schema in (asked["time"], about["time"], cart["time"], event["time"]):
+    for schema in (asked["time"], about["time"], cart["time"], event["time"], wish["as_of"]):
         _arm(schema, "string")["pattern"] = _TIME
 
 

@@ -13,10 +13,12 @@ from reranker.events.settings import EventSettings
 from reranker.ranking.ranking import Degraded
 from reranker.requests import Candidate, Event, RerankRequest, Time
 from service.api.sent import (
+    Name,
     NextActionRequest,
     PastEvent,
     SentRequest,
     UsualRequest,
+    Wanted,
     as_candidates,
     as_text,
     cleaned_history,
@@ -112,6 +114,23 @@ class RequestReader:
         """A request without candidates, with the history and the time that were sent with it."""
         return self._checked(request, history, time)
 
+    def read_wanted(self, sent: Wanted, query: Name) -> Asked:
+        """A request without candidates; its time is `as_of`."""
+        request = RerankRequest(
+            [],
+            query=_text(query, "query"),
+            user=name_of("user", sent.user),
+            session=name_of("session", sent.session),
+            blend=sent.blend or None,
+            weights=_weights(sent.weights),
+            explain=bool(sent.explain),
+            personalize=sent.personalize is not False,
+            budget_ms=sent.budget_ms,
+        )
+        asked = self._checked(request, sent.history, None)
+        time = self.seconds(sent.as_of, "as_of")
+        return asked._replace(request=msgspec.structs.replace(asked.request, time=time))
+
     def checked(self, request: RerankRequest) -> RerankRequest:
         """A request that was made here, by the same rules; BadRequest as `read`."""
         return self.asked(request).request
@@ -147,7 +166,7 @@ class RequestReader:
                 candidates=candidates,
                 query=query,
                 history=events,
-                time=self._seconds(time),
+                time=self.seconds(time, "time"),
             ),
             sent_ids,
             (*cut, *left_out),
@@ -164,13 +183,14 @@ class RequestReader:
         degraded = [Degraded("history", reason, count) for reason, count in counts.items() if count]
         return cleaned.events, tuple(degraded)
 
-    def _seconds(self, time: Time | None) -> float | None:
+    def seconds(self, time: Time | None, field: str) -> float | None:
+        """A time in epoch seconds; None for none. BadRequest names the field."""
         if time is None or time == "":
             return None
         try:
-            return TimeReader(self._times).read(time).seconds
+            return TimeReader(self._times).read(time, field).seconds
         except BadTime as error:
-            raise BadRequest(f"{error}.", field="time") from None
+            raise BadRequest(f"{error}.", field=field) from None
 
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

@@ -81,6 +81,20 @@ class NextActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     time: Time | None = None
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For whom something is worked out, and how, where no candidates are sent."""
+
+    user: Name = None
+    session: Name = None
+    history: list[PastEvent] | None = None
+    blend: str | None = None
+    weights: dict[str, float | None] | None = None
+    explain: bool | None = None
+    personalize: bool | None = None
+    budget_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    as_of: Time | None = None
+
+
 def name_of(field: str, value: Any) -> str | None:
     """The id that a value means; None for null and ""; BadRequest for what is no id."""
     if value is None:

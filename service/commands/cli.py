@@ -116,8 +116,13 @@ class Commands(Menu):
         "train": Entry(
             "reranker.commands.train:train_command", "Begin", "Learn from what shoppers did."
         ),
+        "recommend": Entry(
+            "reranker.commands.applications.recommend:recommend_command",
+            "Ask",
+            "Recommend items to a user, or to everyone into a file.",
+        ),
         "churn": Entry(
-            "reranker.commands.churn:churn_command",
+            "reranker.commands.applications.churn:churn_command",
             "Ask",
             "Who will buy nothing in the next days, and why.",
         ),

@@ -41,9 +41,9 @@ CONFIG = {
 EXAMPLES = 100
 POSTS = (
     *("/rerank", "/rerank/batch", "/v1/rerank", "/v2/rerank"),
-    *("/events", "/next-action", "/cart"),
+    *("/events", "/next-action", "/cart", "/recommend"),
 )
-OURS = ("/rerank", "/rerank/batch", "/events", "/next-action", "/cart")
+OURS = ("/rerank", "/rerank/batch", "/events", "/next-action", "/cart", "/recommend")
 MODES = ("positive", "negative")
 
 
@@ -77,7 +77,10 @@ def cases(schema: "OpenApiSchema", path: str, mode: str) -> Any:
         *((path, mode) for path in POSTS for mode in MODES),
         *(("/users/{user}/churn", mode) for mode in MODES),
         # A GET without parameters has nothing that could be sent wrongly.
-        *((path, "positive") for path in ("/livez", "/readyz", "/metrics", "/openapi.json")),
+        *(
+            (path, "positive")
+            for path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/trending")
+        ),
     ],
 )
 def test_the_service_keeps_to_its_description(

@@ -1,0 +1,149 @@
+"""all_shoppers.py: every user with a history -> a file of recommendations, a row an item.
+
+What is done stands in a work file beside the result, so that an interrupted run goes on; it counts
+only for the same versions and the same wish.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from indexes.errors import Failure
+from reranker.applications.candidates import CatalogueLists
+from reranker.applications.recommend import recommend
+from reranker.applications.wishes import Wish
+from reranker.ranking.state import ServedState
+
+FORMS: Final = (".jsonl", ".parquet")
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One recommendation to one user. `user`: the name that the histories keep."""
+
+    user: str
+    rank: int
+    item: str
+    score: float
+    reason: str
+    because_of: str
+    text: str
+    source: str
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What became of a run. resumed: users whose rows stood there from an earlier one."""
+
+    users: int
+    rows: int
+    resumed: int
+    out: str
+
+
+def write_all(
+    users: Iterable[str],
+    wish: Wish,
+    state: ServedState,
+    out: Path,
+    progress: Callable[[int], object] = lambda _users: None,
+) -> Written:
+    """Recommend to each user and write the file whole, once all are done. Failure for its form."""
+    if out.suffix not in FORMS:
+        raise Failure(
+            f"--out is {out.name!r}; a name that ends in {' or '.join(FORMS)} is expected.",
+            field="--out",
+        )
+    work = out.with_name(f".{out.name}.part")
+    run = {"versions": state.versions, "blend": state.published_version, "wish": wish}
+    done = _done(work, msgspec.json.encode(run))
+    resumed, lists = len(done), CatalogueLists(state.index, state.personal.learned)
+    with work.open("ab") as file:
+        if not file.tell():
+            file.write(msgspec.json.encode(run) + b"\n")
+        for user in users:
+            if user not in done:
+                file.write(msgspec.json.encode(_rows(user, wish, state, lists)) + b"\n")
+                done.add(user)
+                progress(len(done))
+    rows = _write(work, out)
+    work.unlink()
+    return Written(len(done), rows, resumed, str(out))
+
+
+def _rows(user: str, wish: Wish, state: ServedState, lists: CatalogueLists) -> list[Row]:
+    shopper = msgspec.structs.replace(wish.shopper, user=user)
+    answer = recommend(msgspec.structs.replace(wish, shopper=shopper), state, lists)
+    return [
+        Row(
+            user,
+            result.rank,
+            result.id,
+            result.score,
+            result.reason.kind,
+            result.reason.item or "",
+            result.reason.text,
+            answer.source,
+        )
+        for result in answer.results
+    ]
+
+
+def _done(work: Path, run: bytes) -> set[str]:
+    """Users whose rows are there; none, and an empty work file, where another run made it.
+
+    A last line that was not written to its end is cut off.
+    """
+    if not work.exists():
+        return set()
+    content = work.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    first, _, rest = whole.partition(b"\n")
+    if first != run:
+        work.write_bytes(b"")
+        return set()
+    if len(whole) < len(content):
+        os.truncate(work, len(whole))
+    lists = [msgspec.json.decode(line, type=list[Row]) for line in rest.splitlines()]
+    return {rows[0].user for rows in lists if rows}
+
+
+def _lists(work: Path) -> Iterator[list[Row]]:
+    with work.open("rb") as file:
+        next(file)
+        for line in file:
+            yield msgspec.json.decode(line, type=list[Row])
+
+
+def _write(work: Path, out: Path) -> int:
+    """The result, beside its name first: nobody sees half of it."""
+    half = out.with_name(f".{out.name}.half")
+    count = 0
+    if out.suffix == ".parquet":
+        count = _write_parquet(work, half)
+    else:
+        with half.open("wb") as file:
+            for rows in _lists(work):
+                file.writelines(msgspec.json.encode(row) + b"\n" for row in rows)
+                count += len(rows)
+    os.replace(half, out)
+    return count
+
+
+def _write_parquet(work: Path, half: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {"rank": pa.int32(), "score": pa.float64()}
+    names = Row.__struct_fields__
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in names])
+    count = 0
+    with pq.ParquetWriter(half, schema) as writer:
+        for rows in _lists(work):
+            columns: dict[str, list[Any]] = {
+                name: [getattr(row, name) for row in rows] for name in names
+            }
+            writer.write_table(pa.table(columns, schema))
+            count += len(rows)
+    return count

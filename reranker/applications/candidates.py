@@ -1,0 +1,146 @@
+"""candidates.py: a shopper and a page -> candidates from several sources, fused into one order.
+
+Each source is a list of items, best first; lists are joined by reciprocal rank fusion (Cormack,
+Clarke and Buettcher 2009): an item's score is the sum of weight / (60 + its rank) over the lists.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from indexes.cached import lazily
+from indexes.items.index import ItemIndex
+from indexes.storage.arrays import Mask, Rows, Values, Vectors
+from reranker.applications.filters import ItemFilters
+from reranker.applications.item_space import ItemSpace
+from reranker.model.learned import Learned
+from reranker.runtime.caches import QueryVectors
+from reranker.signals.user_history import UserHistory
+
+MOST: Final = 200  # items of one list
+_FUSION: Final = 60.0
+
+
+class Listed(NamedTuple):
+    """One source's items (n,), best first. weight: of the list in the fusion."""
+
+    source: str
+    rows: Rows
+    weight: float = 1.0
+
+
+class Candidates(NamedTuple):
+    """Distinct rows (n,), best first, their scores (n,), and of each the list that speaks most for
+    it."""
+
+    rows: Rows
+    scores: Values
+    sources: list[str]
+
+
+class CatalogueLists:
+    """What is the same for every shopper: popular items, new ones, and what was met together."""
+
+    def __init__(self, index: ItemIndex, learned: Learned | None) -> None:
+        self.index, self.learned = index, learned
+        self.filters = ItemFilters(index)
+
+    @lazily
+    def space(self) -> ItemSpace:
+        """Vectors of items and shoppers."""
+        return ItemSpace(self.index, self.learned.model if self.learned else None)
+
+    @lazily
+    def popularity(self) -> Values:
+        """Of each row (items,); zeros where nothing was learned."""
+        if self.learned is None:
+            return np.zeros(len(self.index))
+        statistics, weights = self.learned.statistics, self.learned.model.weights
+        by_type = np.array([weights.get(name, 0.0) for name in statistics.card.types])
+        return statistics.popularity(np.arange(len(self.index)), by_type)
+
+    @lazily
+    def popular(self) -> Rows:
+        """The rows that anybody met, most popular first."""
+        order = np.argsort(-self.popularity, kind="stable")
+        return order[self.popularity[order] > 0]
+
+    @lazily
+    def newest(self) -> Rows:
+        """All rows, those first that were updated last; then in the catalogue's order."""
+        updated = np.nan_to_num(self.index.columns.updated, nan=-np.inf)
+        return np.argsort(-updated, kind="stable")
+
+    @lazily
+    def _rows_of_numbers(self) -> Rows:
+        """The row of each of the statistics' own numbers; -1 for one outside the index."""
+        assert self.learned is not None
+        statistics = self.learned.statistics
+        rows = np.full(len(statistics.card.item_ids), -1, np.int64)
+        numbers = statistics.numbers(np.arange(len(self.index)))
+        rows[numbers[numbers >= 0]] = np.flatnonzero(numbers >= 0)
+        return rows
+
+    def together(self, rows: Rows, worth: Values, allowed: Mask | None, n: int = MOST) -> Rows:
+        """Items that were met with these rows (h,), each counting its worth; most first."""
+        if self.learned is None or not len(rows):
+            return np.empty(0, np.int64)
+        met = self.learned.statistics.co_occurrences(rows, worth)
+        beside = self._rows_of_numbers[met.numbers]
+        usable = (beside >= 0) & (met.amounts > 0)
+        beside, amounts = beside[usable], met.amounts[usable]
+        order = np.argsort(-amounts, kind="stable")
+        return first(beside[order], allowed, n)
+
+    def alike(self, rows: Rows, allowed: Mask | None, n: int = MOST) -> Rows:
+        """Items whose texts say nearly the same as those of these rows (h,), nearest first."""
+        if not len(rows):
+            return np.empty(0, np.int64)
+        return self.near_text(self.index.vectors(rows).mean(axis=0), allowed, n)
+
+    def near_text(self, vector: Vectors, allowed: Mask | None, n: int = MOST) -> Rows:
+        """Items whose text vectors are nearest to this one (w,)."""
+        found = self.index.neighbours(vector[None], n)[0]
+        return first(self.index.rows([item for item, _ in found]), allowed, n)
+
+    def personal(
+        self, history: UserHistory, now: float, query_vectors: QueryVectors, allowed: Mask | None
+    ) -> Iterator[Listed]:
+        """What a history brings: its own items, what was met with them, and what is next."""
+        yield Listed("repeat", first(history.rows, allowed, MOST))
+        recent = history.rows[:20]
+        yield Listed(
+            "together",
+            self.together(recent, np.power(0.9, np.arange(len(recent)), dtype=np.float64), allowed),
+        )
+        vector = self.space.user_vector(history, now, query_vectors)
+        if vector is not None:
+            _, rows = self.space.nearest(vector[None], MOST, allowed)
+            yield Listed("next", rows[0][rows[0] >= 0])
+
+
+def first(rows: Rows, allowed: Mask | None, n: int) -> Rows:
+    """The first n of these rows that may be named."""
+    return (rows if allowed is None else rows[allowed[rows]])[:n]
+
+
+def fused(lists: Iterable[Listed]) -> Candidates:
+    """All of them, each once."""
+    named = [listed for listed in lists if len(listed.rows)]
+    if not named:
+        return Candidates(np.empty(0, np.int64), np.empty(0), [])
+    rows = np.concatenate([listed.rows for listed in named])
+    parts = np.concatenate(
+        [listed.weight / (_FUSION + 1 + np.arange(len(listed.rows))) for listed in named]
+    )
+    source = np.repeat(np.arange(len(named)), [len(listed.rows) for listed in named])
+    distinct, place = np.unique(rows, return_inverse=True)
+    scores: Values = np.asarray(np.bincount(place, parts, len(distinct)), np.float64)
+    most = np.full(len(distinct), -1)
+    by_part = np.argsort(parts, kind="stable")
+    most[place[by_part]] = source[by_part]  # the largest part is written last
+    order = np.argsort(-scores, kind="stable")
+    return Candidates(
+        distinct[order], scores[order], [named[at].source for at in most[order].tolist()]
+    )

@@ -1,0 +1,183 @@
+"""reasons.py: a recommended item and what speaks for it -> the reason, as data and in words."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from indexes.items.categories import split_paths
+from indexes.items.index import ItemIndex
+from indexes.storage.arrays import Rows, Values
+from reranker.applications.wishes import Kind, PageContext, Reason
+from reranker.events.events import HistoryEvent
+from reranker.model.learned import Learned
+from reranker.ranking.explanations import Explanation
+from reranker.ranking.ranking import Ranked
+from reranker.signals.registry import SIGNALS
+from reranker.signals.user_history import UserHistory
+from reranker.signals.user_profiles import RECENT
+
+_DONE: Final[dict[str, tuple[Kind, str]]] = {
+    "view": ("viewed", "you looked at"),
+    "cart": ("carted", "you put {} in the cart"),
+    "purchase": ("bought", "you bought"),
+}
+_OTHER: Final[tuple[Kind, str]] = ("viewed", "you were interested in")
+_LONGEST: Final = 80  # characters of a title in a reason
+
+
+def reasons_of(
+    results: Sequence[Ranked],
+    sources: Sequence[str],
+    context: PageContext,
+    category: str,
+    history: UserHistory | None,
+    index: ItemIndex,
+    learned: Learned | None,
+) -> list[Reason]:
+    """One reason for each result (n,). sources (n,): the list that speaks most for each."""
+    personal = _Personal(history, index, learned) if history is not None else None
+    rows = index.rows([result.id for result in results])
+    reasons = []
+    for result, source, row in zip(results, sources, rows.tolist(), strict=True):
+        signal = _largest_personal(result.explanation)
+        reason = personal.reason(result.id, row, signal, source) if personal else None
+        reasons.append(reason or page_reason(row, source, context, category, index, learned))
+    return reasons
+
+
+def _largest_personal(explanation: Explanation | None) -> str | None:
+    """The personal signal with the largest contribution, where one is above 0."""
+    if explanation is None:
+        return None
+    amounts = {
+        name: amount
+        for name, amount in explanation.contributions.items()
+        if amount > 0 and name in SIGNALS and SIGNALS[name].personal
+    }
+    return max(amounts, key=lambda name: amounts[name]) if amounts else None
+
+
+class _Personal:
+    """Reasons from a history."""
+
+    def __init__(self, history: UserHistory, index: ItemIndex, learned: Learned | None) -> None:
+        self.profile, self.index, self.learned = history.profile, index, learned
+        self.met = [event for event in self.profile.met if index.rows([event.item or ""])[0] >= 0]
+        self.met = self.met[:RECENT]
+        self.rows = history.rows[:RECENT]
+
+    def reason(self, item: str, row: int, signal: str | None, source: str) -> Reason | None:
+        """None where nothing of the history speaks for it."""
+        if signal is None and source not in ("repeat", "together", "next"):
+            return None
+        places = self.profile.places.get(item)
+        if places and (signal in (None, "repeat") or source == "repeat"):
+            event = self.profile.events[places[-1]]
+            return _done(event, "it", item)
+        if not self.met:
+            return self._searched()
+        if signal == "together" or (signal is None and source == "together"):
+            best = most_together(self.learned, self.rows, row)
+            if best is not None:
+                text = f"often chosen together with {_title(self.index, int(self.rows[best]))}"
+                return Reason("together", text, self.met[best].item)
+        event = self.met[self._nearest(row)]
+        return _done(event, _title(self.index, self.index.rows([event.item or ""])[0]), event.item)
+
+    def _nearest(self, row: int) -> int:
+        others, own = self.index.vectors(self.rows), self.index.vectors(np.array([row]))
+        if self.learned is not None:
+            white = self.learned.model.whitening
+            others, own = white(others), white(own)
+        return int(np.argmax(others @ own[0]))
+
+    def _searched(self) -> Reason | None:
+        for event in reversed(self.profile.events):
+            if event.query:
+                return Reason("searched", f"because you searched for {_short(event.query)}")
+        return None
+
+
+def _done(event: HistoryEvent, name: str, item: str | None) -> Reason:
+    kind, words = _DONE.get(event.type, _OTHER)
+    did = words.format(name) if "{}" in words else f"{words} {name}"
+    return Reason(kind, f"because {did}", item)
+
+
+def most_together(learned: Learned | None, rows: Rows, row: int) -> int | None:
+    """Which of these rows (h,) was met most often by those who met the row."""
+    if learned is None or not len(rows):
+        return None
+    wanted, one = np.array([row]), np.ones(1)
+    amounts: Values = np.array(
+        [
+            learned.statistics.amounts_of(
+                learned.statistics.co_occurrences(rows[at : at + 1], one), wanted
+            )[0]
+            for at in range(len(rows))
+        ]
+    )
+    best = int(np.argmax(amounts))
+    return best if amounts[best] > 0 else None
+
+
+def page_reason(
+    row: int,
+    source: str,
+    context: PageContext,
+    category: str,
+    index: ItemIndex,
+    learned: Learned | None,
+) -> Reason:
+    """Why an item is there that this list brought, whoever looks."""
+    return _Page(context, category, index, learned).reason(row, source)
+
+
+class _Page:
+    """Reasons without a history."""
+
+    def __init__(
+        self, context: PageContext, category: str, index: ItemIndex, learned: Learned | None
+    ) -> None:
+        self.context, self.category = context, category
+        self.index, self.learned = index, learned
+
+    def reason(self, row: int, source: str) -> Reason:
+        """Of an item that this list brought."""
+        if source in ("beside", "alike"):
+            return self._beside(row, source)
+        if source == "query":
+            return Reason("searched", f"because it fits {_short(self.context.query)}")
+        if source == "popular_in_category":
+            leaf = split_paths(self.category)[0].split(">")[-1].strip()
+            return Reason("popular", f"popular in {leaf}")
+        if source == "trending":
+            return Reason("popular", "many shoppers take it up now")
+        if source == "newest":
+            return Reason("new", "new in the shop")
+        return Reason("popular", "popular with other shoppers")
+
+    def _beside(self, row: int, source: str) -> Reason:
+        ids = [item for item in (self.context.item, *self.context.cart) if item]
+        rows = self.index.rows(ids)
+        ids = [item for item, at in zip(ids, rows.tolist(), strict=True) if at >= 0]
+        rows = rows[rows >= 0]
+        if source == "beside":
+            best = most_together(self.learned, rows, row)
+            if best is not None:
+                title = _title(self.index, int(rows[best]))
+                return Reason("together", f"often chosen together with {title}", ids[best])
+        nearest = int(np.argmax(self.index.vectors(rows) @ self.index.vectors(np.array([row]))[0]))
+        return Reason(
+            "similar", f"similar to {_title(self.index, int(rows[nearest]))}", ids[nearest]
+        )
+
+
+def _title(index: ItemIndex, row: int) -> str:
+    return _short(index.columns.item(int(row)).title)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return f'"{text}"' if len(text) <= _LONGEST else f'"{text[: _LONGEST - 1]}…"'

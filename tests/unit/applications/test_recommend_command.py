@@ -1,0 +1,85 @@
+"""`reranker recommend` on the command line: one user, and everyone into a file."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from support.shop import copy_home
+
+from indexes.workspace import Workspace
+from reranker.applications.all_shoppers import write_all
+from reranker.applications.evaluate_recommend import evaluate_recommend
+from reranker.applications.wishes import Wish
+from reranker.events.events import HistoryEvent
+from reranker.histories.store import open_histories
+from reranker.model.settings import TrainSettings
+from reranker.ranking.state import load_state
+from reranker.requests import RerankRequest
+from service.commands.cli import cli
+
+
+def run(home: Path, *args: str) -> str:
+    done = CliRunner().invoke(cli, ["--home", str(home), "recommend", *args])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_one_user_and_everyone(trained_home: Path, tmp_path: Path) -> None:
+    home = copy_home(trained_home, tmp_path / "home")
+    assert "source: personal" in run(home, "u3", "--top-n", "4")
+    answer = json.loads(run(home, "u3", "--top-n", "4", "--json").splitlines()[-1])
+    assert len(answer["results"]) == 4
+    counts = json.loads(
+        run(home, "--all", "--out", str(tmp_path / "r.parquet"), "--top-n", "4", "--json")
+    )
+    table = pq.read_table(tmp_path / "r.parquet").to_pylist()
+    assert counts["users"] == 40 and counts["rows"] == len(table) == 160
+    assert {row["source"] for row in table} == {"personal"}
+
+
+def test_an_interrupted_run_goes_on(trained_home: Path, tmp_path: Path) -> None:
+    workspace = Workspace(copy_home(trained_home, tmp_path / "home"))
+    histories = open_histories(workspace)
+    state, out = load_state(workspace, histories), tmp_path / "r.jsonl"
+    wish = Wish(RerankRequest([]), top_n=3)
+
+    def stop(users: int) -> None:
+        if users == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_all(histories.users(), wish, state, out, stop)
+    assert not out.exists()
+    with out.with_name(".r.jsonl.part").open("ab") as file:
+        file.write(b'[{"user": "torn')
+    written = write_all(histories.users(), wish, state, out)
+    assert (written.users, written.rows, written.resumed) == (40, 120, 10)
+    whole = out.read_bytes()
+    assert write_all(histories.users(), wish, state, out).resumed == 0
+    assert out.read_bytes() == whole
+    histories.close()
+
+
+def test_evaluation_holds_back_the_last_item(trained_home: Path, tmp_path: Path) -> None:
+    home = copy_home(trained_home, tmp_path / "home")
+    histories = open_histories(Workspace(home))
+    histories.append(
+        [
+            HistoryEvent(type="view", item=str((n + step) % 60), time=2e9 + step, user=f"u{n}")
+            for n in range(40)
+            for step in range(2)
+        ]
+    )
+    histories.close()
+    before = sorted(path.name for path in (home / "model" / "versions").iterdir())
+    settings = TrainSettings(epochs=1, minutes=0, width=16, min_validation_shoppers=1000)
+    report = evaluate_recommend(Workspace(home), settings, 12, lambda _line: None)
+    assert report.users == 12 and report.items == 60
+    models = {"recommend", "exact", "popular", "together", "last-item", "ease"}
+    assert set(report.metrics) == models == {*report.difference, "recommend"}
+    for metrics in report.metrics.values():
+        assert 0 <= metrics["ndcg@10"] <= metrics["hit@10"] <= 1
+        assert 0 < metrics["coverage"] <= 1 and 0 <= metrics["gini"] < 1
+    assert sorted(path.name for path in (home / "model" / "versions").iterdir()) == before
