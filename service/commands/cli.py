@@ -143,7 +143,7 @@ class Commands(Menu):
         ),
         "carts": Entry(
             "reranker.commands.applications.carts:carts_commands",
-            "Apply",
+            "Ask",
             "List carts that were left, with value and chance.",
         ),
         "blends": Entry(
