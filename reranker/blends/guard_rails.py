@@ -16,7 +16,6 @@ from indexes.items.words import words
 from indexes.storage.arrays import Mask
 from reranker.signals.columns import Missing
 from reranker.signals.context import RankingContext
-from reranker.signals.relevance import named_exactly
 
 Order = npt.NDArray[np.int64]  # candidates, best first
 Item = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
@@ -93,14 +92,19 @@ def within_limits(order: Order, earliest: Order, latest: Order) -> Order:
 def _limits(guards: Guards, context: RankingContext, order: Order) -> Order | None:
     if guards.max_move is None and not guards.exact_stays:
         return None
+    exact = np.zeros(0, dtype=bool)
+    if guards.exact_stays and context.query_words:
+        exact = context.named_exactly
+    if guards.max_move is None and not exact.any():  # as nearly always
+        return None
     n = len(order)
     places = np.arange(n)
     away = n if guards.max_move is None else guards.max_move
     latest = np.minimum(places + away, n - 1)
-    if guards.exact_stays and context.query_words:
-        exact = np.zeros(n, dtype=bool)
-        exact[context.indexed] = named_exactly(context)
-        latest = np.where(exact, places, latest)
+    if exact.any():
+        stays = context.indexed.copy()
+        stays[context.indexed] = exact
+        latest = np.where(stays, places, latest)
     if (np.argsort(order) <= latest).all() and guards.max_move is None:
         return order
     return within_limits(order, np.maximum(places - away, 0), latest)

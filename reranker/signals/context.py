@@ -132,6 +132,21 @@ class RankingContext:
         return self.terms.words
 
     @lazily
+    def named_exactly(self) -> Mask:
+        """Which of the indexed candidates (m,) the query names: by title, id or model number."""
+        rows, terms, columns = self.indexed_rows, self.terms, self.index.columns
+        named: Mask = columns.title_keys[rows] == np.uint64(terms.title)
+        if len(terms.models):
+            codes, _ = columns.codes.count(rows, terms.models)
+            named |= codes > 0
+        places = _ids_named(self.ids, terms.folded)
+        if places:
+            spread = np.zeros(len(self.ids), dtype=bool)
+            spread[places] = True
+            named |= spread[self.indexed]
+        return named
+
+    @lazily
     def item_vectors(self) -> tuple[Vectors, Mask]:
         """Vectors (n, d) of the candidates and which of them (n,) are real.
 
@@ -227,3 +242,13 @@ class RankingContext:
     def met_together(self) -> npt.NDArray[np.float64]:
         """What the newest items met say for each candidate (n,), by who else met both."""
         return self.learned.statistics.amounts_of(self.known_history.profile.together, self.rows)
+
+
+def _ids_named(ids: list[str], folded: str) -> list[int]:
+    """Places of the ids that are this text, once folded; folding plain letters keeps the length."""
+    size = len(folded)
+    return [
+        place
+        for place, item_id in enumerate(ids)
+        if (len(item_id) == size or not item_id.isascii()) and fold(item_id) == folded
+    ]

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.items.columns import UNKNOWN
-from indexes.items.words import fold
 from indexes.storage.arrays import Mask, Rows, Values
 from reranker.signals.columns import (
     Column,
@@ -155,7 +154,7 @@ def match(context: RankingContext) -> Column | Missing:
     rows = context.indexed_rows
     share = _share_of_query_words(context, rows)
     brand = _brand_named(context, rows).astype(np.float64)
-    exact = named_exactly(context).astype(np.float64)
+    exact = context.named_exactly.astype(np.float64)
     value = np.maximum(exact, WORDS_SHARE * share + BRAND_SHARE * brand)
 
     def parts() -> Parts:
@@ -198,28 +197,3 @@ def _brand_named(context: RankingContext, rows: Rows) -> Mask:
     if not named:
         return np.zeros(len(rows), dtype=bool)
     return np.array([key in named for key in keys], dtype=bool)
-
-
-def named_exactly(context: RankingContext) -> Mask:
-    """Which of the indexed candidates (m,) the query names: by title, id or model number."""
-    rows, terms, columns = context.indexed_rows, context.terms, context.index.columns
-    named: Mask = columns.title_keys[rows] == np.uint64(terms.title)
-    if len(terms.models):
-        codes, _ = columns.codes.count(rows, terms.models)
-        named |= codes > 0
-    places = _ids_named(context.ids, terms.folded)
-    if places:
-        spread = np.zeros(len(context.ids), dtype=bool)
-        spread[places] = True
-        named |= spread[context.indexed]
-    return named
-
-
-def _ids_named(ids: list[str], folded: str) -> list[int]:
-    """Places of the ids that are this text, once folded; folding plain letters keeps the length."""
-    size = len(folded)
-    return [
-        place
-        for place, item_id in enumerate(ids)
-        if (len(item_id) == size or not item_id.isascii()) and fold(item_id) == folded
-    ]

@@ -135,7 +135,8 @@ def test_a_client_that_reads_to_the_end_sees_one_when_refused(service: Running, 
     line = "Connection: close" if how == "close" else f"X-Version: {version}"
     if "keep-alive" in how:
         line = "Connection: keep-alive"
-    sent = whole(large, "/rerank", line)
+    in_a_hurry = "X-Request-Timeout-Ms: 1"  # who has to wait is refused
+    sent = whole(large, "/rerank", f"{line}\r\n{in_a_hurry}")
     if version == "1.0":
         sent = sent.replace(b"HTTP/1.1", b"HTTP/1.0", 1)
     with ExitStack() as stack:
