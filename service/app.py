@@ -18,6 +18,7 @@ from service.access.sessions import Sessions
 from service.access.sites import Hosts, Origins
 from service.api.batch import batch_routes
 from service.api.cart import cart_routes
+from service.api.churn import churn_routes
 from service.api.events import events_routes
 from service.api.health import health_routes
 from service.api.next_action import next_action_routes
@@ -92,6 +93,7 @@ def create_app(workspace: Workspace) -> Flask:
     app.register_blueprint(next_action_routes(served, reader, limits))
     app.register_blueprint(users_routes(workspace, served.histories))
     app.register_blueprint(cart_routes(served, reader, limits))
+    app.register_blueprint(churn_routes(served, workspace.section(TimeSettings)))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events, described(limits)))
     app.register_blueprint(page_routes(workspace, served, limits, metrics))

@@ -79,6 +79,11 @@ class Histories(Protocol):
         """
         ...
 
+    def newest_time(self) -> float | None:
+        """When the newest of all kept events was; None without any. Takes longer the more shoppers
+        there are (some microseconds each), and holds up no other reader."""
+        ...
+
     def hidden(self, shopper: Shopper) -> Shopper:
         """The names under which this shopper is kept: pseudonyms."""
         ...

@@ -143,6 +143,20 @@ class HistoryReader:
             self._reads = reads = db, self._names(db)
         return reads[1]
 
+    def newest_time(self) -> float | None:
+        """See Histories. A look at each shopper's last event: events stand by shopper and time."""
+        with failing(self.path):
+            db = open_reader(self.path)
+        if db is None:
+            return None
+        last = "(SELECT max(time) FROM events WHERE shopper = shoppers.id)"
+        try:
+            with failing(self.path):
+                row = db.execute(f"SELECT max({last}) FROM shoppers WHERE events > 0").fetchone()
+        finally:
+            db.close()
+        return None if row[0] is None else float(row[0])
+
     def hidden(self, shopper: Shopper) -> Shopper:
         """See Histories."""
         names = self.keys.read()

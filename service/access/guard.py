@@ -24,6 +24,7 @@ NEEDS: Final[dict[str, str]] = {
     "/rerank/batch": "rerank",
     "/next-action": "rerank",
     "/cart": "rerank",
+    "/users/<user>/churn": "rerank",
     "/events": "events",
     "/openapi.json": ANY_KEY,
     "/metrics": "admin",

@@ -9,6 +9,7 @@ from flask import Blueprint, Response
 from indexes.names import MAX_NAME
 from indexes.release import VERSION
 from reranker.applications.cart_answers import WEIGHED
+from reranker.applications.churn import MAX_DAYS, ChurnAnswer
 from reranker.blends.gate import Weight
 from reranker.events.settings import EventSettings
 from reranker.privacy.forget import ForgetProof
@@ -72,7 +73,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
     kinds = (
         *(SentRequest, RerankAnswer, NextActionRequest, NextActionAnswer),
         *(CartRequest, CartAnswer),
-        *(EventsAnswer, ErrorAnswer, Alive, Ready),
+        *(EventsAnswer, ErrorAnswer, Alive, Ready, ChurnAnswer),
         *more.kinds,
         *(ExportAnswer, ForgetProof, UnprovedAnswer),
     )
@@ -95,6 +96,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
             "/events": {"post": guarded(_events_operation(events), "/events")},
             "/next-action": {"post": guarded(_next_action_operation(), "/next-action")},
             "/cart": {"post": guarded(_cart_operation(), "/cart")},
+            "/users/{user}/churn": {"get": guarded(_churn_operation(), "/users/<user>/churn")},
             **more.paths,
             "/rerank/batch": {"post": guarded(_batch_operation(), "/rerank/batch")},
             "/users/{user}": _users_operations(),
@@ -225,6 +227,25 @@ def _cart_operation() -> Schema:
         "What completes this cart, what is bought next, and is it ordered?", "CartAnswer", *_BODY
     )
     operation["requestBody"] = {"required": True, "content": _json("CartRequest")}
+    return operation
+
+
+def _churn_operation() -> Schema:
+    operation = _operation(
+        "How likely does this user buy nothing in the next days, and why?", "ChurnAnswer", 422
+    )
+    name = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+    days = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_DAYS, "default": 30}
+    operation["parameters"] = [
+        {"name": "user", "in": "path", "required": True, "schema": name},
+        {"name": "days", "in": "query", "description": "The horizon.", "schema": days},
+        {
+            "name": "as_of",
+            "in": "query",
+            "description": "Now; default right after the newest stored event.",
+            "schema": {"type": "string", "pattern": _TIME},
+        },
+    ]
     return operation
 
 

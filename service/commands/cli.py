@@ -116,6 +116,11 @@ class Commands(Menu):
         "train": Entry(
             "reranker.commands.train:train_command", "Begin", "Learn from what shoppers did."
         ),
+        "churn": Entry(
+            "reranker.commands.churn:churn_command",
+            "Ask",
+            "Who will buy nothing in the next days, and why.",
+        ),
         "evaluate": Entry(
             "reranker.commands.applications.evaluate:evaluate_command",
             "Measure",

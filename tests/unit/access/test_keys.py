@@ -37,6 +37,7 @@ SCOPE = {
     "/voyage/v1/rerank": "rerank",
     "/next-action": "rerank",
     "/cart": "rerank",
+    "/users/<user>/churn": "rerank",
     "/events": "events",
     "/metrics": "admin",
     "/rerank/batch": "rerank",

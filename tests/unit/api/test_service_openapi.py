@@ -66,6 +66,7 @@ def cases(schema: "OpenApiSchema", path: str, mode: str) -> Any:
     ("path", "mode"),
     [
         *((path, mode) for path in POSTS for mode in MODES),
+        *(("/users/{user}/churn", mode) for mode in MODES),
         # A GET without parameters has nothing that could be sent wrongly.
         *((path, "positive") for path in ("/livez", "/readyz", "/metrics", "/openapi.json")),
     ],

@@ -1,0 +1,151 @@
+"""churn.py: GET /users/<id>/churn -> the chance that this user buys nothing soon, and why."""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from flask import Blueprint, Response, request
+
+from indexes.times import BadTime, TimeReader, TimeSettings
+from reranker.applications.churn import (
+    MAX_DAYS,
+    NO_MODEL,
+    ChurnAnswer,
+    ChurnCard,
+    after,
+    churn_of,
+    load_churn,
+    unknown,
+)
+from reranker.errors import BadRequest
+from reranker.histories.histories import Histories
+from reranker.ranking.deadlines import TooLate
+from reranker.ranking.state import ServedState
+from reranker.runtime.budget import Left
+from service.api.sent import name_of
+from service.http.answers import json_answer
+from service.http.received import arrival, deadline_of
+from service.live.reload import Served
+
+log = logging.getLogger("reranker")
+
+_DAYS: Final = 30.0
+_PARAMETERS: Final = ("days", "as_of")
+_FRESH_SECONDS: Final = 60.0
+
+
+class Newest:
+    """The time of the newest stored event, looked up once a minute."""
+
+    def __init__(self, histories: Histories) -> None:
+        self._histories = histories
+        self._lock = threading.Lock()
+        self._value: float | None = None
+        self._until = -math.inf
+
+    def __call__(self) -> float | None:
+        """None where nothing is stored."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._value = self._histories.newest_time()
+                self._until = time.monotonic() + _FRESH_SECONDS
+            return self._value
+
+
+def churn_routes(served: Served, times: TimeSettings) -> Blueprint:
+    """The route."""
+    routes = Blueprint("churn", __name__)
+    newest = Newest(served.histories)
+
+    @routes.get("/users/<user>/churn")
+    def churn_route(user: str) -> Response:
+        deadline = deadline_of(arrival(), served.budget_ms)
+        state = served.state
+        days, as_of = _parameters(times)
+        name = name_of("user", user)
+        if name is None:
+            raise BadRequest("The user's id is empty.", field="user")
+
+        def work() -> ChurnAnswer:
+            return _answered(name, days, as_of, state, served.histories, newest)
+
+        try:
+            return json_answer(served.ranker.run(work, deadline))
+        except TooLate as late:
+            return json_answer(unknown(name, days, late.reason, "There was not enough time."))
+
+    return routes
+
+
+def _parameters(times: TimeSettings) -> tuple[float, float | None]:
+    """days and as_of of the address; BadRequest names what is wrong."""
+    for name in request.args:
+        if name not in _PARAMETERS:
+            raise BadRequest(
+                f"{name!r} is no parameter; days and as_of are allowed.", field=name[:80]
+            )
+    text = request.args.get("days", str(_DAYS))
+    try:
+        days = float(text)
+    except ValueError:
+        days = math.nan
+    if not 0 < days <= MAX_DAYS:
+        raise BadRequest(
+            f"days is {text[:80]!r}; a number above 0 and up to {MAX_DAYS:g} is allowed.",
+            field="days",
+        )
+    as_of = request.args.get("as_of")
+    if as_of is None:
+        return days, None
+    try:
+        return days, TimeReader(times).read(as_of, "as_of").seconds
+    except BadTime as error:
+        raise BadRequest(f"{error}.", field="as_of") from None
+
+
+def _answered(
+    user: str,
+    days: float,
+    as_of: float | None,
+    state: ServedState,
+    histories: Histories,
+    newest: Callable[[], float | None],
+) -> ChurnAnswer:
+    """Whatever fails is said in the answer."""
+    learned = state.personal.learned
+    if learned is None:
+        return unknown(user, days, state.personal.reason, "No trained model is served.")
+    try:
+        card = load_churn(learned.model.folder)
+        if card is None:
+            message = (
+                "Too few purchases were kept when the model was trained: import more, and run "
+                "`reranker train` again."
+            )
+            return unknown(user, days, NO_MODEL, message)
+        return _scored(user, days, as_of, card, histories, newest)
+    except Left:
+        raise
+    except Exception:
+        log.exception("who leaves cannot be foreseen")
+        return unknown(user, days, "internal_error", "The service's log has the reason.")
+
+
+def _scored(
+    user: str,
+    days: float,
+    as_of: float | None,
+    card: ChurnCard,
+    histories: Histories,
+    newest: Callable[[], float | None],
+) -> ChurnAnswer:
+    """By the newest events before now; the user's own newest is never later than now."""
+    events = histories.recent(user, None, card.user_events, as_of)
+    if as_of is not None:
+        return churn_of(user, card, events, as_of, days)
+    latest = [event.time for event in events[-1:]]
+    now = max([newest() or card.newest, *latest])
+    return churn_of(user, card, events, after(now), days)
