@@ -69,7 +69,7 @@ def evaluate_actions(
     from reranker.model.action_head import fit_head
     from reranker.model.card import ACTIONS
     from reranker.model.next_action import HIDDEN
-    from reranker.training.actions import action_cases, model_inputs, plain_inputs
+    from reranker.training.actions import action_cases, model_inputs, plain_inputs, vector_helps
     from reranker.training.data import training_data
     from reranker.training.epoch_logs import epoch_bars, epoch_log
     from reranker.training.loop import Training
@@ -101,6 +101,10 @@ def evaluate_actions(
     train_inputs = inputs_at(cases.positions[train])
     test_inputs = inputs_at(cases.positions[test])
     labels, shoppers = cases.labels[train], cases.shoppers[train]
+    positions = cases.positions[train]
+    unseen = positions >= data.held_out.limits[shoppers]
+    whole, plain = train_inputs["model"], train_inputs["logistic"]
+    helps = vector_helps(whole, plain, labels, shoppers, unseen)
     chances = {
         name: fit_head(inputs, labels, shoppers, HIDDEN if name == "model" else 0)(
             test_inputs[name]
@@ -120,6 +124,7 @@ def evaluate_actions(
         "same_moment": cases.same_moment,
         "encoder": settings.encoder,
         "epochs": trained.epochs,
+        "shipped": "model" if helps else "logistic",
         **_compared(
             truth, chances, cases.shoppers[test], [ACTIONS[at] for at in possible], possible
         ),
@@ -210,6 +215,10 @@ def _table(result: dict[str, Any]) -> str:
             f"  {name:<10}auc of the model minus logistic: {auc['mean']:+.4f}, "
             f"95 % {auc['low']:+.4f} to {auc['high']:+.4f}"
         )
+    lines.append(
+        f"  shipped: {result['shipped']}, the better one at earlier moments that the encoder has "
+        "not seen"
+    )
     lines += [
         f"  {name}: not possible here, no such event; events.types names a shop's own words"
         for name in result["not_possible"]

@@ -24,11 +24,13 @@ _PATIENCE: Final = 4
 
 
 class ActionCard(msgspec.Struct, frozen=True, kw_only=True):
-    """possible: the actions that the training events held at all."""
+    """possible: the actions that the training events held at all. vector: whether the head reads
+    the user vector beside recency and counts."""
 
     possible: list[str]
     types: list[str]
     session_minutes: float
+    vector: bool = True
 
 
 class ActionHead:

@@ -66,8 +66,11 @@ class NextAction:
         types = np.array([model.types[event.type] for event in read], np.int64)
         times = np.array([event.time for event in read], np.float64)
         plain = action_features(types, times, len(model.types), self.card.session_minutes)
-        vector = model.user_vector(read, read[-1].time, query_vectors)
-        chances = self._head(np.concatenate([vector, plain])[None])[0].tolist()
+        inputs = plain
+        if self.card.vector:
+            vector = model.user_vector(read, read[-1].time, query_vectors)
+            inputs = np.concatenate([vector, plain])
+        chances = self._head(inputs[None])[0].tolist()
         by_action = dict(zip(ACTIONS, chances, strict=True))
         return {name: by_action[name] for name in self.card.possible}
 

@@ -97,6 +97,7 @@ class TrainingRun:
                 self.session_minutes,
                 self.settings.length,
                 folder,
+                self.data.held_out.limits,
             )
 
     def _write_counts(self, folder: Path, sequences: "Sequences") -> None:

@@ -17,6 +17,7 @@ from reranker.training.model import Items, SequenceModel
 from reranker.training.sequences import Sequences
 
 _MOST: Final = 20_000  # cases that the head of a published model learns from
+_FEWEST: Final = 50  # cases to learn from and to try on before the user vector is believed
 
 
 def plain_inputs(sequences: Sequences, positions: Ints, length: int, gap_minutes: float) -> Vectors:
@@ -104,9 +105,19 @@ def action_cases(sequences: Sequences, gap_minutes: float) -> ActionCases:
 
 
 def fit_next_action(
-    model: Any, items: Any, sequences: Sequences, session_minutes: float, length: int, folder: Path
+    model: Any,
+    items: Any,
+    sequences: Sequences,
+    session_minutes: float,
+    length: int,
+    folder: Path,
+    limits: Ints | None = None,
 ) -> bool:
-    """Learn the head of a model that is about to be published; False where there is too little."""
+    """Learn the head of a model that is about to be published; False where there is too little.
+
+    limits (s,): of each shopper, from where on the encoder has learned nothing. There it is tried
+    whether the user vector helps; where it does not, the logistic regression is published.
+    """
 
     cases = action_cases(sequences, session_minutes)
     happened = [bool(column.any() and not column.all()) for column in cases.labels.T]
@@ -114,13 +125,42 @@ def fit_next_action(
         return False
     rng = np.random.default_rng(1)
     chosen = np.sort(rng.permutation(len(cases.positions))[:_MOST])
-    positions = cases.positions[chosen]
+    positions, shoppers = cases.positions[chosen], cases.shoppers[chosen]
+    labels = cases.labels[chosen]
     plain = plain_inputs(sequences, positions, length, session_minutes)
-    inputs = model_inputs(plain, model, items, sequences, positions, length)
-    head = fit_head(inputs, cases.labels[chosen], cases.shoppers[chosen], HIDDEN)
-    possible = [name for name, seen in zip(ACTIONS, happened, strict=True) if seen]
-    types = list(sequences.weights)
-    save_head(
-        head, ActionCard(possible=possible, types=types, session_minutes=session_minutes), folder
+    whole = model_inputs(plain, model, items, sequences, positions, length)
+    vector = limits is None or vector_helps(
+        whole, plain, labels, shoppers, positions >= limits[shoppers]
     )
+    head = fit_head(whole if vector else plain, labels, shoppers, HIDDEN if vector else 0)
+    card = ActionCard(
+        possible=[name for name, seen in zip(ACTIONS, happened, strict=True) if seen],
+        types=list(sequences.weights),
+        session_minutes=session_minutes,
+        vector=vector,
+    )
+    save_head(head, card, folder)
     return True
+
+
+def vector_helps(
+    whole: Vectors,
+    plain: Vectors,
+    labels: npt.NDArray[np.bool_],
+    shoppers: Ints,
+    unseen: npt.NDArray[np.bool_],
+) -> bool:
+    """Whether a head on user vector, recency and counts foresees better than a logistic regression
+    on recency and counts, by log loss, at moments of which encoder and heads have seen nothing.
+
+    Both learn from the other moments of everybody. Too few moments to say: it does not.
+    """
+    if min(unseen.sum(), (~unseen).sum()) < _FEWEST:
+        return False
+    losses = []
+    for inputs, hidden in ((whole, HIDDEN), (plain, 0)):
+        head = fit_head(inputs[~unseen], labels[~unseen], shoppers[~unseen], hidden)
+        chances = head(inputs[unseen])
+        sure = np.where(labels[unseen], chances, 1.0 - chances)
+        losses.append(float(-np.log(np.clip(sure, 1e-9, 1.0)).mean()))
+    return losses[0] < losses[1]

@@ -28,11 +28,16 @@ log = logging.getLogger("reranker")
 
 
 class NextActionAnswer(msgspec.Struct, frozen=True):
-    """actions: chances from 0 to 1; empty where degraded says why."""
+    """actions: chances from 0 to 1; empty where degraded says why.
+
+    model: what foresaw them: `sequence`, or `logistic` on recency and counts, whichever was better
+    in training; null without any.
+    """
 
     actions: dict[str, float]
     versions: dict[str, str | None]
     degraded: list[dict[str, str]]
+    model: str | None
 
 
 def next_action_routes(served: Served, reader: RequestReader, limits: LimitSettings) -> Blueprint:
@@ -61,7 +66,10 @@ def next_action_routes(served: Served, reader: RequestReader, limits: LimitSetti
                 reason = late.reason
         if reason:
             degraded = [{"signal": "next_action", "reason": reason}]
-        return json_answer(NextActionAnswer(actions, state.versions, degraded))
+        model = None
+        if foreseen is not None and actions:
+            model = "sequence" if foreseen.card.vector else "logistic"
+        return json_answer(NextActionAnswer(actions, state.versions, degraded, model))
 
     return routes
 

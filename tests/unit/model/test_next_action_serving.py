@@ -203,4 +203,5 @@ def test_a_failing_text_encoder_is_named_not_a_500(both: tuple[Any, ServedModel,
         "actions": {},
         "versions": {"model": "1"},
         "degraded": [{"signal": "next_action", "reason": "internal_error"}],
+        "model": None,
     }

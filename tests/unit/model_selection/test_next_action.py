@@ -17,7 +17,7 @@ from reranker.histories.store import open_histories
 from reranker.metrics.classification import action_metrics, calibration_error
 from reranker.model.action_head import ActionCard, fit_head, load_head, save_head
 from reranker.model.next_action import action_features, lacking
-from reranker.training.actions import action_cases
+from reranker.training.actions import action_cases, vector_helps
 from reranker.training.sequences import sequences_of
 from service.app import create_app
 from service.commands.cli import run
@@ -202,3 +202,21 @@ def test_a_shop_with_words_of_its_own_is_told_how_to_name_them(
     said = lacking("purchase", ["view", "order"])
     assert said.startswith("No event has the type purchase; types of their own are order.")
     assert '"order=purchase" in the setting events.types' in said
+
+
+def test_the_user_vector_is_read_only_where_it_helps_at_unseen_moments() -> None:
+    rng = np.random.default_rng(3)
+    plain = rng.normal(size=(1200, 3)).astype(np.float32)
+    vector = rng.normal(size=(1200, 8)).astype(np.float32)
+    shoppers, unseen = np.arange(1200) // 4, np.arange(1200) % 4 == 3
+    whole = np.concatenate([vector, plain], axis=1)
+    tells = np.repeat(vector[:, :1] > 0, 3, axis=1)
+    assert vector_helps(whole, plain, tells, shoppers, unseen)
+    # A vector that has learned the answers of the moments it saw, and knows nothing of others.
+    answers = rng.random((1200, 1)) < 0.5
+    learned = whole.copy()
+    learned[~unseen, 0] = answers[~unseen, 0] * 2.0 - 1.0
+    labels = np.repeat(answers, 3, axis=1)
+    assert not vector_helps(learned, plain, labels, shoppers, unseen)
+    nowhere = np.zeros(1200, bool)
+    assert not vector_helps(whole, plain, tells, shoppers, nowhere)  # nothing to try it on
