@@ -20,6 +20,7 @@ from service.api.batch import batch_routes
 from service.api.cart import cart_routes
 from service.api.events import events_routes
 from service.api.health import health_routes
+from service.api.items import items_routes
 from service.api.next_action import next_action_routes
 from service.api.openapi import openapi_routes
 from service.api.requests import RequestReader
@@ -90,6 +91,7 @@ def create_app(workspace: Workspace) -> Flask:
         )
     )
     app.register_blueprint(next_action_routes(served, reader, limits))
+    app.register_blueprint(items_routes(workspace, served, metrics))
     app.register_blueprint(users_routes(workspace, served.histories))
     app.register_blueprint(cart_routes(served, reader, limits))
     app.register_blueprint(health_routes(served, metrics))

@@ -25,6 +25,7 @@ NEEDS: Final[dict[str, str]] = {
     "/next-action": "rerank",
     "/cart": "rerank",
     "/events": "events",
+    "/items": "items",
     "/openapi.json": ANY_KEY,
     "/metrics": "admin",
     "/users/<path:user>": "admin",

@@ -38,6 +38,7 @@ SCOPE = {
     "/next-action": "rerank",
     "/cart": "rerank",
     "/events": "events",
+    "/items": "items",
     "/metrics": "admin",
     "/rerank/batch": "rerank",
     "/users/<path:user>": "admin",

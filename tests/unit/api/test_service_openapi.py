@@ -29,12 +29,15 @@ CONFIG = {
     "checks": POSITIVE_CHECK,
     "operations": [
         {"include-path": path, "checks": POSITIVE_CHECK | NEGATIVE_CHECK}
-        for path in ("/events", "/rerank/batch")
+        for path in ("/events", "/items", "/rerank/batch")
     ],
 }
 
 EXAMPLES = 100
-POSTS = ("/rerank", "/rerank/batch", "/v1/rerank", "/v2/rerank", "/events", "/next-action", "/cart")
+POSTS = (
+    *("/rerank", "/rerank/batch", "/v1/rerank", "/v2/rerank"),
+    *("/events", "/items", "/next-action", "/cart"),
+)
 MODES = ("positive", "negative")
 
 
