@@ -15,6 +15,8 @@ import numpy.typing as npt
 from indexes.errors import Failure
 from indexes.items.changes import REMOVED
 from indexes.items.columns import FORMAT, ItemColumns, ItemIds
+from indexes.items.new_items import NewItems
+from indexes.items.text import DEFAULT_TEMPLATE
 from indexes.storage.arrays import Rows, Vectors
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
@@ -151,6 +153,7 @@ class ItemIndex:
         self.folder: Path = version.folder
         self.ids = ItemIds(version.folder)
         self._removed: frozenset[str] = frozenset()
+        self.new = NewItems(str(self.about.get("template") or DEFAULT_TEMPLATE))
         self.rows = self.ids.rows  # of ids (n,); -1 where an id is not in the index
         self.columns = ItemColumns(version.folder)
         path = version.folder / VECTORS_FILE
@@ -166,15 +169,17 @@ class ItemIndex:
         return len(self.ids)
 
     def change(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take up changed fields by item, for this process; ids that the index lacks wait for a
-        rebuild. Those that ask meanwhile see each value as it was or as it is."""
+        """Take up changed fields by item, for this process; items that the index lacks are `new`.
+        Those that ask meanwhile see each value as it was or as it is."""
         every = list(changes)
         removed = set(self._removed)
         for item_id, row in zip(every, self.ids.rows(every).tolist(), strict=True):
             fields = changes[item_id]
             if REMOVED in fields:
                 (removed.add if fields[REMOVED] else removed.discard)(item_id)
-            if row >= 0:
+            if row < 0:
+                self.new.change(item_id, fields)
+            else:
                 self.columns.change(row, {name: fields[name] for name in fields if name != REMOVED})
         self._removed = frozenset(removed)
         self.rows = self._rows_left if removed else self.ids.rows

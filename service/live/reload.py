@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -20,13 +21,14 @@ from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState, load_state, published
 from reranker.requests import Candidate, RerankRequest
 from reranker.runtime.background import every
-from reranker.runtime.budget import Breakers
+from reranker.runtime.budget import Breakers, Unavailable
 from service.live.settings import ReloadSettings
 from service.observability.prometheus import Metrics
 
 log = logging.getLogger("reranker")
 
 _TAKE_UP_SECONDS: Final = 0.5  # a change is served within two seconds
+_ENCODED_AT_A_LOOK: Final = 32  # texts of new items; searches need the processor, too
 _CANARIES: Final = 3
 _RETRY_SECONDS: Final = 30.0
 _CANARY_SECONDS: Final = 1.0
@@ -113,6 +115,16 @@ class Served:
             state.personal.profiles.drop_all()
         self._taken_up = pending.number
 
+    def encode_new(self) -> None:
+        """Encode texts of new items, as many as a moment takes; the rest at the next look."""
+        state = self.state
+        with suppress(Unavailable):
+            state.index.new.encode(state.query_vectors.texts, _ENCODED_AT_A_LOOK)
+
+    def _look_at_changes(self) -> None:
+        self.take_up()
+        self.encode_new()
+
     def known_items(self, item_ids: Sequence[str]) -> set[str]:
         """Which of these the index holds, or wait with a title for the next one."""
         rows = self.state.index.ids.rows(item_ids).tolist()
@@ -126,7 +138,7 @@ class Served:
         """Look for as long as this process lives."""
         # A home that cannot be read for a moment must not end the watch.
         unseen = "cannot see the changes of items"
-        every(_TAKE_UP_SECONDS, self.take_up, "items", unseen)
+        every(_TAKE_UP_SECONDS, self._look_at_changes, "items", unseen)
         failure = f"cannot see what is published in {self._workspace.home}"
         return every(self._workspace.section(ReloadSettings).seconds, self._look, "reload", failure)
 

@@ -161,6 +161,29 @@ def test_another_worker_and_a_restart_serve_it_too(app: Flask, home: Path) -> No
     assert signals(create_app(patient(home)).test_client(), "3")["available"]["raw"] == 0.0
 
 
+def test_a_new_item_is_known_by_its_text_until_the_next_rebuild(
+    shop: FlaskClient, app: Flask
+) -> None:
+    asked = ASKED | {"query": "bicycle", "candidates": [{"id": "3"}, {"id": "new-1"}]}
+
+    def semantic(request: dict[str, Any]) -> dict[str, Any]:
+        results = shop.post("/rerank", json=request).get_json()["results"]
+        [found] = [one for one in results if one["id"] == "new-1"]
+        signal: dict[str, Any] = found["explanation"]["signals"]["semantic"]
+        return signal
+
+    send(shop, WHOLE)
+    assert semantic(asked)["known"] is False
+    served(app).encode_new()  # what its watch does twice a second
+    by_index = semantic(asked)
+    assert "known" not in by_index and by_index["raw"] > 0.3
+    send(shop, {"id": "new-1", "title": "Red wool scarf"})
+    served(app).encode_new()
+    assert semantic(asked)["raw"] < by_index["raw"]
+    send(shop, {"id": "new-1", "removed": True})
+    assert semantic(asked)["known"] is False
+
+
 def test_the_next_rebuild_folds_in_and_clears(shop: FlaskClient, app: Flask, home: Path) -> None:
     send(shop, {"id": "3", "price": 5}, {"id": "25", "removed": True}, WHOLE)
     summary = built(home, small_shop())  # the same catalogue as before
