@@ -21,6 +21,7 @@ from service.api.cart import cart_routes
 from service.api.churn import churn_routes
 from service.api.events import EventKeeper, events_routes
 from service.api.health import health_routes
+from service.api.items import items_routes
 from service.api.next_action import next_action_routes
 from service.api.openapi import openapi_routes
 from service.api.recommend import recommend_routes
@@ -87,6 +88,7 @@ def create_app(workspace: Workspace) -> Flask:
     app.register_blueprint(metarank_routes(translator, limits, keeper))
     app.register_blueprint(batch_routes(reranking, reader, limits, guard))
     app.register_blueprint(next_action_routes(served, reader, limits))
+    app.register_blueprint(items_routes(workspace, served, metrics))
     app.register_blueprint(users_routes(workspace, served.histories))
     app.register_blueprint(cart_routes(served, reader, limits))
     app.register_blueprint(churn_routes(served, workspace.section(TimeSettings)))

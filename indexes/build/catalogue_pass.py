@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import xxhash
 
+from indexes.build.folding import Folding
 from indexes.build.template_fills import TemplateFills
 from indexes.build.vector_cache import DIGEST, Digests, VectorCache, text_digest
 from indexes.errors import Failure
@@ -126,6 +127,7 @@ class Source:
     reader: ItemReader
     form: FileForm
     notes: list[str]
+    folding: Folding
 
 
 class _Pass:
@@ -208,7 +210,8 @@ def read_catalogue(
     fills = TemplateFills(template)
     try:
         with progress("reading", None) as advance:
-            for line, item in read_items(source.path, rejected.add, source.reader, source.form):
+            rows = read_items(source.path, rejected.add, source.reader, source.form)
+            for line, item in source.folding.items(rows):
                 if not reading.add(item, template.render(item)):
                     rejected.add(BadLine(line, f"id {item.id!r} came before; the first one stays"))
                 elif fills.counts:

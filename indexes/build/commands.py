@@ -6,6 +6,7 @@ from typing import Any
 import click
 import msgspec
 
+from indexes.build.apply_items import apply_items
 from indexes.build.rebuild import Summary, rebuild
 from indexes.encoders.text_encoder import unknown_warning
 from indexes.errors import Failure
@@ -77,6 +78,34 @@ def _table(summary: Summary) -> str:
             f"  seconds  {summary.seconds:>10,.1f}",
         )
     )
+
+
+@click.group("items")
+def items_commands() -> None:
+    """Change items between two rebuilds."""
+
+
+@items_commands.command("apply")
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
+@click.pass_obj
+def apply_command(workspace: Workspace, source: Path, as_json: bool) -> int:
+    """Apply partial items of a .jsonl, .csv or .parquet file, gzipped or not, as POST /items does.
+
+    Each line has an `id` and the fields that change; "removed": true takes the item away. A running
+    service serves them within two seconds. Exit status 1 where lines were rejected.
+    """
+    applied = apply_items(workspace, source)
+    for bad in applied.rejected[:_LINES_SHOWN]:
+        click.echo(f"line {bad['line']}: {bad['reason']}", err=True)
+    if as_json:
+        click.echo(msgspec.json.encode(applied).decode())
+    else:
+        click.echo(
+            f"{applied.accepted:,} items are changed, {applied.duplicates:,} of them said nothing "
+            f"new; {applied.rejected_count:,} lines were rejected."
+        )
+    return int(applied.rejected_count > 0)
 
 
 @click.group("index")

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from indexes.build.catalogue_pass import Catalogue, Rejected, Source, TextSpool, read_catalogue
+from indexes.build.folding import Folding
 from indexes.build.notes import many_alike, source_notes
 from indexes.build.settings import RebuildSettings
 from indexes.build.vector_cache import VectorCache, text_digest
@@ -17,10 +18,11 @@ from indexes.encoders.query_encoder import export_query_encoder
 from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import TextEncoder, load_encoder
 from indexes.errors import Failure
+from indexes.items.changes import ChangesFailure, ItemChanges
 from indexes.items.columns import FORMAT, ItemIds
 from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, cosine_spread, parsed_factory
 from indexes.items.records import ItemReader, Unreadable
-from indexes.items.settings import IndexSettings
+from indexes.items.settings import IndexSettings, ItemSettings
 from indexes.items.text import ItemText
 from indexes.progress import Progress, bars
 from indexes.readers.file_forms import FileForm
@@ -82,10 +84,13 @@ class _Job:
             template_columns=self.template.columns,
         )
         self.notes: list[str] = []
-        self.source = Source(source, reader, FileForm(options.encoding), self.notes)
         self.store = VersionStore(self.root)
         self.items_before = 0
         self.old = self._served()
+        self.changes = ItemChanges(workspace.home, workspace.section(ItemSettings).changed_items)
+        before = int(self.old.about.get("changes", 0)) if self.old else 0
+        self.folding = Folding(self.changes.since(before), self.old)
+        self.source = Source(source, reader, FileForm(options.encoding), self.notes, self.folding)
         self.rejected = Rejected(self.root / "rejected.jsonl")
         for orphan in (self.root / "work").glob("*.texts"):  # a killed rebuild's; we hold the lock
             orphan.unlink()
@@ -128,6 +133,7 @@ class _Job:
                 lambda rows: cache.vectors(catalogue.texts[rows]), len(catalogue)
             )
             version = self.store.publish(staged, about)
+            self._clear_changes()
             self._tidy(cache, catalogue)
         return version, catalogue, True, removed
 
@@ -135,6 +141,21 @@ class _Job:
         """One file an encoder and template: change either, and all vectors are made anew."""
         key = text_digest(f"{encoder.fingerprint}\n{self.settings.template}").hex()[:16]
         return self.root / "vectors" / f"{key}.bin"
+
+    def _clear_changes(self) -> None:
+        """Forget what the new version holds. Where that fails the version says what it holds, so
+        nothing is served, or folded in, twice."""
+        folding = self.folding
+        if not folding.pending.fields:
+            return
+        self.notes.append(
+            f"Of the changes since the last rebuild, {folding.taken:,} items are folded in; "
+            f"{folding.left:,} values stay as the catalogue has them."
+        )
+        try:
+            self.changes.clear(folding.pending.number)
+        except ChangesFailure as failure:
+            self.notes.append(f"Published, but the changes in it stay listed: {failure}")
 
     def _tidy(self, cache: VectorCache, catalogue: Catalogue) -> None:
         """Let go of old versions and of vectors that no current setting asks for.
@@ -196,6 +217,8 @@ class _Job:
         wanted = self._identity(catalogue, encoder)
         if self.force or self.old is None or any(old.get(key) != wanted[key] for key in wanted):
             return None
+        if self.folding.pending.fields:  # a version has to say that it holds them
+            return None
         return self.old
 
     def _guard_removed(self, catalogue: Catalogue) -> int:
@@ -247,6 +270,7 @@ class _Job:
             "unknown_tokens": _unknown_share(encoder, catalogue),
             "alike": alike,
             "source": self.source.path.name,
+            "changes": self.folding.pending.number,
         }
 
 

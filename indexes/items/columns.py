@@ -4,9 +4,9 @@ Words are stored as hashes, so that a request compares integers instead of parsi
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -15,7 +15,8 @@ import xxhash
 
 from indexes.errors import Failure
 from indexes.items.categories import split_paths
-from indexes.items.records import Item
+from indexes.items.changes import EXTRA
+from indexes.items.records import FIELDS, Item
 from indexes.items.words import model_numbers, word_hash, words
 from indexes.storage import arrays
 from indexes.storage.arrays import Ragged, Rows, Runs
@@ -89,6 +90,19 @@ class _RaggedWriter:
         arrays.save_ragged(folder, name, self.values, self.lengths, np.uint32)
 
 
+def changed_item(item: Item, fields: Mapping[str, Any]) -> Item:
+    """An item with other values in these fields, as an ItemChange names them."""
+    own = {name: value for name, value in fields.items() if name in FIELDS}
+    extra = {
+        name.removeprefix(EXTRA): value for name, value in fields.items() if name.startswith(EXTRA)
+    }
+    return msgspec.structs.replace(item, **own, extra=item.extra | extra)
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
 class ColumnsWriter:
     """Streams items into the files of `folder`; memory grows by tens of bytes an item."""
 
@@ -160,6 +174,8 @@ class ItemColumns:
     """The same columns, mapped. Shapes: (items,), or ragged by item."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._changed: dict[int, dict[str, Any]] = {}
         self.price: npt.NDArray[np.float32] = arrays.load(folder / "price.npy")
         self.updated: npt.NDArray[np.float64] = arrays.load(folder / "updated.npy")
         self.available: npt.NDArray[np.int8] = arrays.load(folder / "available.npy")
@@ -189,8 +205,24 @@ class ItemColumns:
         return keys, words_by_key
 
     def item(self, row: int) -> Item:
-        """The whole item as the catalogue gave it."""
-        return self._decode.decode(self._records.get(row))
+        """The whole item as the catalogue gave it, with what was changed since."""
+        item = self._decode.decode(self._records.get(row))
+        return changed_item(item, self._changed[row]) if row in self._changed else item
+
+    def change(self, row: int, fields: dict[str, Any]) -> None:
+        """Take up changed fields of one item: its numbers here and now, its texts in `item`."""
+        if not self._changed:
+            self.price = arrays.load_own(self._folder / "price.npy")
+            self.updated = arrays.load_own(self._folder / "updated.npy")
+            self.available = arrays.load_own(self._folder / "available.npy")
+        self._changed[row] = self._changed.get(row, {}) | fields
+        if "price" in fields:
+            self.price[row] = _number(fields["price"])
+        if "updated" in fields:
+            self.updated[row] = _number(fields["updated"])
+        if "available" in fields:
+            flag = fields["available"]
+            self.available[row] = UNKNOWN if flag is None else int(flag)
 
 
 class _Met(dict[str, int]):

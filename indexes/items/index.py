@@ -3,7 +3,7 @@
 Everything is mapped: opening costs milliseconds and no private memory, whatever the catalogue.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -13,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.errors import Failure
+from indexes.items.changes import REMOVED
 from indexes.items.columns import FORMAT, ItemColumns, ItemIds
+from indexes.items.new_items import NewItems
+from indexes.items.text import DEFAULT_TEMPLATE
 from indexes.storage.arrays import Rows, Vectors
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
@@ -149,6 +152,8 @@ class ItemIndex:
         check_format(self.about, version.id)
         self.folder: Path = version.folder
         self.ids = ItemIds(version.folder)
+        self._removed: frozenset[str] = frozenset()
+        self.new = NewItems(str(self.about.get("template") or DEFAULT_TEMPLATE))
         self.rows = self.ids.rows  # of ids (n,); -1 where an id is not in the index
         self.columns = ItemColumns(version.folder)
         path = version.folder / VECTORS_FILE
@@ -162,6 +167,29 @@ class ItemIndex:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def change(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take up changed fields by item, for this process; items that the index lacks are `new`.
+        Those that ask meanwhile see each value as it was or as it is."""
+        every = list(changes)
+        removed = set(self._removed)
+        for item_id, row in zip(every, self.ids.rows(every).tolist(), strict=True):
+            fields = changes[item_id]
+            if REMOVED in fields:
+                (removed.add if fields[REMOVED] else removed.discard)(item_id)
+            if row < 0:
+                self.new.change(item_id, fields)
+            else:
+                self.columns.change(row, {name: fields[name] for name in fields if name != REMOVED})
+        self._removed = frozenset(removed)
+        self.rows = self._rows_left if removed else self.ids.rows
+
+    def _rows_left(self, item_ids: Sequence[str]) -> Rows:
+        """As `rows`, while some items are taken away."""
+        rows, removed = self.ids.rows(item_ids), self._removed
+        if not removed.isdisjoint(item_ids):
+            rows[[at for at, item_id in enumerate(item_ids) if item_id in removed]] = -1
+        return rows
 
     @property
     def dimensions(self) -> int:
@@ -190,11 +218,12 @@ class ItemIndex:
 
     def neighbours(self, vectors: Vectors, k: int) -> list[list[tuple[str, float]]]:
         """For each vector (n, d) the k nearest items and their inner products, best first."""
-        scores, rows = self._faiss.search(np.ascontiguousarray(vectors), min(k, len(self)))
+        removed = self._removed
+        most = min(k + len(removed), len(self))
+        scores, rows = self._faiss.search(np.ascontiguousarray(vectors), most)
         neighbours = []
         for row, score in zip(rows, scores, strict=True):
             filled = row >= 0  # an approximate index may find fewer than k
-            neighbours.append(
-                list(zip(self.ids.ids(row[filled]), score[filled].tolist(), strict=True))
-            )
+            near = zip(self.ids.ids(row[filled]), score[filled].tolist(), strict=True)
+            neighbours.append([pair for pair in near if pair[0] not in removed][:k])
         return neighbours

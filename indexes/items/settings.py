@@ -29,6 +29,14 @@ class ItemSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "one is in the home. Only PNG, JPEG, WebP, AVIF, GIF and SVG up to 5 MiB are shown."
         ),
     ] = "data/images"
+    changed_items: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Most items whose changes (POST /items, `reranker items apply`) wait for "
+            "the next rebuild; more is 507.",
+        ),
+    ] = 100_000
     image_hosts: Annotated[
         list[Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?\Z")]],
         msgspec.Meta(

@@ -31,6 +31,13 @@ def load(path: Path) -> npt.NDArray[Any]:
     return np.asarray(mapped).view(np.ndarray)
 
 
+def load_own(path: Path) -> npt.NDArray[Any]:
+    """Map one column so that it can be written to: what is written is this process's alone, and
+    costs it a page of memory for each that is touched. The file stays as it is."""
+    mapped = np.load(path, mmap_mode="c", allow_pickle=False)
+    return np.asarray(mapped).view(np.ndarray)
+
+
 def _bytes_of(path: Path) -> npt.NDArray[np.uint8]:
     if path.stat().st_size == 0:  # an empty file cannot be mapped, and is legitimate here
         return np.empty(0, dtype=np.uint8)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from indexes.errors import Failure
+from indexes.items.changes import ItemChanges
 from indexes.progress import Advance, Progress, bars
 from indexes.release import VERSION
 from indexes.storage import durable
 from indexes.storage.manifests import FileSum, file_sum
 from indexes.storage.versions import Damaged, Version, VersionStore, failing
 from reranker.backups.contents import (
+    CHANGES,
     FORM,
     HISTORIES,
     LOGS,
@@ -46,6 +48,7 @@ def back_up(home: Path, target: Path, *, keys: bool = True, progress: Progress =
         with progress("copying", None) as done:
             links, left_out = _copy_versions(home, part, done)
             events = copy_histories(home / HISTORIES, part / HISTORIES)
+            ItemChanges(home, 1).copy(part / CHANGES)
             for name in other_files(home):
                 done(copy_file(home, name, part, log=name.parts[0] in LOGS))
                 if (home / name).is_symlink():

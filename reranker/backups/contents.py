@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from indexes.errors import Failure
+from indexes.items import changes
 from indexes.release import VERSION
 from indexes.storage.current import VERSIONS
 from indexes.storage.manifests import FileSum
@@ -22,12 +23,13 @@ NOTE: Final = "backup.json"
 FORM: Final = 1
 STORES: Final = ("index", "model", "blends")
 HISTORIES: Final = f"events/{FILE}"
+CHANGES: Final = f"{changes.FOLDER}/{changes.FILE}"
 LOGS: Final = ("rankings", "shadows")  # processes append lines to them
 SECRETS: Final = ("pseudonyms", "keys", "keys_required")
 NESTED: Final = ("demo", "demo-small")  # homes of their own
 _UNSAVED: Final = (
     *(f"{store}/{name}" for store in STORES for name in ("work", "verified", "current", VERSIONS)),
-    *(f"{HISTORIES}{suffix}" for suffix in ("", "-wal", "-shm")),
+    *(f"{name}{suffix}" for name in (HISTORIES, CHANGES) for suffix in ("", "-wal", "-shm")),
     *(*SECRETS, *NESTED, NOTE),
 )
 

@@ -13,7 +13,6 @@ from indexes.errors import Failure
 from indexes.progress import bars
 from indexes.readers.bad_lines import BadLines
 from indexes.workspace import Workspace
-from reranker.commands.churn import evaluate_churn_command
 from reranker.commands.finite_range import FiniteRange
 from reranker.commands.input_files import InputFile
 from reranker.commands.next_action import next_action_command
@@ -141,7 +140,6 @@ def evaluate_command(context: click.Context, /, source: Path | None, **options: 
 
 evaluate_command.add_command(next_item_command)
 evaluate_command.add_command(next_action_command)
-evaluate_command.add_command(evaluate_churn_command)
 evaluate_command.add_command(stale_command)
 
 

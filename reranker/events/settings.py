@@ -54,7 +54,12 @@ class EventSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
         msgspec.Meta(ge=0, le=1, description="A larger share of bad lines fails an import."),
     ] = 0.01
     request_events: Annotated[
-        int, msgspec.Meta(ge=1, description="Most events in one POST /events; more is 422.")
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Most events in one POST /events, or items in one POST /items; "
+            "more is 422.",
+        ),
     ] = 10_000
 
     def __post_init__(self) -> None:

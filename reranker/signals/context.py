@@ -150,7 +150,8 @@ class RankingContext:
     def item_vectors(self) -> tuple[Vectors, Mask]:
         """Vectors (n, d) of the candidates and which of them (n,) are real.
 
-        From the index, else from the candidate's own text, else zeros that are marked unknown.
+        From the index, else of an item that is newer, else from the candidate's own text, else
+        zeros that are marked unknown.
         """
         with self.stages("item_vectors"):
             return self._item_vectors()
@@ -162,6 +163,8 @@ class RankingContext:
         known = self.indexed.copy()
         vectors = np.zeros((len(self.ids), self.index.dimensions), dtype=np.float32)
         vectors[known] = self.index.vectors(self.indexed_rows)
+        if self.index.new:
+            self.index.new.fill(self.ids, vectors, known)
         texts = [
             (position, candidate.text)
             for position, candidate in enumerate(self.request.candidates)

@@ -219,6 +219,10 @@ class UserProfiles:
         """Keep nothing of a shopper who has no history any more."""
         self._profiles.drop(shopper)
 
+    def drop_all(self) -> None:
+        """Keep nothing: what profiles were made of has changed."""
+        self._profiles.clear()
+
     def drop_unused(self) -> None:
         """Keep nothing of those who were not asked for lately."""
         self._profiles.drop_unused()

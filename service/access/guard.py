@@ -34,6 +34,7 @@ NEEDS: Final[dict[str, str]] = {
     "/feedback": "events",
     "/train/<model>": "tune",
     "/info": ANY_KEY,
+    "/items": "items",
     "/openapi.json": ANY_KEY,
     "/metrics": "admin",
     "/users/<path:user>": "admin",

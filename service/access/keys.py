@@ -25,7 +25,7 @@ from indexes.errors import Failure
 from indexes.storage import durable
 from indexes.storage.locks import waiting
 
-Scope = Literal["rerank", "events", "tune", "admin", "envelope"]
+Scope = Literal["rerank", "events", "items", "tune", "admin", "envelope"]
 
 SCOPES: Final[tuple[str, ...]] = get_args(Scope)
 ENVELOPE: Final = "envelope"  # a right to say, not a way in; `admin` does not bring it

@@ -58,6 +58,14 @@ class EventsAnswer(msgspec.Struct, frozen=True):
     rejected: list[Rejected]
 
 
+class BadPart(ValueError):
+    """A part of a body that is no object. message: without a full stop."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
 class Checked(NamedTuple):
     """The events of a body: the good ones, what is wrong with the others, how many are a bot's."""
 
@@ -111,8 +119,8 @@ def events_routes(keeper: EventKeeper) -> Blueprint:
     return routes
 
 
-def split_events(body: bytes, most: int) -> list[bytes | msgspec.Raw]:
-    """The events of a body, each still encoded: one object, an array, or an object on each line.
+def split_events(body: bytes, most: int, kind: str = "event") -> list[bytes | msgspec.Raw]:
+    """The events, or items, of a body, each still encoded: an object, an array, or lines of them.
 
     Raises Malformed when it is none of these, BadRequest when there are more than `most`: they are
     counted before, or while, they are split.
@@ -120,9 +128,9 @@ def split_events(body: bytes, most: int) -> list[bytes | msgspec.Raw]:
     first = _FIRST.match(body)
     start = first[1] if first else b""
     if start == b"[":
-        return list(_array(body, most))
+        return list(_array(body, most, kind))
     if start != b"{":
-        raise Malformed("The body is no event: an object, an array or NDJSON is expected.")
+        raise Malformed(f"The body is no {kind}: an object, an array or NDJSON is expected.")
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
         return [body]
@@ -131,19 +139,19 @@ def split_events(body: bytes, most: int) -> list[bytes | msgspec.Raw]:
         if not _is_lines(lines):
             raise Malformed(f"The body is not JSON: {error}.") from None
     if len(lines) > most:
-        raise too_many_events(most)
+        raise too_many_events(most, kind)
     return list(lines)
 
 
-def _array(body: bytes, most: int) -> list[msgspec.Raw]:
+def _array(body: bytes, most: int, kind: str) -> list[msgspec.Raw]:
     if has_more(body, most):
-        raise too_many_events(most)
+        raise too_many_events(most, kind)
     try:
         parts = _list.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"The body is not JSON: {error}.") from None
     if len(parts) > most:
-        raise too_many_events(most)
+        raise too_many_events(most, kind)
     return parts
 
 
@@ -153,9 +161,9 @@ def _lines(body: bytes, most: int) -> list[bytes]:
     return list(islice((line for line in lines if line.strip()), most + 1))
 
 
-def too_many_events(most: int) -> BadRequest:
+def too_many_events(most: int, kind: str = "event") -> BadRequest:
     return BadRequest(
-        f"The body has more than {most:,} events; at most {most:,} are allowed "
+        f"The body has more than {most:,} {kind}s; at most {most:,} are allowed "
         "(events.request_events)."
     )
 
@@ -179,7 +187,7 @@ def check_events(
     events, rejected, bot_like = [], [], 0
     for position, part in enumerate(parts):
         try:
-            event = cleaner.clean(_decoded(part))
+            event = cleaner.clean(decoded_part(part))
             if event.query is not None and len(event.query) > limits.query_chars:
                 raise BadEvent("query", f"query has more than {limits.query_chars:,} characters")
             if rates.too_many(event):
@@ -189,6 +197,8 @@ def check_events(
             events.append(event)
         except BadEvent as error:
             rejected.append(Rejected(position, error.field or "", f"{error.message}."))
+        except BadPart as bad:
+            rejected.append(Rejected(position, "", f"{bad.message}."))
     return Checked(events, rejected, bot_like)
 
 
@@ -201,15 +211,16 @@ def _too_many(event: HistoryEvent, settings: EventSettings) -> BadEvent:
     )
 
 
-def _decoded(part: bytes | msgspec.Raw) -> dict[str, Any]:
+def decoded_part(part: bytes | msgspec.Raw, kind: str = "event") -> dict[str, Any]:
+    """The object that a part is; BadPart with the reason where it is none."""
     if bytes(part).count(b",") > _MOST_VALUES:  # tiny ones take many times the memory of their text
-        raise BadEvent("", f"this event has more than {_MOST_VALUES:,} values")
+        raise BadPart(f"this {kind} has more than {_MOST_VALUES:,} values")
     try:
         return _any.decode(part)
     except msgspec.ValidationError:
-        raise BadEvent("", "this is no event; an object is expected") from None
+        raise BadPart(f"this is no {kind}; an object is expected") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadEvent("", f"this is not JSON: {error}") from None
+        raise BadPart(f"this is not JSON: {error}") from None
 
 
 def not_kept(failure: HistoryFailure) -> Response:

@@ -19,6 +19,8 @@ from service.access.guard import NEEDS
 from service.api.cart import CartAnswer, CartRequest
 from service.api.events import EventsAnswer
 from service.api.events_openapi import events_body, sent_event
+from service.api.items import ItemsAnswer
+from service.api.items_openapi import items_body, sent_item
 from service.api.next_action import NextActionAnswer
 from service.api.recommend import RecommendAnswer, RecommendRequest
 from service.api.recommend_openapi import recommend_paths, write_recommend_limits
@@ -89,7 +91,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
         *(CartRequest, CartAnswer),
         *(EventsAnswer, ErrorAnswer, Alive, Ready, ChurnAnswer),
         *more.kinds,
-        *(ExportAnswer, ForgetProof, UnprovedAnswer),
+        *(ItemsAnswer, ExportAnswer, ForgetProof, UnprovedAnswer),
     )
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     schemas["RerankRequest"] = schemas.pop("SentRequest")
@@ -97,6 +99,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
     schemas["SentEvent"] = sent_event(events)
     for name, properties in more.schemas.items():
         schemas[name]["properties"] |= properties
+    schemas["SentItem"] = sent_item()
     schemas |= _batch_schemas(limits)
     document: Schema = {
         "openapi": "3.1.0",
@@ -108,6 +111,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
         "paths": {
             "/rerank": {"post": guarded(_rerank_operation(), "/rerank")},
             "/events": {"post": guarded(_events_operation(events), "/events")},
+            "/items": {"post": guarded(_items_operation(events), "/items")},
             "/next-action": {"post": guarded(_next_action_operation(), "/next-action")},
             "/cart": {"post": guarded(_cart_operation(), "/cart")},
             "/users/{user}/churn": {"get": guarded(_churn_operation(), "/users/<user>/churn")},
@@ -203,6 +207,12 @@ def _rerank_operation() -> Schema:
             "schema": {"type": "string"},
         }
     ]
+    return operation
+
+
+def _items_operation(events: EventSettings) -> Schema:
+    operation = _operation("Change items of the catalogue.", "ItemsAnswer", *_BODY, 503, 507)
+    operation["requestBody"] = items_body(events)
     return operation
 
 
@@ -326,6 +336,7 @@ _ERRORS = {
     429: "The key asks more often than it may; Retry-After says when it may again.",
     500: "The service failed; its log has the reason.",
     503: "The service cannot do it now; the message says why.",
+    507: "Too many items wait with changes (items.changed_items); `reranker rebuild` clears them.",
 }
 
 

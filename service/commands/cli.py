@@ -154,6 +154,9 @@ class Commands(Menu):
         "index": Entry(
             "indexes.build.commands:index_commands", "Keep", "List, verify or roll back the index."
         ),
+        "items": Entry(
+            "indexes.build.commands:items_commands", "Keep", "Change items between two rebuilds."
+        ),
         "export": Entry(
             "reranker.commands.events:export_command", "Keep", "Print what is kept of a user."
         ),

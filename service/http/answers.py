@@ -57,6 +57,7 @@ _CODES: Final = {
     500: "internal_error",
     501: "not_implemented",
     503: "not_ready",
+    507: "changes_full",
 }
 
 

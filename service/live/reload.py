@@ -3,11 +3,15 @@
 import logging
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
 
 from indexes.errors import Failure
+from indexes.items.changes import ChangesFailure, ItemChanges
+from indexes.items.settings import ItemSettings
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore
 from reranker.histories.store import open_histories
@@ -17,12 +21,14 @@ from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState, load_state, published
 from reranker.requests import Candidate, RerankRequest
 from reranker.runtime.background import every
-from reranker.runtime.budget import Breakers
+from reranker.runtime.budget import Breakers, Unavailable
 from service.live.settings import ReloadSettings
 from service.observability.prometheus import Metrics
 
 log = logging.getLogger("reranker")
 
+_TAKE_UP_SECONDS: Final = 0.5  # a change is served within two seconds
+_ENCODED_AT_A_LOOK: Final = 32  # texts of new items; searches need the processor, too
 _CANARIES: Final = 3
 _RETRY_SECONDS: Final = 30.0
 _CANARY_SECONDS: Final = 1.0
@@ -47,13 +53,17 @@ class Served:
         )
         self.ranker = DeadlineRanker(self.breakers)
         self.budget_ms = ranking.budget_ms
+        self.changes = ItemChanges(workspace.home, workspace.section(ItemSettings).changed_items)
+        self._taking = threading.Lock()
+        self._taken_up = 0  # the number of the newest change that the state has
+        self._complained = False
         self._retry_at = 0.0
         # The first blend is published by whoever asks first, which is no news.
         BlendStore(workspace.blends_root).published_or_default()
         # Before loading: a version published meanwhile is seen at the first look.
         self._seen = published(workspace.home)
         self._refused: tuple[str, ...] | None = None
-        self.state = self._ready()
+        self.state = self._swap(self._ready())
 
     def refresh(self) -> bool:
         """Swap in what was published since the last look; whether there was a swap.
@@ -68,7 +78,7 @@ class Served:
         except Exception as error:  # whatever is wrong with the new one, the old one answers
             self._refuse(versions, error)
             return False
-        self.state = state
+        self._swap(state)
         self._seen, self._refused = versions, None
         self._metrics.reloads.labels("swapped").inc()
         model = state.model.version if state.model else "none"
@@ -78,9 +88,57 @@ class Served:
         )
         return True
 
+    def _swap(self, state: ServedState) -> ServedState:
+        """Answer from this state, with the changes that its index does not hold yet."""
+        with self._taking:
+            self._taken_up = int(state.index.about.get("changes", 0))
+            self._take_up(state)
+            self.state = state
+        return state
+
+    def take_up(self) -> None:
+        """Serve the changes of items that came since the last look."""
+        with self._taking:
+            self._take_up(self.state)
+
+    def _take_up(self, state: ServedState) -> None:
+        try:
+            pending = self.changes.since(self._taken_up)
+        except ChangesFailure as failure:
+            if not self._complained:
+                log.error("changes of items are not served: %s", failure)
+            self._complained = True
+            return
+        self._complained = False
+        if pending.fields:
+            state.index.change(pending.fields)
+            state.personal.profiles.drop_all()
+        self._taken_up = pending.number
+
+    def encode_new(self) -> None:
+        """Encode texts of new items, as many as a moment takes; the rest at the next look."""
+        state = self.state
+        with suppress(Unavailable):
+            state.index.new.encode(state.query_vectors.texts, _ENCODED_AT_A_LOOK)
+
+    def _look_at_changes(self) -> None:
+        self.take_up()
+        self.encode_new()
+
+    def known_items(self, item_ids: Sequence[str]) -> set[str]:
+        """Which of these the index holds, or wait with a title for the next one."""
+        rows = self.state.index.ids.rows(item_ids).tolist()
+        known = {item_id for item_id, row in zip(item_ids, rows, strict=True) if row >= 0}
+        try:
+            return known | self.changes.titled(set(item_ids) - known)
+        except ChangesFailure:  # whoever writes them will be told
+            return set(item_ids)
+
     def watch(self) -> threading.Thread:
         """Look for as long as this process lives."""
         # A home that cannot be read for a moment must not end the watch.
+        unseen = "cannot see the changes of items"
+        every(_TAKE_UP_SECONDS, self._look_at_changes, "items", unseen)
         failure = f"cannot see what is published in {self._workspace.home}"
         return every(self._workspace.section(ReloadSettings).seconds, self._look, "reload", failure)
 

@@ -105,6 +105,10 @@ class DeclaredMetrics:
     events_rejected = _counter(
         "reranker_events_rejected{field}", "Rejected events, by the field that was wrong."
     )
+    items_changed = _counter(
+        "reranker_items_changed{outcome}",
+        "Items sent to POST /items. Duplicates are accepted ones that said nothing new.",
+    )
     rankings = _counter(
         "reranker_rankings{outcome}",
         "Rankings for the log of rankings: written, or lost because they could not be.",

@@ -149,6 +149,15 @@ class Metrics(DeclaredMetrics):
         for field, count in fields.items():
             self.events_rejected.labels(field).inc(count)
 
+    def count_items(self, accepted: int, duplicates: int, rejected: int) -> None:
+        """Count one POST /items."""
+        for outcome, count in (
+            ("accepted", accepted),
+            ("duplicate", duplicates),
+            ("rejected", rejected),
+        ):
+            self.items_changed.labels(outcome).inc(count)
+
     def families(self) -> list[Metric]:
         """Every metric of this set, for the page that lists them."""
         return list(self.registry.collect())

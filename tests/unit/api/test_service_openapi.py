@@ -32,7 +32,7 @@ CONFIG = {
     "operations": [
         *(
             {"include-path": path, "checks": POSITIVE_CHECK | NEGATIVE_CHECK}
-            for path in ("/events", "/rerank/batch")
+            for path in ("/events", "/items", "/rerank/batch")
         ),
         *({"include-path": path, "checks": FOREIGN_CHECK} for path in ("/v1/rerank", "/v2/rerank")),
     ],
@@ -41,9 +41,12 @@ CONFIG = {
 EXAMPLES = 100
 POSTS = (
     *("/rerank", "/rerank/batch", "/v1/rerank", "/v2/rerank"),
-    *("/events", "/next-action", "/cart", "/recommend"),
+    *("/events", "/items", "/next-action", "/cart", "/recommend"),
 )
-OURS = ("/rerank", "/rerank/batch", "/events", "/next-action", "/cart", "/recommend")
+OURS = (
+    *("/rerank", "/rerank/batch", "/events", "/items"),
+    *("/next-action", "/cart", "/recommend"),
+)
 MODES = ("positive", "negative")
 
 

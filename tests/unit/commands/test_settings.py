@@ -28,6 +28,7 @@ from service.settings import (
 PROVED_BY = {
     "index.factory": "test_rebuild: test_a_new_factory_encodes_nothing",
     "items.image_folder": "test_thumbnails: test_another_folder_may_be_named",
+    "items.changed_items": "test_items_api: test_changed_items",
     "items.image_hosts": "test_thumbnails: test_an_address_is_shown_if_the_settings_name_its_host",
     "encoder.dimensions": "test_rebuild: test_a_new_model_encodes_everything_and_says_so",
     "rebuild.template": "test_rebuild: test_a_new_template_encodes_everything_and_says_so",

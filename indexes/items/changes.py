@@ -1,0 +1,228 @@
+"""changes.py: changes of items between two rebuilds <-> <home>/items/changes.sqlite (WAL).
+
+One row a changed field: its newest value and the number of the change. Numbers only grow, so a
+reader asks for what came after the last it knows, and a rebuild clears up to the last it read.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from indexes.errors import Failure
+from indexes.storage.durable import make_own_folder, sync
+
+FOLDER: Final = "items"
+FILE: Final = "changes.sqlite"
+REMOVED: Final = "removed"
+EXTRA: Final = "extra."  # before the name of a column that is no field of an item
+_WAIT_SECONDS: Final = 5.0
+_MOST_BYTES: Final = 1 << 30
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS change (
+    id TEXT NOT NULL, field TEXT NOT NULL, value BLOB NOT NULL, number INTEGER NOT NULL,
+    time REAL NOT NULL, PRIMARY KEY (id, field)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS change_number ON change (number);
+CREATE TABLE IF NOT EXISTS newest (
+    one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER, items INTEGER);
+"""
+
+
+class ChangesFull(Failure):
+    """As many items as items.changed_items allows wait for a rebuild."""
+
+    code = "changes_full"
+
+
+class ChangesFailure(Failure):
+    """The changes cannot be read or written now."""
+
+    code = "changes_unavailable"
+
+
+class ItemChange(NamedTuple):
+    """What is to change of one item: fields of `Item` with their values as it holds them, and
+    REMOVED: True or False."""
+
+    id: str
+    fields: dict[str, Any]
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What became of changes. duplicates: items of which every field was kept so before."""
+
+    accepted: int = 0
+    duplicates: int = 0
+
+
+class Pending(NamedTuple):
+    """Changes by item, up to a number. times: of the newest of each, epoch seconds."""
+
+    fields: dict[str, dict[str, Any]]
+    number: int
+    times: dict[str, float]
+
+
+class ItemChanges:
+    """The changes of one home. Safe between threads and processes; nothing is made before the
+    first change. most: items that may wait for a rebuild."""
+
+    def __init__(self, home: Path, most: int) -> None:
+        self.path = home / FOLDER / FILE
+        self._most = most
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None  # by which process, which file
+
+    def apply(self, changes: Iterable[ItemChange]) -> Kept:
+        """Keep these, all or none; they survive a crash from the moment this returns.
+
+        ChangesFull when there is no room for them, ChangesFailure when they cannot be written.
+        """
+        listed = list(changes)
+        if not listed:
+            return Kept()
+        with self._lock, self._failing():
+            make_own_folder(self.path.parent)
+            with self._transaction() as db:
+                [(number, items)] = db.execute("SELECT number, items FROM newest")
+                now, duplicates = time.time(), 0
+                for change in listed:
+                    number += 1
+                    items += not db.execute(_HAS, (change.id,)).fetchall()
+                    before = db.total_changes
+                    db.executemany(_UPSERT, _rows(change, number, now))
+                    duplicates += db.total_changes == before
+                db.execute("UPDATE newest SET number = ?, items = ?", (number, items))
+                self._check_room(db, items)
+            return Kept(len(listed), duplicates)
+
+    def _check_room(self, db: sqlite3.Connection, items: int) -> None:
+        [(pages,)], [(size,)] = db.execute("PRAGMA page_count"), db.execute("PRAGMA page_size")
+        if items > self._most or pages * size > _MOST_BYTES:
+            raise ChangesFull(
+                f"{self._most:,} items with changes wait for a rebuild (items.changed_items), and "
+                "there is no room for more.",
+                hint="Run `reranker rebuild`: it takes them up and clears them.",
+            )
+
+    def since(self, number: int) -> Pending:
+        """What was changed after this number: of each item the fields changed since."""
+        if not self.path.exists():
+            return Pending({}, number, {})
+        fields: dict[str, dict[str, Any]] = {}
+        times: dict[str, float] = {}
+        with self._lock, self._failing():
+            rows = self._connection().execute(
+                "SELECT id, field, value, number, time FROM change WHERE number > ? "
+                "ORDER BY number",
+                (number,),
+            )
+            for item_id, field, value, at, when in rows:
+                fields.setdefault(item_id, {})[field] = msgspec.json.decode(value)
+                times[item_id], number = when, at
+        return Pending(fields, number, times)
+
+    def titled(self, item_ids: Iterable[str]) -> set[str]:
+        """Which of these items wait with a title: they will be items."""
+        if not self.path.exists():
+            return set()
+        with self._lock, self._failing():
+            db = self._connection()
+            found = (
+                db.execute("SELECT id FROM change WHERE id = ? AND field = 'title'", (item_id,))
+                for item_id in item_ids
+            )
+            return {row[0] for rows in found for row in rows}
+
+    def count(self) -> int:
+        """How many items wait with changes."""
+        if not self.path.exists():
+            return 0
+        with self._lock, self._failing():
+            [(items,)] = self._connection().execute("SELECT items FROM newest")
+            return int(items)
+
+    def clear(self, number: int) -> None:
+        """Forget the changes up to this number; what came later stays."""
+        if self.path.exists():
+            with self._lock, self._failing(), self._transaction() as db:
+                db.execute("DELETE FROM change WHERE number <= ?", (number,))
+                db.execute("UPDATE newest SET items = (SELECT COUNT(DISTINCT id) FROM change)")
+
+    def copy(self, target: Path) -> None:
+        """The changes of one moment into a new file of its owner alone, whoever writes meanwhile;
+        nothing where there are none. The caller syncs the folder."""
+        if not self.path.exists():
+            return
+        make_own_folder(target.parent)
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with self._lock, self._failing(), closing(sqlite3.connect(target)) as copy:
+            self._connection().backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, to be read anywhere
+        sync(target)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            if self._db is not None and self._opened and self._opened[0] == os.getpid():
+                self._db.close()
+            self._db = self._opened = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        db = self._connection()
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+            db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise
+
+    def _connection(self) -> sqlite3.Connection:
+        """Of this process: one that was opened before a fork is never used after it."""
+        now = (os.getpid(), self.path.stat().st_ino) if self.path.exists() else None
+        if self._db is None or now is None or now != self._opened:
+            self._db = _opened(self.path)
+            self._opened = (os.getpid(), self.path.stat().st_ino)
+        return self._db
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError, msgspec.DecodeError) as error:
+            raise ChangesFailure(f"{self.path}: {error}.") from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, _WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")  # an acknowledged change is on the disk
+    db.executescript(_SCHEMA)
+    # Where the file was deleted, its numbers go on above those that published versions name.
+    db.execute("INSERT OR IGNORE INTO newest VALUES (1, ?, 0)", (time.time_ns() // 1000,))
+    return db
+
+
+_HAS: Final = "SELECT 1 FROM change WHERE id = ? LIMIT 1"
+_UPSERT: Final = """
+INSERT INTO change VALUES (?, ?, ?, ?, ?) ON CONFLICT (id, field) DO UPDATE SET
+value = excluded.value, number = excluded.number, time = excluded.time
+WHERE value IS NOT excluded.value
+"""
+
+
+def _rows(change: ItemChange, number: int, now: float) -> list[tuple[str, str, bytes, int, float]]:
+    return [
+        (change.id, field, msgspec.json.encode(value), number, now)
+        for field, value in change.fields.items()
+    ]
