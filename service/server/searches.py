@@ -9,6 +9,7 @@ from typing import Any, Final
 from service.http.received import TIMEOUT_HEADER, shortened
 
 _CANDIDATE: Final = b'"id"'
+_TEXT: Final = b'",'
 _BUDGET: Final = b'"budget_ms"'
 _NUMBER: Final = re.compile(rb"\s*:\s*([0-9][0-9.eE+-]{0,31})")
 _BLOCK: Final = 65_536  # of a body that is searched at once
@@ -20,13 +21,14 @@ def candidates_of(request: Any, body: bytes, most: int) -> int:
     """Candidates of a body, as far as `most`: more are refused when it is read.
 
     A quoted text cannot hold the mark, since JSON escapes its quotes. Events with an id of their
-    own count, too. Of a gzipped body the bytes have to do.
+    own count, too. A body without a mark may list documents, texts, as other formats do: there
+    the texts that another thing follows count. Of a gzipped body the bytes have to do.
     """
     if any(
         name == "CONTENT-ENCODING" and "gzip" in value.lower() for name, value in request.headers
     ):
         return min(len(body) // _PACKED_BYTES, most)
-    return candidates_in(body, most)
+    return candidates_in(body, most) or min(body.count(_TEXT), most)
 
 
 def candidates_in(body: bytes, most: int) -> int:

@@ -45,6 +45,15 @@ def test_a_mark_between_two_blocks_is_counted_once(offset: int) -> None:
     assert candidates_in(body, 10) == 2
 
 
+def test_documents_of_other_formats_are_counted() -> None:
+    for key, item in (("texts", "a lamp"), ("documents", {"text": "a lamp"})):
+        body = json.dumps({"model": "m", "query": "x", key: [item] * 300}).encode()
+        assert 1 <= candidates_of(parsed(body), body, 5000) <= 310
+    strings = json.dumps({"query": "x", "texts": ["17"] * 300}).encode()
+    assert 290 <= candidates_of(parsed(strings), strings, 5000) <= 310
+    assert candidates_of(parsed(strings), strings, 100) == 100
+
+
 def test_of_a_gzipped_body_the_bytes_have_to_do() -> None:
     candidates = [{"id": f"item-{n * 7919 % 9999}", "score": 1000.0 - n} for n in range(1000)]
     packed = gzip.compress(json.dumps({"candidates": candidates}).encode())
