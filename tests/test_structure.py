@@ -22,6 +22,9 @@ ROOMS = (
     *("reranker/experiments", "reranker/training", "reranker/evaluation", "reranker/tuning"),
     *(
         "reranker/model_selection",
+        "reranker/applications/recommendations",
+        "reranker/applications/carts",
+        "reranker/applications/churn",
         "reranker/applications",
         "reranker/privacy",
         "reranker/backups",

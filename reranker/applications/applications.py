@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from reranker.applications.cart_publishing import write_carts
-from reranker.applications.churn_publishing import write_churn
+from reranker.applications.carts.cart_publishing import write_carts
+from reranker.applications.churn.churn_publishing import write_churn
 from reranker.model_selection.train import Beside
 
 BESIDE: Final[tuple[Beside, ...]] = (write_carts, write_churn)

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from flask import Blueprint, Response
 
-from reranker.applications.cart_answers import (
+from reranker.applications.carts.cart_answers import (
     MOST,
     TOP_N,
     WEIGHED,

@@ -10,7 +10,7 @@ from typing import Final
 from flask import Blueprint, Response, request
 
 from indexes.times import BadTime, TimeReader, TimeSettings
-from reranker.applications.churn import (
+from reranker.applications.churn.churn import (
     MAX_DAYS,
     NO_MODEL,
     ChurnAnswer,

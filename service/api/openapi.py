@@ -8,8 +8,8 @@ from flask import Blueprint, Response
 
 from indexes.names import MAX_NAME
 from indexes.release import VERSION
-from reranker.applications.cart_answers import WEIGHED
-from reranker.applications.churn import MAX_DAYS, ChurnAnswer
+from reranker.applications.carts.cart_answers import WEIGHED
+from reranker.applications.churn.churn import MAX_DAYS, ChurnAnswer
 from reranker.blends.gate import Weight
 from reranker.events.settings import EventSettings
 from reranker.privacy.forget import ForgetProof

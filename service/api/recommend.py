@@ -9,11 +9,16 @@ from typing import Annotated, Final, cast
 import msgspec
 from flask import Blueprint, Response, request
 
-from reranker.applications.candidates import CatalogueLists
-from reranker.applications.item_lists import By, similar, trending
-from reranker.applications.recommend import Prepared, prepare, recommended, without_history
-from reranker.applications.trending import HALF_LIFE_DAYS, WINDOW_DAYS, Trends
-from reranker.applications.wishes import (
+from reranker.applications.recommendations.candidates import CatalogueLists
+from reranker.applications.recommendations.item_lists import By, similar, trending
+from reranker.applications.recommendations.recommend import (
+    Prepared,
+    prepare,
+    recommended,
+    without_history,
+)
+from reranker.applications.recommendations.trending import HALF_LIFE_DAYS, WINDOW_DAYS, Trends
+from reranker.applications.recommendations.wishes import (
     TOP_N,
     Exclude,
     Filters,

@@ -3,8 +3,8 @@
 from typing import Any
 
 from indexes.names import MAX_NAME
-from reranker.applications.trending import HALF_LIFE_DAYS, WINDOW_DAYS
-from reranker.applications.wishes import TOP_N
+from reranker.applications.recommendations.trending import HALF_LIFE_DAYS, WINDOW_DAYS
+from reranker.applications.recommendations.wishes import TOP_N
 from service.api.recommend import LONGEST_DAYS, MOST_N
 from service.http.received import TIMEOUT_HEADER
 from service.http.settings import LimitSettings

@@ -126,6 +126,11 @@ class Commands(Menu):
             "Ask",
             "Who will buy nothing in the next days, and why.",
         ),
+        "carts": Entry(
+            "reranker.commands.applications.carts:carts_commands",
+            "Ask",
+            "List carts that were left, with value and chance.",
+        ),
         "evaluate": Entry(
             "reranker.commands.applications.evaluate:evaluate_command",
             "Measure",
@@ -140,11 +145,6 @@ class Commands(Menu):
             "reranker.commands.feedback:requests_commands",
             "Measure",
             "Requests, judgments and estimates from the shop's own logs.",
-        ),
-        "carts": Entry(
-            "reranker.commands.applications.carts:carts_commands",
-            "Ask",
-            "List carts that were left, with value and chance.",
         ),
         "blends": Entry(
             "reranker.commands.blends:blends_commands",

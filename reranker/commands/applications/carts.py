@@ -16,8 +16,8 @@ from indexes.errors import Failure
 from indexes.items.index import ItemIndex, published_version
 from indexes.storage.durable import OWN_FILE, replace_synced
 from indexes.workspace import Workspace
-from reranker.applications.abandoned import AbandonedCart, abandoned_carts
-from reranker.applications.cart_model import load
+from reranker.applications.carts.abandoned import AbandonedCart, abandoned_carts
+from reranker.applications.carts.cart_model import load
 from reranker.commands.finite_range import FiniteRange
 from reranker.commands.input_files import InputFile
 from reranker.commands.next_item import read_sequences
@@ -50,7 +50,7 @@ def evaluate_cart_command(
 
     Counts and blend are of the baskets before; nothing is published. The whole catalogue is ranked.
     """
-    from reranker.applications.cart_evaluation import TooFewBaskets, evaluate_carts  # scipy
+    from reranker.applications.carts.cart_evaluation import TooFewBaskets, evaluate_carts  # scipy
 
     sequences, _ = read_sequences(workspace, source, ids_only=True)
     train, minutes = workspace.section(TrainSettings), workspace.section(EventSettings)

@@ -20,8 +20,8 @@ from reranker.commands.input_files import InputFile
 from reranker.commands.output import echo_result, json_option, show_bad
 
 if TYPE_CHECKING:
-    from reranker.applications.churn import ChurnAnswer, ChurnCard
-    from reranker.applications.churn_examples import ChurnEvents
+    from reranker.applications.churn.churn import ChurnAnswer, ChurnCard
+    from reranker.applications.churn.churn_examples import ChurnEvents
 
 _MOST_DAYS: Final = 730
 _COLUMNS: Final = ("user", "probability", "value_at_risk", "days", "as_of", "model")
@@ -91,7 +91,7 @@ def churn_command(
 
 
 def _one(workspace: Workspace, user: str, days: float, now: float | None) -> "ChurnAnswer":
-    from reranker.applications.churn import after, churn_of
+    from reranker.applications.churn.churn import after, churn_of
     from reranker.histories.store import open_histories
 
     card, name = published_card(workspace), normalised(user)
@@ -105,8 +105,8 @@ def _all(
     workspace: Workspace, days: float, now: float | None, names: Path | None
 ) -> "list[ChurnAnswer]":
     """Riskiest first."""
-    from reranker.applications.churn import after, churn_answers
-    from reranker.applications.churn_publishing import stored_events
+    from reranker.applications.churn.churn import after, churn_answers
+    from reranker.applications.churn.churn_publishing import stored_events
 
     card = published_card(workspace)
     own = None if names is None else _own_names(workspace, names)
@@ -126,7 +126,7 @@ def _all(
 
 def published_card(workspace: Workspace) -> "ChurnCard":
     """Of the served model version; NoChurnModel where it has none."""
-    from reranker.applications.churn import load_churn
+    from reranker.applications.churn.churn import load_churn
     from reranker.model.versions import model_store
 
     store = model_store(workspace)
@@ -238,8 +238,8 @@ def evaluate_churn_command(
     At each moment every model learns from examples that had ended by then. The shipped one is
     chosen on three earlier moments. Nothing is published.
     """
-    from reranker.applications.churn_evaluation import evaluate
-    from reranker.applications.churn_publishing import stored_events
+    from reranker.applications.churn.churn_evaluation import evaluate
+    from reranker.applications.churn.churn_publishing import stored_events
 
     events = stored_events(workspace) if source is None else _of_file(workspace, source)
     result = evaluate(events, days, active_days, lambda line: click.echo(line, err=True))
@@ -247,7 +247,7 @@ def evaluate_churn_command(
 
 
 def _of_file(workspace: Workspace, source: Path) -> "ChurnEvents":
-    from reranker.applications.churn_examples import churn_events
+    from reranker.applications.churn.churn_examples import churn_events
     from reranker.events.settings import EventSettings
     from reranker.training.sequences import file_events
 

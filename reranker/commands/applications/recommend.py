@@ -25,7 +25,7 @@ from reranker.commands.output import echo_result, json_option
 @click.option("--category", help="Only items at or below this category.")
 @click.option("--available", is_flag=True, help="Nothing that the catalogue says is sold out.")
 @click.option("--no-bought", is_flag=True, help="Nothing that the user bought.")
-@click.option("--diversity", type=click.FloatRange(0, 1), help="Instead of the blend's own.")
+@click.option("--diversity", type=FiniteRange(min=0, max=1), help="Instead of the blend's own.")
 @click.option("--as-of", help="Instead of right after the newest event (ISO 8601).")
 @json_option("End with one JSON object: as POST /recommend answers, or the counts of --all.")
 @click.pass_obj
@@ -48,9 +48,9 @@ def recommend_command(
         raise click.UsageError("Name a USER, or give --all.")
     if everyone != (out is not None):
         raise click.UsageError("--all and --out go together.")
-    from reranker.applications.all_shoppers import write_all
-    from reranker.applications.candidates import CatalogueLists
-    from reranker.applications.recommend import recommend
+    from reranker.applications.recommendations.all_shoppers import write_all
+    from reranker.applications.recommendations.candidates import CatalogueLists
+    from reranker.applications.recommendations.recommend import recommend
     from reranker.histories.store import open_histories
     from reranker.ranking.state import load_state
 
@@ -84,7 +84,7 @@ def _wish(
     no_bought: bool,
     diversity: float | None,
 ) -> Any:
-    from reranker.applications.wishes import Exclude, Filters, Wish
+    from reranker.applications.recommendations.wishes import Exclude, Filters, Wish
     from reranker.requests import RerankRequest
 
     time = None
@@ -131,7 +131,7 @@ def evaluate_recommend_command(
     The whole catalogue may be recommended, no sample of it; nothing is published. `exact` ranks
     every item by the same blend (up to 5,000 items).
     """
-    from reranker.applications.evaluate_recommend import evaluate_recommend
+    from reranker.applications.recommendations.evaluate_recommend import evaluate_recommend
     from reranker.commands.train import with_options
 
     settings = with_options(workspace, minutes=minutes)

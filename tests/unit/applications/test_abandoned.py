@@ -6,7 +6,7 @@ from pathlib import Path
 from click.testing import CliRunner
 from support.cart_shop import cart_shop
 
-from reranker.applications.abandoned import AbandonedCart, abandoned_carts
+from reranker.applications.carts.abandoned import AbandonedCart, abandoned_carts
 from reranker.events.events import HistoryEvent
 from reranker.histories.histories import Shopper
 from service.commands.cli import cli

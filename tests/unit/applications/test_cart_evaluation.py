@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from reranker.applications.baskets import baskets_of
-from reranker.applications.cart_baselines import cart_baselines, tifu_vector
-from reranker.applications.cart_evaluation import BLEND, evaluate_carts
-from reranker.applications.cart_fitting import Case
+from reranker.applications.carts.baskets import baskets_of
+from reranker.applications.carts.cart_baselines import cart_baselines, tifu_vector
+from reranker.applications.carts.cart_evaluation import BLEND, evaluate_carts
+from reranker.applications.carts.cart_fitting import Case
 from reranker.events.events import TYPES, HistoryEvent
 from reranker.training.sequences import Sequences, sequences_of
 from service.commands.cli import cli

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from reranker.applications.baskets import Baskets
-from reranker.applications.cart_counts import count_baskets, same_shelf_lifts
-from reranker.applications.cart_fitting import completions, fit_carts, next_baskets, numbered
-from reranker.applications.cart_model import COMPONENTS, CartReader, personal_worth
+from reranker.applications.carts.baskets import Baskets
+from reranker.applications.carts.cart_counts import count_baskets, same_shelf_lifts
+from reranker.applications.carts.cart_fitting import completions, fit_carts, next_baskets, numbered
+from reranker.applications.carts.cart_model import COMPONENTS, CartReader, personal_worth
 
 
 def baskets(*lists: tuple[int, list[int]], day: float = 0.0) -> Baskets:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from reranker.applications.baskets import baskets_of
-from reranker.applications.carts import CartLine, cart_of, past_baskets
+from reranker.applications.carts.baskets import baskets_of
+from reranker.applications.carts.carts import CartLine, cart_of, past_baskets
 from reranker.events.events import TYPES, HistoryEvent
 from reranker.training.sequences import sequences_of
 

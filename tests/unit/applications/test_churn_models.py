@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.buyers import buyers
 
-from reranker.applications.churn_evaluation import (
+from reranker.applications.churn.churn_evaluation import (
     TooFewPurchases,
     calibration,
     choose,
@@ -21,7 +21,7 @@ from reranker.applications.churn_evaluation import (
     moments,
     prepared,
 )
-from reranker.applications.churn_examples import (
+from reranker.applications.churn.churn_examples import (
     DAY,
     NAMES,
     RFM,
@@ -34,7 +34,7 @@ from reranker.applications.churn_examples import (
     inputs_at,
     left,
 )
-from reranker.applications.churn_models import (
+from reranker.applications.churn.churn_models import (
     GROUP_OF,
     BgNbd,
     ChurnModel,

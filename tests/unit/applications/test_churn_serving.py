@@ -14,7 +14,7 @@ from support.shop import copy_home, patient
 
 from indexes.workspace import Workspace
 from reranker.applications.applications import BESIDE
-from reranker.applications.churn import CHURN, churn_of, load_churn
+from reranker.applications.churn.churn import CHURN, churn_of, load_churn
 from reranker.events.events import HistoryEvent
 from reranker.histories.store import open_histories
 from reranker.model.settings import TrainSettings

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 from support.shop import copy_home
 
 from indexes.workspace import Workspace
-from reranker.applications.all_shoppers import write_all
-from reranker.applications.evaluate_recommend import evaluate_recommend
-from reranker.applications.wishes import Wish
+from reranker.applications.recommendations.all_shoppers import write_all
+from reranker.applications.recommendations.evaluate_recommend import evaluate_recommend
+from reranker.applications.recommendations.wishes import Wish
 from reranker.events.events import HistoryEvent
 from reranker.histories.store import open_histories
 from reranker.model.settings import TrainSettings

@@ -14,7 +14,7 @@ from indexes.items.columns import ItemColumns, category_paths, title_key
 from indexes.items.index import ItemIndex
 from indexes.items.words import fold, word_hash
 from indexes.storage.arrays import Mask
-from reranker.applications.wishes import Filters
+from reranker.applications.recommendations.wishes import Filters
 from reranker.runtime.caches import RecentlyUsed
 
 _KEPT: Final = 64  # sets of filters whose rows are kept; one byte an item

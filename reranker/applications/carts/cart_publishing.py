@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from reranker.applications.baskets import Baskets, baskets_of
-from reranker.applications.cart_counts import same_shelf_lifts
-from reranker.applications.cart_fitting import fit_carts, numbered
-from reranker.applications.cart_model import CartCard, save
-from reranker.applications.ordered import fit_ordered, moments_of
+from reranker.applications.carts.baskets import Baskets, baskets_of
+from reranker.applications.carts.cart_counts import same_shelf_lifts
+from reranker.applications.carts.cart_fitting import fit_carts, numbered
+from reranker.applications.carts.cart_model import CartCard, save
+from reranker.applications.carts.ordered import fit_ordered, moments_of
 from reranker.model_selection.train import TrainingRun
 from reranker.training.item_statistics import shelves_of
 

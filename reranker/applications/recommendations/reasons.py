@@ -8,7 +8,7 @@ import numpy as np
 from indexes.items.categories import split_paths
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Rows, Values
-from reranker.applications.wishes import Kind, PageContext, Reason
+from reranker.applications.recommendations.wishes import Kind, PageContext, Reason
 from reranker.events.events import HistoryEvent
 from reranker.model.learned import Learned
 from reranker.ranking.explanations import Explanation

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from indexes.storage.arrays import Floats
-from reranker.applications.churn_examples import (
+from reranker.applications.churn.churn_examples import (
     NAMES,
     PURCHASE,
     ChurnEvents,
@@ -19,7 +19,7 @@ from reranker.applications.churn_examples import (
     churn_events,
     inputs_at,
 )
-from reranker.applications.churn_models import BgNbd, ChurnModel, probabilities
+from reranker.applications.churn.churn_models import BgNbd, ChurnModel, probabilities
 from reranker.events.events import HistoryEvent
 
 CHURN: Final = "churn.json"

@@ -12,7 +12,7 @@ import numpy as np
 
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Mask, Rows
-from reranker.applications.candidates import (
+from reranker.applications.recommendations.candidates import (
     MOST,
     Candidates,
     CatalogueLists,
@@ -20,8 +20,8 @@ from reranker.applications.candidates import (
     first,
     fused,
 )
-from reranker.applications.reasons import reasons_of
-from reranker.applications.wishes import Recommendations, Recommended, Source, Wish
+from reranker.applications.recommendations.reasons import reasons_of
+from reranker.applications.recommendations.wishes import Recommendations, Recommended, Source, Wish
 from reranker.blends.diversity import Diversity
 from reranker.events.events import HistoryEvent
 from reranker.ranking.ranking import Degraded, Ranking, rerank

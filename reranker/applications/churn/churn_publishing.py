@@ -8,16 +8,16 @@ from pathlib import Path
 import msgspec
 
 from indexes.workspace import Workspace
-from reranker.applications.churn import CHURN, ChurnCard
-from reranker.applications.churn_evaluation import (
+from reranker.applications.churn.churn import CHURN, ChurnCard
+from reranker.applications.churn.churn_evaluation import (
     ACTIVE_DAYS,
     TooFewPurchases,
     choose,
     prepared,
     rolling,
 )
-from reranker.applications.churn_examples import ChurnEvents, churn_events
-from reranker.applications.churn_models import candidates, fit_bg_nbd
+from reranker.applications.churn.churn_examples import ChurnEvents, churn_events
+from reranker.applications.churn.churn_models import candidates, fit_bg_nbd
 from reranker.events.events import HistoryEvent
 from reranker.histories.store import open_histories
 from reranker.model.settings import TrainSettings

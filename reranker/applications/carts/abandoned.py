@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from reranker.applications.cart_model import Ordered
-from reranker.applications.carts import CART, CartLine, cart_of
-from reranker.applications.ordered import VisitState, chance_of
+from reranker.applications.carts.cart_model import Ordered
+from reranker.applications.carts.carts import CART, CartLine, cart_of
+from reranker.applications.carts.ordered import VisitState, chance_of
 from reranker.events.events import HistoryEvent
 from reranker.histories.histories import Shopper
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from indexes.storage.arrays import Floats, Ints, Rows, Vectors
 from indexes.workspace import Workspace
-from reranker.applications.candidates import CatalogueLists
-from reranker.applications.recommend import prepare, ranked_rows
-from reranker.applications.wishes import Wish
+from reranker.applications.recommendations.candidates import CatalogueLists
+from reranker.applications.recommendations.recommend import prepare, ranked_rows
+from reranker.applications.recommendations.wishes import Wish
 from reranker.histories.store import open_histories
 from reranker.metrics.intervals import bootstrap_interval
 from reranker.model.settings import TrainSettings

@@ -10,9 +10,9 @@ import numpy as np
 from scipy import sparse
 
 from indexes.storage.arrays import Floats, Ints
-from reranker.applications.baskets import Baskets
-from reranker.applications.cart_counts import DENSE_ITEMS, RIDGE, ease_weights
-from reranker.applications.cart_fitting import Case
+from reranker.applications.carts.baskets import Baskets
+from reranker.applications.carts.cart_counts import DENSE_ITEMS, RIDGE, ease_weights
+from reranker.applications.carts.cart_fitting import Case
 
 Score = Callable[[Case], Floats]
 TIFU_NEIGHBOURS: Final = 300

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexes.storage.arrays import Floats, Ints
-from reranker.applications.carts import PURCHASE
+from reranker.applications.carts.carts import PURCHASE
 from reranker.model.card import NONE
 from reranker.training.item_statistics import visits_of
 from reranker.training.sequences import Sequences

@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from indexes.errors import Failure
-from reranker.applications.candidates import CatalogueLists
-from reranker.applications.recommend import recommend
-from reranker.applications.wishes import Wish
+from reranker.applications.recommendations.candidates import CatalogueLists
+from reranker.applications.recommendations.recommend import recommend
+from reranker.applications.recommendations.wishes import Wish
 from reranker.ranking.state import ServedState
 
 FORMS: Final = (".jsonl", ".parquet")

@@ -14,14 +14,14 @@ import numpy as np
 
 from indexes.errors import Failure
 from indexes.storage.arrays import Floats, Ints, Mask
-from reranker.applications.churn_examples import (
+from reranker.applications.churn.churn_examples import (
     DAY,
     PURCHASE,
     ChurnEvents,
     Examples,
     examples_at,
 )
-from reranker.applications.churn_models import Fit, candidates, probabilities
+from reranker.applications.churn.churn_models import Fit, candidates, probabilities
 from reranker.metrics.classification import calibration_error
 
 ACTIVE_DAYS: Final = 180.0

@@ -17,7 +17,7 @@ import numpy as np
 
 from indexes.errors import Failure
 from indexes.storage.arrays import Floats, Mask
-from reranker.applications.churn_examples import NAMES, RFM
+from reranker.applications.churn.churn_examples import NAMES, RFM
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "recency": ("recency",),

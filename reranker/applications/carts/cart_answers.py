@@ -9,7 +9,7 @@ import numpy as np
 
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Floats, Ints, Rows
-from reranker.applications.cart_model import (
+from reranker.applications.carts.cart_model import (
     COMPONENTS,
     CartCard,
     CartReader,
@@ -18,8 +18,8 @@ from reranker.applications.cart_model import (
     contributions,
     load,
 )
-from reranker.applications.carts import cart_of, past_baskets
-from reranker.applications.ordered import VisitState, chance_of
+from reranker.applications.carts.carts import cart_of, past_baskets
+from reranker.applications.carts.ordered import VisitState, chance_of
 from reranker.events.events import HistoryEvent
 from reranker.model.card import NONE
 from reranker.ranking.ranking import Degraded

@@ -4,11 +4,17 @@ from typing import Literal
 
 import numpy as np
 
-from reranker.applications.candidates import MOST, Candidates, CatalogueLists, Listed, fused
-from reranker.applications.reasons import page_reason
-from reranker.applications.recommend import filled
-from reranker.applications.trending import StoredEvents, trending_scores
-from reranker.applications.wishes import (
+from reranker.applications.recommendations.candidates import (
+    MOST,
+    Candidates,
+    CatalogueLists,
+    Listed,
+    fused,
+)
+from reranker.applications.recommendations.reasons import page_reason
+from reranker.applications.recommendations.recommend import filled
+from reranker.applications.recommendations.trending import StoredEvents, trending_scores
+from reranker.applications.recommendations.wishes import (
     PageContext,
     Recommendations,
     Recommended,

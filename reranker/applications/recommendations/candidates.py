@@ -12,8 +12,8 @@ import numpy as np
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Mask, Rows, Values, Vectors
-from reranker.applications.filters import ItemFilters
-from reranker.applications.item_space import ItemSpace
+from reranker.applications.recommendations.filters import ItemFilters
+from reranker.applications.recommendations.item_space import ItemSpace
 from reranker.model.learned import Learned
 from reranker.runtime.caches import QueryVectors
 from reranker.signals.user_history import UserHistory

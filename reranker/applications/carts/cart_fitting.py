@@ -10,9 +10,15 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from indexes.storage.arrays import Floats, Ints, Mask
-from reranker.applications.baskets import Baskets
-from reranker.applications.cart_counts import count_baskets
-from reranker.applications.cart_model import COMPONENTS, TASKS, CartCounts, CartReader, best_first
+from reranker.applications.carts.baskets import Baskets
+from reranker.applications.carts.cart_counts import count_baskets
+from reranker.applications.carts.cart_model import (
+    COMPONENTS,
+    TASKS,
+    CartCounts,
+    CartReader,
+    best_first,
+)
 
 VALIDATION: Final = 0.15  # of the baskets, the newest, fit the blend
 CASES: Final = 1_500  # of each task

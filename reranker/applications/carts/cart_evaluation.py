@@ -12,10 +12,16 @@ import msgspec
 import numpy as np
 
 from indexes.storage.arrays import Floats, Ints
-from reranker.applications.baskets import Baskets, baskets_of
-from reranker.applications.cart_baselines import Score, cart_baselines
-from reranker.applications.cart_fitting import Case, FittedCarts, cases_of, fit_carts, numbered
-from reranker.applications.cart_model import (
+from reranker.applications.carts.baskets import Baskets, baskets_of
+from reranker.applications.carts.cart_baselines import Score, cart_baselines
+from reranker.applications.carts.cart_fitting import (
+    Case,
+    FittedCarts,
+    cases_of,
+    fit_carts,
+    numbered,
+)
+from reranker.applications.carts.cart_model import (
     COMPONENTS,
     TASKS,
     CartReader,

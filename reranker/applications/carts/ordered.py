@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.storage.arrays import Floats, Ints
-from reranker.applications.cart_model import Ordered
-from reranker.applications.carts import CART, PURCHASE, UNCART
+from reranker.applications.carts.cart_model import Ordered
+from reranker.applications.carts.carts import CART, PURCHASE, UNCART
 from reranker.model.card import NONE
 from reranker.training.sequences import Sequences
 

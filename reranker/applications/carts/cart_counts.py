@@ -9,8 +9,8 @@ import numpy as np
 from scipy import sparse
 
 from indexes.storage.arrays import Floats, Ints
-from reranker.applications.baskets import Baskets
-from reranker.applications.cart_model import NEIGHBOURS, CartCounts
+from reranker.applications.carts.baskets import Baskets
+from reranker.applications.carts.cart_model import NEIGHBOURS, CartCounts
 from reranker.training.item_statistics import days, rounded
 
 HALF_LIFE_DAYS: Final = 180.0

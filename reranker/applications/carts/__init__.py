@@ -1,0 +1,1 @@
+"""What completes a cart, what is bought next, whether it is ordered: counts, models, proof."""

@@ -1,0 +1,1 @@
+"""Who will buy nothing in the next days, and why: examples, models, proof, answers."""
