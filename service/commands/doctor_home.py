@@ -151,8 +151,8 @@ def _ask(host: str, port: int, path: str) -> tuple[int, dict[str, Any]]:
 def _published(workspace: Workspace) -> dict[str, Any]:
     index = VersionStore(workspace.index_root).current()
     blends = BlendStore(workspace.blends_root).listed()
-    published = next(blend for blend in blends if blend.published)
+    published = next((blend for blend in blends if blend.published), None)
     return {
         "index": index.id if index else None,
-        "blend": {"name": published.name, "version": published.version},
+        "blend": {"name": published.name, "version": published.version} if published else None,
     }

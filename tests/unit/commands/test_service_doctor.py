@@ -175,3 +175,16 @@ def test_people_get_a_line_each_and_a_sum(
     assert run(["--home", str(shop_home), "doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].split(", ")[0].endswith(" ok")
+
+
+def test_the_service_of_another_home_is_no_failure(
+    own_home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serving(own_home) as service:
+        monkeypatch.setenv("RERANKER_SERVE_PORT", str(service.port))
+        _, found = states(tmp_path / "nothing published", capsys)
+    assert found["service"]["state"] == "warn"
+    assert "another index and blend" in found["service"]["message"]
