@@ -17,9 +17,7 @@ from reranker.training.batches import Cases, cases_at
 from reranker.training.sequences import Sequences
 
 _FEWEST_SEARCHES: Final = 100
-MINUTES: Final = (
-    30.0  # between a search and what it led to, where no setting says how long a visit is
-)
+MINUTES: Final = 30.0  # from a search to what it led to, where no setting says
 
 
 @dataclass(frozen=True, eq=False)
