@@ -344,14 +344,16 @@ def test_what_was_acknowledged_survives_kill_9(
         with subprocess.Popen(args, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
             assert writer.stdout.readline() == "ready\n"
+            # A writer is killed after an acknowledgement, however slow the machine is.
+            first = int(writer.stdout.readline())
             time.sleep(chance.uniform(0, 0.06))
             writer.send_signal(signal.SIGKILL)
-            said = [int(line) for line in writer.stdout if line.endswith("\n")]
-        acknowledged = max([acknowledged, *said])
+            later = [int(line) for line in writer.stdout if line.endswith("\n")]
+        acknowledged = max([acknowledged, first, *later])
         # A batch is kept whole or not at all: an id that comes again counts once.
     store = SqliteHistories(tmp_path, HistorySettings(events_per_user=10**6))
     there = {int(event.item or 0) for _, events in store.stream() for event in events}
-    assert acknowledged > kills
+    assert acknowledged >= kills
     assert set(range(acknowledged)) <= there
     check = sqlite3.connect(store.path)
     assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
