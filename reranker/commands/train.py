@@ -124,6 +124,11 @@ def _proof_lines(proof: dict[str, Any]) -> list[str]:
         f"  proof     NDCG@10 of {proof['requests']:,} searches held out "
         f"(of {proof['moments']:,} moments): {orders}"
     ]
+    if proof["logged"]:
+        lines.append(
+            f"            {proof['logged']:,} of them with the candidates that were logged, "
+            "weighed by how likely each place is looked at"
+        )
     if (difference := proof["difference"]) is not None and difference["low"] is not None:
         lines.append(
             f"            the encoder adds {difference['mean']:+.4f} "

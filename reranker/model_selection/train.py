@@ -18,6 +18,7 @@ from indexes.progress import Progress, bars
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore, publish_default, served_default
 from reranker.events.settings import EventSettings
+from reranker.feedback.files import rankings_folder
 from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
 from reranker.model.training_times import training_times
@@ -36,6 +37,7 @@ from reranker.training.publish import publish_model, write_model
 from reranker.training.search_statistics import count_searches
 from reranker.training.sources import imported_sequences, published_index
 from reranker.tuning.held_out_requests import held_out_requests
+from reranker.tuning.logged_searches import logged_searches
 
 if TYPE_CHECKING:
     from reranker.training.sequences import Sequences
@@ -228,7 +230,14 @@ def _proved(run: TrainingRun, trained: Trained | None, progress: Progress) -> De
     """Try what was learned on the moments that were held out."""
     moments = run.data.held_out
     with progress("held-out searches", len(moments)) as done:
-        requests = held_out_requests(run.sequences, moments, run.index, run.settings.length, done)
+        requests = held_out_requests(
+            run.sequences,
+            moments,
+            run.index,
+            run.settings.length,
+            logged_searches(rankings_folder(run.workspace), run.sequences, moments, run.sessions),
+            done,
+        )
     with tempfile.TemporaryDirectory(prefix="reranker-trial-") as name:
         folder = Path(name)
         run.write_trial(folder, trained)
