@@ -17,15 +17,19 @@ from indexes.errors import Failure
 from indexes.items.categories import split_paths
 from indexes.items.changes import EXTRA
 from indexes.items.records import FIELDS, Item
-from indexes.items.words import model_numbers, word_hash, words
+from indexes.items.words import beginnings, model_numbers, word_hash, words
 from indexes.storage import arrays
 from indexes.storage.arrays import Ragged, Rows, Runs
 
 # Of what a version holds; raised when the same items would be written otherwise.
-FORMAT: Final = 3
+FORMAT: Final = 4
+READABLE: Final = 3  # oldest that is still served; 4 has the beginnings of model numbers
 _BRANDS: Final = 65_536  # whose words are remembered
 UNKNOWN: Final = -1  # `available` of an item whose catalogue does not say
-_CODE_NAMES: Final = {"mpn", "model", "model_number", "part_number", "gtin", "ean", "upc", "isbn"}
+_CODE_NAMES: Final = {
+    *("mpn", "model", "model_number", "part_number", "sku"),
+    *("gtin", "ean", "upc", "isbn"),
+}
 Hashes = npt.NDArray[np.uint64]
 # Shops show few of their items most of the time, and a version never changes: a lookup in a dict is
 # a tenth of hashing, searching and comparing. About 150 bytes an id.
@@ -67,12 +71,12 @@ def category_paths(category: str) -> set[str]:
 
 
 def _codes(item: Item) -> set[str]:
-    """Model numbers by which a person would name exactly this item."""
+    """Model numbers by which a person would name exactly this item, and how they begin."""
     codes = model_numbers(item.title) | model_numbers(item.id)
     for name, value in item.attributes.items():
         if name.lower() in _CODE_NAMES and isinstance(value, str | int):
             codes |= model_numbers(str(value))
-    return codes
+    return codes | beginnings(codes)
 
 
 class _RaggedWriter:

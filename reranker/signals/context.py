@@ -13,7 +13,15 @@ import numpy.typing as npt
 from indexes.cached import lazily
 from indexes.items.columns import id_hash
 from indexes.items.index import ItemIndex
-from indexes.items.words import WordHashes, fold, model_numbers, model_share, word_hashes, words
+from indexes.items.words import (
+    WordHashes,
+    fold,
+    model_places,
+    model_words,
+    word_hash,
+    word_hashes,
+    words,
+)
 from indexes.storage.arrays import Mask, Rows, Vectors
 from reranker.model.learned import Learned
 from reranker.model.served_model import row_by_row
@@ -32,14 +40,18 @@ _LONGEST: Final = 200  # ... of so many characters; longer ones are rare, and wo
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryTerms:
     """One query. words: folded, in order; hashes: of distinct ones, sorted; models: hashes of the
-    model numbers named, and models_share: of the words; title: equal to `title_key` of a title of
-    the same words."""
+    model numbers named, begun: of what such may go on from; parts: how many words are parted by
+    spaces, numbers: which of them are model numbers, joined: which make up one together, by its
+    hash; title: equal to `title_key` of a title of the same words."""
 
     words: list[str]
     folded: str
     hashes: WordHashes
     models: WordHashes
-    models_share: float
+    begun: WordHashes
+    parts: int
+    numbers: frozenset[int]
+    joined: dict[int, frozenset[int]]
     title: int
 
 
@@ -49,13 +61,16 @@ def query_terms(query: str) -> QueryTerms:
 
 
 def _terms(query: str) -> QueryTerms:
-    query_words = words(query)
+    query_words, models = words(query), model_words(query)
     return QueryTerms(
         words=query_words,
         folded=fold(query),
         hashes=word_hashes(query_words),
-        models=word_hashes(model_numbers(query)),
-        models_share=model_share(query),
+        models=word_hashes(set(models)),
+        begun=word_hashes({f"{number}*" for number in models}),
+        parts=len(query.split()),
+        numbers=model_places(query),
+        joined={word_hash(number): at for number, at in models.items() if len(at) > 1},
         title=id_hash(" ".join(query_words)),
     )
 
@@ -133,18 +148,57 @@ class RankingContext:
 
     @lazily
     def named_exactly(self) -> Mask:
-        """Which of the indexed candidates (m,) the query names: by title, id or model number."""
-        rows, terms, columns = self.indexed_rows, self.terms, self.index.columns
-        named: Mask = columns.title_keys[rows] == np.uint64(terms.title)
+        """Which of the indexed candidates (m,) the query names: by title, id or model number.
+
+        Where it names none and ends within a model number, those whose number begins so.
+        """
+        terms = self.terms
+        named: Mask = self.index.columns.title_keys[self.indexed_rows] == np.uint64(terms.title)
         if len(terms.models):
-            codes, _ = columns.codes.count(rows, terms.models)
-            named |= codes > 0
+            named |= self.models_named > 0
         places = _ids_named(self.ids, terms.folded)
         if places:
             spread = np.zeros(len(self.ids), dtype=bool)
             spread[places] = True
             named |= spread[self.indexed]
         return named
+
+    @lazily
+    def models_named(self) -> Rows:
+        """How many of the query's model numbers are of each indexed candidate (m,)."""
+        codes = self.index.columns.codes
+        counts, _ = codes.count(self.indexed_rows, self.terms.models)
+        if not counts.any():
+            counts, _ = codes.count(self.indexed_rows, self.terms.begun)
+        return counts
+
+    @lazily
+    def models_share(self) -> float:
+        """Which share of the query's words are model numbers, or make up one that is there."""
+        terms = self.terms
+        if not terms.parts:
+            return 0.0
+        numbers = terms.numbers
+        if terms.joined:
+            codes, _ = self.index.columns.codes.gather(self.indexed_rows)
+            there = set(codes[np.isin(codes, list(terms.joined))].tolist())
+            numbers = numbers.union(*(terms.joined[number] for number in there))
+        return len(numbers) / terms.parts
+
+    @lazily
+    def model_vector(self) -> Vectors | None:
+        """Mean vector (d,) of the candidates whose model number the query names; None without.
+
+        Of those that most of the query's numbers are of: "LP 746F" is not RL-746F.
+        """
+        if not len(self.terms.models) or not self.models_named.any():
+            return None
+        vectors, known = self.item_vectors
+        named = np.zeros(len(self.ids), dtype=bool)
+        named[self.indexed] = self.models_named == self.models_named.max()
+        mean = vectors[named & known].sum(axis=0)
+        length = float(np.sqrt(mean @ mean))
+        return mean / np.float32(length) if length > 0 else None
 
     @lazily
     def item_vectors(self) -> tuple[Vectors, Mask]:

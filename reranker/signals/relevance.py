@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.items.columns import UNKNOWN
-from indexes.storage.arrays import Mask, Rows, Values
+from indexes.storage.arrays import Mask, Rows, Values, Vectors
 from reranker.signals.columns import (
     Column,
     Missing,
@@ -55,28 +55,43 @@ def engine(context: RankingContext) -> Column | Missing:
 
 
 def semantic(context: RankingContext) -> Column | Missing:
-    """Cosine of query vector and item vector, both of length 1."""
+    """Cosine of query vector and item vector, both of length 1.
+
+    Model numbers mean nothing to the encoder: by their share of the words the vector of the item
+    that they name stands in for the query's, or nothing where they name none.
+    """
     if not context.query:
         return Missing("no_query")
     vectors, known = context.item_vectors
     if not known.any():
         return Missing("not_in_index")
-    if not context.query_encoded.known:
+    meant, trust = _meant(context)
+    if not trust:
         return Missing("unknown_query")
     # Not `@`: its rounding depends on a row's place, and minmax would stretch that to a difference
     # between items of the same text.
-    cosines = np.vecdot(vectors, context.query_encoded.vector).astype(np.float64)
+    cosines = np.vecdot(vectors, meant).astype(np.float64)
     return _compared(indexed_only(cosines, known), context)
 
 
-def _compared(column: Column, context: RankingContext) -> Column:
-    """The same column on the scale of the catalogue's cosines.
+def _meant(context: RankingContext) -> tuple[Vectors, float]:
+    """What the query means (d,), and how far that is to be trusted."""
+    encoded, share = context.query_encoded, context.models_share
+    known = min(1.0, encoded.known / _HALF_KNOWN) * (1.0 - share)
+    named = context.model_vector if share else None
+    if named is None:
+        return encoded.vector, known
+    trust = known + share
+    part = np.float32(share / trust)
+    return encoded.vector * (np.float32(1.0) - part) + named * part, trust
 
-    It counts less where the encoder knows less than half of the query, and by the share of model
-    numbers among its words: two numbers that look alike mean nothing alike.
+
+def _compared(column: Column, context: RankingContext) -> Column:
+    """The same column on the scale of the catalogue's cosines, with the trust that it deserves.
+
+    It counts less where the encoder knows less than half of the query.
     """
-    known = min(1.0, context.query_encoded.known / _HALF_KNOWN)
-    column.trust = known * (1.0 - context.terms.models_share)
+    column.trust = _meant(context)[1]
     column.unit = context.index.cosine_spread
     return column
 
