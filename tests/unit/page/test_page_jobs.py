@@ -12,8 +12,8 @@ from support.page import CALLBACK, LINE, NUL, call, wait_for
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from service.app import create_app
 from service.api.requests import RequestReader
+from service.app import create_app
 from service.http.settings import LimitSettings
 from service.live import jobs as jobs_module
 from service.live.jobs import BadJob, Jobs
