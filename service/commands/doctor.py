@@ -155,7 +155,8 @@ def _index(workspace: Workspace) -> Finding:
 
 
 CHECKS: Final[tuple[Callable[[Workspace], Finding], ...]] = (
-    *(_python, doctor_machine.processor, doctor_machine.threads, doctor_machine.memory),
+    *(_python, doctor_machine.processor, doctor_machine.loops),
+    *(doctor_machine.threads, doctor_machine.memory),
     *(doctor_machine.open_files, doctor_machine.clock, _home, _disk, doctor_home.secrets),
     *(doctor_private.pseudonyms, doctor_private.private),
     *(_index, doctor_home.model, doctor_home.blend, doctor_home.future),
