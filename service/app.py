@@ -19,7 +19,8 @@ from service.access.sites import Hosts, Origins
 from service.api.batch import batch_routes
 from service.api.cart import cart_routes
 from service.api.churn import churn_routes
-from service.api.events import EventKeeper, events_routes
+from service.api.event_routes import LogKeeper, events_routes
+from service.api.events import EventKeeper
 from service.api.health import health_routes
 from service.api.items import items_routes
 from service.api.next_action import next_action_routes
@@ -84,9 +85,10 @@ def create_app(workspace: Workspace) -> Flask:
     others = sharing_our_address(translator, limits)
     app.register_blueprint(rerank_routes(reranking, reader, limits, others))
     keeper = EventKeeper(served.histories, limits, events, workspace.section(TimeSettings), metrics)
-    app.register_blueprint(events_routes(keeper))
+    logs = LogKeeper(keeper, workspace)
+    app.register_blueprint(events_routes(keeper, logs))
     app.register_blueprint(format_routes(translator, limits, served))
-    app.register_blueprint(metarank_routes(translator, limits, keeper))
+    app.register_blueprint(metarank_routes(translator, limits, logs, events.request_events))
     app.register_blueprint(batch_routes(reranking, reader, limits, guard))
     applications = Applications.of(served, reader, limits)
     app.register_blueprint(next_action_routes(applications.next_action, limits))

@@ -17,6 +17,7 @@ ROOMS = (
     *("indexes", "indexes/kernels", "indexes/storage", "indexes/readers", "indexes/items"),
     *("indexes/encoders", "indexes/build"),
     *("reranker", "reranker/metrics", "reranker/runtime", "reranker/events"),
+    "reranker/log_formats",
     *("reranker/pseudonyms", "reranker/histories", "reranker/ingestion", "reranker/model"),
     *("reranker/signals", "reranker/blends", "reranker/ranking", "reranker/feedback"),
     *("reranker/experiments", "reranker/training", "reranker/evaluation", "reranker/tuning"),
