@@ -20,6 +20,7 @@ from indexes.items.changes import EXTRA
 from indexes.items.records import FIELDS, Item
 from indexes.items.text import as_text
 from indexes.items.words import beginnings, model_numbers, word_hash, words
+from indexes.kernels import kernels
 from indexes.storage import arrays
 from indexes.storage.arrays import Ragged, Rows, Runs
 
@@ -250,13 +251,6 @@ class ItemColumns:
             self.available[row] = UNKNOWN if flag is None else int(flag)
 
 
-class _Met(dict[str, int]):
-    """Rows of ids that were asked for."""
-
-    def __missing__(self, item_id: str) -> int:
-        return _NOT_MET
-
-
 class ItemIds:
     """Both directions between ids and rows.
 
@@ -268,7 +262,7 @@ class ItemIds:
         self._ids = Runs(folder, "ids")
         self.hashes: Hashes = arrays.load(folder / "id_hashes.npy")
         self._rows = arrays.load(folder / "id_rows.npy")
-        self._met = _Met()
+        self._met: dict[str, int] = {}  # rows of ids that were asked for
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -277,8 +271,9 @@ class ItemIds:
         """Rows (n,) of these ids; -1 where an id is not in the index."""
         if not item_ids:
             return np.empty(0, dtype=np.int64)
-        rows = np.fromiter(map(self._met.__getitem__, item_ids), np.int64, len(item_ids))
-        if np.minimum.reduce(rows) == _NOT_MET:
+        every = item_ids if type(item_ids) is list else list(item_ids)
+        rows, strange = kernels.rows_met(self._met, every, _NOT_MET)
+        if strange:
             new = np.flatnonzero(rows == _NOT_MET).tolist()
             rows[new] = self._looked_up([item_ids[at] for at in new])
         return rows
@@ -287,7 +282,7 @@ class ItemIds:
         """The rows of ids that were not asked for lately; those of items are remembered."""
         rows = self._searched(item_ids)
         if len(self._met) + len(item_ids) > _REMEMBERED:
-            self._met = _Met()
+            self._met = {}
         self._met.update(
             (item_id, row) for item_id, row in zip(item_ids, rows.tolist(), strict=True) if row >= 0
         )

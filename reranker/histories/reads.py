@@ -9,21 +9,20 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from reranker.errors import HistoryDamaged
 from reranker.events.events import HistoryEvent
 from reranker.events.settings import HistorySettings
+from reranker.histories.decoded import DecodedEvents, decoded, packed_rows
 from reranker.histories.files import failing, failure_of, names_row, open_reader
 from reranker.histories.histories import Shopper
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.pseudonyms.pseudonyms import Pseudonyms
 from reranker.pseudonyms.raw_names import raw_forms
-from reranker.runtime.caches import RecentlyUsed
 
 SHOPPER: Final = "(SELECT coalesce(owner, id) FROM shoppers WHERE is_user = ? AND name = ?)"
 _NEWEST: Final = (
@@ -35,10 +34,7 @@ _SAME_PERSON: Final = (
     f"WITH whose AS (SELECT {SHOPPER} AS id) SELECT is_user, name FROM shoppers "
     "WHERE id = (SELECT id FROM whose) OR owner = (SELECT id FROM whose)"
 )
-_CACHED: Final = 1000  # shoppers whose newest events need no decoding while none is added
 _WINDOW: Final = 256  # shoppers read at once when all are read
-_decode: Final = msgspec.msgpack.Decoder(list[HistoryEvent]).decode
-
 
 _of_the_parent: Final[list[sqlite3.Connection]] = []
 
@@ -86,8 +82,7 @@ class HistoryReader:
     def __init__(self, path: Path, settings: HistorySettings, keys: PseudonymKeys) -> None:
         self.path, self.keys, self._settings = path, keys, settings
         self._read_lock = threading.Lock()
-        self._newest: RecentlyUsed[Hashable, tuple[bytes, list[HistoryEvent]]]
-        self._newest = RecentlyUsed(_CACHED)
+        self._newest = DecodedEvents(path)
         self._reader = Opened(self.path, lambda: open_reader(self.path))
         self._reads: tuple[sqlite3.Connection, Pseudonyms] | None = None
 
@@ -115,19 +110,7 @@ class HistoryReader:
         except sqlite3.Error as error:
             raise failure_of(error, self.path) from error
         payloads.reverse()
-        return self._as_events(shopper, packed(payloads))
-
-    def _as_events(self, shopper: Hashable, payloads: bytes) -> list[HistoryEvent]:
-        """The events; the very same list as the last time, where nothing was added since."""
-        cached = self._newest.get(shopper)
-        if cached is not None and cached[0] == payloads:
-            return cached[1]
-        events = decoded(payloads, self.path)
-        if events:
-            self._newest.put(shopper, (payloads, events))
-        else:
-            self._newest.drop(shopper)
-        return events
+        return self._newest.of(shopper, packed_rows(payloads))
 
     def _names(self, db: sqlite3.Connection) -> Pseudonyms:
         """Those with which this file is written now."""
@@ -205,7 +188,7 @@ class HistoryReader:
                 shopper = (user is not None, hidden[0] if user is not None else hidden[1])
                 rows = db.execute(query, shopper)
                 while payloads := rows.fetchmany(1000):
-                    for event in decoded(packed(payloads), self.path):
+                    for event in decoded(packed_rows(payloads), self.path):
                         own = session if event.session == hidden[1] else event.session
                         yield msgspec.structs.replace(event, user=user, session=own)
         finally:
@@ -247,7 +230,7 @@ class HistoryReader:
     def _whole(self, db: sqlite3.Connection, shopper: int, since: float) -> list[HistoryEvent]:
         query = "SELECT payload FROM events WHERE shopper = ? AND time >= ? ORDER BY time, seq"
         with failing(self.path):
-            return decoded(packed(db.execute(query, (shopper, since)).fetchall()), self.path)
+            return decoded(packed_rows(db.execute(query, (shopper, since)).fetchall()), self.path)
 
     def drop_unused(self) -> None:
         """See Histories."""
@@ -306,20 +289,3 @@ def _same_person(db: sqlite3.Connection, user: str | None, session: str | None) 
         if shopper[1] is not None:
             rows += db.execute(_SAME_PERSON, shopper).fetchall()
     return rows
-
-
-def packed(payloads: list[Any]) -> bytes:
-    """All rows' payloads as one MessagePack list."""
-    whole = b"".join([payload for (payload,) in payloads])
-    return b"\xdd" + len(payloads).to_bytes(4, "big") + whole
-
-
-def decoded(events: bytes, path: Path) -> list[HistoryEvent]:
-    """What `packed` made, as events; HistoryDamaged when one cannot be read."""
-    try:
-        return _decode(events)
-    except msgspec.DecodeError as error:
-        raise HistoryDamaged(
-            f"{path} is damaged: an event in it cannot be read ({error}).",
-            hint="Move it aside and run `reranker events import` again, or restore a backup.",
-        ) from error

@@ -22,9 +22,9 @@ from indexes.items.words import (
     word_hashes,
     words,
 )
+from indexes.kernels import kernels
 from indexes.storage.arrays import Mask, Rows, Values, Vectors
 from reranker.model.learned import Learned
-from reranker.model.served_model import row_by_row
 from reranker.requests import Event, RerankRequest
 from reranker.runtime.budget import Stages, Unavailable
 from reranker.runtime.caches import EncodedQuery, QueryVectors
@@ -302,21 +302,28 @@ class RankingContext:
             return profile.user_vector(self.query, self.now, self.query_vectors)
 
     @lazily
-    def nearness(self) -> tuple[Vectors, Mask]:
-        """Whitened cosines (n, h) of candidates with the newest items met, and which are known."""
+    def nearness(self) -> tuple[Vectors, Values, Mask] | None:
+        """Whitened cosines (n, h) of candidates with the newest items met, the largest of each (n,)
+        and which are known; None where no item was met that the index holds."""
+        profile = self.known_history.profile
+        if not len(profile.rows):
+            return None
         vectors, known = self.item_vectors
-        towards, middle = self.known_history.profile.nearest
         lengths = self.learned.model.white_lengths(self.rows, vectors)
-        # Not `@`: two items of the same text would differ by where they stand.
-        return (row_by_row(vectors, towards) - middle) / lengths[:, None], known
+        return *kernels.nearnesses(vectors, *self.history_directions, lengths), known
+
+    @lazily
+    def history_directions(self) -> tuple[Vectors, Vectors]:
+        """The newest items met, as `Whitening.towards` has them."""
+        return self.known_history.profile.nearest
 
     @lazily
     def query_nearness(self) -> float:
         """Largest whitened cosine of the query with one of the newest items met."""
-        towards, middle = self.known_history.profile.nearest
+        towards, middle = self.history_directions
         vector = self.query_encoded.vector
         length = self.learned.model.query_length(self.query, vector)
-        return float(np.maximum.reduce(vector @ towards - middle)) / length
+        return float(np.maximum.reduce(towards @ vector - middle)) / length
 
     @lazily
     def met_together(self) -> npt.NDArray[np.float64]:
@@ -326,9 +333,4 @@ class RankingContext:
 
 def _ids_named(ids: list[str], folded: str) -> list[int]:
     """Places of the ids that are this text, once folded; folding plain letters keeps the length."""
-    size = len(folded)
-    return [
-        place
-        for place, item_id in enumerate(ids)
-        if (len(item_id) == size or not item_id.isascii()) and fold(item_id) == folded
-    ]
+    return [place for place in kernels.may_be(ids, len(folded)) if fold(ids[place]) == folded]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.items.columns import UNKNOWN
+from indexes.kernels import kernels
 from indexes.storage.arrays import Mask, Rows, Values
 from reranker.signals.columns import (
     Column,
@@ -41,16 +42,16 @@ def engine(context: RankingContext) -> Column | Missing:
     would change the order even with nothing to add, so then the order counts.
     """
     scores = [candidate.score for candidate in context.request.candidates]
-    by_rank = -np.arange(len(scores), dtype=np.float64)
     sent = [score for score in scores if score is not None]
+    if sent and len(sent) == len(scores):
+        values = np.array(sent, dtype=np.float64)
+        if not (values[1:] > values[:-1]).any():
+            return complete_column(values)
+    by_rank = -np.arange(len(scores), dtype=np.float64)
     if not sent:
         return complete_column(by_rank)
-    if len(sent) < len(scores):
-        return complete_column(by_rank, "partial_scores")
-    values = np.array(sent, dtype=np.float64)
-    if (values[1:] > values[:-1]).any():
-        return complete_column(by_rank, "scores_against_order")
-    return complete_column(values)
+    reason = "partial_scores" if len(sent) < len(scores) else "scores_against_order"
+    return complete_column(by_rank, reason)
 
 
 def semantic(context: RankingContext) -> Column | Missing:
@@ -103,7 +104,7 @@ def typical(context: RankingContext) -> Column | Missing:
     worth = _worth(first)
     if not complete(known):
         worth[~known] = 0.0
-    centre = worth @ vectors
+    centre = kernels.weighed_sum(vectors, worth)
     length = float(np.sqrt(centre @ centre))
     if length == 0:
         return Missing("not_in_index")
@@ -123,8 +124,7 @@ def _worth(first: Values) -> npt.NDArray[np.float32]:
     scores[0], scores[-1] = scores[1] - _EVEN, scores[-2] + _EVEN
     integral = np.zeros(n + 2)
     np.cumsum((scores[1:] - scores[:-1]) * _worth_of_ranks(n), out=integral[1:])
-    upper, lower = np.interp([first + _EVEN, first - _EVEN], scores, integral)
-    return np.asarray((upper - lower) / (2 * _EVEN), np.float32)
+    return kernels.even_worth(first, scores, integral, _EVEN)
 
 
 @lru_cache(maxsize=1024)
@@ -213,9 +213,5 @@ def available(context: RankingContext) -> Column | Missing:
 
 def _brand_named(context: RankingContext, rows: Rows) -> Mask:
     """All words of the brand stand in the query."""
-    keys, brands = context.index.columns.brands(rows)
-    query = set(context.terms.hashes.tolist())
-    named = {key for key, brand_words in brands.items() if brand_words and brand_words <= query}
-    if not named:
-        return np.zeros(len(rows), dtype=bool)
-    return np.array([key in named for key in keys], dtype=bool)
+    named, words = context.index.columns.brand_words.count(rows, context.terms.hashes)
+    return np.asarray((words > 0) & (named == words))

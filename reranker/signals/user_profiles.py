@@ -79,14 +79,19 @@ class UserProfile:
         rows = self.index.rows([event.item or "" for event in self.met])
         return rows[rows >= 0]
 
+    @lazily
+    def items(self) -> frozenset[str]:
+        """Every item that an event is about."""
+        return frozenset(event.item for event in self.events if event.item is not None)
+
     @property
     def vectors(self) -> Vectors:
         """Item vectors (r, d) of the newest of `rows`; not kept, they would fill the memory."""
         return self.index.vectors(self.rows[:RECENT])
 
-    @lazily
+    @property
     def places(self) -> dict[str, list[int]]:
-        """Of each item, which of the events (e,) are about it."""
+        """Of each item, which of the events (e,) are about it; not kept: few searches ask."""
         places: dict[str, list[int]] = {}
         for place, event in enumerate(self.events):
             if event.item is not None:
@@ -118,10 +123,12 @@ class UserProfile:
         prices = prices[prices > 0]
         return float(np.median(np.log(prices))) if len(prices) else None
 
-    @lazily
+    @property
     def nearest(self) -> tuple[Vectors, Vectors]:
-        """The newest items met, as `Whitening.towards` has them: (d, r) and (r,)."""
-        return self.learned.model.whitening.towards(self.vectors)
+        """The newest items met, as `ServedModel.towards` has them: (r, d) and (r,).
+
+        The model keeps them, since shoppers meet the same items."""
+        return self.learned.model.towards(self.rows[:RECENT])
 
     @lazily
     def together(self) -> CoOccurrences:
