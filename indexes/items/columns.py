@@ -5,6 +5,7 @@ Words are stored as hashes, so that a request compares integers instead of parsi
 
 from array import array
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from indexes.errors import Failure
 from indexes.items.categories import split_paths
 from indexes.items.changes import EXTRA
 from indexes.items.records import FIELDS, Item
+from indexes.items.text import as_text
 from indexes.items.words import beginnings, model_numbers, word_hash, words
 from indexes.kernels import kernels
 from indexes.storage import arrays
@@ -24,7 +26,10 @@ from indexes.storage.arrays import Ragged, Rows, Runs
 
 # Of what a version holds; raised when the same items would be written otherwise.
 FORMAT: Final = 4
-READABLE: Final = 3  # oldest that is still served; 4 has the beginnings of model numbers
+READABLE: Final = 3  # oldest that is served; 4 has all words and the beginnings of model numbers
+_OTHER_WORDS: Final = "other_words"
+_WORDS: Final = 128  # of an item beside its title ...
+_READ: Final = 5_000  # ... of so many characters of a description, which may be a book
 _BRANDS: Final = 65_536  # whose words are remembered
 UNKNOWN: Final = -1  # `available` of an item whose catalogue does not say
 _CODE_NAMES: Final = {
@@ -80,6 +85,16 @@ def _codes(item: Item) -> set[str]:
     return codes | beginnings(codes)
 
 
+def _other_words(item: Item, title: set[str]) -> set[str]:
+    """The first words of brand, category, attributes and description that the title lacks.
+
+    An attribute's name says something only where its value is yes.
+    """
+    values = [name if value is True else as_text(value) for name, value in item.attributes.items()]
+    text = " ".join((item.brand, item.category, *values, as_text(item.description)[:_READ]))
+    return set(islice((word for word in dict.fromkeys(words(text)) if word not in title), _WORDS))
+
+
 class _RaggedWriter:
     """Word hashes of each row, gathered while the catalogue streams by."""
 
@@ -119,6 +134,7 @@ class ColumnsWriter:
         self.id_hashes, self._title_keys = array("Q"), array("Q")
         self._price, self._updated, self._available = array("f"), array("d"), array("b")
         self._title_words, self._brand_words = _RaggedWriter(), _RaggedWriter()
+        self._other_words = _RaggedWriter()
         self._codes, self._categories = _RaggedWriter(), _RaggedWriter()
         self._brand_keys = array("Q")
         self._encode = msgspec.msgpack.Encoder()
@@ -135,6 +151,7 @@ class ColumnsWriter:
         title = words(item.title)
         self._title_keys.append(id_hash(" ".join(title)))
         self._title_words.add(set(title))
+        self._other_words.add(_other_words(item, set(title)))
         self._brand_words.add(set(words(item.brand)))
         self._codes.add(_codes(item))
         self._categories.add(category_paths(item.category))
@@ -163,6 +180,7 @@ class ColumnsWriter:
         arrays.save(folder / "updated.npy", updated)
         arrays.save(folder / "available.npy", available)
         self._title_words.save(folder, "title_words")
+        self._other_words.save(folder, _OTHER_WORDS)
         self._brand_words.save(folder, "brand_words")
         self._codes.save(folder, "codes")
         self._categories.save(folder, "categories")
@@ -186,6 +204,9 @@ class ItemColumns:
         self.available: npt.NDArray[np.int8] = arrays.load(folder / "available.npy")
         self.title_keys: npt.NDArray[np.uint64] = arrays.load(folder / "title_keys.npy")
         self.title_words: Ragged[np.uint32] = Ragged(folder, "title_words")
+        self.other_words: Ragged[np.uint32] | None = None  # of the other texts, as the title lacks
+        if (folder / f"{_OTHER_WORDS}.npy").exists():
+            self.other_words = Ragged(folder, _OTHER_WORDS)
         self.brand_words: Ragged[np.uint32] = Ragged(folder, "brand_words")
         self.codes: Ragged[np.uint32] = Ragged(folder, "codes")
         self.categories: Ragged[np.uint32] = Ragged(folder, "categories")  # of every level

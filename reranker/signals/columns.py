@@ -28,6 +28,7 @@ RANK: Final = "rank"
 VALUE: Final = "value"
 _PARTS: Final = {
     "match": ("words", "brand", "exact"),
+    "coverage": ("words", "all"),
     "near": ("mean", "last", "raw"),
     "taste": ("brand", "category", "price"),
 }

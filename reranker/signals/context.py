@@ -32,6 +32,7 @@ from reranker.signals.columns import Column, Missing, complete, mask_of
 from reranker.signals.user_history import Personalization, UserHistory, user_history_of
 from reranker.times import seconds_of
 
+_HALF_KNOWN: Final = 0.5  # of the query's tokens: from there on its vector counts in full
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
 _REMEMBERED: Final = 4096  # queries whose terms are kept ...
 _LONGEST: Final = 200  # ... of so many characters; longer ones are rare, and would fill the memory
@@ -147,6 +148,13 @@ class RankingContext:
         return self.terms.words
 
     @lazily
+    def words_in_title(self) -> Values:
+        """Which share of the query's words the title of each indexed candidate (m,) has."""
+        hashes = self.terms.hashes
+        matched, _ = self.index.columns.title_words.count(self.indexed_rows, hashes)
+        return np.asarray(matched / len(hashes))
+
+    @lazily
     def named_exactly(self) -> Mask:
         """Which of the indexed candidates (m,) the query names: by title, id or model number.
 
@@ -258,6 +266,21 @@ class RankingContext:
         """The query's vector (d,), and the share of its tokens that the encoder knows."""
         with self.stages("query_vector"):
             return self.query_vectors.encoded(self.query)
+
+    @lazily
+    def meant(self) -> tuple[Vectors, float]:
+        """What the query means (d,), and how far that is to be trusted, from 0 to 1.
+
+        By the share of model numbers the item that they name stands in for the query, or nothing.
+        """
+        encoded, share = self.query_encoded, self.models_share
+        known = min(1.0, encoded.known / _HALF_KNOWN) * (1.0 - share)
+        named = self.model_vector if share else None
+        if named is None:
+            return encoded.vector, known
+        trust = known + share
+        part = np.float32(share / trust)
+        return encoded.vector * (np.float32(1.0) - part) + named * part, trust
 
     @lazily
     def known_history(self) -> UserHistory:
