@@ -7,7 +7,7 @@ are served. Model and blend then take in what was held out of the counts.
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,6 +59,7 @@ class TrainingRun:
     session_minutes: float
     sessions: dict[str, str] = field(default_factory=dict)  # those of users, and whose
     until: float | None = None
+    trial: Path | None = None  # what was tried: a model and counts that no held-out moment is in
 
     @property
     def about(self) -> dict[str, Any]:
@@ -129,7 +130,20 @@ def train(
     beside: what else the version holds, such as `reranker.applications.applications.BESIDE`.
     """
     began = time.perf_counter()
-    run = training_run(workspace, settings, until)
+    with tempfile.TemporaryDirectory(prefix="reranker-trial-") as trial:
+        run = replace(training_run(workspace, settings, until), trial=Path(trial))
+        result = _run(run, on_line, counts_only, beside, progress)
+    return result | {"seconds": round(time.perf_counter() - began, 1)}
+
+
+def _run(
+    run: TrainingRun,
+    on_line: Say,
+    counts_only: bool,
+    beside: Sequence[Beside],
+    progress: Progress,
+) -> dict[str, Any]:
+    workspace, settings = run.workspace, run.settings
     work = workspace.home / "model" / "work"
     done: Trained | None = None
     reason: str | None = _COUNTS_ONLY
@@ -154,8 +168,7 @@ def train(
     blend = publish_default(BlendStore(workspace.blends_root), chosen.blend, chosen.harms)
     if not counts_only and (done is None or done.stopped != "minutes"):
         Checkpoint(work).remove()
-    seconds = round(time.perf_counter() - began, 1)
-    return {"version": version.id, "blend": blend, **about, "seconds": seconds}
+    return {"version": version.id, "blend": blend, **about}
 
 
 def training_run(
@@ -215,13 +228,12 @@ def _proved(run: TrainingRun, trained: Trained | None, progress: Progress) -> De
     moments = run.data.held_out
     with progress("held-out searches", len(moments)) as done:
         requests = held_out_requests(run.sequences, moments, run.index, run.settings.length, done)
-    with tempfile.TemporaryDirectory(prefix="reranker-trial-") as name:
-        folder = Path(name)
-        run.write_trial(folder, trained)
-        state = trial_state(run.workspace, run.index, folder, run.about)
-        served = served_default(BlendStore(run.workspace.blends_root))
-        needs_proof, encoder = run.settings.encoder_proof, trained is not None
-        return choose(requests, len(moments), state, served, encoder, needs_proof, progress)
+    assert run.trial is not None
+    run.write_trial(run.trial, trained)
+    state = trial_state(run.workspace, run.index, run.trial, run.about)
+    served = served_default(BlendStore(run.workspace.blends_root))
+    needs_proof, encoder = run.settings.encoder_proof, trained is not None
+    return choose(requests, len(moments), state, served, encoder, needs_proof, progress)
 
 
 def _unproved(chosen: DefaultModel, trained: Trained | None, settings: TrainSettings) -> str | None:
