@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -80,14 +80,28 @@ class Opened:
             return None
 
 
+class _Newest(NamedTuple):
+    """Newest events as they were read on this connection, when it had seen so many commits.
+
+    db: None where they were those before some time."""
+
+    db: sqlite3.Connection | None
+    version: int
+    payloads: bytes
+    events: list[HistoryEvent]
+
+    def holds(self, db: sqlite3.Connection, version: int, since: float) -> bool:
+        """Whether nobody has written since, and none of them has become too old."""
+        return self.db is db and self.version == version and self.events[0].time >= since
+
+
 class HistoryReader:
     """What `Histories` promises of reading, from the file at this path."""
 
     def __init__(self, path: Path, settings: HistorySettings, keys: PseudonymKeys) -> None:
         self.path, self.keys, self._settings = path, keys, settings
         self._read_lock = threading.Lock()
-        self._newest: RecentlyUsed[Hashable, tuple[bytes, list[HistoryEvent]]]
-        self._newest = RecentlyUsed(_CACHED)
+        self._newest: RecentlyUsed[Hashable, _Newest] = RecentlyUsed(_CACHED)
         self._reader = Opened(self.path, lambda: open_reader(self.path))
         self._reads: tuple[sqlite3.Connection, Pseudonyms] | None = None
 
@@ -98,35 +112,37 @@ class HistoryReader:
         n: int = 50,
         before: float | None = None,
     ) -> list[HistoryEvent]:
-        """See Histories; under 100 microseconds for 50 events."""
+        """See Histories; under 100 microseconds for 50 events, 10 where nothing was written since.
+
+        The very same list as the last time, where nothing was added.
+        """
         until = math.inf if before is None else before
         since = cutoff(self._settings)
+        shopper = user, session, n
         try:
             with self._read_lock:
                 db = self._reader.connection()
                 if db is None:
                     return []
+                version = _written(db)  # before the events: what comes meanwhile is read next time
+                known = self._newest.get(shopper)
+                if before is None and known is not None and known.holds(db, version, since):
+                    return known.events
                 names = self._reading(db)
-                shopper = _hidden(names, user, session)
-                payloads = newest(db, *shopper, until, since, n)
+                payloads = newest(db, *_hidden(names, user, session), until, since, n)
                 if not payloads and names is not (newer := self._reading(db, look=True)):
-                    shopper = _hidden(newer, user, session)
-                    payloads = newest(db, *shopper, until, since, n)
+                    payloads = newest(db, *_hidden(newer, user, session), until, since, n)
         except sqlite3.Error as error:
             raise failure_of(error, self.path) from error
         payloads.reverse()
-        return self._as_events(shopper, packed(payloads))
-
-    def _as_events(self, shopper: Hashable, payloads: bytes) -> list[HistoryEvent]:
-        """The events; the very same list as the last time, where nothing was added since."""
-        cached = self._newest.get(shopper)
-        if cached is not None and cached[0] == payloads:
-            return cached[1]
-        events = decoded(payloads, self.path)
-        if events:
-            self._newest.put(shopper, (payloads, events))
-        else:
+        whole = packed(payloads)
+        same = known is not None and known.payloads == whole
+        events = known.events if known and same else decoded(whole, self.path)
+        if not events:
             self._newest.drop(shopper)
+        elif before is None or not same:
+            of = (db, version) if before is None else (None, 0)
+            self._newest.put(shopper, _Newest(*of, whole, events))
         return events
 
     def _names(self, db: sqlite3.Connection) -> Pseudonyms:
@@ -261,6 +277,11 @@ def _hidden(
         None if user is None else names.user(user),
         None if session is None else names.session(session),
     )
+
+
+def _written(db: sqlite3.Connection) -> int:
+    """A number that is another one once any other connection, of any process, has committed."""
+    return int(db.execute("PRAGMA data_version").fetchone()[0])
 
 
 def cutoff(settings: HistorySettings) -> float:

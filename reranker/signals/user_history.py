@@ -54,12 +54,17 @@ class UserHistory:
     """What a shopper did before now, at least one event of which the index or a text knows.
 
     events: oldest first. rows: of the index (h,), of the items met, newest first, without those
-    that the index lacks. ages: seconds since each event (e,), at least 0.
+    that the index lacks.
     """
 
     def __init__(self, profile: UserProfile, now: float) -> None:
         self.profile, self.events, self.rows = profile, profile.events, profile.rows
-        self.ages: Values = np.maximum(now - profile.times, 0.0)
+        self._now = now
+
+    @lazily
+    def ages(self) -> Values:
+        """Seconds since each event (e,), at least 0."""
+        return np.maximum(self._now - self.profile.times, 0.0)
 
 
 def user_history_of(
@@ -117,7 +122,7 @@ def _events(
     if personal.recent is None or not (request.user or request.session):
         return []
     before = now() if request.time is not None else None
-    asked = personal.recent, request.user, request.session, most, before
+    asked = personal, request.user, request.session, most, before
     budget = current()
     try:
         return _stored(*asked) if budget is None else budget.call(HISTORY, _stored, *asked)
@@ -131,15 +136,20 @@ def _events(
 
 
 def _stored(
-    recent: Recent, user: str | None, session: str | None, n: int, before: float | None
+    personal: Personalization, user: str | None, session: str | None, n: int, before: float | None
 ) -> list[HistoryEvent]:
     """The newest n events; TypeError for what is no list of events with a time."""
-    events: object = recent(user, session, n, before)
-    if isinstance(events, list) and all(
-        type(event) is HistoryEvent and math.isfinite(event.time) for event in events
-    ):
+    assert personal.recent is not None
+    events = personal.recent(user, session, n, before)
+    if personal.profiles.has((user, session), events) or _is_history(events):
         return events
     raise TypeError(f"the stored history gave {type(events)}, which is no history")
+
+
+def _is_history(events: object) -> bool:
+    return isinstance(events, list) and all(
+        type(event) is HistoryEvent and math.isfinite(event.time) for event in events
+    )
 
 
 def _sent(history: Sequence[Event], timed: bool, now: float) -> list[HistoryEvent]:
