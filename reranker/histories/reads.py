@@ -141,8 +141,8 @@ class HistoryReader:
         if not events:
             self._newest.drop(shopper)
         elif before is None or not same:
-            of = (db, version) if before is None else (None, 0)
-            self._newest.put(shopper, _Newest(*of, whole, events))
+            of = db if before is None else None
+            self._newest.put(shopper, _Newest(of, version, whole, events))
         return events
 
     def _names(self, db: sqlite3.Connection) -> Pseudonyms:
