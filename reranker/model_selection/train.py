@@ -7,7 +7,7 @@ are served. Model and blend then take in what was held out of the counts.
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,6 +61,7 @@ class TrainingRun:
     session_minutes: float
     sessions: dict[str, str] = field(default_factory=dict)  # those of users, and whose
     until: float | None = None
+    trial: Path | None = None  # what was tried: a model and counts that no held-out moment is in
 
     @property
     def about(self) -> dict[str, Any]:
@@ -133,10 +134,24 @@ def train(
     beside: what else the version holds, such as `reranker.applications.applications.BESIDE`.
     """
     began = time.perf_counter()
-    work = work_folder(workspace)
     if from_scratch:
-        Checkpoint(work).remove()
-    run = training_run(workspace, settings, until, from_scratch)
+        Checkpoint(work_folder(workspace)).remove()
+    with tempfile.TemporaryDirectory(prefix="reranker-trial-") as trial:
+        run = training_run(workspace, settings, until, from_scratch)
+        run = replace(run, trial=Path(trial))
+        result = _run(run, on_line, counts_only, beside, progress)
+    return result | {"seconds": round(time.perf_counter() - began, 1)}
+
+
+def _run(
+    run: TrainingRun,
+    on_line: Say,
+    counts_only: bool,
+    beside: Sequence[Beside],
+    progress: Progress,
+) -> dict[str, Any]:
+    workspace, settings = run.workspace, run.settings
+    work = work_folder(workspace)
     done: Trained | None = None
     reason: str | None = _COUNTS_ONLY
     if not counts_only:
@@ -158,8 +173,7 @@ def train(
 
     version = publish_model(model_store(workspace), about, settings.keep, write)
     blend = publish_default(BlendStore(workspace.blends_root), chosen.blend, chosen.harms)
-    seconds = round(time.perf_counter() - began, 1)
-    return {"version": version.id, "blend": blend, **about, "seconds": seconds}
+    return {"version": version.id, "blend": blend, **about}
 
 
 def work_folder(workspace: Workspace) -> Path:
@@ -238,13 +252,12 @@ def _proved(run: TrainingRun, trained: Trained | None, progress: Progress) -> De
             logged_searches(rankings_folder(run.workspace), run.sequences, moments, run.sessions),
             done,
         )
-    with tempfile.TemporaryDirectory(prefix="reranker-trial-") as name:
-        folder = Path(name)
-        run.write_trial(folder, trained)
-        state = trial_state(run.workspace, run.index, folder, run.about)
-        served = served_default(BlendStore(run.workspace.blends_root))
-        needs_proof, encoder = run.settings.encoder_proof, trained is not None
-        return choose(requests, len(moments), state, served, encoder, needs_proof, progress)
+    assert run.trial is not None
+    run.write_trial(run.trial, trained)
+    state = trial_state(run.workspace, run.index, run.trial, run.about)
+    served = served_default(BlendStore(run.workspace.blends_root))
+    needs_proof, encoder = run.settings.encoder_proof, trained is not None
+    return choose(requests, len(moments), state, served, encoder, needs_proof, progress)
 
 
 def _unproved(chosen: DefaultModel, trained: Trained | None, settings: TrainSettings) -> str | None:

@@ -65,7 +65,7 @@ def held_out_requests(
                 query=query,
                 time=float(sequences.times[begin]),
                 user=sequences.shoppers[moments.shoppers[number]],
-                history=list(_history(sequences, moments, number, index, length)),
+                history=list(events_before(sequences, begin, index, length)),
                 ratings=ratings,
                 shown=listed,
                 timing="known",
@@ -108,20 +108,20 @@ def _query(sequences: Sequences, moments: HeldOut, number: int, index: ItemIndex
     return " ".join(level.strip() for level in paths[0].split(">")) if paths else ""
 
 
-def _history(
-    sequences: Sequences, moments: HeldOut, number: int, index: ItemIndex, length: int
+def events_before(
+    sequences: Sequences, place: int, index: ItemIndex, length: int
 ) -> Iterator[Event]:
-    """The newest events before the moment, oldest first."""
-    begin = int(moments.begins[number])
-    first = max(int(sequences.at[moments.shoppers[number]]), begin - length)
+    """The newest events of the same shopper before this place, oldest first."""
+    [shopper] = sequences.shoppers_at(np.array([place])).tolist()
+    first = max(int(sequences.at[shopper]), place - length)
     types = list(sequences.weights)
-    rows = sequences.items[first:begin]
+    rows = sequences.items[first:place]
     ids = iter(index.ids.ids(rows[rows != NONE]))
-    for place in range(first, begin):
-        query = int(sequences.queries[place])
+    for at in range(first, place):
+        query = int(sequences.queries[at])
         yield HistoryEvent(
-            type=types[sequences.types[place]],
-            item=next(ids) if sequences.items[place] != NONE else None,
+            type=types[sequences.types[at]],
+            item=next(ids) if sequences.items[at] != NONE else None,
             query=sequences.query_texts[query] if query != NONE else None,
-            time=float(sequences.times[place]),
+            time=float(sequences.times[at]),
         )
