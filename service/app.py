@@ -92,7 +92,7 @@ def create_app(workspace: Workspace) -> Flask:
     app.register_blueprint(users_routes(workspace, served.histories))
     app.register_blueprint(cart_routes(served, reader, limits))
     app.register_blueprint(churn_routes(served, workspace.section(TimeSettings)))
-    app.register_blueprint(recommend_routes(served, reader, limits, events))
+    app.register_blueprint(recommend_routes(served, reader, limits, events, rankings))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events, described(limits)))
     app.register_blueprint(page_routes(workspace, served, limits, metrics))

@@ -2,9 +2,8 @@
 
 import logging
 import math
-import threading
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from flask import Blueprint, Response, request
@@ -25,6 +24,7 @@ from reranker.histories.histories import Histories
 from reranker.ranking.deadlines import TooLate
 from reranker.ranking.state import ServedState
 from reranker.runtime.budget import Left
+from reranker.runtime.refreshed import Refreshed
 from service.api.sent import name_of
 from service.http.answers import json_answer
 from service.http.received import arrival, deadline_of
@@ -34,31 +34,13 @@ log = logging.getLogger("reranker")
 
 _DAYS: Final = 30.0
 _PARAMETERS: Final = ("days", "as_of")
-_FRESH_SECONDS: Final = 60.0
-
-
-class Newest:
-    """The time of the newest stored event, looked up once a minute."""
-
-    def __init__(self, histories: Histories) -> None:
-        self._histories = histories
-        self._lock = threading.Lock()
-        self._value: float | None = None
-        self._until = -math.inf
-
-    def __call__(self) -> float | None:
-        """None where nothing is stored."""
-        with self._lock:
-            if time.monotonic() >= self._until:
-                self._value = self._histories.newest_time()
-                self._until = time.monotonic() + _FRESH_SECONDS
-            return self._value
+_FRESH_SECONDS: Final = 60.0  # after which the newest stored event is looked for anew
 
 
 def churn_routes(served: Served, times: TimeSettings) -> Blueprint:
     """The route."""
     routes = Blueprint("churn", __name__)
-    newest = Newest(served.histories)
+    newest = Refreshed(served.histories.newest_time, "newest event", _FRESH_SECONDS)
 
     @routes.get("/users/<user>/churn")
     def churn_route(user: str) -> Response:
@@ -70,7 +52,8 @@ def churn_routes(served: Served, times: TimeSettings) -> Blueprint:
             raise BadRequest("The user's id is empty.", field="user")
 
         def work() -> ChurnAnswer:
-            return _answered(name, days, as_of, state, served.histories, newest)
+            known = partial(newest, deadline)
+            return _answered(name, days, as_of, state, served.histories, known)
 
         try:
             return json_answer(served.ranker.run(work, deadline))
@@ -142,7 +125,8 @@ def _scored(
     histories: Histories,
     newest: Callable[[], float | None],
 ) -> ChurnAnswer:
-    """By the newest events before now; the user's own newest is never later than now."""
+    """By the newest events before now, which is never before the user's own newest; where the
+    newest of all is not known in time, that of the training counts."""
     events = histories.recent(user, None, card.user_events, as_of)
     if as_of is not None:
         return churn_of(user, card, events, as_of, days)
