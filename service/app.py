@@ -96,7 +96,8 @@ def create_app(workspace: Workspace) -> Flask:
     app.register_blueprint(users_routes(workspace, served.histories))
     app.register_blueprint(cart_routes(applications.cart, limits))
     app.register_blueprint(churn_routes(applications.churn, workspace.section(TimeSettings)))
-    app.register_blueprint(recommend_routes(applications.recommend, served, reader, limits, events))
+    recommend = applications.recommend
+    app.register_blueprint(recommend_routes(recommend, served, reader, limits, events, rankings))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events, described(limits)))
     app.register_blueprint(page_routes(workspace, served, limits, metrics, applications))
