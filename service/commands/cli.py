@@ -126,6 +126,11 @@ class Commands(Menu):
             "Ask",
             "Who will buy nothing in the next days, and why.",
         ),
+        "customers": Entry(
+            "reranker.commands.applications.customers:customers_command",
+            "Ask",
+            "Who may leave of all, what is at risk, what recommendations reach.",
+        ),
         "carts": Entry(
             "reranker.commands.applications.carts:carts_commands",
             "Ask",
