@@ -36,6 +36,7 @@ _SAME_PERSON: Final = (
     "WHERE id = (SELECT id FROM whose) OR owner = (SELECT id FROM whose)"
 )
 _CACHED: Final = 1000  # shoppers whose newest events need no decoding while none is added
+_MOMENT: Final = 0.0005  # seconds for which another reader is waited for who is about to be done
 _WINDOW: Final = 256  # shoppers read at once when all are read
 _decode: Final = msgspec.msgpack.Decoder(list[HistoryEvent]).decode
 
@@ -92,7 +93,8 @@ class _Newest(NamedTuple):
 
     def holds(self, db: sqlite3.Connection, version: int, since: float) -> bool:
         """Whether nobody has written since, and none of them has become too old."""
-        return self.db is db and self.version == version and self.events[0].time >= since
+        same = self.db is db and self.version == version
+        return same and (not self.events or self.events[0].time >= since)
 
 
 class HistoryReader:
@@ -138,12 +140,27 @@ class HistoryReader:
         whole = packed(payloads)
         same = known is not None and known.payloads == whole
         events = known.events if known and same else decoded(whole, self.path)
-        if not events:
-            self._newest.drop(shopper)
-        elif before is None or not same:
+        if before is None or (events and not same):
             of = db if before is None else None
             self._newest.put(shopper, _Newest(of, version, whole, events))
         return events
+
+    def at_hand(
+        self, user: str | None = None, session: str | None = None, n: int = 50
+    ) -> list[HistoryEvent] | None:
+        """See Histories."""
+        known = self._newest.get((user, session, n))
+        if known is None or not self._read_lock.acquire(timeout=_MOMENT):
+            return None
+        try:
+            db = self._reader.connection()
+            if db is None or not known.holds(db, _written(db), cutoff(self._settings)):
+                return None
+            return known.events
+        except (sqlite3.Error, OSError):  # whoever reads it will be told
+            return None
+        finally:
+            self._read_lock.release()
 
     def _names(self, db: sqlite3.Connection) -> Pseudonyms:
         """Those with which this file is written now."""

@@ -16,10 +16,10 @@ from indexes.cached import lazily
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Values
 from reranker.events.events import HistoryEvent
-from reranker.histories.histories import Recent, SamePerson
+from reranker.histories.histories import AtHand, Recent, SamePerson
 from reranker.model.learned import Learned
 from reranker.requests import Event, RerankRequest
-from reranker.runtime.budget import HISTORY, Left, Unavailable, current
+from reranker.runtime.budget import HISTORY, Left, NotAtHand, Unavailable, current
 from reranker.signals.columns import Missing
 from reranker.signals.user_profiles import UserProfile, UserProfiles
 from reranker.times import seconds_of
@@ -35,7 +35,8 @@ LENGTH: Final = 50  # newest events that are read where no model says how many
 class Personalization:
     """reason: why nothing learned is served. recent: none where no histories are read.
 
-    profiles: what is kept worked out of stored histories. same_person: none where no histories are.
+    profiles: what is kept worked out of stored histories. same_person, at_hand: none where no
+    histories are.
     """
 
     learned: Learned | None = None
@@ -43,6 +44,7 @@ class Personalization:
     recent: Recent | None = None
     profiles: UserProfiles = field(default_factory=lambda: UserProfiles(PROFILES))
     same_person: SamePerson | None = None
+    at_hand: AtHand | None = None
 
     @lazily
     def length(self) -> int:
@@ -124,6 +126,8 @@ def _events(
     before = now() if request.time is not None else None
     asked = personal, request.user, request.session, most, before
     budget = current()
+    if budget is not None and budget.at_hand:
+        return _at_hand(*asked)
     try:
         return _stored(*asked) if budget is None else budget.call(HISTORY, _stored, *asked)
     except Left:
@@ -133,6 +137,18 @@ def _events(
     except Exception:  # histories that cannot be read must not cost the search
         log.exception("the stored history cannot be read")
         return Missing("history_unavailable")
+
+
+def _at_hand(
+    personal: Personalization, user: str | None, session: str | None, n: int, before: float | None
+) -> list[HistoryEvent]:
+    """The newest n events, of which the profile is kept; NotAtHand where either is not."""
+    events = None
+    if personal.at_hand is not None and before is None:
+        events = personal.at_hand(user, session, n)
+    if events is None or (events and not personal.profiles.has((user, session), events)):
+        raise NotAtHand
+    return events
 
 
 def _stored(
