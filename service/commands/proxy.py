@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from indexes.workspace import Workspace
+from reranker.commands.finite_range import FiniteRange
 from service.http.settings import ServeSettings
 
 
@@ -35,7 +36,7 @@ from service.http.settings import ServeSettings
 )
 @click.option(
     "--budget-ms",
-    type=click.FloatRange(min=1),
+    type=FiniteRange(min=1),
     default=150,
     show_default=True,
     help="Longest wait for the service; then the engine's order goes out.",
@@ -62,7 +63,7 @@ from service.http.settings import ServeSettings
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=1),
+    type=FiniteRange(min=1),
     default=60,
     show_default=True,
     help="Seconds until an engine that does not answer is given up.",
