@@ -110,6 +110,11 @@ class Commands(Menu):
         "serve": Entry(
             "service.commands.serve:serve_command", "Begin", "Answer POST /rerank until stopped."
         ),
+        "proxy": Entry(
+            "service.commands.proxy:proxy_command",
+            "Begin",
+            "Stand in for Elasticsearch or OpenSearch.",
+        ),
         "events": Entry(
             "reranker.commands.events:events_commands", "Begin", "Import what shoppers did."
         ),
