@@ -104,6 +104,9 @@ class Commands(Menu):
         "demo": Entry(
             "service.demo.command:demo_command", "Begin", "Watch it work on a demo shop."
         ),
+        "encode": Entry(
+            "indexes.build.commands:encode_command", "Keep", "Encode a share of a catalogue."
+        ),
         "rebuild": Entry(
             "indexes.build.commands:rebuild_command", "Begin", "Build the index from a catalogue."
         ),
