@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -35,6 +36,7 @@ log = logging.getLogger("reranker")
 
 DAYS: Final = 30.0
 _PARAMETERS: Final = ("days", "as_of")
+_WAIT_SECONDS: Final = 0.5  # for the newest stored event, of whom no request waits for
 _FRESH_SECONDS: Final = 60.0  # after which the newest stored event is looked for anew
 
 
@@ -43,7 +45,11 @@ class ChurnForecast:
 
     def __init__(self, served: Served) -> None:
         self._served = served
-        self.newest = Refreshed(served.histories.newest_time, "newest event", _FRESH_SECONDS)
+        self._newest = Refreshed(served.histories.newest_time, "newest event", _FRESH_SECONDS)
+
+    def newest(self) -> float | None:
+        """When the newest stored event of all was, as far as that is known by now."""
+        return self._newest(time.perf_counter() + _WAIT_SECONDS)
 
     def answer(
         self,
@@ -60,7 +66,7 @@ class ChurnForecast:
         state = served.state
 
         def work() -> ChurnAnswer:
-            newest = partial(self.newest, deadline)
+            newest = partial(self._newest, deadline)
             return _answered(user, days, as_of, state, served.histories, newest, history)
 
         try:

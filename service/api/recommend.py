@@ -44,7 +44,7 @@ from reranker.runtime.budget import Stages
 from reranker.runtime.refreshed import Refreshed
 from service.api.requests import RequestReader, decoded
 from service.api.rerank import ranking_id
-from service.api.sent import Name, Wanted, name_of
+from service.api.sent import Name, Wanted, Whole, name_of
 from service.http.answers import error_answer, json_answer
 from service.http.received import arrival, deadline_of, read_body, refuse_long_lists
 from service.http.settings import LimitSettings
@@ -54,7 +54,7 @@ from service.observability.request_ids import note_ranking
 MOST_N: Final = 1000  # recommendations of one request
 LONGEST_DAYS: Final = 36_500
 _FRESH_SECONDS: Final = 60.0  # after which stored events are counted anew
-TopN = Annotated[int, msgspec.Meta(ge=1, le=MOST_N)]
+TopN = Annotated[Whole, msgspec.Meta(ge=1, le=MOST_N)]
 
 
 class SentContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -224,7 +224,7 @@ def read_wish(
     sent = decoded(_body, body or b"{}")
     asked = reader.read_wanted(sent, (sent.context or SentContext()).query)
     context, exclude = sent.context or SentContext(), sent.exclude or SentExclude()
-    top_n = TOP_N if sent.top_n is None else sent.top_n
+    top_n = TOP_N if sent.top_n is None else int(sent.top_n)
     wish = Wish(
         shopper=asked.request,
         context=PageContext(

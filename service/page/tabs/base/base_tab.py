@@ -167,7 +167,11 @@ def is_fresh(page: Page, figures: CustomerBase, newest: float | None) -> bool:
 def _said(figures: CustomerBase, newest: float | None, fresh: bool, running: bool) -> Any:
     """When each part was worked out, and whether it is of what is served now."""
     if newest is None:
-        teach = ["No events yet: ", html.Code("reranker events import FILE"), " or POST /events."]
+        teach: list[Any] = [
+            "No events yet: ",
+            html.Code("reranker events import FILE"),
+            " or POST /events.",
+        ]
         return html.Span(teach, className="quiet")
     parts = [
         f"{name} worked out {_when(part)} in {part.seconds:.0f} s"

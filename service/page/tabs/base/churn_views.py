@@ -9,7 +9,7 @@ from reranker.applications.customer_base import THIRDS, Calibrated, ChurnBase, S
 from service.page.parts.widgets import BLUE, LIGHT, styled
 
 _HEIGHT: Final = 230
-_PLAIN: Final = {"displayModeBar": False}
+_PLAIN: Final[Any] = {"displayModeBar": False}
 _LEAST, _MOST = 7.0, 17.0  # pixels across of a point of few examples, and of many
 
 
@@ -113,7 +113,7 @@ def _segments(churn: ChurnBase) -> list[Any]:
         ],
         className="plain segments",
     )
-    who = [
+    who: list[Any] = [
         "Customers, and below what is at risk: the chance times what they spend in as many days. "
         "Who they are: ",
         html.Code("reranker churn --all --out churn.csv"),

@@ -15,7 +15,6 @@ from service.page.parts.callback_values import Name
 from service.page.parts.context import Page
 
 _FIELDS: Final = ("type", "item", "query", "time", "price", "quantity")
-_WAIT_SECONDS: Final = 0.5  # for the newest stored event of all
 
 
 class Edits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,8 +85,7 @@ def moment_of(case: ShopperCase, page: Page) -> Moment:
     without = set(edits.without)
     events = [] if edits.emptied else [event for event in kept if key_of(event) not in without]
     left, times = len(events), [event.time for event in kept]
-    latest = page.applications.churn.newest(time.perf_counter() + _WAIT_SECONDS)
-    newest = max([latest or 0.0, *times[-1:]]) or time.time()
+    newest = max([page.applications.churn.newest() or 0.0, *times[-1:]]) or time.time()
     if edits.added:
         events = sorted([*events, *_added(edits.added, newest, page)], key=lambda each: each.time)
         events = events[-most:]
