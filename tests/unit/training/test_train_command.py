@@ -94,6 +94,7 @@ def test_a_version_is_published_with_what_it_was_made_of(home: Path) -> None:
         "manifest.json",
         "model.json",
         "model.safetensors",
+        "recommend.json",
         "searches.safetensors",
         "shoppers.safetensors",
     ]
