@@ -45,6 +45,7 @@ from service.observability.prometheus import Metrics
 from service.observability.request_ids import register_request_ids
 from service.observability.settings import LogSettings
 from service.page.page_routes import page_routes
+from service.page.parts.context import Applications
 
 
 def create_app(workspace: Workspace) -> Flask:
@@ -89,15 +90,16 @@ def create_app(workspace: Workspace) -> Flask:
     app.register_blueprint(format_routes(translator, limits, served))
     app.register_blueprint(metarank_routes(translator, limits, logs, events.request_events))
     app.register_blueprint(batch_routes(reranking, reader, limits, guard))
-    app.register_blueprint(next_action_routes(served, reader, limits))
+    applications = Applications.of(served, reader, limits)
+    app.register_blueprint(next_action_routes(applications.next_action, limits))
     app.register_blueprint(items_routes(workspace, served, metrics))
     app.register_blueprint(users_routes(workspace, served.histories))
-    app.register_blueprint(cart_routes(served, reader, limits))
-    app.register_blueprint(churn_routes(served, workspace.section(TimeSettings)))
-    app.register_blueprint(recommend_routes(served, reader, limits, events))
+    app.register_blueprint(cart_routes(applications.cart, limits))
+    app.register_blueprint(churn_routes(applications.churn, workspace.section(TimeSettings)))
+    app.register_blueprint(recommend_routes(applications.recommend, served, reader, limits, events))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events, described(limits)))
-    app.register_blueprint(page_routes(workspace, served, limits, metrics))
+    app.register_blueprint(page_routes(workspace, served, limits, metrics, applications))
     return app
 
 

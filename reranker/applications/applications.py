@@ -4,6 +4,7 @@ from typing import Final
 
 from reranker.applications.carts.cart_publishing import write_carts
 from reranker.applications.churn.churn_publishing import write_churn
+from reranker.applications.recommendations.recommend_publishing import write_recommend
 from reranker.model_selection.train import Beside
 
-BESIDE: Final[tuple[Beside, ...]] = (write_carts, write_churn)
+BESIDE: Final[tuple[Beside, ...]] = (write_recommend, write_carts, write_churn)

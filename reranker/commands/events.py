@@ -109,6 +109,41 @@ def expire_command(workspace: Workspace, as_json: bool) -> None:
     echo_result(expired, text, as_json)
 
 
+@events_commands.command("move")
+@click.option(
+    "--to",
+    "url",
+    required=True,
+    metavar="URL",
+    help='The Redis that takes the histories, as history.url: "redis://host:6379/0".',
+)
+@_JSON
+@click.pass_obj
+def move_command(workspace: Workspace, url: str, as_json: bool) -> None:
+    """Copy the histories from the home's file to a Redis, and compare both.
+
+    Killed, it goes on where it was; a later run adds what came meanwhile. Exit status 1 where some
+    shopper's history differs at the end.
+    """
+    from reranker.ingestion.moving import move  # of an extra
+
+    moved = move(workspace, url, _bars)
+    text = (
+        f"{moved.shoppers:,} shoppers, {moved.sessions:,} sessions with a user, {moved.events:,} "
+        f"events in {moved.seconds:,.1f} s; {moved.added:,} were not there before. "
+    )
+    text += (
+        f"{moved.different:,} histories differ: events came meanwhile, or the Redis had more; run "
+        "it again once nothing writes to the file."
+        if moved.different
+        else "Both hold the same. Set history.url everywhere; the file is no longer read then: "
+        "delete <home>/events when the service answers from the Redis."
+    )
+    echo_result(moved, text, as_json)
+    if moved.different:
+        click.get_current_context().exit(1)
+
+
 @click.command("export")
 @click.argument("user")
 @_SESSION

@@ -122,18 +122,19 @@ class Lists:
         return made[1]
 
 
-def recommend_routes(
-    served: Served, reader: RequestReader, limits: LimitSettings, events: EventSettings
-) -> Blueprint:
-    """The routes."""
-    routes = Blueprint("recommend", __name__)
-    lists, trends = Lists(), Trends(served.histories, events.weights())
+class Recommending:
+    """What answers POST /recommend, for whoever else asks in this process, too."""
 
-    @routes.post("/recommend")
-    def recommend_route() -> Response:
+    def __init__(self, served: Served, reader: RequestReader, limits: LimitSettings) -> None:
+        self._served, self._reader, self._limits = served, reader, limits
+        self.lists = Lists()
+
+    def answer(self, body: bytes) -> RecommendAnswer:
+        """By the deadline of the request that this thread answers. Malformed, BadRequest."""
+        served, lists = self._served, self.lists
         state = served.state  # read once: one answer never mixes two versions
         started = arrival()
-        wish, cut = read_wish(read_body(limits.body_bytes), reader, limits)
+        wish, cut = read_wish(body, self._reader, self._limits)
         deadline = deadline_of(started, wish.shopper.budget_ms or served.budget_ms)
         late = ""
         prepared: Prepared
@@ -146,8 +147,23 @@ def recommend_routes(
         stages = Stages()
         ranking = served.ranker.rerank(prepared.request, prepared.state, deadline, stages)
         note_ranking(prepared.request, ranking)
-        answer = recommended(prepared, ranking, late)
-        return _answer(answer, started, cut)
+        return _answer(recommended(prepared, ranking, late), started, cut)
+
+
+def recommend_routes(
+    recommending: Recommending,
+    served: Served,
+    reader: RequestReader,
+    limits: LimitSettings,
+    events: EventSettings,
+) -> Blueprint:
+    """The routes."""
+    routes = Blueprint("recommend", __name__)
+    lists, trends = recommending.lists, Trends(served.histories, events.weights())
+
+    @routes.post("/recommend")
+    def recommend_route() -> Response:
+        return json_answer(recommending.answer(read_body(limits.body_bytes)))
 
     @routes.get("/items/<path:item>/similar")
     def similar_route(item: str) -> Response:
@@ -242,21 +258,20 @@ def _names(field: str, sent: Sequence[str | int | float] | None, most: int) -> l
 
 
 def _answered(work: Callable[[], Recommendations], started: float) -> Response:
-    return _answer(work(), started)
+    return json_answer(_answer(work(), started))
 
 
-def _answer(made: Recommendations, started: float, cut: tuple[Degraded, ...] = ()) -> Response:
-    took = round((time.perf_counter() - started) * 1000, 3)
-    return json_answer(
-        RecommendAnswer(
-            id=ranking_id(),
-            results=made.results,
-            blend=made.blend,
-            versions=made.versions,
-            degraded=[*made.degraded, *cut],
-            source=made.source,
-            took_ms=took,
-        )
+def _answer(
+    made: Recommendations, started: float, cut: tuple[Degraded, ...] = ()
+) -> RecommendAnswer:
+    return RecommendAnswer(
+        id=ranking_id(),
+        results=made.results,
+        blend=made.blend,
+        versions=made.versions,
+        degraded=[*made.degraded, *cut],
+        source=made.source,
+        took_ms=round((time.perf_counter() - started) * 1000, 3),
     )
 
 

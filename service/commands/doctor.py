@@ -24,7 +24,13 @@ from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.commands.output import echo_json, json_option
 from reranker.evaluation.requests import read_requests
-from service.commands import doctor_engines, doctor_home, doctor_machine, doctor_private
+from service.commands import (
+    doctor_engines,
+    doctor_histories,
+    doctor_home,
+    doctor_machine,
+    doctor_private,
+)
 from service.commands.doctor_elasticsearch import elasticsearch_findings
 from service.commands.doctor_findings import SETTINGS_FAILURE, Finding
 from service.commands.doctor_opensearch import opensearch_findings
@@ -223,10 +229,12 @@ def _index(workspace: Workspace) -> Finding:
 
 
 CHECKS: Final[tuple[Callable[[Workspace], Finding], ...]] = (
-    *(_python, doctor_machine.processor, doctor_machine.threads, doctor_machine.memory),
+    *(_python, doctor_machine.processor, doctor_machine.loops),
+    *(doctor_machine.threads, doctor_machine.memory),
     *(doctor_machine.open_files, doctor_machine.clock, _home, _disk, doctor_home.secrets),
     *(doctor_private.pseudonyms, doctor_private.private),
-    *(_index, doctor_home.model, doctor_home.blend, doctor_home.future),
+    *(_index, doctor_home.model, doctor_home.blend, doctor_histories.histories),
+    doctor_home.future,
     *(doctor_home.items, doctor_home.service),
 )
 

@@ -23,6 +23,7 @@ from service.page.tabs.search_empty import example_callbacks
 from service.page.tabs.search_judging import judging_callbacks
 from service.page.tabs.search_shoppers import shopper_callbacks
 from service.page.tabs.search_weights import weight_callbacks
+from service.page.tabs.shoppers.shoppers_callbacks import shoppers_callbacks
 from service.page.tabs.system_tab import system_callbacks
 
 CALL: Final = "/_dash-update-component"
@@ -55,6 +56,8 @@ def url_callbacks(app: Dash) -> None:
         Output("edited", "data"),
         Output({"slider": ALL}, "value"),
         Output("job", "data"),
+        Output("shopper", "value"),
+        Output("shopper-edits", "data"),
         Input("url", "search"),
         State({"slider": ALL}, "id"),
         State("source", "value"),
@@ -67,6 +70,7 @@ def url_callbacks(app: Dash) -> None:
         Input("case", "data"),
         Input({"slider": ALL}, "value"),
         Input("job", "data"),
+        Input("shopper-case", "data"),
         State({"slider": ALL}, "id"),
         prevent_initial_call=True,
     )
@@ -101,6 +105,7 @@ def page_application(page: Page) -> tuple[Any, str]:
     example_callbacks(app, page)
     shopper_callbacks(app, page)
     weight_callbacks(app, page)
+    shoppers_callbacks(app, page)
     compare_callbacks(app, page)
     blends_callbacks(app, page)
     system_callbacks(app, page)
