@@ -35,7 +35,7 @@ ROOMS = (
     *("service/http", "service/observability", "service/access", "service/live", "service/api"),
     "service/formats",
     *("service/page/parts", "service/page/tabs", "service/page/tabs/shoppers"),
-    *("service/page", "service", "service/server"),
+    *("service/page/tabs/base", "service/page", "service", "service/server", "service/proxy"),
     *("service/demo/shop", "service/demo/season", "service/demo", "service/commands"),
 )
 # The settings of all rooms meet in one place.

@@ -171,8 +171,8 @@ class Nodes:
                 problem = f"{address[0]}:{address[1]}: {error}"
                 continue
             for place, answer in zip(own, told, strict=True):
-                if isinstance(answer, redis.exceptions.AskError):
-                    answer = self._asking(answer, commands[place].words)
+                if type(answer) is redis.exceptions.AskError:  # MovedError is one, too
+                    answer = self._asking(answer, commands[place].words, replicas)
                 if isinstance(answer, Exception):
                     problem = f"{address[0]}:{address[1]}: {answer}"
                     self._mend(address, answer)
@@ -181,10 +181,10 @@ class Nodes:
                     waiting.remove(place)
         return problem
 
-    def _asking(self, moving: Any, words: tuple[Any, ...]) -> Any:
+    def _asking(self, moving: Any, words: tuple[Any, ...], replicas: int) -> Any:
         """The answer of the node to which a slot is just moving; the error where there is none."""
         try:
-            return self._ask((moving.host, int(moving.port)), [("ASKING",), words], 0)[1]
+            return self._ask((moving.host, int(moving.port)), [("ASKING",), words], replicas)[1]
         except redis_package().RedisError as error:
             return error
 

@@ -66,7 +66,9 @@ class RedisWriter:
         appended = Appended()
         incoming = self._in_time(events, keys, names, appended)
         states = self._states({new.event.session for new in incoming if new.event.session})
-        self._log_in(incoming, states, appended)
+        if any(_says_more(new.event, states) for new in incoming):
+            incoming = self._not_stored(incoming, states, appended)
+            self._log_in(incoming, states, appended)
         groups: defaultdict[Tag, list[_New]] = defaultdict(list)
         by_session: dict[Tag, Tag] = {}
         for new in incoming:
@@ -115,31 +117,39 @@ class RedisWriter:
         owner = states[session].owner
         return Tag("s", session) if owner is None else Tag("u", owner)
 
+    def _not_stored(
+        self, incoming: Sequence[_New], states: dict[str, _Owned], appended: Appended
+    ) -> list[_New]:
+        """Those that the histories as they are do not hold; what is held changes nothing."""
+        groups: defaultdict[Tag, list[_New]] = defaultdict(list)
+        for new in incoming:
+            groups[self._place(new.event, states)].append(new)
+        calls = []
+        for tag, news in groups.items():
+            key = self.names_of.keys(tag)
+            words = (new.key.to_bytes(8, "big") for new in news)
+            calls.append(Command(key, ("FCALL_RO", "reranker_1_known", 1, key, *words)))
+        held: set[int] = set()
+        for news, stored in zip(groups.values(), self.nodes.run(calls), strict=True):
+            held |= {new.place for new, is_stored in zip(news, stored, strict=True) if is_stored}
+        appended.duplicates += len(held)
+        return [new for new in incoming if new.place not in held]
+
     def _log_in(
         self, incoming: Sequence[_New], states: dict[str, _Owned], appended: Appended
     ) -> None:
-        """Let sessions belong to the users that events name with them; what is stored says nothing
-        new. states: brought up to date."""
-        pairs: defaultdict[tuple[str, str], list[_New]] = defaultdict(list)
-        for new in incoming:
-            if new.event.user is not None and new.event.session is not None:
-                pairs[new.event.user, new.event.session].append(new)
-        for (user, session), own in pairs.items():
+        """Let sessions belong to the users that events name with them. states: brought up to
+        date."""
+        earliest: dict[tuple[str, str], float] = {}
+        for event in (new.event for new in incoming):
+            if event.user is not None and event.session is not None:
+                pair = event.user, event.session
+                earliest[pair] = min(event.time, earliest.get(pair, event.time))
+        for (user, session), time in earliest.items():
             owned = states[session]
-            if owned.owner is not None and owned.since <= min(new.event.time for new in own):
-                continue
-            stored = self._stored(Tag("u", user), own)
-            times = [new.event.time for new in own if new.place not in stored]
-            if times:
-                appended.merged += self.own(session, user, min(times))
+            if owned.owner is None or time < owned.since:
+                appended.merged += self.own(session, user, time)
                 states |= self._states([session])
-
-    def _stored(self, tag: Tag, news: Sequence[_New]) -> set[int]:
-        """The places of those that this shopper's history holds."""
-        key = self.names_of.keys(tag)
-        asked = [new.key.to_bytes(8, "big") for new in news]
-        stored = self.nodes.one(key, "FCALL_RO", "reranker_1_known", 1, key, *asked)
-        return {new.place for new, is_stored in zip(news, stored, strict=True) if is_stored}
 
     def _add(self, groups: dict[Tag, list[_New]], appended: Appended) -> None:
         """One step a shopper; again for a session that somebody logged in with meanwhile."""
@@ -243,6 +253,14 @@ class RedisWriter:
         keys = self.names_of.events(tag), self.names_of.keys(tag)
         for piece in _pieces(rows):
             self.nodes.one(keys[0], "FCALL", "reranker_1_remove", 2, *keys, *flat(piece))
+
+
+def _says_more(event: HistoryEvent, states: dict[str, _Owned]) -> bool:
+    """Whether an event may say of its session whose it is, and nobody knew."""
+    if event.user is None or event.session is None:
+        return False
+    owned = states[event.session]
+    return owned.owner is None or event.time < owned.since
 
 
 def _pieces(rows: Sequence[Row]) -> Iterable[Sequence[Row]]:

@@ -45,6 +45,10 @@ class RecentlyUsed(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, key: K) -> bool:
+        """Whether it is there; that is no use of it."""
+        return key in self._entries
+
     def get(self, key: K) -> V | None:
         """The value, if it is there."""
         with self._lock:
@@ -197,6 +201,10 @@ class QueryVectors:
             entry = EncodedQuery(vector, self._encoder.known_share(text))
             self._put(key, entry)
         return entry
+
+    def holds(self, text: str) -> bool:
+        """Whether this query is remembered."""
+        return _key("query", " ".join(text.split())) in self._entries
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """The vectors (n, d) of item texts that the index does not hold."""

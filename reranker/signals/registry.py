@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from reranker.errors import BadRequest
 from reranker.runtime.budget import Left, RequestBudget, Unavailable
@@ -75,6 +76,15 @@ SIGNALS: Mapping[str, Signal] = {
         Signal("taste", taste, "share of brand and category in the history, its price level", True),
     )
 }
+
+
+_OURS: Final = dict(SIGNALS)
+
+
+def only_computes(name: str) -> bool:
+    """Whether this signal waits for nothing but the history and the encoder. Of those of this file
+    we know it; what somebody else put in their place may wait for anything."""
+    return SIGNALS[name] is _OURS.get(name)
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -214,13 +214,18 @@ class UserProfiles:
     ) -> UserProfile:
         """The profile of these events, of this shopper."""
         profile = self._profiles.get(shopper)
-        if profile is not None and profile.events == events:
+        if profile is not None and (profile.events is events or profile.events == events):
             self.counts.hits += 1
             return profile
         self.counts.misses += 1
         profile = UserProfile(events, index, learned)
         self._profiles.put(shopper, profile)
         return profile
+
+    def has(self, shopper: Hashable, events: object) -> bool:
+        """Whether the shopper's profile is of this very list."""
+        profile = self._profiles.get(shopper)
+        return profile is not None and profile.events is events
 
     def drop(self, shopper: Hashable) -> None:
         """Keep nothing of a shopper who has no history any more."""

@@ -197,8 +197,20 @@ def test_a_redis_holds_what_a_file_holds(
     both.close()
 
 
+def test_a_merge_that_fills_a_history_lets_go_of_the_same(
+    redis_store: MakeStore, tmp_path: Path
+) -> None:
+    """What was held before the merge, and went by it, is a duplicate all the same."""
+    both = Both(tmp_path, redis_store, HistorySettings(events_per_user=CAP))
+    both.step([(None, "r", time, None, 0) for time in (5, 6, 7, 7)])
+    both.step([("u", None, time, str(time), 0) for time in (1, 2, 3)])
+    both.step([("u", None, 2, "2", 0), ("u", "r", 8, "6", 1), ("u", None, 9, "5", 1)])
+    both.compare()
+    both.close()
+
+
 @pytest.mark.heavy
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(STEPS, min_size=1, max_size=6), st.integers(0, 9))
 def test_a_redis_holds_what_a_file_holds_for_long(
     redis_store: MakeStore,
@@ -209,8 +221,9 @@ def test_a_redis_holds_what_a_file_holds_for_long(
     """The same after many more steps, and when what is old is deleted."""
     folder = tmp_path_factory.mktemp("both")
     both = Both(folder, redis_store, HistorySettings(events_per_user=CAP))
-    for step in (step for part in parts for step in part):
-        both.step(step)
+    for part in parts:
+        for step in part:
+            both.step(step)
         both.compare()
     days = (time.time() - (NOW + newest + 0.5)) / 86_400
     brief = HistorySettings(events_per_user=CAP, days=days)
