@@ -1,5 +1,6 @@
 """app.py: a workspace -> the Flask application that serves what is published in it."""
 
+from functools import partial
 from typing import cast
 
 from flask import Flask
@@ -24,13 +25,14 @@ from service.api.health import health_routes
 from service.api.items import items_routes
 from service.api.next_action import next_action_routes
 from service.api.openapi import openapi_routes
-from service.api.recommend import recommend_routes
+from service.api.recommend import Recommending, recommend_routes
 from service.api.requests import RequestReader
 from service.api.rerank import Reranking, rerank_routes
 from service.api.users import users_routes
 from service.formats.errors import register_error_formats
 from service.formats.foreign import Translator
 from service.formats.format_routes import format_routes, sharing_our_address
+from service.formats.metarank_recommend import metarank_recommendations
 from service.formats.metarank_routes import metarank_routes
 from service.formats.openapi import described
 from service.formats.settings import FormatSettings
@@ -85,14 +87,19 @@ def create_app(workspace: Workspace) -> Flask:
     keeper = EventKeeper(served.histories, limits, events, workspace.section(TimeSettings), metrics)
     app.register_blueprint(events_routes(keeper))
     app.register_blueprint(format_routes(translator, limits, served))
-    app.register_blueprint(metarank_routes(translator, limits, keeper))
+    recommending = Recommending(served, rankings)
+    app.register_blueprint(
+        metarank_routes(
+            translator, limits, keeper, partial(metarank_recommendations, recommending, served)
+        )
+    )
     app.register_blueprint(batch_routes(reranking, reader, limits, guard))
     app.register_blueprint(next_action_routes(served, reader, limits))
     app.register_blueprint(items_routes(workspace, served, metrics))
     app.register_blueprint(users_routes(workspace, served.histories))
     app.register_blueprint(cart_routes(served, reader, limits))
     app.register_blueprint(churn_routes(served, workspace.section(TimeSettings)))
-    app.register_blueprint(recommend_routes(served, reader, limits, events, rankings))
+    app.register_blueprint(recommend_routes(recommending, served, reader, limits, events))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events, described(limits)))
     app.register_blueprint(page_routes(workspace, served, limits, metrics))

@@ -130,16 +130,44 @@ class Lists:
         return made[1]
 
 
+class Recommending:
+    """What every route that recommends to a shopper ends in: prepare, rank, say why, note, log."""
+
+    def __init__(self, served: Served, rankings: RankingLog) -> None:
+        self.lists = Lists()
+        self._served, self._rankings = served, rankings
+
+    def answer(
+        self, wish: Wish, state: ServedState, started: float, cut: tuple[Degraded, ...] = ()
+    ) -> RecommendAnswer:
+        """In time. started: `time.perf_counter()`; cut: what was shortened before it was read."""
+        deadline = deadline_of(started, wish.shopper.budget_ms or self._served.budget_ms)
+        lists, late = self.lists.of(state), ""
+        prepared: Prepared
+        try:
+            prepared = self._served.ranker.run(partial(prepare, wish, state, lists), deadline)
+        except TooLate as too_late:
+            late = too_late.reason
+            prepared = without_history(wish, state, lists)
+        ranking = self._served.ranker.rerank(prepared.request, prepared.state, deadline, Stages())
+        note_ranking(prepared.request, ranking)
+        answer = _written(recommended(prepared, ranking, late), started, cut)
+        # At the time of the clock, where none was asked for: what was prepared is of the past.
+        asked = msgspec.structs.replace(prepared.request, time=wish.shopper.time)
+        self._rankings.add(answer.id, asked, shown(ranking, wish.top_n))
+        return answer
+
+
 def recommend_routes(
+    recommending: Recommending,
     served: Served,
     reader: RequestReader,
     limits: LimitSettings,
     events: EventSettings,
-    rankings: RankingLog,
 ) -> Blueprint:
     """The routes."""
     routes = Blueprint("recommend", __name__)
-    lists = Lists()
+    lists = recommending.lists
     read = partial(stored_events, served.histories, events.weights())
     trends = Refreshed(read, "trends", _FRESH_SECONDS)
 
@@ -148,24 +176,7 @@ def recommend_routes(
         state = served.state  # read once: one answer never mixes two versions
         started = arrival()
         wish, cut = read_wish(read_body(limits.body_bytes), reader, limits)
-        deadline = deadline_of(started, wish.shopper.budget_ms or served.budget_ms)
-        late = ""
-        prepared: Prepared
-        try:
-            work = partial(prepare, wish, state, lists.of(state))
-            prepared = served.ranker.run(work, deadline)
-        except TooLate as too_late:
-            late = too_late.reason
-            prepared = without_history(wish, state, lists.of(state))
-        stages = Stages()
-        ranking = served.ranker.rerank(prepared.request, prepared.state, deadline, stages)
-        note_ranking(prepared.request, ranking)
-        made = recommended(prepared, ranking, late)
-        answer = _written(made, started, cut)
-        # At the time of the clock, where none was asked for: what was prepared is of the past.
-        asked = msgspec.structs.replace(prepared.request, time=wish.shopper.time)
-        rankings.add(answer.id, asked, shown(ranking, wish.top_n))
-        return json_answer(answer)
+        return json_answer(recommending.answer(wish, state, started, cut))
 
     @routes.get("/items/<path:item>/similar")
     def similar_route(item: str) -> Response:
