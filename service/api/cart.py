@@ -27,7 +27,7 @@ from reranker.requests import RerankRequest, Time
 from reranker.signals.context import now_of
 from service.api.requests import RequestReader, decoded
 from service.api.rerank import ranking_id
-from service.api.sent import Name, PastEvent, name_of
+from service.api.sent import Name, PastEvent, Whole, name_of
 from service.http.answers import json_answer
 from service.http.received import arrival, deadline_of, read_body, refuse_long_lists
 from service.http.settings import LimitSettings
@@ -49,7 +49,7 @@ class CartRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     session: Name = None
     history: list[PastEvent] | None = None
     weights: dict[str, float | None] | None = None
-    top_n: Annotated[int, msgspec.Meta(ge=0, le=MOST)] | None = None
+    top_n: Annotated[Whole, msgspec.Meta(ge=0, le=MOST)] | None = None
     explain: bool | None = None
     personalize: bool | None = None
     budget_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
@@ -148,7 +148,7 @@ def _question(
         budget_ms=sent.budget_ms,
     )
     checked = reader.read_history(shopper, sent.history, sent.time)
-    top_n = TOP_N if sent.top_n is None else sent.top_n
+    top_n = TOP_N if sent.top_n is None else int(sent.top_n)
     return CartQuestion(checked.request, _lines(sent.cart, limits), top_n), checked.cut
 
 

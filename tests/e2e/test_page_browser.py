@@ -1,7 +1,6 @@
 """The page as a person uses it, in chromium; its arithmetic against what POST /rerank answers."""
 
 import json
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,7 +9,8 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
+from support.chromium import CHROMIUM, chromium
 from support.shop import copy_home, patient, small_shop, write_items
 from support.waiting import wait_until
 from werkzeug.serving import make_server
@@ -25,11 +25,6 @@ from reranker.metrics.ranking import ndcg
 from service.access.keys import KeyFile
 from service.app import create_app
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
 HOSTILE = "lamp <img src=x onerror=window.broken=1 //"  # what ends like a tag is taken off before
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
@@ -142,10 +137,8 @@ class Tab:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture
