@@ -113,12 +113,14 @@ def compare(page: Page, address: str) -> None:
 
 def shoppers(page: Page, address: str) -> None:
     """One of the customers, who puts an item into the cart: what if?"""
+    page.set_viewport_size({"width": 1280, "height": 1300})
     page.goto(f"{address}/?tab=shoppers&shopper=b10")
     page.wait_for_selector("#timeline .ag-row")
     page.locator("#shopper-recommendations .tiny").nth(4).click()
     page.locator("#shopper-cart").get_by_text("Completes the cart").wait_for()
     page.wait_for_timeout(1500)
     save(page, "shoppers.png")
+    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def base(page: Page, address: str) -> None:
