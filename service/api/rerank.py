@@ -14,11 +14,13 @@ from reranker.experiments.shadows import Shadows
 from reranker.feedback.log import RankingLog
 from reranker.ranking.ranking import BlendName, Degraded, Ranked, Ranking
 from reranker.ranking.state import ServedState
+from reranker.requests import RerankRequest
 from reranker.runtime.budget import Stages
 from service.api.requests import Asked, RequestReader
 from service.http.answers import json_answer
 from service.http.received import arrival, deadline_of, read_body
 from service.http.settings import LimitSettings
+from service.live.kept_rankings import KeptRanking, KeptRankings
 from service.live.reload import Served
 from service.observability.prometheus import Metrics
 from service.observability.request_ids import note_ranking
@@ -53,10 +55,16 @@ class Reranking:
     """What every route that ranks ends in, whatever its format: rank, note, log, count, write."""
 
     def __init__(
-        self, served: Served, metrics: Metrics, rankings: RankingLog, shadows: Shadows
+        self,
+        served: Served,
+        metrics: Metrics,
+        rankings: RankingLog,
+        shadows: Shadows,
+        kept: KeptRankings | None = None,
     ) -> None:
+        """kept: where the whole of what top_n cut goes; None keeps nothing."""
         self._served, self._metrics = served, metrics
-        self._rankings, self._shadows = rankings, shadows
+        self._rankings, self._shadows, self._kept = rankings, shadows, kept
 
     def begin(self) -> Begun:
         """Before anything of the request is read."""
@@ -81,17 +89,34 @@ class Reranking:
         asked = sent.request
         started, state, stages = begun
         deadline = deadline_of(started, asked.budget_ms or self._served.budget_ms)
-        ranking = self._served.ranker.rerank(asked, state, min(deadline, before), stages)
+        whole = named is None and self._keeps(asked)
+        ranked = msgspec.structs.replace(asked, top_n=None) if whole else asked
+        ranking = self._served.ranker.rerank(ranked, state, min(deadline, before), stages)
         if sent.cut:  # what was shortened before it was read
             ranking = msgspec.structs.replace(ranking, degraded=[*ranking.degraded, *sent.cut])
         note_ranking(asked, ranking)
         with stages("write"):
             answer = answer_of(ranking, started, sent.sent_ids, named)
+            if whole:
+                answer = self._cut(answer, asked.top_n)
+                ranking = msgspec.structs.replace(ranking, results=ranking.results[: asked.top_n])
             self._rankings.add(answer.id, asked, ranking)
             self._shadows.offer(answer.id, asked, ranking, state)
             written = write(answer)
         self._metrics.note_ranking(asked, ranking, stages)
         return written
+
+    def _keeps(self, asked: RerankRequest) -> bool:
+        """Whether there is more than the answer shows, and it is kept: explanations are not."""
+        cut = asked.top_n is not None and asked.top_n < len(asked.candidates)
+        return cut and not asked.explain and self._kept is not None and self._kept.keeps
+
+    def _cut(self, answer: RerankAnswer, top_n: int | None) -> RerankAnswer:
+        """The answer as asked for; the whole of it is kept."""
+        assert self._kept is not None
+        whole = KeptRanking(answer.results, answer.blend, answer.versions, answer.degraded)
+        self._kept.add(answer.id, whole)
+        return msgspec.structs.replace(answer, results=answer.results[:top_n])
 
 
 def rerank_routes(

@@ -24,7 +24,13 @@ from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.commands.output import echo_json, json_option
 from reranker.evaluation.requests import read_requests
-from service.commands import doctor_histories, doctor_home, doctor_machine, doctor_private
+from service.commands import (
+    doctor_fleet,
+    doctor_histories,
+    doctor_home,
+    doctor_machine,
+    doctor_private,
+)
 from service.commands.doctor_findings import SETTINGS_FAILURE, Finding
 
 QUERY_MS: Final = 2.5
@@ -159,7 +165,7 @@ CHECKS: Final[tuple[Callable[[Workspace], Finding], ...]] = (
     *(doctor_machine.open_files, doctor_machine.clock, _home, _disk, doctor_home.secrets),
     *(doctor_private.pseudonyms, doctor_private.private),
     *(_index, doctor_home.model, doctor_home.blend, doctor_histories.histories),
-    doctor_home.future,
+    *(doctor_fleet.fleet, doctor_fleet.changes, doctor_home.future),
     *(doctor_home.items, doctor_home.service),
 )
 
