@@ -6,6 +6,7 @@ Words are stored as hashes, so that a request compares integers instead of parsi
 import os
 from array import array
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,15 +18,24 @@ import xxhash
 from indexes.items.categories import split_paths
 from indexes.items.changes import EXTRA
 from indexes.items.records import FIELDS, Item
-from indexes.items.words import model_numbers, word_hash, words
+from indexes.items.text import as_text
+from indexes.items.words import beginnings, model_numbers, word_hash, words
+from indexes.kernels import kernels
 from indexes.storage import arrays
 from indexes.storage.arrays import Ragged, Rows, Runs
 
 # Of what a version holds; raised when the same items would be written otherwise.
-FORMAT: Final = 3
+FORMAT: Final = 4
+READABLE: Final = 3  # oldest that is served; 4 has all words and the beginnings of model numbers
+_OTHER_WORDS: Final = "other_words"
+_WORDS: Final = 128  # of an item beside its title ...
+_READ: Final = 5_000  # ... of so many characters of a description, which may be a book
 _BRANDS: Final = 65_536  # whose words are remembered
 UNKNOWN: Final = -1  # `available` of an item whose catalogue does not say
-_CODE_NAMES: Final = {"mpn", "model", "model_number", "part_number", "gtin", "ean", "upc", "isbn"}
+_CODE_NAMES: Final = {
+    *("mpn", "model", "model_number", "part_number", "sku"),
+    *("gtin", "ean", "upc", "isbn"),
+}
 Hashes = npt.NDArray[np.uint64]
 # Shops show few of their items most of the time, and a version never changes: a lookup in a dict is
 # a tenth of hashing, searching and comparing. About 150 bytes an id.
@@ -70,12 +80,22 @@ def category_paths(category: str) -> set[str]:
 
 
 def _codes(item: Item) -> set[str]:
-    """Model numbers by which a person would name exactly this item."""
+    """Model numbers by which a person would name exactly this item, and how they begin."""
     codes = model_numbers(item.title) | model_numbers(item.id)
     for name, value in item.attributes.items():
         if name.lower() in _CODE_NAMES and isinstance(value, str | int):
             codes |= model_numbers(str(value))
-    return codes
+    return codes | beginnings(codes)
+
+
+def _other_words(item: Item, title: set[str]) -> set[str]:
+    """The first words of brand, category, attributes and description that the title lacks.
+
+    An attribute's name says something only where its value is yes.
+    """
+    values = [name if value is True else as_text(value) for name, value in item.attributes.items()]
+    text = " ".join((item.brand, item.category, *values, as_text(item.description)[:_READ]))
+    return set(islice((word for word in dict.fromkeys(words(text)) if word not in title), _WORDS))
 
 
 class _RaggedWriter:
@@ -117,6 +137,7 @@ class ColumnsWriter:
         self.id_hashes, self._title_keys = array("Q"), array("Q")
         self._price, self._updated, self._available = array("f"), array("d"), array("b")
         self._title_words, self._brand_words = _RaggedWriter(), _RaggedWriter()
+        self._other_words = _RaggedWriter()
         self._codes, self._categories = _RaggedWriter(), _RaggedWriter()
         self._brand_keys = array("Q")
         self._encode = msgspec.msgpack.Encoder()
@@ -133,6 +154,7 @@ class ColumnsWriter:
         title = words(item.title)
         self._title_keys.append(id_hash(" ".join(title)))
         self._title_words.add(set(title))
+        self._other_words.add(_other_words(item, set(title)))
         self._brand_words.add(set(words(item.brand)))
         self._codes.add(_codes(item))
         self._categories.add(category_paths(item.category))
@@ -167,6 +189,7 @@ class ColumnsWriter:
         arrays.save(folder / "updated.npy", updated)
         arrays.save(folder / "available.npy", available)
         self._title_words.save(folder, "title_words")
+        self._other_words.save(folder, _OTHER_WORDS)
         self._brand_words.save(folder, "brand_words")
         self._codes.save(folder, "codes")
         self._categories.save(folder, "categories")
@@ -190,6 +213,9 @@ class ItemColumns:
         self.available: npt.NDArray[np.int8] = arrays.load(folder / "available.npy")
         self.title_keys: npt.NDArray[np.uint64] = arrays.load(folder / "title_keys.npy")
         self.title_words: Ragged[np.uint32] = Ragged(folder, "title_words")
+        self.other_words: Ragged[np.uint32] | None = None  # of the other texts, as the title lacks
+        if (folder / f"{_OTHER_WORDS}.npy").exists():
+            self.other_words = Ragged(folder, _OTHER_WORDS)
         self.brand_words: Ragged[np.uint32] = Ragged(folder, "brand_words")
         self.codes: Ragged[np.uint32] = Ragged(folder, "codes")
         self.categories: Ragged[np.uint32] = Ragged(folder, "categories")  # of every level
@@ -234,13 +260,6 @@ class ItemColumns:
             self.available[row] = UNKNOWN if flag is None else int(flag)
 
 
-class _Met(dict[str, int]):
-    """Rows of ids that were asked for."""
-
-    def __missing__(self, item_id: str) -> int:
-        return _NOT_MET
-
-
 class ItemIds:
     """Both directions between ids and rows.
 
@@ -252,7 +271,7 @@ class ItemIds:
         self._ids = Runs(folder, "ids")
         self.hashes: Hashes = arrays.load(folder / "id_hashes.npy")
         self._rows = arrays.load(folder / "id_rows.npy")
-        self._met = _Met()
+        self._met: dict[str, int] = {}  # rows of ids that were asked for
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -261,8 +280,9 @@ class ItemIds:
         """Rows (n,) of these ids; -1 where an id is not in the index."""
         if not item_ids:
             return np.empty(0, dtype=np.int64)
-        rows = np.fromiter(map(self._met.__getitem__, item_ids), np.int64, len(item_ids))
-        if np.minimum.reduce(rows) == _NOT_MET:
+        every = item_ids if type(item_ids) is list else list(item_ids)
+        rows, strange = kernels.rows_met(self._met, every, _NOT_MET)
+        if strange:
             new = np.flatnonzero(rows == _NOT_MET).tolist()
             rows[new] = self._looked_up([item_ids[at] for at in new])
         return rows
@@ -271,7 +291,7 @@ class ItemIds:
         """The rows of ids that were not asked for lately; those of items are remembered."""
         rows = self._searched(item_ids)
         if len(self._met) + len(item_ids) > _REMEMBERED:
-            self._met = _Met()
+            self._met = {}
         self._met.update(
             (item_id, row) for item_id, row in zip(item_ids, rows.tolist(), strict=True) if row >= 0
         )

@@ -10,7 +10,7 @@ from reranker.errors import HistoryDamaged
 from reranker.events.events import HistoryEvent
 from reranker.runtime.caches import RecentlyUsed
 
-_CACHED: Final = 1000  # shoppers whose newest events need no decoding while none is added
+CACHED: Final = 1000  # shoppers whose newest events need no decoding while none is added
 _decode: Final = msgspec.msgpack.Decoder(list[HistoryEvent]).decode
 
 
@@ -20,7 +20,7 @@ class DecodedEvents:
     def __init__(self, where: Path | str) -> None:
         self._where = where
         self._newest: RecentlyUsed[Hashable, tuple[bytes, list[HistoryEvent]]]
-        self._newest = RecentlyUsed(_CACHED)
+        self._newest = RecentlyUsed(CACHED)
 
     def of(self, shopper: Hashable, payloads: bytes) -> list[HistoryEvent]:
         """The events; the very same list as the last time, where nothing was added since."""

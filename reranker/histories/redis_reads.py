@@ -51,6 +51,12 @@ class RedisReader:
         self._newest = DecodedEvents(url.shown)
         self._entry: tuple[float, NamesEntry | None] | None = None
 
+    def at_hand(
+        self, user: str | None = None, session: str | None = None, n: int = 50
+    ) -> list[HistoryEvent] | None:
+        """None: only the server knows whether another service has written."""
+        return None
+
     def recent(
         self,
         user: str | None = None,

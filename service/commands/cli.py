@@ -110,6 +110,11 @@ class Commands(Menu):
         "serve": Entry(
             "service.commands.serve:serve_command", "Begin", "Answer POST /rerank until stopped."
         ),
+        "proxy": Entry(
+            "service.commands.proxy:proxy_command",
+            "Begin",
+            "Stand in for Elasticsearch or OpenSearch.",
+        ),
         "events": Entry(
             "reranker.commands.events:events_commands", "Begin", "Import what shoppers did."
         ),
@@ -125,6 +130,11 @@ class Commands(Menu):
             "reranker.commands.applications.churn:churn_command",
             "Ask",
             "Who will buy nothing in the next days, and why.",
+        ),
+        "customers": Entry(
+            "reranker.commands.applications.customers:customers_command",
+            "Ask",
+            "Who may leave of all, what is at risk, what recommendations reach.",
         ),
         "carts": Entry(
             "reranker.commands.applications.carts:carts_commands",
