@@ -27,7 +27,7 @@ from service.api.items import items_routes
 from service.api.next_action import next_action_routes
 from service.api.recommend import recommend_routes
 from service.api.requests import RequestReader
-from service.api.rerank import Reranking, rerank_routes
+from service.api.rerank import Reranking, rankings_routes, rerank_routes
 from service.api.short_road import ShortRoad, lay_short_road
 from service.api.users import users_routes
 from service.formats.errors import register_error_formats
@@ -40,6 +40,8 @@ from service.formats.settings import FormatSettings
 from service.http.addresses import is_loopback
 from service.http.answers import register_errors, register_security_headers
 from service.http.settings import LimitSettings, ServeSettings
+from service.live.kept_rankings import KeptRankings
+from service.live.pulling import Pulling
 from service.live.reload import Served
 from service.live.retention import Retention
 from service.observability.exposition import run_folder
@@ -71,7 +73,7 @@ def create_app(workspace: Workspace) -> Flask:
     )
     app.extensions["served"], app.extensions["rankings"] = served, rankings
     app.extensions["retention"] = Retention(workspace, served.histories, metrics)
-    app.extensions["metrics"] = metrics
+    app.extensions["metrics"], app.extensions["pulling"] = metrics, Pulling(workspace)
     register_request_ids(app, workspace.section(LogSettings), metrics)
     register_error_formats(app)
     hosts, origins, guard = _let_in(app, workspace, metrics, limits)
@@ -83,10 +85,12 @@ def create_app(workspace: Workspace) -> Flask:
         metrics.note_shadow,
         lambda: metrics.answering,
     )
-    reranking = Reranking(served, metrics, rankings, shadows)
+    kept = KeptRankings(run_folder(), limits.kept_rankings)
+    reranking = Reranking(served, metrics, rankings, shadows, kept)
     translator = Translator(reranking, reader, limits, workspace.section(FormatSettings))
     others = sharing_our_address(translator, limits)
     app.register_blueprint(rerank_routes(reranking, reader, limits, others))
+    app.register_blueprint(rankings_routes(kept))
     keeper = EventKeeper(served.histories, limits, events, workspace.section(TimeSettings), metrics)
     door = hosts, origins, guard
     lay_short_road(
@@ -140,6 +144,11 @@ def served(app: Flask) -> Served:
 def ranking_log(app: Flask) -> RankingLog:
     """Where this application logs its rankings."""
     return cast(RankingLog, app.extensions["rankings"])
+
+
+def pulling(app: Flask) -> Pulling:
+    """What takes newer sets from a store in this application; `reranker serve` lets it run."""
+    return cast(Pulling, app.extensions["pulling"])
 
 
 def retention(app: Flask) -> Retention:

@@ -29,6 +29,7 @@ ROOMS = (
         "reranker/applications",
         "reranker/privacy",
         "reranker/backups",
+        "reranker/fleet",
         "reranker/commands",
         "reranker/commands/applications",
     ),
