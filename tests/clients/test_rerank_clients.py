@@ -101,9 +101,8 @@ ranked = [(one.index, one.relevance_score) for one in answer.results]
 """,
 }
 RERANKERS = """
-from rerankers import Reranker
-ranker = Reranker("rerank-v3.5", model_type="api", api_provider={name!r}, api_key=key,
-                  url=url + {path!r})
+from rerankers.models.api_rankers import APIRanker
+ranker = APIRanker("rerank-v3.5", key, {name!r}, url=url + {path!r})
 ranked = [(one.document.doc_id, one.score) for one in ranker.rank(query, texts).results]
 """
 PROVIDERS = {
