@@ -8,7 +8,7 @@ CLIENTS := .venv-clients
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-heavy test-lowest test-clients promises check format bench figures screenshots clean
+.PHONY: help install demo serve test test-heavy test-lowest test-clients promises check format bench bench-serving figures screenshots clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ format: $(READY)  ## let ruff write the format
 bench: $(READY)  ## timings as ratios against a peer or a limit, measured in the same run
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; PYTHONPATH=tests $(BIN)/python $$bench || exit 1; done
 
+bench-serving: $(READY)  ## /rerank beside an empty GET, step by step, past capacity; HOME_DIR=DIR takes that home
+	@for bench in serving steps overload; do echo "== $$bench"; PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_$$bench.py $(if $(HOME_DIR),--home $(HOME_DIR)) || exit 1; done
+
 figures: $(READY)  ## the README's and docs' figures: measured anew, kept in docs/figures.json, written
 	PYTHONPATH=tests $(BIN)/python -m support.figures
 
@@ -65,7 +68,7 @@ clean:  ## remove the environment and caches (never ./var)
 	rm -rf $(VENV) $(LOWEST) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # torch goes first and exactly: a range or an extra that moves it pulls gigabytes.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt indexes/kernels/_compiled.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "setting up $(VENV), once: some minutes, most of them for downloads"
 	@echo "1 of 3  the virtual environment"

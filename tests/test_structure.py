@@ -14,9 +14,10 @@ ROOT = Path(__file__).parents[1]
 OURS = ("indexes", "reranker", "service")
 # Bottom to top: a room may import itself and what stands before it (docs/design.md).
 ROOMS = (
-    *("indexes", "indexes/storage", "indexes/readers", "indexes/items", "indexes/encoders"),
-    "indexes/build",
+    *("indexes", "indexes/kernels", "indexes/storage", "indexes/readers", "indexes/items"),
+    *("indexes/encoders", "indexes/build"),
     *("reranker", "reranker/client", "reranker/metrics", "reranker/runtime", "reranker/events"),
+    "reranker/log_formats",
     *("reranker/pseudonyms", "reranker/histories", "reranker/ingestion", "reranker/model"),
     *("reranker/signals", "reranker/blends", "reranker/ranking", "reranker/feedback"),
     *("reranker/experiments", "reranker/training", "reranker/evaluation", "reranker/tuning"),
@@ -33,7 +34,8 @@ ROOMS = (
     ),
     *("service/http", "service/observability", "service/access", "service/live", "service/api"),
     "service/formats",
-    *("service/page/parts", "service/page/tabs", "service/page", "service", "service/server"),
+    *("service/page/parts", "service/page/tabs", "service/page/tabs/shoppers"),
+    *("service/page/tabs/base", "service/page", "service", "service/server", "service/proxy"),
     *("service/demo/shop", "service/demo/season", "service/demo", "service/commands"),
 )
 # The settings of all rooms meet in one place.

@@ -80,16 +80,19 @@ class CartAnswer(msgspec.Struct, frozen=True):
 _sent: Final = msgspec.json.Decoder(CartRequest)
 
 
-def cart_routes(served: Served, reader: RequestReader, limits: LimitSettings) -> Blueprint:
-    """The route."""
-    routes = Blueprint("cart", __name__)
-    models = CartModels()
+class CartCompletion:
+    """What answers POST /cart, for whoever else asks in this process, too."""
 
-    @routes.post("/cart")
-    def cart_route() -> Response:
+    def __init__(self, served: Served, reader: RequestReader, limits: LimitSettings) -> None:
+        self._served, self._reader, self._limits = served, reader, limits
+        self._models = CartModels()
+
+    def answer(self, body: bytes) -> CartAnswer:
+        """By the deadline of the request that this thread answers. Malformed, BadRequest."""
         started = arrival()
+        served, models = self._served, self._models
         state = served.state  # read once: one answer never mixes two versions
-        question, left_out = _question(read_body(limits.body_bytes), reader, limits)
+        question, left_out = _question(body, self._reader, self._limits)
         shopper = question.shopper
         now = partial(now_of, shopper.time, shopper.history, time.time)
         deadline = deadline_of(started, shopper.budget_ms or served.budget_ms)
@@ -97,7 +100,16 @@ def cart_routes(served: Served, reader: RequestReader, limits: LimitSettings) ->
             done = served.ranker.run(lambda: suggestions(question, state, models, now), deadline)
         except TooLate as late:
             done = plain_suggestions(question, state, models, late.reason)
-        return json_answer(_answer(done, left_out, state.versions, started))
+        return _answer(done, left_out, state.versions, started)
+
+
+def cart_routes(completion: CartCompletion, limits: LimitSettings) -> Blueprint:
+    """The route."""
+    routes = Blueprint("cart", __name__)
+
+    @routes.post("/cart")
+    def cart_route() -> Response:
+        return json_answer(completion.answer(read_body(limits.body_bytes)))
 
     return routes
 

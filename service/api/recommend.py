@@ -15,9 +15,14 @@ from reranker.applications.recommendations.recommend import (
     Prepared,
     prepare,
     recommended,
+    shown,
     without_history,
 )
-from reranker.applications.recommendations.trending import HALF_LIFE_DAYS, WINDOW_DAYS, Trends
+from reranker.applications.recommendations.trending import (
+    HALF_LIFE_DAYS,
+    WINDOW_DAYS,
+    stored_events,
+)
 from reranker.applications.recommendations.wishes import (
     TOP_N,
     Exclude,
@@ -31,10 +36,12 @@ from reranker.applications.recommendations.wishes import (
 )
 from reranker.errors import BadRequest
 from reranker.events.settings import EventSettings
+from reranker.feedback.log import RankingLog
 from reranker.ranking.deadlines import TooLate
 from reranker.ranking.ranking import BlendName, Degraded
 from reranker.ranking.state import ServedState
 from reranker.runtime.budget import Stages
+from reranker.runtime.refreshed import Refreshed
 from service.api.requests import RequestReader, decoded
 from service.api.rerank import ranking_id
 from service.api.sent import Name, Wanted, Whole, name_of
@@ -46,6 +53,7 @@ from service.observability.request_ids import note_ranking
 
 MOST_N: Final = 1000  # recommendations of one request
 LONGEST_DAYS: Final = 36_500
+_FRESH_SECONDS: Final = 60.0  # after which stored events are counted anew
 TopN = Annotated[Whole, msgspec.Meta(ge=1, le=MOST_N)]
 
 
@@ -122,18 +130,22 @@ class Lists:
         return made[1]
 
 
-def recommend_routes(
-    served: Served, reader: RequestReader, limits: LimitSettings, events: EventSettings
-) -> Blueprint:
-    """The routes."""
-    routes = Blueprint("recommend", __name__)
-    lists, trends = Lists(), Trends(served.histories, events.weights())
+class Recommending:
+    """What answers POST /recommend, for whoever else asks in this process, too."""
 
-    @routes.post("/recommend")
-    def recommend_route() -> Response:
+    def __init__(self, served: Served, reader: RequestReader, limits: LimitSettings) -> None:
+        self._served, self._reader, self._limits = served, reader, limits
+        self.lists = Lists()
+
+    def answer(self, body: bytes, rankings: RankingLog | None = None) -> RecommendAnswer:
+        """By the deadline of the request that this thread answers. Malformed, BadRequest.
+
+        rankings: where it is kept what was shown; None: nobody sees it as a shopper.
+        """
+        served, lists = self._served, self.lists
         state = served.state  # read once: one answer never mixes two versions
         started = arrival()
-        wish, cut = read_wish(read_body(limits.body_bytes), reader, limits)
+        wish, cut = read_wish(body, self._reader, self._limits)
         deadline = deadline_of(started, wish.shopper.budget_ms or served.budget_ms)
         late = ""
         prepared: Prepared
@@ -146,8 +158,32 @@ def recommend_routes(
         stages = Stages()
         ranking = served.ranker.rerank(prepared.request, prepared.state, deadline, stages)
         note_ranking(prepared.request, ranking)
-        answer = recommended(prepared, ranking, late)
-        return _answer(answer, started, cut)
+        made = recommended(prepared, ranking, late)
+        answer = _written(made, started, cut)
+        if rankings is not None:
+            # At the time of the clock, where none was asked for: what was prepared is of the past.
+            asked = msgspec.structs.replace(prepared.request, time=wish.shopper.time)
+            rankings.add(answer.id, asked, shown(ranking, wish.top_n))
+        return answer
+
+
+def recommend_routes(
+    recommending: Recommending,
+    served: Served,
+    reader: RequestReader,
+    limits: LimitSettings,
+    events: EventSettings,
+    rankings: RankingLog,
+) -> Blueprint:
+    """The routes."""
+    routes = Blueprint("recommend", __name__)
+    lists = recommending.lists
+    read = partial(stored_events, served.histories, events.weights())
+    trends = Refreshed(read, "trends", _FRESH_SECONDS)
+
+    @routes.post("/recommend")
+    def recommend_route() -> Response:
+        return json_answer(recommending.answer(read_body(limits.body_bytes), rankings))
 
     @routes.get("/items/<path:item>/similar")
     def similar_route(item: str) -> Response:
@@ -170,11 +206,7 @@ def recommend_routes(
         half_life = _number("half_life_days", HALF_LIFE_DAYS)
         as_of = reader.seconds(request.args.get("as_of"), "as_of")
         top_n, category = _top_n(), request.args.get("category", "")
-        deadline = deadline_of(started, served.budget_ms)
-        try:
-            stored = served.ranker.run(trends.events, deadline)
-        except TooLate:
-            stored = None
+        stored = trends(deadline_of(started, served.budget_ms))
         work = partial(
             trending, state, lists.of(state), stored, as_of, window, half_life, category, top_n
         )
@@ -242,21 +274,20 @@ def _names(field: str, sent: Sequence[str | int | float] | None, most: int) -> l
 
 
 def _answered(work: Callable[[], Recommendations], started: float) -> Response:
-    return _answer(work(), started)
+    return json_answer(_written(work(), started))
 
 
-def _answer(made: Recommendations, started: float, cut: tuple[Degraded, ...] = ()) -> Response:
-    took = round((time.perf_counter() - started) * 1000, 3)
-    return json_answer(
-        RecommendAnswer(
-            id=ranking_id(),
-            results=made.results,
-            blend=made.blend,
-            versions=made.versions,
-            degraded=[*made.degraded, *cut],
-            source=made.source,
-            took_ms=took,
-        )
+def _written(
+    made: Recommendations, started: float, cut: tuple[Degraded, ...] = ()
+) -> RecommendAnswer:
+    return RecommendAnswer(
+        id=ranking_id(),
+        results=made.results,
+        blend=made.blend,
+        versions=made.versions,
+        degraded=[*made.degraded, *cut],
+        source=made.source,
+        took_ms=round((time.perf_counter() - started) * 1000, 3),
     )
 
 

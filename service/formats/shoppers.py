@@ -18,12 +18,12 @@ from reranker.errors import BadRequest
 from service.access.keys import ENVELOPE
 from service.api.sent import Name, name_of
 
-_HEADERS: Final = {
+HEADERS: Final = {
     "user": ("X-User-Id", "X-User"),
     "session": ("X-Session-Id", "X-Session"),
     "blend": ("X-Blend",),
 }
-_CONSENT: Final = "X-Personalize"
+CONSENT: Final = "X-Personalize"
 _NO: Final = frozenset({"false", "0", "no"})
 _EXPECTED: Final = (
     'a key with the scope `envelope` sends every query as {"q": ..., "user": ..., "session": ..., '
@@ -66,9 +66,9 @@ def opened(query: str, headers: Headers, *, enveloped: bool) -> Shopper:
     """The same for these headers. enveloped: whether the key has the right, and the duty."""
     sent = {
         field: next((_text(headers[name]) for name in names if headers.get(name)), None)
-        for field, names in _HEADERS.items()
+        for field, names in HEADERS.items()
     }
-    personalize = headers.get(_CONSENT, "").strip().lower() not in _NO
+    personalize = headers.get(CONSENT, "").strip().lower() not in _NO
     if not enveloped:
         user, session = name_of("user", sent["user"]), name_of("session", sent["session"])
         return Shopper(query, user, session, sent["blend"], personalize)

@@ -365,7 +365,7 @@ def test_shoppers_are_found_by_what_they_did_and_empty_places_teach(tab: Tab) ->
     page.get_by_text("No model yet").first.wait_for()
     page.click("#find")
     page.get_by_text("nothing is known").wait_for()
-    page.fill("#did", "purchase lamp")
+    page.fill("#search-did", "purchase lamp")
     page.get_by_text("nothing is known").wait_for(state="detached")
     page.get_by_text("2 events").wait_for()
     page.locator(".found").first.click()

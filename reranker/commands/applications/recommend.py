@@ -129,7 +129,7 @@ def evaluate_recommend_command(
     """Hold back each shopper's last item, train on the rest, and recommend as /recommend does.
 
     The whole catalogue may be recommended, no sample of it; nothing is published. `exact` ranks
-    every item by the same blend (up to 5,000 items).
+    every item by the same blend (up to 20,000 items).
     """
     from reranker.applications.recommendations.evaluate_recommend import evaluate_recommend
     from reranker.commands.train import with_options
@@ -148,5 +148,22 @@ def _metrics_table(report: Any) -> str:
     ]
     for model, metrics in report.metrics.items():
         lines.append(f"  {model:<11}" + "".join(f"{metrics[name]:>11.4f}" for name in names))
-    lines.append(f"shipped: {report.shipped}; best by ndcg@10: {report.best}")
+    if report.exact_loss is not None:
+        lines.append(f"lost against exact scoring: {report.exact_loss:.1%} of ndcg@10")
+    against = report.difference.get(report.best if report.best != "recommend" else _second(report))
+    if against:
+        lines.append(
+            f"ndcg@10 of recommend minus the best other: {against['mean']:+.4f}, "
+            f"95 % {against['low']:+.4f} to {against['high']:+.4f}"
+        )
+    lines.append(
+        f"shipped: {report.shipped} ({report.chosen}, fitted on {report.fitted_on:,} moments); "
+        f"best by ndcg@10: {report.best}"
+    )
     return "\n".join(lines)
+
+
+def _second(report: Any) -> str:
+    """The best of the others."""
+    others = [str(name) for name in report.metrics if name not in ("recommend", "exact")]
+    return max(others, key=lambda name: float(report.metrics[name]["ndcg@10"]))
