@@ -116,6 +116,26 @@ CLIENTS |= {
 }
 
 
+LITELLM = """
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+import litellm
+answer = litellm.rerank(model={model!r}, query=query, documents=texts, api_key=key,
+                        api_base=url + {path!r}, top_n=3)
+ranked = [(one["index"], one["relevance_score"]) for one in answer.results]
+"""
+MODELS = {
+    "cohere/rerank-v3.5": "",
+    "jina_ai/jina-reranker-v2": "/v1/rerank",
+    "voyage/rerank-2.5": "/v1",
+    "infinity/any": "",
+    "huggingface/any": "",
+    "hosted_vllm/any": "/v1",
+}
+CLIENTS |= {
+    f"litellm, {model}": LITELLM.format(model=model, path=path) for model, path in MODELS.items()
+}
+
+
 class Service(NamedTuple):
     url: str
     key: str
