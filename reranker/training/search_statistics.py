@@ -63,8 +63,7 @@ def count_searches(
     settings: min_users_together, shoppers who went from a query to an item.
     """
     queries, targets = _led(sequences, sequences.targets, minutes * _VISIT)
-    shoppers = sequences.shoppers_at(targets)
-    weights = np.array(list(sequences.weights.values()))[sequences.types[targets]]
+    shoppers, weights = sequences.shoppers_at(targets), _weights(sequences, targets)
     today = days(sequences.times).max(initial=0)
     worth = weights * np.exp2(-(today - days(sequences.times[targets])) / HALF_LIFE_DAYS)
     texts = [folded(text) for text in sequences.query_texts]
@@ -94,6 +93,20 @@ def count_searches(
         rows=row,
         amounts=rounded(amount, _DIGITS),
     )
+
+
+def searched_pairs(sequences: Sequences, minutes: float) -> tuple[Ints, Ints, Ints, Floats]:
+    """What each shopper met after each query in the same visit, each pair once: numbers of the
+    query texts, items, shoppers and the weight of the most that was done, (p,) each."""
+    queries, targets = _led(sequences, sequences.targets, minutes * _VISIT)
+    shoppers = sequences.shoppers_at(targets)
+    return _pairs(queries, sequences.items[targets], shoppers, _weights(sequences, targets))
+
+
+def _weights(sequences: Sequences, targets: Ints) -> Floats:
+    """By the type of each of these events (t,)."""
+    weights: Floats = np.array(list(sequences.weights.values()))[sequences.types[targets]]
+    return weights
 
 
 def _led(sequences: Sequences, targets: Ints, seconds: float) -> tuple[Ints, Ints]:
