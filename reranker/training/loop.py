@@ -14,7 +14,7 @@ from indexes.progress import Progress, silent
 from indexes.storage.arrays import Ints
 from reranker.model.settings import TrainSettings
 from reranker.training.batches import Batch
-from reranker.training.checkpoints import Checkpoint, Notes, take_over
+from reranker.training.checkpoints import Checkpoint, Notes, transfer_weights
 from reranker.training.data import TrainingData, new_model, scope_of
 from reranker.training.inference import TOP, model_ranks, ndcg_at_10
 from reranker.training.losses import Sampler, next_item_loss
@@ -127,7 +127,7 @@ class Training:
         if self._checkpoint is None or before is None:
             return notes
         weights = self._checkpoint.best()
-        notes.known_before = take_over(self.model, weights, before, self.scope)
+        notes.known_before = transfer_weights(self.model, weights, before, self.scope)
         self.best = self._weights()
         notes.best_ndcg = float(ndcg_at_10(self._ranks()).mean())
         return notes
