@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOWEST := .venv-lowest
+CLIENTS := .venv-clients
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-heavy test-lowest promises check format bench figures screenshots clean
+.PHONY: help install demo serve test test-heavy test-lowest test-clients promises check format bench bench-serving figures screenshots clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY)  ## a virtual environment in .venv with everything in it, versions pinned
 
@@ -34,6 +35,11 @@ test-lowest:  ## the fast suite with the lowest versions that pyproject.toml all
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps -e .
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -q -m "not heavy" -n 3 --dist loadfile $(TESTS)
 
+test-clients: $(READY)  ## other re-rankers' own clients, in an environment of theirs, against a running service
+	test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+	RERANKER_TEST_CLIENTS=$(CURDIR)/$(CLIENTS)/bin/python $(BIN)/python -m pytest -q -m heavy tests/clients
+
 promises: $(READY)  ## docs/promises.md: every test that shows a promise, the long ones too
 	$(BIN)/python -m pytest -q -m promise tests --promises=docs/promises.json; tests=$$?; PYTHONPATH=tests $(BIN)/python -m support.promise_page; exit $$tests
 
@@ -49,6 +55,9 @@ format: $(READY)  ## let ruff write the format
 bench: $(READY)  ## timings as ratios against a peer or a limit, measured in the same run
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; PYTHONPATH=tests $(BIN)/python $$bench || exit 1; done
 
+bench-serving: $(READY)  ## /rerank beside an empty GET, step by step, past capacity; HOME_DIR=DIR takes that home
+	@for bench in serving steps overload; do echo "== $$bench"; PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_$$bench.py $(if $(HOME_DIR),--home $(HOME_DIR)) || exit 1; done
+
 figures: $(READY)  ## the README's and docs' figures: measured anew, kept in docs/figures.json, written
 	PYTHONPATH=tests $(BIN)/python -m support.figures
 
@@ -56,10 +65,10 @@ screenshots: $(READY)  ## docs/search.png and docs/compare.png, from the small d
 	PYTHONPATH=tests $(BIN)/python -m support.screenshots ./var
 
 clean:  ## remove the environment and caches (never ./var)
-	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # torch goes first and exactly: a range or an extra that moves it pulls gigabytes.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt indexes/kernels/_compiled.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "setting up $(VENV), once: some minutes, most of them for downloads"
 	@echo "1 of 3  the virtual environment"

@@ -20,14 +20,16 @@ from service.access.sites import Hosts, Origins
 from service.api.batch import batch_routes
 from service.api.cart import cart_routes
 from service.api.churn import churn_routes
-from service.api.events import EventKeeper, events_routes
+from service.api.event_routes import LogKeeper, events_routes
+from service.api.events import EventKeeper
 from service.api.health import health_routes
 from service.api.items import items_routes
 from service.api.next_action import next_action_routes
 from service.api.openapi import openapi_routes
-from service.api.recommend import Recommending, recommend_routes
+from service.api.recommend import recommend_routes
 from service.api.requests import RequestReader
 from service.api.rerank import Reranking, rerank_routes
+from service.api.short_road import ShortRoad, lay_short_road
 from service.api.users import users_routes
 from service.formats.errors import register_error_formats
 from service.formats.foreign import Translator
@@ -46,6 +48,7 @@ from service.observability.prometheus import Metrics
 from service.observability.request_ids import register_request_ids
 from service.observability.settings import LogSettings
 from service.page.page_routes import page_routes
+from service.page.parts.context import Applications
 
 
 def create_app(workspace: Workspace) -> Flask:
@@ -71,7 +74,7 @@ def create_app(workspace: Workspace) -> Flask:
     app.extensions["metrics"] = metrics
     register_request_ids(app, workspace.section(LogSettings), metrics)
     register_error_formats(app)
-    guard = _let_in(app, workspace, metrics, limits)
+    hosts, origins, guard = _let_in(app, workspace, metrics, limits)
     register_errors(app)
     shadows = Shadows(
         workspace.home,
@@ -85,28 +88,34 @@ def create_app(workspace: Workspace) -> Flask:
     others = sharing_our_address(translator, limits)
     app.register_blueprint(rerank_routes(reranking, reader, limits, others))
     keeper = EventKeeper(served.histories, limits, events, workspace.section(TimeSettings), metrics)
-    app.register_blueprint(events_routes(keeper))
-    app.register_blueprint(format_routes(translator, limits, served))
-    recommending = Recommending(served, rankings)
-    app.register_blueprint(
-        metarank_routes(
-            translator, limits, keeper, partial(metarank_recommendations, recommending, served)
-        )
+    door = hosts, origins, guard
+    lay_short_road(
+        app,
+        ShortRoad(reranking, reader, limits, workspace.section(LogSettings), door, metrics),
     )
+    logs = LogKeeper(keeper, workspace)
+    app.register_blueprint(events_routes(keeper, logs))
+    app.register_blueprint(format_routes(translator, limits, served))
+    applications = Applications.of(served, reader, limits)
+    wanted = partial(metarank_recommendations, applications.recommend, served, rankings)
+    app.register_blueprint(metarank_routes(translator, limits, logs, events.request_events, wanted))
     app.register_blueprint(batch_routes(reranking, reader, limits, guard))
-    app.register_blueprint(next_action_routes(served, reader, limits))
+    app.register_blueprint(next_action_routes(applications.next_action, limits))
     app.register_blueprint(items_routes(workspace, served, metrics))
     app.register_blueprint(users_routes(workspace, served.histories))
-    app.register_blueprint(cart_routes(served, reader, limits))
-    app.register_blueprint(churn_routes(served, workspace.section(TimeSettings)))
-    app.register_blueprint(recommend_routes(recommending, served, reader, limits, events))
+    app.register_blueprint(cart_routes(applications.cart, limits))
+    app.register_blueprint(churn_routes(applications.churn, workspace.section(TimeSettings)))
+    recommend = applications.recommend
+    app.register_blueprint(recommend_routes(recommend, served, reader, limits, events, rankings))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events, described(limits)))
-    app.register_blueprint(page_routes(workspace, served, limits, metrics))
+    app.register_blueprint(page_routes(workspace, served, limits, metrics, applications))
     return app
 
 
-def _let_in(app: Flask, workspace: Workspace, metrics: Metrics, limits: LimitSettings) -> Guard:
+def _let_in(
+    app: Flask, workspace: Workspace, metrics: Metrics, limits: LimitSettings
+) -> tuple[Hosts, Origins, Guard]:
     """Who may ask at all: by the host that is asked, by the key, by the site, by how often."""
     settings = workspace.section(ServeSettings)
     loopback = is_loopback(settings.host)
@@ -116,8 +125,9 @@ def _let_in(app: Flask, workspace: Workspace, metrics: Metrics, limits: LimitSet
     origins = Origins(settings.origins, metrics)
     rates = RateLimits(Rates(run_folder()), limits.rate, metrics)
     guard = Guard(ring, sessions, origins, rates, metrics, loopback=loopback)
-    register_guard(app, Hosts(settings.hosts, metrics, loopback=loopback), origins, guard)
-    return guard
+    hosts = Hosts(settings.hosts, metrics, loopback=loopback)
+    register_guard(app, hosts, origins, guard)
+    return hosts, origins, guard
 
 
 def served(app: Flask) -> Served:

@@ -7,6 +7,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from indexes.kernels import kernels
+
 Values = npt.NDArray[np.float64]
 
 Rows = npt.NDArray[np.int64]
@@ -15,7 +17,6 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 T = TypeVar("T", bound=np.generic)
-_FEW = 12
 
 
 def save(path: Path, values: npt.NDArray[Any]) -> None:
@@ -65,43 +66,27 @@ class Runs:
 
 
 class Ragged(Generic[T]):
-    """A few numbers for each row: `NAME.npy`, and `NAME.at.npy` with n + 1 offsets."""
+    """A few numbers for each row: `NAME.npy`, and `NAME.at.npy` with n + 1 offsets.
+
+    Those of row r are values[at[r]:at[r + 1]].
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._values: npt.NDArray[T] = load(folder / f"{name}.npy")
-        self._at = load(folder / f"{name}.at.npy").view(np.int64)
+        self.values: npt.NDArray[T] = load(folder / f"{name}.npy")
+        self.at: Ints = load(folder / f"{name}.at.npy").view(np.int64)
 
     def gather(self, rows: Rows) -> tuple[npt.NDArray[T], npt.NDArray[np.int64]]:
         """All numbers of these rows (m,), and to which of the rows each belongs (m,)."""
-        values, ends, lengths = self._gathered(rows)
-        return values, np.repeat(np.arange(len(rows)), lengths)
-
-    def count(self, rows: Rows, wanted: npt.NDArray[T]) -> tuple[Rows, Rows]:
-        """How many of each row's numbers are wanted (sorted), and how many it has; each (n,)."""
-        values, ends, lengths = self._gathered(rows)
-        upto = np.zeros(len(values) + 1, dtype=np.int64)
-        np.add.accumulate(_among(values, wanted), dtype=np.int64, out=upto[1:])
-        return upto[ends] - upto[ends - lengths], lengths
-
-    def _gathered(self, rows: Rows) -> tuple[npt.NDArray[T], Rows, Rows]:
-        """All numbers of these rows (m,), where each row's end among them (n,), how many it has."""
-        starts = self._at[rows]
-        lengths = self._at[rows + 1] - starts
+        starts = self.at[rows]
+        lengths = self.at[rows + 1] - starts
         ends = np.add.accumulate(lengths)
         places = np.arange(int(ends[-1]) if len(ends) else 0)
         places += np.repeat(starts - ends + lengths, lengths)
-        return self._values[places], ends, lengths
+        return self.values[places], np.repeat(np.arange(len(rows)), lengths)
 
-
-def _among(values: npt.NDArray[T], wanted: npt.NDArray[T]) -> npt.NDArray[np.bool_]:
-    """Which values are among the wanted ones, which are sorted; few are compared one by one."""
-    if len(wanted) > _FEW:
-        place = np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)
-        return np.asarray(wanted[place] == values)
-    among = np.zeros(len(values), dtype=bool)
-    for value in wanted:
-        among |= values == value
-    return among
+    def count(self, rows: Rows, wanted: npt.NDArray[T]) -> tuple[Rows, Rows]:
+        """How many of each row's numbers are wanted (sorted), and how many it has; each (n,)."""
+        return kernels.counted(self.values, self.at, rows, wanted)
 
 
 def save_ragged(

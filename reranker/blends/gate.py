@@ -47,11 +47,13 @@ def gate_features(context: RankingContext) -> dict[str, float]:
     if context.personal.learned is None or not len(context.history.rows):
         return features
     features["together"] = math.log1p(100.0 * float(context.met_together.max(initial=0.0)))
-    cosines, known = context.nearness
+    nearness = context.nearness
+    if nearness is None:
+        return features
+    _, nearest, known = nearness
     if not known.any():
         return features
-    known_cosines = cosines if complete(known) else cosines[known]
-    features["closest"] = float(np.maximum.reduce(known_cosines, axis=None))
+    features["closest"] = float(np.maximum.reduce(nearest if complete(known) else nearest[known]))
     if context.query:
         try:
             if context.query_encoded.known:  # else its vector says nothing

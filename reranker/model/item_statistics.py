@@ -9,6 +9,7 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from indexes.items.index import ItemIndex
+from indexes.kernels import kernels
 from indexes.storage.arrays import Mask, Rows, Values
 from reranker.model.card import ARRAYS, SEEN, SINCE, STATISTICS_CARD, ItemStatisticsCard
 
@@ -62,16 +63,15 @@ class ItemStatistics:
         """That, for each candidate row (n,)."""
         if not len(met.numbers):
             return np.zeros(len(candidates))
-        numbers = self.numbers(candidates)
-        place = np.minimum(np.searchsorted(met.numbers, numbers), len(met.numbers) - 1)
-        return np.where(met.numbers[place] == numbers, met.amounts[place], 0.0)
+        return kernels.amounts(self._numbers, candidates, met.numbers, met.amounts)
 
     def popularity(self, rows: Rows, weights: Values) -> Values:
         """log(1 + decayed events, each counting its type's weight) of rows (n,)."""
-        if self._popular is None or not np.array_equal(self._popular[0], weights):
+        known = self._popular
+        if known is None or (known[0] is not weights and not np.array_equal(known[0], weights)):
             totals = np.log1p(self.counts.astype(np.float64) @ np.maximum(weights, 0.0))
-            self._popular = weights, np.append(totals, 0.0)  # the last one: met by nobody
-        return self._popular[1][self.numbers(rows)]
+            self._popular = known = weights, np.append(totals, 0.0)  # the last: met by nobody
+        return known[1][self.numbers(rows)]
 
     def counts_by_type(self, rows: Rows) -> dict[str, Values]:
         """Decayed events of rows (n,), by type."""

@@ -17,12 +17,13 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from indexes.items.index import ItemIndex
+from indexes.kernels import kernels
 from indexes.storage.arrays import Floats, Ints, Rows, Vectors
 from indexes.storage.versions import Version
 from reranker.events.events import SEARCH, HistoryEvent
 from reranker.model.card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
 from reranker.model.settings import TrainSettings
-from reranker.runtime.caches import QueryVectors, RecentlyUsed, RowMemo
+from reranker.runtime.caches import QueryVectors, RecentlyUsed, RowMemo, RowVectors
 
 if TYPE_CHECKING:
     from reranker.model.numpy_encoders import Begun
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # Buckets of the logarithm of seconds: a minute and an hour differ, ten and eleven days do not.
 BUCKETS: Final = 34  # 0: no time to compare with; 1 + log2(1 + seconds), up to 272 years
 SEARCH_SHARE: Final = 0.01  # of the events; with fewer the running search is not read as one
+_DIRECTIONS: Final = 8192  # items met of which one is kept, 1.5 kB each
 _QUERIES: Final = 10_000  # of which a length is kept, ...
 _LONGEST: Final = 200  # ... when they are no longer: they could fill the memory
 _SAMPLE: Final = 200_000
@@ -48,7 +50,8 @@ class Whitening:
     """
 
     def __init__(self, mean: Vectors, matrix: Vectors) -> None:
-        self.mean, self.matrix = mean, matrix
+        self.mean, self.matrix = mean, np.ascontiguousarray(matrix)
+        self._across = np.ascontiguousarray(matrix.T)
 
     @classmethod
     def of(cls, vectors: Vectors) -> "Whitening":
@@ -74,13 +77,13 @@ class Whitening:
         """How long vectors (n, d) are once whitened (n,)."""
         return lengths(row_by_row(vectors - self.mean, self.matrix))
 
-    def towards(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
-        """A (d, h) and b (h,): x @ A - b, over x's whitened length, is x's cosine with each vector.
+    def towards(self, vectors: Vectors) -> Vectors:
+        """A (h, d): (x - mean) @ A.T, over x's whitened length, is x's cosine with each vector.
 
-        With it many x are compared with few vectors without whitening the many.
+        With it many x are compared with few vectors without whitening the many. Each row by itself.
         """
-        back = self.matrix @ self(vectors).T
-        return np.asarray(back), np.asarray(self.mean @ back)
+        white = kernels.dots(vectors - self.mean, self._across)
+        return kernels.dots(white / lengths(white)[:, None], self.matrix)
 
 
 class Prefix(NamedTuple):
@@ -110,6 +113,7 @@ class ServedModel:
         white = {name: tensors.pop(WHITE + name) for name in ("mean", "matrix")}
         self.whitening = Whitening(**white)
         self.white_lengths = RowMemo(len(index), self.whitening.lengths)
+        self._towards = RowVectors(_DIRECTIONS, index.dimensions, self._directions)
         self._query_lengths: dict[str, float] = {}
         self._search_vectors: RecentlyUsed[str, Vectors] = RecentlyUsed(_QUERIES)
         self.has_encoder = card.encoder
@@ -138,6 +142,15 @@ class ServedModel:
         rows = index.rows(card.item_ids)
         indexed = rows >= 0  # an item may have left the index since
         self._numbers[rows[indexed]] = 1 + np.flatnonzero(indexed)
+
+    def towards(self, rows: Rows) -> tuple[Vectors, Vectors]:
+        """A (h, d) and b (h,) of rows (h,): x @ A.T - b, over x's whitened length, is x's cosine
+        with each of these items."""
+        towards = self._towards(rows)
+        return towards, towards @ self.whitening.mean
+
+    def _directions(self, rows: Rows) -> Vectors:
+        return self.whitening.towards(self.index.vectors(rows))
 
     def text_part(self, vectors: Vectors) -> Vectors:
         """Text vectors (n, text width) of items or queries -> text parts (n, width) of length 1."""

@@ -33,8 +33,15 @@ from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest
 from reranker.runtime.caches import QueryVectors
 from reranker.signals.user_history import Personalization
+from reranker.tuning.clicks import clicked
 from reranker.tuning.columns import JudgedColumns, judged_columns
-from reranker.tuning.default_blend import LEARNED, DefaultFit, Fitted, cross_fitted, ranked_ndcg
+from reranker.tuning.default_blend import (
+    LEARNED,
+    DefaultFit,
+    Fitted,
+    HeldOutSearches,
+    cross_fitted,
+)
 
 _ENCODER: Final = ("behaviour", "intent")  # signals that the encoder makes
 FEWEST: Final = 50  # requests below which nothing is fitted
@@ -46,6 +53,7 @@ class Proof(msgspec.Struct, frozen=True):
     """What the held-out requests say. ndcg: NDCG@10 by order; of the fitted ones on requests that
     their fit had not seen.
 
+    logged: requests whose candidates are those of the shop's own engine, as logged.
     difference: the blend with the encoder minus the one without; None where there is no encoder.
     against_served: the blend, fitted on all of them, minus the published one. strangers: the chosen
     blend with another shopper's history minus without any.
@@ -53,6 +61,7 @@ class Proof(msgspec.Struct, frozen=True):
 
     moments: int
     requests: int
+    logged: int
     ndcg: dict[str, float]
     difference: Difference | None
     against_served: Difference | None
@@ -121,11 +130,12 @@ def choose(
     without = [name for name in LEARNED if name not in _ENCODER]
     fits = {WITHOUT: DefaultFit(without)} | ({WITH: DefaultFit(LEARNED)} if encoder else {})
     results: dict[str, Fitted] = {}
+    searches = HeldOutSearches.of(own)
     with progress("fit", len(fits)) as done:
         for name, fit in fits.items():
-            results[name] = cross_fitted(fit, own, strangers)
+            results[name] = cross_fitted(fit, searches, strangers)
             done(1)
-    return _chosen(own, fits, results, moments, served, needs_proof)
+    return _chosen(searches, fits, results, moments, served, needs_proof)
 
 
 def with_strangers(requests: Sequence[JudgedRequest]) -> list[JudgedRequest]:
@@ -144,7 +154,7 @@ def _columns(
 
 
 def _chosen(
-    own: Sequence[JudgedColumns],
+    own: HeldOutSearches,
     fits: dict[str, DefaultFit],
     results: dict[str, Fitted],
     moments: int,
@@ -163,7 +173,8 @@ def _chosen(
     against_served = _difference(_worth(own, blend), values[SERVED]) if served else None
     proof = Proof(
         moments=moments,
-        requests=len(own),
+        requests=len(own.requests),
+        logged=len(clicked(own.requests)),
         ndcg={order: float(ndcg.mean()) for order, ndcg in values.items()},
         difference=difference,
         against_served=against_served,
@@ -173,15 +184,15 @@ def _chosen(
     return DefaultModel(name == WITH, noted, proof)
 
 
-def _worth(requests: Sequence[JudgedColumns], blend: Blend) -> Values:
+def _worth(searches: HeldOutSearches, blend: Blend) -> Values:
     """NDCG@10 of each request (n,) ranked by a stored blend."""
-    values = []
-    for judged in requests:
+    scores = []
+    for judged in searches.requests:
         order = judged.order(blend)
-        scores = np.empty(len(order))
-        scores[order] = -np.arange(len(order), dtype=np.float64)
-        values.append(ranked_ndcg([judged], scores, np.array([0, len(order)]))[0])
-    return np.array(values)
+        places = np.empty(len(order))
+        places[order] = -np.arange(len(order), dtype=np.float64)
+        scores.append(places[judged.rows])
+    return searches.ndcg(np.concatenate(scores), np.arange(len(scores)))
 
 
 def _difference(values: Values, baseline: Values) -> Difference:

@@ -18,6 +18,7 @@ from indexes.progress import Progress, bars
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore, publish_default, served_default
 from reranker.events.settings import EventSettings
+from reranker.feedback.files import rankings_folder
 from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
 from reranker.model.training_times import training_times
@@ -36,6 +37,7 @@ from reranker.training.publish import publish_model, write_model
 from reranker.training.search_statistics import count_searches
 from reranker.training.sources import imported_sequences, published_index
 from reranker.tuning.held_out_requests import held_out_requests
+from reranker.tuning.logged_searches import logged_searches
 
 if TYPE_CHECKING:
     from reranker.training.sequences import Sequences
@@ -119,6 +121,7 @@ def train(
     *,
     until: float | None = None,
     counts_only: bool = False,
+    from_scratch: bool = False,
     beside: Sequence[Beside] = (),
     progress: Progress = bars,
 ) -> dict[str, Any]:
@@ -126,11 +129,15 @@ def train(
 
     until: only on events before, in epoch seconds.
     counts_only: without a sequence encoder; one whose training was interrupted keeps its state.
+    from_scratch: else the encoder begins with what the training before has learned.
     beside: what else the version holds, such as `reranker.applications.applications.BESIDE`.
     """
     began = time.perf_counter()
+    if from_scratch:
+        Checkpoint(work_folder(workspace)).remove()
     with tempfile.TemporaryDirectory(prefix="reranker-trial-") as trial:
-        run = replace(training_run(workspace, settings, until), trial=Path(trial))
+        run = training_run(workspace, settings, until, from_scratch)
+        run = replace(run, trial=Path(trial))
         result = _run(run, on_line, counts_only, beside, progress)
     return result | {"seconds": round(time.perf_counter() - began, 1)}
 
@@ -143,7 +150,7 @@ def _run(
     progress: Progress,
 ) -> dict[str, Any]:
     workspace, settings = run.workspace, run.settings
-    work = workspace.home / "model" / "work"
+    work = work_folder(workspace)
     done: Trained | None = None
     reason: str | None = _COUNTS_ONLY
     if not counts_only:
@@ -165,21 +172,31 @@ def _run(
 
     version = publish_model(model_store(workspace), about, settings.keep, write)
     blend = publish_default(BlendStore(workspace.blends_root), chosen.blend, chosen.harms)
-    if not counts_only and (done is None or done.stopped != "minutes"):
-        Checkpoint(work).remove()
     return {"version": version.id, "blend": blend, **about}
 
 
+def work_folder(workspace: Workspace) -> Path:
+    """Where the checkpoint of the newest training is, and its logs."""
+    return workspace.home / "model" / "work"
+
+
 def training_run(
-    workspace: Workspace, settings: TrainSettings, until: float | None = None
+    workspace: Workspace,
+    settings: TrainSettings,
+    until: float | None = None,
+    from_scratch: bool = True,
 ) -> TrainingRun:
-    """The published index and the imported events, with some moments held out."""
+    """The published index and the imported events, with some moments held out.
+
+    from_scratch: not with the weights of the training before.
+    """
     sessions: dict[str, str] = {}
     index = published_index(workspace)
     sequences = imported_sequences(workspace, sessions, until)
     catalogue, sequences, whitening = index_catalogue(index, sequences)
     minutes = workspace.section(EventSettings).session_minutes
-    data = training_data(sequences, catalogue, sequences.at[1:], settings, minutes)
+    before = None if from_scratch else Checkpoint(work_folder(workspace)).scope()
+    data = training_data(sequences, catalogue, sequences.at[1:], settings, minutes, before)
     return TrainingRun(
         workspace, settings, index, sequences, data, whitening, minutes, sessions, until
     )
@@ -226,7 +243,14 @@ def _proved(run: TrainingRun, trained: Trained | None, progress: Progress) -> De
     """Try what was learned on the moments that were held out."""
     moments = run.data.held_out
     with progress("held-out searches", len(moments)) as done:
-        requests = held_out_requests(run.sequences, moments, run.index, run.settings.length, done)
+        requests = held_out_requests(
+            run.sequences,
+            moments,
+            run.index,
+            run.settings.length,
+            logged_searches(rankings_folder(run.workspace), run.sequences, moments, run.sessions),
+            done,
+        )
     assert run.trial is not None
     run.write_trial(run.trial, trained)
     state = trial_state(run.workspace, run.index, run.trial, run.about)
@@ -256,9 +280,18 @@ def _unproved(chosen: DefaultModel, trained: Trained | None, settings: TrainSett
 def _measured(trained: Trained | None) -> dict[str, Any]:
     """How the training went; None where there was none."""
     if trained is None:
-        names = ("parameters", "ndcg@10", "epochs", "best_epoch", "stopped", "bfloat16")
+        names = (
+            "known_before",
+            "parameters",
+            "ndcg@10",
+            "epochs",
+            "best_epoch",
+            "stopped",
+            "bfloat16",
+        )
         return dict.fromkeys(names)
     return {
+        "known_before": trained.known_before,
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
         "ndcg@10": trained.best_ndcg,
         "epochs": trained.epochs,

@@ -1,7 +1,8 @@
 """deadlines.py: a request and its deadline -> a ranking that is on time, of what is done by then.
 
-The signals are computed in a thread that can be left behind; that costs a hand-over (some 20
-microseconds) and nothing else. At the deadline the thread of the request ranks by what is there.
+Where all that is needed is in memory the thread of the request ranks. Else the signals are computed
+in a thread that can be left behind; that costs a hand-over (some 20 microseconds, and under load
+two turns of the interpreter). At the deadline the thread of the request ranks by what is there.
 """
 
 import contextvars
@@ -32,13 +33,24 @@ from reranker.ranking.ranking import (
 )
 from reranker.ranking.state import ServedState
 from reranker.requests import RerankRequest
-from reranker.runtime.budget import HISTORY, Breakers, Left, RequestBudget, Stages, spending
+from reranker.runtime.budget import (
+    HISTORY,
+    Breakers,
+    Left,
+    NotAtHand,
+    RequestBudget,
+    Stages,
+    spending,
+)
 from reranker.signals.columns import Column, Missing
-from reranker.signals.registry import SIGNALS, Columns
+from reranker.signals.registry import SIGNALS, Columns, only_computes
 
 log = logging.getLogger("reranker")
 
 T = TypeVar("T")
+_MOST_AT_HAND: Final = 1000  # candidates that are ranked without a thread that can be left behind
+_LEAST_LEFT: Final = 0.005  # seconds, several times what such a ranking takes, ...
+_LEFT_A_CANDIDATE: Final = 2e-5  # ... and for each candidate
 _THREADS: Final = 64  # beyond these, all left behind, the engine's order is answered at once
 
 
@@ -108,25 +120,78 @@ class DeadlineRanker:
         Raises BadRequest and UnknownBlend, nothing else: whatever else goes wrong, at worst the
         engine's order comes back.
         """
-        budget = RequestBudget(deadline, self._breakers)
-        begun: list[PartialRanking] = []  # one, as soon as the other thread knows what it ranks by
-        spent = Stages()  # of the other thread, which may go on with it after the deadline
         try:
-            try:
-                work = partial(rerank, request, state, budget, spent, begun.append)
-                ranking = self._done(work, budget)
-                if stages is not None:
-                    stages.add(spent)
-                return ranking
-            except TooLate as late:
-                if not begun:
-                    return engine_order(request, state, late.reason)
-                return _partial_ranking(begun[0], state, late.reason)
+            ranking = self.at_hand(request, state, deadline, stages)
+            if ranking is None:
+                ranking = self._handed_over(request, state, deadline, stages)
+            return ranking
         except (BadRequest, UnknownBlend):
             raise
         except Exception:
             log.exception("re-ranking failed; the engine's order was answered")
             return engine_order(request, state, "internal_error")
+
+    def at_hand(
+        self,
+        request: RerankRequest,
+        state: ServedState,
+        deadline: float,
+        stages: Stages | None = None,
+    ) -> Ranking | None:
+        """The same ranking, in this thread, where nothing has to be waited for; None where
+        something may have to be: what was never asked for, is not closed, or has too little time.
+
+        Raises what a ranking raises.
+        """
+        if not self._may_be_at_hand(request, state, deadline):
+            return None
+        budget = RequestBudget(deadline, self._breakers, at_hand=True)
+        spent = Stages()
+        try:
+            with spending(budget):
+                ranking = rerank(request, state, budget, spent, _look_at_the_history)
+        except NotAtHand:
+            return None
+        if stages is not None:
+            stages.add(spent)
+        return ranking
+
+    def _may_be_at_hand(self, request: RerankRequest, state: ServedState, deadline: float) -> bool:
+        """What can be told at once; the history is looked at when the ranking has begun."""
+        blend, count = state.published, len(request.candidates)
+        return (
+            request.history is None
+            and request.blend in (None, blend.name)
+            and blend.trees is None
+            and blend.diversity is None
+            and count <= _MOST_AT_HAND
+            and deadline - time.perf_counter() >= _LEAST_LEFT + count * _LEFT_A_CANDIDATE
+            and self._breakers.closed
+            and all(only_computes(name) for name in blend.signals)
+            and (not request.query.strip() or state.query_vectors.holds(request.query))
+            and not any(candidate.text for candidate in request.candidates)
+        )
+
+    def _handed_over(
+        self,
+        request: RerankRequest,
+        state: ServedState,
+        deadline: float,
+        stages: Stages | None,
+    ) -> Ranking:
+        budget = RequestBudget(deadline, self._breakers)
+        begun: list[PartialRanking] = []  # one, as soon as the other thread knows what it ranks by
+        spent = Stages()  # of the other thread, which may go on with it after the deadline
+        try:
+            work = partial(rerank, request, state, budget, spent, begun.append)
+            ranking = self._done(work, budget)
+            if stages is not None:
+                stages.add(spent)
+            return ranking
+        except TooLate as late:
+            if not begun:
+                return engine_order(request, state, late.reason)
+            return _partial_ranking(begun[0], state, late.reason)
 
     def run(self, work: Callable[[], T], deadline: float) -> T:
         """Do what may hang; TooLate when it is not done by the deadline."""
@@ -164,6 +229,12 @@ class DeadlineRanker:
             self._queue.get().run()
             with self._lock:
                 self._idle += 1
+
+
+def _look_at_the_history(begun: PartialRanking) -> None:
+    """Before anything is computed: NotAtHand, where a personal signal would come to that."""
+    if any(SIGNALS[name].personal for name in begun.wanted):
+        _ = begun.context.history
 
 
 def _partial_ranking(begun: PartialRanking, state: ServedState, late: str) -> Ranking:

@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
+from indexes.kernels import kernels
+from indexes.kernels.numpy_kernels import AS_IT_IS, SCALED, STRETCHED, Weighed
 from indexes.storage.arrays import Values
 from reranker.blends.blend import Blend
 from reranker.blends.curves import curve_values
 from reranker.blends.trees import tree_inputs, tree_scores, tree_shares
-from reranker.signals.columns import Column, Missing, minmax_rows, normalised
+from reranker.signals.columns import LARGEST, Column, Missing, Normalise, normalised
 from reranker.signals.registry import SIGNALS, Columns
+
+_WAYS: Final[dict[Normalise, int]] = {"minmax": STRETCHED, "scale": SCALED, "none": AS_IT_IS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +84,25 @@ def trust_of(column: Column | Missing | None) -> float:
 def weighed(blend: Blend, columns: Columns, factors: Mapping[str, float], n: int) -> Values:
     """Scores (n,) of a linear blend, to the last bit those of its contributions.
 
-    The same operations on the same numbers in the same order, a matrix at a time.
+    The same operations on the same numbers in the same order, all columns at once.
     """
-    present = [
-        (column, part.normalise, factors[name])
-        for name, part in blend.signals.items()
-        if isinstance(column := columns.get(name), Column)
-    ]
-    if not present:
-        return np.zeros(n)
-    weights = np.array([factor for _, _, factor in present])
-    values = np.empty((len(present), n))
-    stretched = []
-    for row, (column, how, _) in enumerate(present):
-        if how == "minmax" and how not in column.scaled and column.complete:
-            values[row] = column.values
-            stretched.append(row)
-        else:
-            values[row] = normalised(column, how)
-    if stretched:
-        values[stretched] = minmax_rows(values[stretched])
-    values *= weights[:, None]
-    return np.asarray(np.add.accumulate(values, axis=0)[-1] + 0.0)  # no sum is -0.0
+    return kernels.added_up(
+        [
+            _as_added(column, part.normalise, factors[name])
+            for name, part in blend.signals.items()
+            if isinstance(column := columns.get(name), Column)
+        ],
+        LARGEST,
+        n,
+    )
+
+
+def _as_added(column: Column, how: Normalise, factor: float) -> Weighed:
+    """How this column is made comparable and weighed, n at least 1."""
+    way = _WAYS.get(how)
+    if way is None or how in column.scaled or not column.complete:
+        return normalised(column, how), AS_IT_IS, 1.0, factor
+    return column.values, way, column.unit, factor
 
 
 def contributions(

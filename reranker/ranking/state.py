@@ -141,7 +141,10 @@ def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) 
     profiles = UserProfiles(workspace.section(RankingSettings).user_cache)
     store = model_store(workspace)
     without_model = Personalization(
-        recent=histories.recent, profiles=profiles, same_person=histories.same_person
+        recent=histories.recent,
+        profiles=profiles,
+        same_person=histories.same_person,
+        at_hand=histories.at_hand,
     )
     version = store.current()
     if version is None:

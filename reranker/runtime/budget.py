@@ -130,6 +130,11 @@ class Breakers:
         for name in (HISTORY, ENCODER):
             on_change(name, False)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is left out now, and nothing has just failed."""
+        return not any(breaker.failures for breaker in list(self._breakers.values()))
+
     def of(self, name: str) -> Breaker:
         """The breaker of this dependency or signal."""
         breaker = self._breakers.get(name)
@@ -148,15 +153,24 @@ class Left(Exception):
     """Nobody waits for this ranking any more."""
 
 
+class NotAtHand(Left):
+    """It would have to be waited for, in a thread that must not wait."""
+
+
 class RequestBudget:
     """What one request on its way may still spend. One thread works, another may wait for it.
 
     deadline: on `time.perf_counter`. Without breakers (evaluation, tuning) nothing is left out for
-    having failed before.
+    having failed before. at_hand: nobody may wait: NotAtHand for what is not in memory.
     """
 
-    def __init__(self, deadline: float | None = None, breakers: Breakers | None = None) -> None:
-        self.deadline, self.breakers = deadline, breakers
+    def __init__(
+        self,
+        deadline: float | None = None,
+        breakers: Breakers | None = None,
+        at_hand: bool = False,
+    ) -> None:
+        self.deadline, self.breakers, self.at_hand = deadline, breakers, at_hand
         self._gone: dict[str, str] = {}  # dependencies that failed this request, and why
         self._inside: list[tuple[str, Breaker]] = []
         self._lock = threading.Lock()

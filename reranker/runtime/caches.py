@@ -45,6 +45,10 @@ class RecentlyUsed(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, key: K) -> bool:
+        """Whether it is there; that is no use of it."""
+        return key in self._entries
+
     def get(self, key: K) -> V | None:
         """The value, if it is there."""
         with self._lock:
@@ -111,6 +115,47 @@ class RowMemo:
         return numbers
 
 
+class RowVectors:
+    """A vector (d,) of each row that was asked for lately, at most `size` of them.
+
+    of: rows (m,) -> vectors (m, d), each by itself, so that it does not matter with which others it
+    was worked out. Safe between threads: what was written is never written again.
+    """
+
+    def __init__(self, size: int, dimensions: int, of: Callable[[Rows], Vectors]) -> None:
+        self._size, self._dimensions, self._of = size, dimensions, of
+        self._lock = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        """With nothing; pages of the array take memory once they are written to."""
+        vectors = np.zeros((self._size, self._dimensions), np.float32)
+        self._kept: tuple[dict[int, int], Vectors] = ({}, vectors)
+
+    def __call__(self, rows: Rows) -> Vectors:
+        """The vectors (n, d) of rows (n,), n at most `size`."""
+        slots, vectors = self._kept
+        try:
+            return vectors[[slots[row] for row in rows.tolist()]]
+        except KeyError:
+            return self._worked_out(rows)
+
+    def _worked_out(self, rows: Rows) -> Vectors:
+        new = [row for row in dict.fromkeys(rows.tolist()) if row not in self._kept[0]]
+        found = self._of(np.array(new, np.int64))
+        with self._lock:
+            if len(self._kept[0]) + len(new) > self._size:
+                self._begin()
+            slots, vectors = self._kept
+            for row, vector in zip(new, found, strict=True):
+                if row not in slots:
+                    vectors[len(slots)] = vector
+                    slots[row] = len(slots)  # seen by others once the vector is whole
+        if any(row not in slots for row in rows.tolist()):  # what was known before went meanwhile
+            return self._of(rows)
+        return vectors[[slots[row] for row in rows.tolist()]]
+
+
 class Encoder(Protocol):
     """What reads text while serving: `indexes.encoders.query_encoder.QueryEncoder`."""
 
@@ -156,6 +201,10 @@ class QueryVectors:
             entry = EncodedQuery(vector, self._encoder.known_share(text))
             self._put(key, entry)
         return entry
+
+    def holds(self, text: str) -> bool:
+        """Whether this query is remembered."""
+        return _key("query", " ".join(text.split())) in self._entries
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """The vectors (n, d) of item texts that the index does not hold."""

@@ -14,7 +14,14 @@ from typing import Final, Literal
 import numpy as np
 
 from indexes.storage.arrays import Vectors
-from reranker.runtime.budget import ENCODER, Breaker, RequestBudget, Unavailable, current
+from reranker.runtime.budget import (
+    ENCODER,
+    Breaker,
+    NotAtHand,
+    RequestBudget,
+    Unavailable,
+    current,
+)
 from reranker.runtime.caches import Encoder
 
 log = logging.getLogger("reranker")
@@ -93,6 +100,8 @@ class GuardedEncoder:
         budget = current()
         if budget is None:
             return self._encoded(kind, texts)
+        if budget.at_hand:
+            raise NotAtHand
         return budget.call(ENCODER, lambda: self._in_time(kind, texts, budget))
 
     def _encoded(self, kind: Kind, texts: list[str]) -> Vectors:

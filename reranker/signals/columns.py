@@ -14,6 +14,9 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from indexes.kernels import kernels
+from indexes.kernels.numpy_kernels import AS_IT_IS, STRETCHED, comparable
+from indexes.kernels.numpy_kernels import SCALED as BY_UNIT
 from indexes.storage.arrays import Mask, Values
 
 Parts = dict[str, Values]
@@ -25,6 +28,7 @@ RANK: Final = "rank"
 VALUE: Final = "value"
 _PARTS: Final = {
     "match": ("words", "brand", "exact"),
+    "coverage": ("words", "all"),
     "near": ("mean", "last", "raw"),
     "taste": ("brand", "category", "price"),
 }
@@ -58,9 +62,10 @@ class Column:
     def __post_init__(self) -> None:
         if self.values.shape != self.known.shape:
             raise ValueError(f"{self.values.shape} values, {self.known.shape} known")
-        finite = np.isfinite(self.values)
-        if np.logical_and.reduce(finite):
+        self.values = values = np.ascontiguousarray(self.values, np.float64)
+        if kernels.is_finite(values):
             return
+        finite = np.isfinite(values)
         broken = int((self.known & ~finite).sum())
         if broken:
             self.lost = (*self.lost, ("not_finite", broken))
@@ -161,25 +166,8 @@ def _normalised(column: Column, how: Normalise) -> Values:
 
 
 def _minmax(values: Values) -> Values:
-    """Lowest 0, highest 1; all equal: 0. Halved first, so that no spread overflows."""
-    halves = values * 0.5
-    low, high = np.minimum.reduce(halves), np.maximum.reduce(halves)
-    spread = high - low
-    if not spread > 0:
-        return np.zeros_like(values)
-    halves -= low
-    halves /= spread
-    return halves
-
-
-def minmax_rows(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """`_minmax` of each row of a matrix (k, n), to the last bit."""
-    halves = rows * 0.5
-    low = np.minimum.reduce(halves, axis=1)
-    spread = np.maximum.reduce(halves, axis=1) - low
-    halves -= low[:, None]
-    halves /= np.where(spread > 0, spread, 1.0)[:, None]
-    return halves
+    """Lowest 0, highest 1; all equal: 0."""
+    return comparable(values, STRETCHED, 1.0, LARGEST)
 
 
 def _zscore(values: Values) -> Values:
@@ -204,12 +192,12 @@ def _rank(values: Values) -> Values:
 
 def _scale(unit: float) -> Callable[[Values], Values]:
     """Lowest 0, one unit above it 1: equal distances count the same in every request."""
-    return lambda values: np.clip((values - np.minimum.reduce(values)) / unit, 0.0, LARGEST)
+    return lambda values: comparable(values, BY_UNIT, unit, LARGEST)
 
 
 def _none(values: Values) -> Values:
     """As they are, up to a size that no weights and no sum can carry to infinity."""
-    return np.clip(values, -LARGEST, LARGEST)
+    return comparable(values, AS_IT_IS, 1.0, LARGEST)
 
 
 _WAYS: Mapping[str, Callable[[Values], Values]] = {

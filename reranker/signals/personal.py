@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from indexes.items.columns import ItemColumns
+from indexes.kernels import kernels
 from indexes.storage.arrays import Mask, Rows, Values
 from reranker.model.served_model import row_by_row
 from reranker.signals.columns import (
@@ -50,7 +51,8 @@ def repeat(context: RankingContext) -> Column | Missing:
     shopper looked twice does not make it what is searched for now.
     """
     history, lifts = context.known_history, context.learned.statistics.card.lifts
-    n, places = len(context.ids), history.profile.places
+    n, items = len(context.ids), history.profile.items
+    places = history.profile.places if not items.isdisjoint(context.ids) else {}
     met = [(at, places[item]) for at, item in enumerate(context.ids) if item in places]
     worth = np.exp2(-history.ages / (_DAY * HALF_LIFE_DAYS)).tolist() if met else []
     counts: dict[str, Values] = {}
@@ -81,9 +83,8 @@ def popular(context: RankingContext) -> Column | Missing:
     known = _could_be_met(context)
     if isinstance(known, Missing):
         return known
-    statistics, weights = context.learned.statistics, context.learned.model.weights
-    by_type = np.array([weights.get(name, 0.0) for name in statistics.card.types])
-    values = statistics.popularity(context.rows, by_type)
+    statistics = context.learned.statistics
+    values = statistics.popularity(context.rows, context.learned.weights_by_type)
     return _of_known(context, values, known, lambda: statistics.counts_by_type(context.rows))
 
 
@@ -138,19 +139,20 @@ def intent(context: RankingContext) -> Column | Missing:
 
 def near(context: RankingContext) -> Column | Missing:
     """Cosine with the nearest item of the history, whitened; its parts are the other nearnesses."""
-    cosines, known = context.nearness
-    if not cosines.shape[1]:
+    nearness = context.nearness
+    if nearness is None:
         return Missing("unknown_history")
+    cosines, nearest, known = nearness
     if not known.any():
         return Missing("not_in_index")
 
     def parts() -> Parts:
         vectors, _ = context.item_vectors
         raw = np.max(row_by_row(vectors, context.known_history.profile.vectors.T), axis=1)
-        nearness = {"mean": cosines.mean(axis=1), "last": cosines[:, 0], "raw": raw}
-        return {name: part.astype(np.float64) for name, part in nearness.items()}
+        others = {"mean": cosines.mean(axis=1), "last": cosines[:, 0], "raw": raw}
+        return {name: part.astype(np.float64) for name, part in others.items()}
 
-    return indexed_only(np.maximum.reduce(cosines, axis=1), known, parts)
+    return indexed_only(nearest, known, parts)
 
 
 def taste(context: RankingContext) -> Column | Missing:
@@ -162,7 +164,7 @@ def taste(context: RankingContext) -> Column | Missing:
         return Missing("not_in_index")
     rows, columns = context.indexed_rows, context.index.columns
     category = _category_share(columns, profile, rows)
-    brand = profile.brands.of(columns.brand_keys[rows])
+    brand = kernels.shares(columns.brand_keys, rows, *profile.brands)
     price = _price_nearness(columns, profile, rows)
 
     def parts() -> Parts:
@@ -174,18 +176,12 @@ def taste(context: RankingContext) -> Column | Missing:
 
 def _category_share(columns: ItemColumns, profile: UserProfile, rows: Rows) -> Values:
     """Mean over the candidate's levels of the share of the history below that level."""
-    levels, candidate = columns.categories.gather(rows)
-    if not len(levels):
-        return np.zeros(len(rows))
-    total = np.bincount(candidate, profile.categories.of(levels), minlength=len(rows))
-    return np.asarray(total / np.maximum(np.bincount(candidate, minlength=len(rows)), 1))
+    levels = columns.categories
+    return kernels.mean_shares(levels.values, levels.at, rows, *profile.categories)
 
 
 def _price_nearness(columns: ItemColumns, profile: UserProfile, rows: Rows) -> Values:
     """exp(-|log price - the history's median log price|); 0 where a price is not known."""
     if profile.price is None:
         return np.zeros(len(rows))
-    price = columns.price[rows].astype(np.float64)
-    known = price > 0
-    away = np.abs(np.log(np.where(known, price, 1.0)) - profile.price)
-    return np.where(known, np.exp(-away), 0.0)
+    return kernels.price_nearness(columns.price, rows, profile.price)

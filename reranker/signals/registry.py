@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from reranker.errors import BadRequest
 from reranker.runtime.budget import Left, RequestBudget, Unavailable
@@ -22,7 +23,15 @@ from reranker.signals.personal import (
     taste,
     together,
 )
-from reranker.signals.relevance import available, engine, fresh, match, semantic, typical
+from reranker.signals.relevance import (
+    available,
+    coverage,
+    engine,
+    fresh,
+    match,
+    semantic,
+    typical,
+)
 
 log = logging.getLogger("reranker")
 
@@ -45,6 +54,7 @@ SIGNALS: Mapping[str, Signal] = {
     for signal in (
         Signal("engine", engine, "the engine's own score, or the rank where no score is sent"),
         Signal("match", match, "exact title, id or model number; brand; share of query words"),
+        Signal("coverage", coverage, "share of query words anywhere in the item, and whether all"),
         Signal("available", available, "1 where the catalogue says that it can be bought"),
         Signal("fresh", fresh, "halves with every 90 days since the item was updated"),
         Signal("semantic", semantic, "cosine of the query vector with the item vector"),
@@ -66,6 +76,15 @@ SIGNALS: Mapping[str, Signal] = {
         Signal("taste", taste, "share of brand and category in the history, its price level", True),
     )
 }
+
+
+_OURS: Final = dict(SIGNALS)
+
+
+def only_computes(name: str) -> bool:
+    """Whether this signal waits for nothing but the history and the encoder. Of those of this file
+    we know it; what somebody else put in their place may wait for anything."""
+    return SIGNALS[name] is _OURS.get(name)
 
 
 def in_order(names: Iterable[str]) -> list[str]:

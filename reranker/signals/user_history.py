@@ -16,10 +16,10 @@ from indexes.cached import lazily
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Values
 from reranker.events.events import HistoryEvent
-from reranker.histories.histories import Recent, SamePerson
+from reranker.histories.histories import AtHand, Recent, SamePerson
 from reranker.model.learned import Learned
 from reranker.requests import Event, RerankRequest
-from reranker.runtime.budget import HISTORY, Left, Unavailable, current
+from reranker.runtime.budget import HISTORY, Left, NotAtHand, Unavailable, current
 from reranker.signals.columns import Missing
 from reranker.signals.user_profiles import UserProfile, UserProfiles
 from reranker.times import seconds_of
@@ -35,7 +35,8 @@ LENGTH: Final = 50  # newest events that are read where no model says how many
 class Personalization:
     """reason: why nothing learned is served. recent: none where no histories are read.
 
-    profiles: what is kept worked out of stored histories. same_person: none where no histories are.
+    profiles: what is kept worked out of stored histories. same_person, at_hand: none where no
+    histories are.
     """
 
     learned: Learned | None = None
@@ -43,6 +44,7 @@ class Personalization:
     recent: Recent | None = None
     profiles: UserProfiles = field(default_factory=lambda: UserProfiles(PROFILES))
     same_person: SamePerson | None = None
+    at_hand: AtHand | None = None
 
     @lazily
     def length(self) -> int:
@@ -54,12 +56,17 @@ class UserHistory:
     """What a shopper did before now, at least one event of which the index or a text knows.
 
     events: oldest first. rows: of the index (h,), of the items met, newest first, without those
-    that the index lacks. ages: seconds since each event (e,), at least 0.
+    that the index lacks.
     """
 
     def __init__(self, profile: UserProfile, now: float) -> None:
         self.profile, self.events, self.rows = profile, profile.events, profile.rows
-        self.ages: Values = np.maximum(now - profile.times, 0.0)
+        self._now = now
+
+    @lazily
+    def ages(self) -> Values:
+        """Seconds since each event (e,), at least 0."""
+        return np.maximum(self._now - self.profile.times, 0.0)
 
 
 def user_history_of(
@@ -117,8 +124,10 @@ def _events(
     if personal.recent is None or not (request.user or request.session):
         return []
     before = now() if request.time is not None else None
-    asked = personal.recent, request.user, request.session, most, before
+    asked = personal, request.user, request.session, most, before
     budget = current()
+    if budget is not None and budget.at_hand:
+        return _at_hand(*asked)
     try:
         return _stored(*asked) if budget is None else budget.call(HISTORY, _stored, *asked)
     except Left:
@@ -130,16 +139,33 @@ def _events(
         return Missing("history_unavailable")
 
 
+def _at_hand(
+    personal: Personalization, user: str | None, session: str | None, n: int, before: float | None
+) -> list[HistoryEvent]:
+    """The newest n events, of which the profile is kept; NotAtHand where either is not."""
+    events = None
+    if personal.at_hand is not None and before is None:
+        events = personal.at_hand(user, session, n)
+    if events is None or (events and not personal.profiles.has((user, session), events)):
+        raise NotAtHand
+    return events
+
+
 def _stored(
-    recent: Recent, user: str | None, session: str | None, n: int, before: float | None
+    personal: Personalization, user: str | None, session: str | None, n: int, before: float | None
 ) -> list[HistoryEvent]:
     """The newest n events; TypeError for what is no list of events with a time."""
-    events: object = recent(user, session, n, before)
-    if isinstance(events, list) and all(
-        type(event) is HistoryEvent and math.isfinite(event.time) for event in events
-    ):
+    assert personal.recent is not None
+    events = personal.recent(user, session, n, before)
+    if personal.profiles.has((user, session), events) or _is_history(events):
         return events
     raise TypeError(f"the stored history gave {type(events)}, which is no history")
+
+
+def _is_history(events: object) -> bool:
+    return isinstance(events, list) and all(
+        type(event) is HistoryEvent and math.isfinite(event.time) for event in events
+    )
 
 
 def _sent(history: Sequence[Event], timed: bool, now: float) -> list[HistoryEvent]:

@@ -79,14 +79,19 @@ class UserProfile:
         rows = self.index.rows([event.item or "" for event in self.met])
         return rows[rows >= 0]
 
+    @lazily
+    def items(self) -> frozenset[str]:
+        """Every item that an event is about."""
+        return frozenset(event.item for event in self.events if event.item is not None)
+
     @property
     def vectors(self) -> Vectors:
         """Item vectors (r, d) of the newest of `rows`; not kept, they would fill the memory."""
         return self.index.vectors(self.rows[:RECENT])
 
-    @lazily
+    @property
     def places(self) -> dict[str, list[int]]:
-        """Of each item, which of the events (e,) are about it."""
+        """Of each item, which of the events (e,) are about it; not kept: few searches ask."""
         places: dict[str, list[int]] = {}
         for place, event in enumerate(self.events):
             if event.item is not None:
@@ -118,10 +123,12 @@ class UserProfile:
         prices = prices[prices > 0]
         return float(np.median(np.log(prices))) if len(prices) else None
 
-    @lazily
+    @property
     def nearest(self) -> tuple[Vectors, Vectors]:
-        """The newest items met, as `Whitening.towards` has them: (d, r) and (r,)."""
-        return self.learned.model.whitening.towards(self.vectors)
+        """The newest items met, as `ServedModel.towards` has them: (r, d) and (r,).
+
+        The model keeps them, since shoppers meet the same items."""
+        return self.learned.model.towards(self.rows[:RECENT])
 
     @lazily
     def together(self) -> CoOccurrences:
@@ -207,13 +214,18 @@ class UserProfiles:
     ) -> UserProfile:
         """The profile of these events, of this shopper."""
         profile = self._profiles.get(shopper)
-        if profile is not None and profile.events == events:
+        if profile is not None and (profile.events is events or profile.events == events):
             self.counts.hits += 1
             return profile
         self.counts.misses += 1
         profile = UserProfile(events, index, learned)
         self._profiles.put(shopper, profile)
         return profile
+
+    def has(self, shopper: Hashable, events: object) -> bool:
+        """Whether the shopper's profile is of this very list."""
+        profile = self._profiles.get(shopper)
+        return profile is not None and profile.events is events
 
     def drop(self, shopper: Hashable) -> None:
         """Keep nothing of a shopper who has no history any more."""

@@ -13,7 +13,9 @@ from reranker.blends.trees import Trees
 from reranker.tuning.matrices import Rows
 
 # Signals of which more is never worse, whatever few queries seem to say.
-NEVER_WORSE: Final = frozenset({"engine", "semantic", "match", "available", "behaviour"})
+NEVER_WORSE: Final = frozenset(
+    {"engine", "semantic", "match", "coverage", "available", "behaviour"}
+)
 _GRADES: Final = 31  # levels that LambdaRank tells apart; fractional grades are rounded to them
 
 

@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -20,6 +21,7 @@ from reranker.applications.churn.churn import (
     unknown,
 )
 from reranker.errors import BadRequest
+from reranker.events.events import HistoryEvent
 from reranker.histories.histories import Histories
 from reranker.ranking.deadlines import TooLate
 from reranker.ranking.state import ServedState
@@ -32,33 +34,58 @@ from service.live.reload import Served
 
 log = logging.getLogger("reranker")
 
-_DAYS: Final = 30.0
+DAYS: Final = 30.0
 _PARAMETERS: Final = ("days", "as_of")
+_WAIT_SECONDS: Final = 0.5  # for the newest stored event, of whom no request waits for
 _FRESH_SECONDS: Final = 60.0  # after which the newest stored event is looked for anew
 
 
-def churn_routes(served: Served, times: TimeSettings) -> Blueprint:
+class ChurnForecast:
+    """What answers GET /users/<id>/churn, for whoever else asks in this process, too."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._newest = Refreshed(served.histories.newest_time, "newest event", _FRESH_SECONDS)
+
+    def newest(self) -> float | None:
+        """When the newest stored event of all was, as far as that is known by now."""
+        return self._newest(time.perf_counter() + _WAIT_SECONDS)
+
+    def answer(
+        self,
+        user: str,
+        days: float = DAYS,
+        as_of: float | None = None,
+        history: Sequence[HistoryEvent] | None = None,
+        budget_ms: float | None = None,
+    ) -> ChurnAnswer:
+        """By the deadline of the request that this thread answers. history: instead of the stored
+        one, oldest first; it goes with as_of."""
+        served = self._served
+        deadline = deadline_of(arrival(), budget_ms or served.budget_ms)
+        state = served.state
+
+        def work() -> ChurnAnswer:
+            newest = partial(self._newest, deadline)
+            return _answered(user, days, as_of, state, served.histories, newest, history)
+
+        try:
+            return served.ranker.run(work, deadline)
+        except TooLate as late:
+            return unknown(user, days, late.reason, "There was not enough time.")
+
+
+def churn_routes(forecast: ChurnForecast, times: TimeSettings) -> Blueprint:
     """The route."""
     routes = Blueprint("churn", __name__)
-    newest = Refreshed(served.histories.newest_time, "newest event", _FRESH_SECONDS)
 
     @routes.get("/users/<user>/churn")
     def churn_route(user: str) -> Response:
-        deadline = deadline_of(arrival(), served.budget_ms)
-        state = served.state
         days, as_of = _parameters(times)
         name = name_of("user", user)
         if name is None:
             raise BadRequest("The user's id is empty.", field="user")
-
-        def work() -> ChurnAnswer:
-            known = partial(newest, deadline)
-            return _answered(name, days, as_of, state, served.histories, known)
-
-        try:
-            return json_answer(served.ranker.run(work, deadline))
-        except TooLate as late:
-            return json_answer(unknown(name, days, late.reason, "There was not enough time."))
+        return json_answer(forecast.answer(name, days, as_of))
 
     return routes
 
@@ -70,7 +97,7 @@ def _parameters(times: TimeSettings) -> tuple[float, float | None]:
             raise BadRequest(
                 f"{name!r} is no parameter; days and as_of are allowed.", field=name[:80]
             )
-    text = request.args.get("days", str(_DAYS))
+    text = request.args.get("days", str(DAYS))
     try:
         days = float(text)
     except ValueError:
@@ -96,6 +123,7 @@ def _answered(
     state: ServedState,
     histories: Histories,
     newest: Callable[[], float | None],
+    history: Sequence[HistoryEvent] | None,
 ) -> ChurnAnswer:
     """Whatever fails is said in the answer."""
     learned = state.personal.learned
@@ -109,6 +137,8 @@ def _answered(
                 "`reranker train` again."
             )
             return unknown(user, days, NO_MODEL, message)
+        if history is not None and as_of is not None:
+            return churn_of(user, card, history[-card.user_events :], as_of, days)
         return _scored(user, days, as_of, card, histories, newest)
     except Left:
         raise

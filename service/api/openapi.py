@@ -12,6 +12,8 @@ from reranker.applications.carts.cart_answers import WEIGHED
 from reranker.applications.churn.churn import MAX_DAYS, ChurnAnswer
 from reranker.blends.gate import Weight
 from reranker.events.settings import EventSettings
+from reranker.log_formats.column_maps import MAP_PATTERN
+from reranker.log_formats.formats import NAMES
 from reranker.privacy.forget import ForgetProof
 from reranker.ranking.ranking import BlendName
 from reranker.signals.registry import SIGNALS
@@ -267,6 +269,20 @@ def _users_operations() -> Schema:
 def _events_operation(events: EventSettings) -> Schema:
     operation = _operation("Keep what shoppers did.", "EventsAnswer", *_BODY, 503)
     operation["requestBody"] = events_body(events)
+    operation["parameters"] = [
+        {
+            "name": "format",
+            "in": "query",
+            "description": "Whose log the body is of; without it the first object tells.",
+            "schema": {"type": "string", "enum": list(NAMES)},
+        },
+        {
+            "name": "map",
+            "in": "query",
+            "description": "Which column is which field, such as user=customer_id,item=sku.",
+            "schema": {"type": "array", "items": {"type": "string", "pattern": MAP_PATTERN}},
+        },
+    ]
     return operation
 
 

@@ -44,7 +44,7 @@ from reranker.runtime.budget import Stages
 from reranker.runtime.refreshed import Refreshed
 from service.api.requests import RequestReader, decoded
 from service.api.rerank import ranking_id
-from service.api.sent import Name, Wanted, name_of
+from service.api.sent import Name, Wanted, Whole, name_of
 from service.http.answers import error_answer, json_answer
 from service.http.received import arrival, deadline_of, read_body, refuse_long_lists
 from service.http.settings import LimitSettings
@@ -54,7 +54,7 @@ from service.observability.request_ids import note_ranking
 MOST_N: Final = 1000  # recommendations of one request
 LONGEST_DAYS: Final = 36_500
 _FRESH_SECONDS: Final = 60.0  # after which stored events are counted anew
-TopN = Annotated[int, msgspec.Meta(ge=1, le=MOST_N)]
+TopN = Annotated[Whole, msgspec.Meta(ge=1, le=MOST_N)]
 
 
 class SentContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,30 +131,51 @@ class Lists:
 
 
 class Recommending:
-    """What every route that recommends to a shopper ends in: prepare, rank, say why, note, log."""
+    """What answers POST /recommend, for whoever else asks in this process, too."""
 
-    def __init__(self, served: Served, rankings: RankingLog) -> None:
+    def __init__(self, served: Served, reader: RequestReader, limits: LimitSettings) -> None:
+        self._served, self._reader, self._limits = served, reader, limits
         self.lists = Lists()
-        self._served, self._rankings = served, rankings
 
-    def answer(
-        self, wish: Wish, state: ServedState, started: float, cut: tuple[Degraded, ...] = ()
+    def answer(self, body: bytes, rankings: RankingLog | None = None) -> RecommendAnswer:
+        """By the deadline of the request that this thread answers. Malformed, BadRequest.
+
+        rankings: where it is kept what was shown; None: nobody sees it as a shopper.
+        """
+        state = self._served.state  # read once: one answer never mixes two versions
+        started = arrival()
+        wish, cut = read_wish(body, self._reader, self._limits)
+        return self.answer_wish(wish, started, state, cut, rankings)
+
+    def answer_wish(
+        self,
+        wish: Wish,
+        started: float,
+        state: ServedState,
+        cut: tuple[Degraded, ...] = (),
+        rankings: RankingLog | None = None,
     ) -> RecommendAnswer:
-        """In time. started: `time.perf_counter()`; cut: what was shortened before it was read."""
-        deadline = deadline_of(started, wish.shopper.budget_ms or self._served.budget_ms)
-        lists, late = self.lists.of(state), ""
+        """The same of a wish that was read. started: `time.perf_counter()` at its arrival; cut:
+        what of it was shortened."""
+        served, lists = self._served, self.lists
+        deadline = deadline_of(started, wish.shopper.budget_ms or served.budget_ms)
+        late = ""
         prepared: Prepared
         try:
-            prepared = self._served.ranker.run(partial(prepare, wish, state, lists), deadline)
+            work = partial(prepare, wish, state, lists.of(state))
+            prepared = served.ranker.run(work, deadline)
         except TooLate as too_late:
             late = too_late.reason
-            prepared = without_history(wish, state, lists)
-        ranking = self._served.ranker.rerank(prepared.request, prepared.state, deadline, Stages())
+            prepared = without_history(wish, state, lists.of(state))
+        stages = Stages()
+        ranking = served.ranker.rerank(prepared.request, prepared.state, deadline, stages)
         note_ranking(prepared.request, ranking)
-        answer = _written(recommended(prepared, ranking, late), started, cut)
-        # At the time of the clock, where none was asked for: what was prepared is of the past.
-        asked = msgspec.structs.replace(prepared.request, time=wish.shopper.time)
-        self._rankings.add(answer.id, asked, shown(ranking, wish.top_n))
+        made = recommended(prepared, ranking, late)
+        answer = _written(made, started, cut)
+        if rankings is not None:
+            # At the time of the clock, where none was asked for: what was prepared is of the past.
+            asked = msgspec.structs.replace(prepared.request, time=wish.shopper.time)
+            rankings.add(answer.id, asked, shown(ranking, wish.top_n))
         return answer
 
 
@@ -164,6 +185,7 @@ def recommend_routes(
     reader: RequestReader,
     limits: LimitSettings,
     events: EventSettings,
+    rankings: RankingLog,
 ) -> Blueprint:
     """The routes."""
     routes = Blueprint("recommend", __name__)
@@ -173,10 +195,7 @@ def recommend_routes(
 
     @routes.post("/recommend")
     def recommend_route() -> Response:
-        state = served.state  # read once: one answer never mixes two versions
-        started = arrival()
-        wish, cut = read_wish(read_body(limits.body_bytes), reader, limits)
-        return json_answer(recommending.answer(wish, state, started, cut))
+        return json_answer(recommending.answer(read_body(limits.body_bytes), rankings))
 
     @routes.get("/items/<path:item>/similar")
     def similar_route(item: str) -> Response:
@@ -217,7 +236,7 @@ def read_wish(
     sent = decoded(_body, body or b"{}")
     asked = reader.read_wanted(sent, (sent.context or SentContext()).query)
     context, exclude = sent.context or SentContext(), sent.exclude or SentExclude()
-    top_n = TOP_N if sent.top_n is None else sent.top_n
+    top_n = TOP_N if sent.top_n is None else int(sent.top_n)
     wish = Wish(
         shopper=asked.request,
         context=PageContext(

@@ -17,7 +17,7 @@ from reranker.ranking.state import ServedState
 from reranker.runtime.budget import Stages
 from service.api.requests import Asked, RequestReader
 from service.http.answers import json_answer
-from service.http.received import arrival, deadline_of, read_body
+from service.http.received import arrival, deadline_of, read_body, shortened
 from service.http.settings import LimitSettings
 from service.live.reload import Served
 from service.observability.prometheus import Metrics
@@ -82,6 +82,30 @@ class Reranking:
         started, state, stages = begun
         deadline = deadline_of(started, asked.budget_ms or self._served.budget_ms)
         ranking = self._served.ranker.rerank(asked, state, min(deadline, before), stages)
+        return self.write(begun, sent, ranking, write, named)
+
+    def at_hand(self, begun: Begun, sent: Asked, timeout: str | None) -> Ranking | None:
+        """The ranking where nothing has to be waited for; else None.
+
+        timeout: the caller's own, as it was sent.
+        """
+        asked = sent.request
+        seconds = shortened(asked.budget_ms or self._served.budget_ms, timeout)
+        return self._served.ranker.at_hand(
+            asked, begun.state, begun.started + seconds, begun.stages
+        )
+
+    def write(
+        self,
+        begun: Begun,
+        sent: Asked,
+        ranking: Ranking,
+        write: Callable[[RerankAnswer], T],
+        named: str | None = None,
+    ) -> T:
+        """The answer of this ranking, noted, logged and counted."""
+        asked = sent.request
+        started, state, stages = begun
         if sent.cut:  # what was shortened before it was read
             ranking = msgspec.structs.replace(ranking, degraded=[*ranking.degraded, *sent.cut])
         note_ranking(asked, ranking)

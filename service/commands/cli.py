@@ -104,11 +104,19 @@ class Commands(Menu):
         "demo": Entry(
             "service.demo.command:demo_command", "Begin", "Watch it work on a demo shop."
         ),
+        "encode": Entry(
+            "indexes.build.commands:encode_command", "Keep", "Encode a share of a catalogue."
+        ),
         "rebuild": Entry(
             "indexes.build.commands:rebuild_command", "Begin", "Build the index from a catalogue."
         ),
         "serve": Entry(
             "service.commands.serve:serve_command", "Begin", "Answer POST /rerank until stopped."
+        ),
+        "proxy": Entry(
+            "service.commands.proxy:proxy_command",
+            "Begin",
+            "Stand in for Elasticsearch or OpenSearch.",
         ),
         "events": Entry(
             "reranker.commands.events:events_commands", "Begin", "Import what shoppers did."
@@ -125,6 +133,11 @@ class Commands(Menu):
             "reranker.commands.applications.churn:churn_command",
             "Ask",
             "Who will buy nothing in the next days, and why.",
+        ),
+        "customers": Entry(
+            "reranker.commands.applications.customers:customers_command",
+            "Ask",
+            "Who may leave of all, what is at risk, what recommendations reach.",
         ),
         "carts": Entry(
             "reranker.commands.applications.carts:carts_commands",

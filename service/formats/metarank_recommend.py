@@ -10,6 +10,7 @@ import msgspec
 
 from reranker.applications.recommendations.wishes import PageContext, Wish
 from reranker.errors import BadRequest
+from reranker.feedback.log import RankingLog
 from reranker.requests import RerankRequest
 from service.api.recommend import MOST_N, Recommending
 from service.api.requests import decoded
@@ -45,14 +46,14 @@ _decoder: Final = msgspec.json.Decoder(MetarankWanted)
 
 
 def metarank_recommendations(
-    recommending: Recommending, served: Served, model: str, body: bytes
+    recommending: Recommending, served: Served, rankings: RankingLog, model: str, body: bytes
 ) -> MetarankRecommendations:
     """UnknownBlend for a model that is none; BadRequest with the field."""
     started, state = arrival(), served.state
     sent = decoded(_decoder, body)
     shopper = RerankRequest([], user=name_of("user", sent.user), blend=model)
     wish = Wish(shopper, PageContext(cart=_names(sent.items)), top_n=sent.count)
-    answer = recommending.answer(wish, state, started)
+    answer = recommending.answer_wish(wish, started, state, rankings=rankings)
     scores = falling([result.score for result in answer.results])
     items = [
         MetarankRecommended(result.id, score)

@@ -7,6 +7,7 @@ import msgspec
 from service.access.sites import OPEN
 from service.api.openapi import MoreRoutes, Others, Ready, Schema, guarded
 from service.formats.cohere import CohereAnswer, CohereError, CohereRequest
+from service.formats.format_routes import VersionOneError
 from service.formats.infinity import InfinityAnswer, InfinityError, InfinityRequest
 from service.formats.jina import JinaAnswer, JinaError
 from service.formats.metarank import MetarankAnswer, MetarankRequest
@@ -34,7 +35,7 @@ _STATUSES: Final = {
 }
 _ALWAYS: Final = (400, 413, 415, 422, 500, 503)
 _KINDS: Final = (
-    *(CohereRequest, CohereAnswer, CohereError),
+    *(CohereRequest, CohereAnswer, CohereError, VersionOneError),
     *(JinaAnswer, JinaError, VoyageRequest, VoyageAnswer),
     *(TeiRequest, TeiResult, TeiError, TeiInfo),
     *(MetarankRequest, MetarankAnswer, FeedbackAnswer),
@@ -103,7 +104,7 @@ def described(limits: LimitSettings) -> MoreRoutes:
                 "Re-rank as Cohere's first version, Jina or Voyage do, told apart by their keys.",
                 [CohereRequest, VoyageRequest],
                 [CohereAnswer, JinaAnswer, VoyageAnswer],
-                [CohereError, JinaError],
+                [CohereError, JinaError, VersionOneError],
             ),
             "/jina/v1/rerank": _post(
                 "/jina/v1/rerank",

@@ -76,7 +76,7 @@ def bodies(shop: Shop, size: int) -> list[bytes]:
 def one(state: ServedState, body: bytes, limits: LimitSettings, steps: Steps) -> None:
     """What `rerank` does, in its order, with a clock between its parts."""
     began = time.perf_counter()
-    asked = steps("read JSON", lambda: RequestReader(limits).read(body))
+    asked = steps("read JSON", lambda: RequestReader(limits).read(body).request)
     context = RankingContext(
         asked, state.index, state.query_vectors, state.text_limit, personal=state.personal
     )

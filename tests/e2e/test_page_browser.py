@@ -1,7 +1,6 @@
 """The page as a person uses it, in chromium; its arithmetic against what POST /rerank answers."""
 
 import json
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,7 +9,8 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
+from support.chromium import CHROMIUM, chromium
 from support.shop import copy_home, patient, small_shop, write_items
 from werkzeug.serving import make_server
 
@@ -24,11 +24,6 @@ from reranker.metrics.ranking import ndcg
 from service.access.keys import KeyFile
 from service.app import create_app
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
 HOSTILE = "lamp <img src=x onerror=window.broken=1 //"  # what ends like a tag is taken off before
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
@@ -141,10 +136,8 @@ class Tab:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -372,7 +365,7 @@ def test_shoppers_are_found_by_what_they_did_and_empty_places_teach(tab: Tab) ->
     page.get_by_text("No model yet").first.wait_for()
     page.click("#find")
     page.get_by_text("nothing is known").wait_for()
-    page.fill("#did", "purchase lamp")
+    page.fill("#search-did", "purchase lamp")
     page.get_by_text("nothing is known").wait_for(state="detached")
     page.get_by_text("2 events").wait_for()
     page.locator(".found").first.click()

@@ -90,7 +90,7 @@ def test_every_set_of_missing_parts_is_answered_and_named(
         if "model" in missing:
             personal = replace(personal, learned=None)
         if "histories" in missing:
-            personal = replace(personal, recent=raises)
+            personal = replace(personal, recent=raises, at_hand=None)
         sent = [f"gone {n}" for n in range(9)] if "items" in missing else KNOWN[:9]
         asked = RerankRequest(
             [Candidate(one) for one in sent],

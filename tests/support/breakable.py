@@ -42,7 +42,9 @@ class Shop:
     @recent.setter
     def recent(self, asked: Any) -> None:
         state = self.served.state
-        self.served.state = replace(state, personal=replace(state.personal, recent=asked))
+        self.served.state = replace(
+            state, personal=replace(state.personal, recent=asked, at_hand=None)
+        )
 
     @property
     def encoder(self) -> Any:

@@ -172,5 +172,5 @@ def _metrics_table(report: Any) -> str:
 
 def _second(report: Any) -> str:
     """The best of the others."""
-    others = [name for name in report.metrics if name not in ("recommend", "exact")]
+    others = [str(name) for name in report.metrics if name not in ("recommend", "exact")]
     return max(others, key=lambda name: float(report.metrics[name]["ndcg@10"]))

@@ -32,7 +32,7 @@ from reranker.signals.user_history import Personalization
 from reranker.training.actions import action_cases, fit_next_action, model_inputs, plain_inputs
 from reranker.training.publish import publish_model, write_model
 from reranker.training.sequences import sequences_of
-from service.api.next_action import next_action_routes
+from service.api.next_action import NextActions, next_action_routes
 from service.api.requests import RequestReader
 from service.http.settings import LimitSettings
 
@@ -208,7 +208,8 @@ def test_a_failing_text_encoder_is_named_not_a_500(both: tuple[Any, ServedModel,
     served: Any = SimpleNamespace(
         state=state, ranker=DeadlineRanker(Breakers()), budget_ms=60_000.0
     )
-    app.register_blueprint(next_action_routes(served, RequestReader(), LimitSettings()))
+    foreseeing = NextActions(served, RequestReader())
+    app.register_blueprint(next_action_routes(foreseeing, LimitSettings()))
     history = [{"type": "search", "query": "tea", "time": 1e9}]
     answer = app.test_client().post("/next-action", json={"history": history})
     assert answer.status_code == 200

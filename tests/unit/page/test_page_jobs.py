@@ -12,13 +12,14 @@ from support.page import CALLBACK, LINE, NUL, call, wait_for
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
+from service.api.requests import RequestReader
 from service.app import create_app
 from service.http.settings import LimitSettings
 from service.live import jobs as jobs_module
 from service.live.jobs import BadJob, Jobs
 from service.live.reload import Served
 from service.observability.prometheus import Metrics
-from service.page.parts.context import Page
+from service.page.parts.context import Applications, Page
 from service.page.tabs.compare_results import result_view
 from service.page.tabs.compare_tab import start_comparison
 
@@ -49,8 +50,10 @@ def test_a_blend_is_compared_with_itself_under_other_weights(own_home: Path) -> 
     (own_home / "requests").mkdir()
     (own_home / "requests" / "one.jsonl").write_text(LINE)
     workspace = Workspace(own_home)
-    metrics = Metrics()
-    page = Page(workspace, Served(workspace, metrics), LimitSettings(), metrics)
+    metrics, limits = Metrics(), LimitSettings()
+    served = Served(workspace, metrics)
+    applications = Applications.of(served, RequestReader.of(workspace), limits)
+    page = Page(workspace, served, limits, metrics, applications)
     with pytest.raises(Failure, match="two different"):
         start_comparison(page, "", "default", "one.jsonl", ["mrr"])
     with pytest.raises(Failure, match="no signal"):

@@ -101,13 +101,28 @@ def test_shoppers_are_found_by_what_they_did(own_home: Path, state: ServedState)
         ]
     )
     shoppers = Shoppers(histories, lambda: state.index)
-    [ann] = shoppers.search("purchase lamp")
+    [ann] = shoppers.search("purchase lamp").shoppers
     assert (ann.events, ann.last) == (2, day + 9) and lamp["title"] in ann.did[0]
-    assert len(shoppers.search("lamp")) == 2
-    assert [one.events for one in shoppers.search("reading")] == [2]
-    assert shoppers.search("purchase bicycle") == []
-    assert {one.events for one in shoppers.sample()} >= {2, 8}
+    assert len(shoppers.search("lamp").shoppers) == 2
+    assert [one.events for one in shoppers.search("reading").shoppers] == [2]
+    assert shoppers.search("purchase bicycle") == ([], 3, True)
+    assert {one.events for one in shoppers.search("").shoppers} >= {2, 8}
     assert [event.type for event in histories.recent(ann.user)] == ["search", "purchase"]
+
+
+def test_who_is_not_looked_through_is_found_by_the_whole_id(
+    own_home: Path, state: ServedState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    histories = open_histories(Workspace(own_home))
+    for user in ("ann", "bob"):
+        histories.append([HistoryEvent(type="view", item="1", time=1_790_000_000.0, user=user)])
+    monkeypatch.setattr("service.page.parts.shoppers.MOST", 1)
+    shoppers = Shoppers(histories, lambda: state.index)
+    found = shoppers.search("view")
+    assert (len(found.shoppers), found.looked, found.everybody) == (1, 1, False)
+    named = [shoppers.search(user).shoppers[0] for user in ("ann", "bob")]
+    assert len({one.user for one in named}) == 2
+    assert shoppers.search(named[1].user).shoppers == [named[1]]
 
 
 def test_a_set_is_walked_round_from_a_request(tmp_path: Path) -> None:

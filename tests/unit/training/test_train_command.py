@@ -154,7 +154,7 @@ def test_every_epoch_is_in_the_log_and_nothing_names_a_shopper(trained_home: Pat
     epochs = [msgspec.json.decode(line) for line in lines]
     assert [one["epoch"] for one in epochs] == [1, 2, 3, 4]
     assert {"loss", "ndcg@10", "hit@10", "best", "seconds"} <= set(epochs[0])
-    assert not list(work.glob("*.safetensors"))  # done: nothing to go on with
+    assert [path.name for path in work.glob("*.safetensors")] == ["training.safetensors"]
 
 
 def test_minutes_and_encoder_on_the_command_line(
@@ -251,3 +251,20 @@ def test_an_encoder_that_hits_nothing_is_not_published(
     assert blend.signals == WITHOUT_ENCODER.signals
     version = model_store(workspace_of(home)).current()
     assert version and not (version.folder / "next_action.json").exists()
+
+
+def test_the_next_training_begins_with_what_this_one_learned(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = answer_of(home, capsys)
+    assert (again["known_before"], again["epochs"]) == (None, 4)  # nothing is new: it is done
+    histories = open_histories(Workspace(home))
+    for shopper in range(30, 60):
+        histories.append(
+            [msgspec.structs.replace(event, time=event.time + 1e6) for event in walk(shopper)]
+        )
+    histories.close()
+    assert answer_of(home, capsys)["known_before"] == 20
+    assert answer_of(home, capsys, "--from-scratch")["known_before"] is None
+    assert run(["--home", str(home), "forget", "1"]) == 0
+    assert answer_of(home, capsys)["known_before"] is None
