@@ -1,4 +1,4 @@
-"""metarank_routes.py: Metarank's addresses -> rankings, kept events, and what is not served."""
+"""routes.py: Metarank's addresses -> rankings, kept events, and what is not served."""
 
 import time
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from reranker.log_formats.metarank import METARANK
 from service.api.event_routes import LogKeeper
 from service.api.events import not_kept
 from service.formats.foreign import Translator
-from service.formats.metarank import rank_format
-from service.formats.metarank_events import FeedbackAnswer, checked_event, split_feedback
-from service.formats.metarank_recommend import MetarankRecommendations
+from service.formats.metarank.feedback import FeedbackAnswer, checked_event, split_feedback
+from service.formats.metarank.rank import rank_format
+from service.formats.metarank.recommend import MetarankRecommendations
 from service.http.answers import error_answer, json_answer
 from service.http.received import arrival, read_body, refuse_long_lists
 from service.http.settings import LimitSettings
@@ -24,7 +24,7 @@ Recommend = Callable[[str, bytes], MetarankRecommendations]  # the model, the bo
 
 
 def metarank_routes(
-    translator: Translator, limits: LimitSettings, logs: LogKeeper, most: int, recommend: Recommend
+    translator: Translator, limits: LimitSettings, logs: LogKeeper, recommend: Recommend, most: int
 ) -> Blueprint:
     """The routes that a client of Metarank calls. most: events in one body."""
     routes = Blueprint("metarank", __name__)

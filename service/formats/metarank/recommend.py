@@ -1,4 +1,4 @@
-"""metarank_recommend.py: Metarank's `POST /recommend/<model>` <-> our recommendations.
+"""recommend.py: Metarank's `POST /recommend/<model>` <-> our recommendations.
 
 https://docs.metarank.ai/reference/api. The model is a blend: `recommend`, which a training fits, or
 any other. `items` are what the page shows.
@@ -46,14 +46,14 @@ _decoder: Final = msgspec.json.Decoder(MetarankWanted)
 
 
 def metarank_recommendations(
-    recommending: Recommending, served: Served, rankings: RankingLog, model: str, body: bytes
+    recommending: Recommending, rankings: RankingLog, served: Served, model: str, body: bytes
 ) -> MetarankRecommendations:
     """UnknownBlend for a model that is none; BadRequest with the field."""
     started, state = arrival(), served.state
     sent = decoded(_decoder, body)
     shopper = RerankRequest([], user=name_of("user", sent.user), blend=model)
     wish = Wish(shopper, PageContext(cart=_names(sent.items)), top_n=sent.count)
-    answer = recommending.answer_wish(wish, started, state, rankings=rankings)
+    answer = recommending.answer(wish, state, started, rankings=rankings)
     scores = falling([result.score for result in answer.results])
     items = [
         MetarankRecommended(result.id, score)
