@@ -182,6 +182,8 @@ def _said(figures: CustomerBase, newest: float | None, fresh: bool, running: boo
         )
     if fresh:
         parts.append("of what is served and stored now")
+    elif figures.coverage is None:
+        parts.append("coverage is to come")
     elif not running:
         parts.append("something was published or stored since")
     return html.Span(" · ".join(parts), className="quiet")
@@ -192,7 +194,9 @@ def _when(part: ChurnBase | CoverageBase) -> str:
 
 
 def _label(figures: CustomerBase) -> str:
-    return "Work out" if figures.churn is None else "Work out again"
+    if figures.churn is None:
+        return "Work out"
+    return "Work out the rest" if figures.coverage is None else "Work out again"
 
 
 def _job(job: Job | None, started: str | None) -> Any:

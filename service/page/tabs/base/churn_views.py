@@ -7,6 +7,7 @@ from dash import dcc, html
 
 from reranker.applications.customer_base import THIRDS, Calibrated, ChurnBase, Segment
 from service.page.parts.widgets import BLUE, LIGHT, styled
+from service.page.tabs.shoppers.reasons import marked, nothing
 
 _HEIGHT: Final = 230
 _LEAST, _MOST = 7.0, 17.0  # pixels across of a point of few examples, and of many
@@ -15,7 +16,7 @@ _LEAST, _MOST = 7.0, 17.0  # pixels across of a point of few examples, and of ma
 def churn_cards(churn: ChurnBase) -> list[Any]:
     """Three cards; one that says why where nothing is known."""
     if churn.missing:
-        return [_card("Leaving", html.P(churn.missing, className="small teach"))]
+        return [_card("Leaving", nothing(marked(churn.missing)))]
     return [
         _card(f"Chance to buy nothing within {churn.days:g} days", *_distribution(churn)),
         _card("Does the chance come true?", *_calibration(churn.calibrated, churn)),
@@ -52,7 +53,7 @@ def _distribution(churn: ChurnBase) -> list[Any]:
 
 def _calibration(calibrated: Calibrated, churn: ChurnBase) -> list[Any]:
     if calibrated.missing:
-        return [html.P(calibrated.missing, className="small teach")]
+        return [nothing(marked(calibrated.missing))]
     bins = calibrated.bins
     largest = max(each.examples for each in bins)
     figure = go.Figure()

@@ -10,7 +10,7 @@ from service.page.parts.context import Page
 from service.page.parts.widgets import aria
 from service.page.tabs.shoppers.moments import Moment
 from service.page.tabs.shoppers.offers_view import PATIENCE_MS
-from service.page.tabs.shoppers.reasons import left_out, nothing, sentence
+from service.page.tabs.shoppers.reasons import left_out, marked, nothing, sentence
 
 _MODELS: Final = {"sequence": "the sequence model", "logistic": "logistic regression on counts"}
 _ACTIONS: Final = {"purchase": "buys", "cart": "fills the cart", "leave": "leaves"}
@@ -29,7 +29,7 @@ def churn_view(page: Page, moment: Moment) -> Any:
 
 
 def _unknown(reason: str, message: str) -> Any:
-    return nothing([message] if reason in _OWN_WORDS else sentence(reason))
+    return nothing(marked(message) if reason in _OWN_WORDS else sentence(reason))
 
 
 def _chance(answer: ChurnAnswer) -> Any:

@@ -63,6 +63,12 @@ def sentence(reason: str) -> list[Any]:
     return [_PLAIN.get(reason, f"{reason.replace('_', ' ')}.")]
 
 
+def marked(text: str) -> list[Any]:
+    """A message with what stands in backticks as code."""
+    parts = text.split("`")
+    return [html.Code(part) if place % 2 else part for place, part in enumerate(parts)]
+
+
 def nothing(words: list[Any]) -> Any:
     """In place of what is missing: never an empty box."""
     return html.P(words, className="small teach")
