@@ -58,8 +58,8 @@ def left_out(parts: Iterable[tuple[str, str]]) -> Any:
 def sentence(reason: str) -> list[Any]:
     """A reason in words, with the command that mends it."""
     if reason in _MADE_BY:
-        said, command = _MADE_BY[reason]
-        return [said, " ", html.Code(command), " makes one."]
+        words, command = _MADE_BY[reason]
+        return [words, " ", html.Code(command), " makes one."]
     return [_PLAIN.get(reason, f"{reason.replace('_', ' ')}.")]
 
 
