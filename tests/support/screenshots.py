@@ -96,7 +96,7 @@ def search(page: Page, address: str) -> None:
     page.goto(f"{address}/?set=data/requests.jsonl.gz&req=r003&user=as+in+the+request")
     page.wait_for_selector("#blend-list .ag-row .item-title")
     page.wait_for_timeout(1500)
-    page.locator('#blend-list .ag-row[row-index="3"] .item-title').click()
+    page.locator('#blend-list .ag-row[row-index="1"] .item-title').click()
     page.wait_for_timeout(800)
     save(page, "search.png")
 
