@@ -177,6 +177,8 @@ class TimeReader:
             return ", which stands for no time at all"
         if number.is_integer() and 1900 <= number <= 2100:
             return ", which looks like a year"
+        if number.is_integer() and 0 < number < 1000:
+            return ", which counts something, such as a shopper's orders, and is no time"
         if number.is_integer() and 190001 <= number <= 210012 and 1 <= number % 100 <= 12:
             return ", which looks like a year and month"
         if 20_000 <= number <= 80_000:

@@ -3,8 +3,10 @@
 Words are stored as hashes, so that a request compares integers instead of parsing titles.
 """
 
+import os
 from array import array
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,20 +15,27 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from indexes.errors import Failure
 from indexes.items.categories import split_paths
 from indexes.items.changes import EXTRA
 from indexes.items.records import FIELDS, Item
-from indexes.items.words import model_numbers, word_hash, words
+from indexes.items.text import as_text
+from indexes.items.words import beginnings, model_numbers, word_hash, words
 from indexes.kernels import kernels
 from indexes.storage import arrays
 from indexes.storage.arrays import Ragged, Rows, Runs
 
 # Of what a version holds; raised when the same items would be written otherwise.
-FORMAT: Final = 3
+FORMAT: Final = 4
+READABLE: Final = 3  # oldest that is served; 4 has all words and the beginnings of model numbers
+_OTHER_WORDS: Final = "other_words"
+_WORDS: Final = 128  # of an item beside its title ...
+_READ: Final = 5_000  # ... of so many characters of a description, which may be a book
 _BRANDS: Final = 65_536  # whose words are remembered
 UNKNOWN: Final = -1  # `available` of an item whose catalogue does not say
-_CODE_NAMES: Final = {"mpn", "model", "model_number", "part_number", "gtin", "ean", "upc", "isbn"}
+_CODE_NAMES: Final = {
+    *("mpn", "model", "model_number", "part_number", "sku"),
+    *("gtin", "ean", "upc", "isbn"),
+}
 Hashes = npt.NDArray[np.uint64]
 # Shops show few of their items most of the time, and a version never changes: a lookup in a dict is
 # a tenth of hashing, searching and comparing. About 150 bytes an id.
@@ -36,16 +45,19 @@ _NOT_MET: Final = -2
 
 def id_hash(item_id: str) -> int:
     """64 bits; equal on every machine, unlike Python's own hash."""
-    return int(xxhash.xxh3_64_intdigest(item_id.encode("utf-8", "surrogatepass")))
+    return bytes_hash(item_id.encode("utf-8", "surrogatepass"))
+
+
+def bytes_hash(encoded: bytes) -> int:
+    """The same of an encoded id."""
+    return int(xxhash.xxh3_64_intdigest(encoded))
 
 
 def save_ids(folder: Path, hashes: Hashes) -> None:
-    """Write the lookup for ids in row order; their bytes are the `Runs` named "ids"."""
+    """Write the lookup for ids in row order; their bytes are the `Runs` named "ids". Ids of one
+    hash stand beside each other."""
     order = np.argsort(hashes, kind="stable")
-    ordered = hashes[order]
-    if len(ordered) > 1 and bool((ordered[1:] == ordered[:-1]).any()):
-        raise Failure("Two item ids have the same 64-bit hash.", hint="Rename one of them.")
-    arrays.save(folder / "id_hashes.npy", ordered)
+    arrays.save(folder / "id_hashes.npy", hashes[order])
     arrays.save(folder / "id_rows.npy", order.astype(np.uint32))
 
 
@@ -68,12 +80,22 @@ def category_paths(category: str) -> set[str]:
 
 
 def _codes(item: Item) -> set[str]:
-    """Model numbers by which a person would name exactly this item."""
+    """Model numbers by which a person would name exactly this item, and how they begin."""
     codes = model_numbers(item.title) | model_numbers(item.id)
     for name, value in item.attributes.items():
         if name.lower() in _CODE_NAMES and isinstance(value, str | int):
             codes |= model_numbers(str(value))
-    return codes
+    return codes | beginnings(codes)
+
+
+def _other_words(item: Item, title: set[str]) -> set[str]:
+    """The first words of brand, category, attributes and description that the title lacks.
+
+    An attribute's name says something only where its value is yes.
+    """
+    values = [name if value is True else as_text(value) for name, value in item.attributes.items()]
+    text = " ".join((item.brand, item.category, *values, as_text(item.description)[:_READ]))
+    return set(islice((word for word in dict.fromkeys(words(text)) if word not in title), _WORDS))
 
 
 class _RaggedWriter:
@@ -110,11 +132,12 @@ class ColumnsWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._records = (folder / "records.bin").open("wb")
-        self._ids = (folder / "ids.bin").open("wb")
-        self._record_lengths, self._id_lengths = array("Q"), array("Q")
+        self._ids = (folder / "ids.bin").open("w+b")
+        self._record_lengths, self._id_ends = array("Q"), array("Q", [0])
         self.id_hashes, self._title_keys = array("Q"), array("Q")
         self._price, self._updated, self._available = array("f"), array("d"), array("b")
         self._title_words, self._brand_words = _RaggedWriter(), _RaggedWriter()
+        self._other_words = _RaggedWriter()
         self._codes, self._categories = _RaggedWriter(), _RaggedWriter()
         self._brand_keys = array("Q")
         self._encode = msgspec.msgpack.Encoder()
@@ -126,11 +149,12 @@ class ColumnsWriter:
         self._record_lengths.append(len(record))
         encoded_id = item.id.encode()
         self._ids.write(encoded_id)
-        self._id_lengths.append(len(encoded_id))
+        self._id_ends.append(self._id_ends[-1] + len(encoded_id))
         self.id_hashes.append(hashed_id)
         title = words(item.title)
         self._title_keys.append(id_hash(" ".join(title)))
         self._title_words.add(set(title))
+        self._other_words.add(_other_words(item, set(title)))
         self._brand_words.add(set(words(item.brand)))
         self._codes.add(_codes(item))
         self._categories.add(category_paths(item.category))
@@ -139,6 +163,12 @@ class ColumnsWriter:
         self._updated.append(np.nan if item.updated is None else item.updated)
         self._available.append(UNKNOWN if item.available is None else int(item.available))
         return record
+
+    def id_of(self, row: int) -> str:
+        """The id of a row that was added before."""
+        self._ids.flush()
+        start, end = self._id_ends[row], self._id_ends[row + 1]
+        return os.pread(self._ids.fileno(), end - start, start).decode()
 
     def close(self) -> None:
         """Let go of the open files; what was written so far is not yet usable."""
@@ -151,7 +181,7 @@ class ColumnsWriter:
         folder = self._folder
         save_ids(folder, np.asarray(self.id_hashes, dtype=np.uint64))
         arrays.save(folder / "records.at.npy", arrays.offsets(self._record_lengths))
-        arrays.save(folder / "ids.at.npy", arrays.offsets(self._id_lengths))
+        arrays.save(folder / "ids.at.npy", np.asarray(self._id_ends, dtype=np.uint64))
         arrays.save(folder / "title_keys.npy", np.asarray(self._title_keys, dtype=np.uint64))
         price, updated = np.asarray(self._price), np.asarray(self._updated)
         available = np.asarray(self._available)
@@ -159,6 +189,7 @@ class ColumnsWriter:
         arrays.save(folder / "updated.npy", updated)
         arrays.save(folder / "available.npy", available)
         self._title_words.save(folder, "title_words")
+        self._other_words.save(folder, _OTHER_WORDS)
         self._brand_words.save(folder, "brand_words")
         self._codes.save(folder, "codes")
         self._categories.save(folder, "categories")
@@ -182,6 +213,9 @@ class ItemColumns:
         self.available: npt.NDArray[np.int8] = arrays.load(folder / "available.npy")
         self.title_keys: npt.NDArray[np.uint64] = arrays.load(folder / "title_keys.npy")
         self.title_words: Ragged[np.uint32] = Ragged(folder, "title_words")
+        self.other_words: Ragged[np.uint32] | None = None  # of the other texts, as the title lacks
+        if (folder / f"{_OTHER_WORDS}.npy").exists():
+            self.other_words = Ragged(folder, _OTHER_WORDS)
         self.brand_words: Ragged[np.uint32] = Ragged(folder, "brand_words")
         self.codes: Ragged[np.uint32] = Ragged(folder, "codes")
         self.categories: Ragged[np.uint32] = Ragged(folder, "categories")  # of every level
@@ -265,13 +299,26 @@ class ItemIds:
 
     def _searched(self, item_ids: Sequence[str]) -> Rows:
         encoded = [item_id.encode("utf-8", "surrogatepass") for item_id in item_ids]
-        hashes = np.array([xxhash.xxh3_64_intdigest(item) for item in encoded], dtype=np.uint64)
+        hashes = np.array([bytes_hash(item) for item in encoded], dtype=np.uint64)
         place = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
         hash_matches = self.hashes[place] == hashes
         rows = self._rows[place].astype(np.int64)
         stored = self._ids.get_many(rows)
         same = np.array([a == b for a, b in zip(stored, encoded, strict=True)], dtype=bool)
+        for at in np.flatnonzero(hash_matches & ~same).tolist():
+            rows[at] = self._row_beside(int(place[at]), encoded[at])
+            same[at] = rows[at] >= 0
         return np.where(hash_matches & same, rows, -1)
+
+    def _row_beside(self, place: int, encoded: bytes) -> int:
+        """The row of an id whose hash another one has, too; -1 where it is no item's."""
+        hashed, place = self.hashes[place], place + 1
+        while place < len(self.hashes) and self.hashes[place] == hashed:
+            row = int(self._rows[place])
+            if self._ids.get(row) == encoded:
+                return row
+            place += 1
+        return -1
 
     def rows_of_hashes(self, hashes: Hashes) -> Rows:
         """Rows (n,) of ids with these hashes; -1 where the index has none."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from indexes.errors import Failure
 from indexes.items.changes import REMOVED
-from indexes.items.columns import FORMAT, ItemColumns, ItemIds
+from indexes.items.columns import FORMAT, READABLE, ItemColumns, ItemIds
 from indexes.items.new_items import NewItems
 from indexes.items.text import DEFAULT_TEMPLATE
 from indexes.kernels import kernels
@@ -130,7 +130,7 @@ def cosine_spread(read: VectorReader, count: int) -> float:
 def check_format(about: Mapping[str, Any], version_id: str) -> None:
     """Failure for a version that another release wrote in another form."""
     stored = about.get("format", 1)
-    if stored != FORMAT:
+    if not READABLE <= stored <= FORMAT:
         raise Failure(
             f"Index {version_id} has format {stored}, and this release reads format {FORMAT}.",
             hint="Run `reranker rebuild --items FILE`: kept vectors are not encoded again.",

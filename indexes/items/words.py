@@ -24,6 +24,9 @@ _MEASURE = re.compile(
     r"|p|k|mp|dpi|rpm|pc|pcs|pack|px|btu|fps|bit|th|st|nd|rd|s|x)?"
 )
 
+_LETTERS = 4  # at most, of what stands before a space within a model number
+_UNTYPED = 3  # letters of a model number that may be missing at its end
+
 
 def fold(text: str) -> str:
     """One form for letters that people type differently: width, case, accents, spaces."""
@@ -58,16 +61,55 @@ def is_model_number(word: str) -> bool:
 
 
 def model_numbers(text: str) -> set[str]:
-    """Words of the text that name one model, joined forms included."""
-    folded = fold(text)
-    joined = (re.sub(r"[-./_]", "", run) for run in _COMPOUND.findall(folded))
-    return {word for word in (*_WORD.findall(folded), *joined) if is_model_number(word)}
+    """Words of a title that name one model, joined forms included: "lp746f" of "LP 746F"."""
+    return set(model_words(text, sizes=False))
 
 
-def model_share(text: str) -> float:
-    """Which share of the words, parted by spaces, are model numbers: 1 for "WF-1000XM4"."""
+def model_words(text: str, *, sizes: bool = True) -> dict[str, frozenset[int]]:
+    """Model numbers of the text, each with the places of the words, parted by spaces, it is of.
+
+    sizes: whether what looks like a size may end one: "ZP 127M", but of a title "EU 42", too.
+    """
+    numbers: dict[str, frozenset[int]] = {}
+    before, beside = "", -1  # the run before, and its word
+    for place, part in enumerate(fold(text).split()):
+        for run in _WORD.findall(part):
+            if is_model_number(run):
+                numbers.setdefault(run, frozenset({place}))
+            if beside < place and _may_begin(before) and _may_end(run, sizes):
+                numbers.setdefault(before + run, frozenset({beside, place}))
+            before, beside = run, place
+        for compound in _COMPOUND.findall(part):
+            joined = re.sub(r"[-./_]", "", compound)
+            if is_model_number(joined):
+                numbers.setdefault(joined, frozenset({place}))
+    return numbers
+
+
+def _may_begin(run: str) -> bool:
+    """Whether a model number may begin so and go on after a space."""
+    return 1 < len(run) <= _LETTERS and run.isalpha()
+
+
+def _may_end(run: str, sizes: bool) -> bool:
+    """Whether it has digits enough for a model number."""
+    return sum(map(str.isdigit, run)) >= 2 and (sizes or not _MEASURE.fullmatch(run))
+
+
+def beginnings(numbers: set[str]) -> set[str]:
+    """What a person may have typed so far of these model numbers, marked: "lp746*"."""
+    return {
+        f"{number[:end]}*"
+        for number in numbers
+        for end in range(max(len(number) - _UNTYPED, 4), len(number))
+        if is_model_number(number[:end])
+    }
+
+
+def model_places(text: str) -> frozenset[int]:
+    """Places of the words, parted by spaces, that are model numbers by themselves."""
     parts = [re.sub(r"[^\w]|_", "", part) for part in fold(text).split()]
-    return sum(map(is_model_number, parts)) / len(parts) if parts else 0.0
+    return frozenset(place for place, part in enumerate(parts) if is_model_number(part))
 
 
 def word_hash(word: str) -> int:

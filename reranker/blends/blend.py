@@ -64,6 +64,7 @@ DEFAULT = Blend(
         "match": SignalWeight(0.5),
         "typical": SignalWeight(0.75),
         "available": SignalWeight(0.5, "none"),
+        "coverage": SignalWeight(1.5, "none"),
         "fresh": SignalWeight(0.0, "none"),
     },
     guards=Guards(exact_stays=True),  # a shopper who names an item wants that one
@@ -113,8 +114,13 @@ _EARLIER_COUNTS: Final = _EARLIER | {
     "near": SignalWeight(0.75),
     "taste": SignalWeight(0.75),
 }
+_UNCOVERED: Final = tuple(
+    {name: part for name, part in blend.signals.items() if name != "coverage"}
+    for blend in (DEFAULT, PERSONAL, WITHOUT_ENCODER)
+)
 _BUILT_IN: Final = (
     *(blend.signals for blend in (DEFAULT, PERSONAL, WITHOUT_ENCODER)),
+    *_UNCOVERED,
     *(_EARLIER, _EARLIER_COUNTS, _EARLIER_COUNTS | {"behaviour": SignalWeight(0.35, "none")}),
 )
 

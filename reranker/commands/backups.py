@@ -10,6 +10,7 @@ from reranker.backups.backup import back_up
 from reranker.backups.contents import Backup
 from reranker.backups.restore import restore
 from reranker.commands.output import echo_result, json_option
+from reranker.events.settings import HistorySettings
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -32,6 +33,11 @@ def backup_command(workspace: Workspace, folder: Path, no_keys: bool, as_json: b
     backup = back_up(workspace.home, folder, keys=not no_keys)
     for what in backup.left_out:
         click.echo(f"warning: left out: {what}", err=True)
+    if (settings := workspace.section(HistorySettings)).url:
+        from reranker.histories.redis_nodes import read_url
+
+        where = read_url(settings.url).shown
+        click.echo(f"warning: left out: histories, which are kept in {where}", err=True)
     keys = "with its keys: keep it as they are kept" if backup.keys else "without its keys"
     echo_result(_facts(backup, folder), f"{workspace.home}: {_said(backup)}, {keys}.", as_json)
 

@@ -16,10 +16,14 @@ from reranker.commands.input_files import InputFile
 from reranker.commands.output import echo_json, echo_result, json_option, show_bad
 from reranker.events.events import HistoryEvent, as_sent
 from reranker.feedback.files import rankings_folder
+from reranker.feedback.imported_rankings import ImportedRankings
 from reranker.feedback.logged_shopper import LoggedShopper
 from reranker.histories.histories import Shopper
 from reranker.histories.store import open_histories
 from reranker.ingestion.importer import Importer, ImportSummary
+from reranker.ingestion.log_reading import LogReading
+from reranker.log_formats.column_maps import read_columns
+from reranker.log_formats.formats import FORMATS, NAMES
 from reranker.privacy.erasure import Searched
 from reranker.privacy.forget import ForgetProof, forget
 from reranker.privacy.retention import expire
@@ -38,6 +42,20 @@ def events_commands() -> None:
 @events_commands.command("import")
 @click.argument("source", metavar="FILE", type=InputFile())
 @click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(NAMES),
+    help="What the file is; default: told by its first rows, else events as in docs/events.md.",
+)
+@click.option(
+    "--map",
+    "columns",
+    metavar="FIELD=COLUMN,...",
+    multiple=True,
+    help="Which column is which field: user=customer_id,item=sku,type==purchase (== for one value "
+    "in every line). Repeatable.",
+)
+@click.option(
     "--max-bad-share",
     type=FiniteRange(0, 1),
     help="Share of bad lines that is let pass; default events.max_bad_share (0.01).",
@@ -45,13 +63,24 @@ def events_commands() -> None:
 @_JSON
 @click.pass_obj
 def import_command(
-    workspace: Workspace, source: Path, max_bad_share: float | None, as_json: bool
+    workspace: Workspace,
+    source: Path,
+    format_name: str | None,
+    columns: tuple[str, ...],
+    max_bad_share: float | None,
+    as_json: bool,
 ) -> None:
     """Add the events of a .jsonl, .csv or .parquet file, gzipped or not.
 
-    A second run of the same file adds nothing; after a crash it adds the rest.
+    Logs of Metarank, UBI, GA4, Google Retail, Retailrocket, REES46, Online Retail and Instacart are
+    known by their columns (docs/importing-logs.md); what they say of answers is logged as rankings,
+    for `reranker requests from-events`. A second run of the same file adds nothing; after a crash
+    it adds the rest.
     """
-    importer = Importer(workspace, source, _bars)
+    log = LogReading.of(
+        workspace, source, format_name, read_columns(columns), ImportedRankings(workspace)
+    )
+    importer = Importer(workspace, source, _bars, log)
     with closing(open_histories(workspace)) as histories:
         try:
             summary = importer.run(histories, max_bad_share)
@@ -78,6 +107,41 @@ def expire_command(workspace: Workspace, as_json: bool) -> None:
         "killed."
     )
     echo_result(expired, text, as_json)
+
+
+@events_commands.command("move")
+@click.option(
+    "--to",
+    "url",
+    required=True,
+    metavar="URL",
+    help='The Redis that takes the histories, as history.url: "redis://host:6379/0".',
+)
+@_JSON
+@click.pass_obj
+def move_command(workspace: Workspace, url: str, as_json: bool) -> None:
+    """Copy the histories from the home's file to a Redis, and compare both.
+
+    Killed, it goes on where it was; a later run adds what came meanwhile. Exit status 1 where some
+    shopper's history differs at the end.
+    """
+    from reranker.ingestion.moving import move  # of an extra
+
+    moved = move(workspace, url, _bars)
+    text = (
+        f"{moved.shoppers:,} shoppers, {moved.sessions:,} sessions with a user, {moved.events:,} "
+        f"events in {moved.seconds:,.1f} s; {moved.added:,} were not there before. "
+    )
+    text += (
+        f"{moved.different:,} histories differ: events came meanwhile, or the Redis had more; run "
+        "it again once nothing writes to the file."
+        if moved.different
+        else "Both hold the same. Set history.url everywhere; the file is no longer read then: "
+        "delete <home>/events when the service answers from the Redis."
+    )
+    echo_result(moved, text, as_json)
+    if moved.different:
+        click.get_current_context().exit(1)
 
 
 @click.command("export")
@@ -214,22 +278,34 @@ def _table(summary: ImportSummary) -> str:
         ("bot-like", summary.bots, f"{summary.bot_events:,} events, {dropped}: {names}"),
         ("unknown item", summary.unknown_item_events or 0, _unknown(summary)),
         ("already kept", summary.already_kept, "from an earlier import or POST /events"),
+        ("passed over", sum(summary.passed_over.values()), _passed(summary)),
         ("too old", summary.too_old, "beyond history.events_per_user or history.days"),
         ("trimmed", summary.trimmed, "the oldest of full histories"),
         ("merged", summary.merged, "from sessions to their users"),
         ("stored", summary.stored, ""),
+        ("rankings", summary.rankings, "logged: `reranker requests from-events` makes requests"),
+        ("logged before", summary.rankings_already_logged, "rankings of an earlier import"),
+        ("no ids", summary.rankings_by_number, "rankings of document numbers: not kept"),
         ("users", summary.users, ""),
         ("sessions", summary.anonymous_sessions, "without a user"),
         ("visits", summary.visits, "split at silences of events.session_minutes"),
     ]
     shown = [row for row in rows if row[1] or row[0] in ("read", "rejected", "stored")]
     lines = [f"  {name:<15}{count:>12,}  {note}".rstrip() for name, count, note in shown]
+    if format_ := FORMATS.get(summary.format):
+        lines.insert(0, f"  {format_.title} (--format {format_.name}): {format_.meaning}")
     if summary.ignored_columns:
         lines.append(f"  ignored columns: {', '.join(summary.ignored_columns)}")
     lines += [f"  warning: {warning}" for warning in summary.warnings]
     if summary.unknown_item_events is None:
         lines.append("  no index is published: items were not looked up")
     return "\n".join((*lines, f"  {'seconds':<15}{summary.seconds:>12,.1f}  {speed}"))
+
+
+def _passed(summary: ImportSummary) -> str:
+    """What of a foreign log says nothing here, the most of it first."""
+    parts = [f"{why} {count:,}" for why, count in list(summary.passed_over.items())[:6]]
+    return "; ".join(parts)
 
 
 def _conflict(summary: ImportSummary) -> str:

@@ -17,7 +17,8 @@ from reranker.feedback.off_policy import EstimateReport
 def counts_of(join: Joined) -> dict[str, Any]:
     """Every count of the join."""
     counts = {**msgspec.to_builtins(join.counts), "bad_lines": join.bad.count}
-    return counts | ({"warnings": join.warnings} if join.warnings else {})
+    warnings = [*join.warnings, *_of_other_ids(join.counts)]
+    return counts | ({"warnings": warnings} if warnings else {})
 
 
 def shown_curve(model: ClickModel) -> str:
@@ -58,7 +59,18 @@ def shown_estimate(report: EstimateReport) -> str:
 
 def table(head: str, join: Joined) -> str:
     """The result, and the counts behind it that are not 0."""
-    return "\n".join([head, *_count_lines(join.counts, join.bad.count)])
+    warnings = [f"  warning: {warning}" for warning in _of_other_ids(join.counts)]
+    return "\n".join([head, *_count_lines(join.counts, join.bad.count), *warnings])
+
+
+def _of_other_ids(counts: JoinCounts) -> Iterator[str]:
+    """Most events name rankings in which their item is not: then ids are not the same."""
+    if counts.events_of_items_not_shown > counts.events_by_id:
+        yield (
+            f"{counts.events_of_items_not_shown:,} events name a ranking that did not show their "
+            "item: do rankings and events use the same ids? OpenSearch's UBI notes document "
+            "numbers unless ext.ubi.object_id_field is set (docs/importing-logs.md)"
+        )
 
 
 def _count_lines(counts: JoinCounts, bad: int) -> Iterator[str]:

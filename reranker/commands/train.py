@@ -29,6 +29,11 @@ from reranker.model.settings import ENCODERS, TrainSettings
     is_flag=True,
     help="Publish what is counted (popular, clicked, repeat, together, ...) without an encoder.",
 )
+@click.option(
+    "--from-scratch",
+    is_flag=True,
+    help="Forget what the encoder has learned so far, instead of beginning with it.",
+)
 @json_option("End with one JSON object.")
 @click.pass_obj
 def train_command(
@@ -37,6 +42,7 @@ def train_command(
     minutes: float | None,
     until: str | None,
     counts_only: bool,
+    from_scratch: bool,
     as_json: bool,
 ) -> None:
     """Learn from the imported events, fit the default blend, and publish what is proved.
@@ -45,7 +51,8 @@ def train_command(
     what shoppers do. The default blend is fitted on the last searches of some shoppers, of which
     neither has seen anything, with the encoder and without it. The encoder is published only if the
     blend with it is better there, beyond doubt; else counts and a blend without it are. A training
-    that was interrupted, or that --minutes ended, goes on where it was.
+    that was interrupted, or that --minutes ended, goes on where it was; one with other events or
+    items begins with the weights of the one before.
     """
     from reranker.applications.applications import BESIDE
     from reranker.model_selection.train import train  # torch, which no other command needs
@@ -60,6 +67,7 @@ def train_command(
             on_line=lambda line: click.echo(line, err=True),
             until=end,
             counts_only=counts_only,
+            from_scratch=from_scratch,
             beside=BESIDE,
         )
     echo_result(summary, _report(summary), as_json)
@@ -80,6 +88,11 @@ def _report(summary: dict[str, Any]) -> str:
         lines.append(f"  because   {summary['reason']}")
     else:
         lines.append(f"  encoder   {summary['encoder']} ({summary['parameters']:,} parameters)")
+    if summary["known_before"] is not None:
+        lines.append(
+            f"  began     with the weights of the training before, which knew "
+            f"{summary['known_before']:,} of these items"
+        )
     lines.append(
         f"  trained   {summary['shoppers']:,} shoppers, {summary['events']:,} events, "
         f"{summary['known_items']:,} items"
@@ -111,6 +124,11 @@ def _proof_lines(proof: dict[str, Any]) -> list[str]:
         f"  proof     NDCG@10 of {proof['requests']:,} searches held out "
         f"(of {proof['moments']:,} moments): {orders}"
     ]
+    if proof["logged"]:
+        lines.append(
+            f"            {proof['logged']:,} of them with the candidates that were logged, "
+            "weighed by how likely each place is looked at"
+        )
     if (difference := proof["difference"]) is not None and difference["low"] is not None:
         lines.append(
             f"            the encoder adds {difference['mean']:+.4f} "

@@ -23,6 +23,7 @@ class SegmentResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """One kind of request on its own. metrics: of the baseline and of the blend.
 
     worst: the lowest mean difference in the first metric, of all segments of at least 10 queries.
+    below: whether the whole interval of that metric lies below the baseline.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class SegmentResult(msgspec.Struct, frozen=True, omit_defaults=True):
     metrics: dict[str, dict[str, float]]
     difference: dict[str, Difference]
     worst: bool = False
+    below: bool = False
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -132,10 +134,16 @@ def _named(aggregate: Aggregate, means: list[float]) -> dict[str, float]:
 
 
 def _marked(segments: list[SegmentResult], metric: str) -> list[SegmentResult]:
-    """The same, with the worst marked."""
+    """The same, with the worst marked, and those that are below the baseline for sure."""
     enough = [segment for segment in segments if segment.queries >= _ENOUGH]
     worst = min(enough, key=lambda segment: segment.difference[metric].mean, default=None)
     return [
-        msgspec.structs.replace(segment, worst=True) if segment is worst else segment
+        msgspec.structs.replace(
+            segment, worst=segment is worst, below=_below(segment.difference[metric])
+        )
         for segment in segments
     ]
+
+
+def _below(difference: Difference) -> bool:
+    return difference.high is not None and difference.high < 0

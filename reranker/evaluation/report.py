@@ -137,6 +137,9 @@ def _segments(result: Evaluation) -> Iterator[str]:
         if worst:
             difference = next(iter(worst.difference.values()))
             yield f"worst: {worst.segment}, {difference.mean:+.4f} ({interval_of(difference)})"
+        below = [segment.segment for segment in result.segments if segment.below]
+        where = ", ".join(below) if below else "no segment"
+        yield f"wholly below {result.compared_with}: {where}"
 
 
 def _degraded(result: Evaluation) -> list[str]:

@@ -1,6 +1,6 @@
 """slices.py: judged requests -> the kinds of request that are also reported on their own.
 
-Query length, head or tail query, new or known user, length of the history, cold item.
+Query length, digits in it, head or tail query, new or known user, length of the history, cold item.
 """
 
 import time
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from indexes.items.words import folded, words
+from indexes.items.words import folded, model_numbers, words
 from indexes.storage.arrays import Mask
 from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest, RerankRequest
@@ -27,11 +27,13 @@ class RequestFacts(msgspec.Struct, frozen=True):
     """What puts one request into its segments.
 
     cold: whether the served model has seen no event with one of the relevant items; None: no model.
+    digits: 1 where the query has some, 2 where they are those of a model number.
     """
 
     words: int = 0
     history: int = 0
     cold: bool | None = None
+    digits: int = 0
 
 
 class Facts:
@@ -50,6 +52,7 @@ class Facts:
         relevant = (item for item, grade in judged.ratings.items() if grade > 0)
         return RequestFacts(
             words=len(words(judged.query)),
+            digits=_digits(judged.query),
             history=0 if isinstance(events, Missing) else len(events),
             cold=None if self._seen is None else any(item not in self._seen for item in relevant),
         )
@@ -90,7 +93,7 @@ class RequestSegments:
             (kind, names, np.array([number(facts) for facts in self._facts], np.int64))
             for kind, names, number in _KINDS
         ]
-        kinds.insert(1, ("query frequency", ("head query", "tail query"), self._frequency()))
+        kinds.insert(2, ("query frequency", ("head query", "tail query"), self._frequency()))
         return kinds
 
     def _frequency(self) -> npt.NDArray[np.int64]:
@@ -103,6 +106,12 @@ class RequestSegments:
         return np.where(times == 0, -1, np.where(times >= middle, 0, 1))
 
 
+def _digits(query: str) -> int:
+    if not any(map(str.isdigit, query)):
+        return 0
+    return 2 if model_numbers(query) else 1
+
+
 def _number(bounds: tuple[int, ...], value: int) -> int:
     """How many of these lower bounds the value reaches."""
     return sum(value >= bound for bound in bounds)
@@ -113,6 +122,11 @@ _KINDS: Final[list[tuple[str, tuple[str, ...], Callable[[RequestFacts], int]]]] 
         "query length",
         ("no query", "query 1 word", "query 2-3 words", "query 4+ words"),
         lambda facts: _number((1, 2, 4), facts.words),
+    ),
+    (
+        "query digits",
+        ("query without digits", "query with digits", "model number"),
+        lambda facts: facts.digits,
     ),
     ("user", ("new user", "known user"), lambda facts: int(facts.history > 0)),
     (

@@ -107,9 +107,33 @@ class HistorySettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
     wait_seconds: Annotated[
         float,
         msgspec.Meta(
-            gt=0, description="Longest wait for another process that writes; then it fails."
+            gt=0,
+            description="Longest wait for another process that writes, or for a Redis that is "
+            "away; then it fails.",
         ),
     ] = 5.0
+    url: Annotated[
+        str,
+        msgspec.Meta(
+            description="Where histories are kept: empty is SQLite in the home; "
+            '"redis://[user:password@]host:6379/0" is a Redis or Valkey, "rediss://" with TLS, '
+            '"redis://host1:7000,host2:7000" a cluster. Passwords belong in '
+            "RERANKER_HISTORY_URL, not in a file."
+        ),
+    ] = ""
+    read_seconds: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0, description="Longest wait for a Redis that a request reads a history from."
+        ),
+    ] = 0.25
+    wait_replicas: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="Replicas of a Redis that must have an event before it counts as accepted.",
+        ),
+    ] = 0
 
 
 def event_weights(workspace: Workspace) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """days.py: the folder of logged rankings -> its days and their lines, and lines changed.
 
 A day is DAY.jsonl, to which processes append, or DAY.jsonl.gz, packed by a person: read, changed
-and deleted like the others. Lines are read one at a time; of an over-long one, in pieces.
+and deleted like the others. DAY.imported-DAY.jsonl holds rankings of that day from another log, and
+says when they came. Lines are read one at a time; of an over-long one, in pieces.
 
 A process that was killed, or a full disk, leaves a line without its end. The next one begins with a
 line end of its own, so that only the torn line is lost.
@@ -25,6 +26,7 @@ from indexes.storage.locks import waiting
 log = logging.getLogger("reranker")
 
 SUFFIX: Final = ".jsonl"
+_IMPORTED: Final = ".imported-"
 LOCK: Final = "packed.lock"
 _LEVEL: Final = 6  # gzip's own
 
@@ -48,6 +50,17 @@ def day_file(folder: Path, day: str) -> Path:
     return folder / f"{day}{SUFFIX}"
 
 
+def imported_file(folder: Path, day: str, imported: str) -> Path:
+    """The file of this day's rankings that were imported on another."""
+    return folder / f"{day}{_IMPORTED}{imported}{SUFFIX}"
+
+
+def kept_since(path: Path) -> date | None:
+    """The day on which an imported file came; None for a day of the service's own."""
+    _, mark, day = path.name.removesuffix(".gz").removesuffix(SUFFIX).partition(_IMPORTED)
+    return date.fromisoformat(day) if mark else None
+
+
 def logged_days(folder: Path) -> list[tuple[date, Path]]:
     """The files of the log, oldest first, packed ones, too."""
     days = []
@@ -56,7 +69,10 @@ def logged_days(folder: Path) -> list[tuple[date, Path]]:
             whole = path.with_suffix("") if is_packed(path) else path
             with suppress(ValueError):
                 if whole.suffix == SUFFIX:
-                    days.append((date.fromisoformat(whole.stem), path))
+                    day, mark, imported = whole.stem.partition(_IMPORTED)
+                    if mark:
+                        date.fromisoformat(imported)
+                    days.append((date.fromisoformat(day), path))
     return sorted(days)
 
 

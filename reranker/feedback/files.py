@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from indexes.workspace import Workspace
-from reranker.feedback.days import logged_days, overwrite
+from reranker.feedback.days import kept_since, logged_days, overwrite
 from reranker.feedback.settings import RankingLogSettings
 from reranker.pseudonyms.pseudonyms import Pseudonyms, generation_of
 
@@ -45,7 +45,11 @@ def delete_old(folder: Path, settings: RankingLogSettings) -> int:
     """Delete the days that are older than the settings allow; how many."""
     today = _day_of(time.time())
     oldest = today - timedelta(days=settings.days)
-    old = [path for day, path in logged_days(folder) if _written(path, day, today) < oldest]
+    old = [
+        path
+        for day, path in logged_days(folder)
+        if (kept_since(path) or _written(path, day, today)) < oldest
+    ]
     for path in old:
         path.unlink(missing_ok=True)
     return len(old)
@@ -72,6 +76,11 @@ def _written(path: Path, day: date, today: date) -> date:
 
 def _day_of(at: float) -> date:
     return datetime.fromtimestamp(at, UTC).date()
+
+
+def room_for(folder: Path, settings: RankingLogSettings) -> int:
+    """Bytes that rankings.megabytes leaves beside what is logged already."""
+    return settings.megabytes * _MEGABYTE - sum(_size(path) for _, path in logged_days(folder))
 
 
 def _size(path: Path) -> int:

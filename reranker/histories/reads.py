@@ -16,9 +16,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from reranker.errors import HistoryDamaged
 from reranker.events.events import HistoryEvent
 from reranker.events.settings import HistorySettings
+from reranker.histories.decoded import CACHED, decoded, packed_rows
 from reranker.histories.files import failing, failure_of, names_row, open_reader
 from reranker.histories.histories import Shopper
 from reranker.pseudonyms.keys import PseudonymKeys
@@ -36,11 +36,8 @@ _SAME_PERSON: Final = (
     f"WITH whose AS (SELECT {SHOPPER} AS id) SELECT is_user, name FROM shoppers "
     "WHERE id = (SELECT id FROM whose) OR owner = (SELECT id FROM whose)"
 )
-_CACHED: Final = 1000  # shoppers whose newest events need no decoding while none is added
 _MOMENT: Final = 0.0005  # seconds for which another reader is waited for who is about to be done
 _WINDOW: Final = 256  # shoppers read at once when all are read
-_decode: Final = msgspec.msgpack.Decoder(list[HistoryEvent]).decode
-
 
 _of_the_parent: Final[list[sqlite3.Connection]] = []
 
@@ -104,7 +101,7 @@ class HistoryReader:
     def __init__(self, path: Path, settings: HistorySettings, keys: PseudonymKeys) -> None:
         self.path, self.keys, self._settings = path, keys, settings
         self._read_lock = threading.Lock()
-        self._newest: RecentlyUsed[Hashable, _Newest] = RecentlyUsed(_CACHED)
+        self._newest: RecentlyUsed[Hashable, _Newest] = RecentlyUsed(CACHED)
         self._reader = Opened(self.path, lambda: open_reader(self.path))
         self._reads: tuple[sqlite3.Connection, Pseudonyms] | None = None
 
@@ -138,7 +135,7 @@ class HistoryReader:
         except sqlite3.Error as error:
             raise failure_of(error, self.path) from error
         payloads.reverse()
-        whole = packed(payloads)
+        whole = packed_rows(payloads)
         same = known is not None and known.payloads == whole
         events = known.events if known and same else _compact(decoded(whole, self.path))
         if before is None or (events and not same):
@@ -239,7 +236,7 @@ class HistoryReader:
                 shopper = (user is not None, hidden[0] if user is not None else hidden[1])
                 rows = db.execute(query, shopper)
                 while payloads := rows.fetchmany(1000):
-                    for event in decoded(packed(payloads), self.path):
+                    for event in decoded(packed_rows(payloads), self.path):
                         own = session if event.session == hidden[1] else event.session
                         yield msgspec.structs.replace(event, user=user, session=own)
         finally:
@@ -281,7 +278,7 @@ class HistoryReader:
     def _whole(self, db: sqlite3.Connection, shopper: int, since: float) -> list[HistoryEvent]:
         query = "SELECT payload FROM events WHERE shopper = ? AND time >= ? ORDER BY time, seq"
         with failing(self.path):
-            return decoded(packed(db.execute(query, (shopper, since)).fetchall()), self.path)
+            return decoded(packed_rows(db.execute(query, (shopper, since)).fetchall()), self.path)
 
     def drop_unused(self) -> None:
         """See Histories."""
@@ -352,20 +349,3 @@ def _same_person(db: sqlite3.Connection, user: str | None, session: str | None) 
         if shopper[1] is not None:
             rows += db.execute(_SAME_PERSON, shopper).fetchall()
     return rows
-
-
-def packed(payloads: list[Any]) -> bytes:
-    """All rows' payloads as one MessagePack list."""
-    whole = b"".join([payload for (payload,) in payloads])
-    return b"\xdd" + len(payloads).to_bytes(4, "big") + whole
-
-
-def decoded(events: bytes, path: Path) -> list[HistoryEvent]:
-    """What `packed` made, as events; HistoryDamaged when one cannot be read."""
-    try:
-        return _decode(events)
-    except msgspec.DecodeError as error:
-        raise HistoryDamaged(
-            f"{path} is damaged: an event in it cannot be read ({error}).",
-            hint="Move it aside and run `reranker events import` again, or restore a backup.",
-        ) from error

@@ -172,11 +172,22 @@ class SqliteHistories(HistoryReader):
 
 
 def open_histories(workspace: Workspace) -> Histories:
-    """The histories of this home. Nothing is written before the first event."""
-    home, settings = workspace.home, workspace.section(HistorySettings)
-    histories = SqliteHistories(home / "events", settings, PseudonymKeys(home))
+    """The histories of this home, where history.url says. Nothing is written before the first
+    event."""
+    settings = workspace.section(HistorySettings)
+    histories = _opened(workspace.home, settings)
     try:
         histories.mend()
     except HistoryFailure as failure:  # whoever reads them will be told
         log.warning("%s", failure)
     return histories
+
+
+def _opened(home: Path, settings: HistorySettings) -> Histories:
+    keys = PseudonymKeys(home)
+    if not settings.url:
+        return SqliteHistories(home / "events", settings, keys)
+    from reranker.histories.redis_nodes import read_url  # of an extra
+    from reranker.histories.redis_store import RedisHistories
+
+    return RedisHistories(read_url(settings.url), settings, keys)

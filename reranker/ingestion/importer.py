@@ -15,15 +15,16 @@ from indexes.errors import Failure
 from indexes.items.columns import ItemIds
 from indexes.progress import Progress
 from indexes.readers.bad_lines import BadLine, BadLines
-from indexes.readers.rows import Rows, read_rows
+from indexes.readers.rows import Rows
 from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.events.cleaning import BadEvent, Cleaner, NobodysEvent, NoConsent
 from reranker.events.events import HistoryEvent
-from reranker.events.formats import format_hint, named_columns
+from reranker.events.formats import NO_EVENTS_HINT
 from reranker.events.settings import EventSettings
 from reranker.histories.histories import Appended, Histories
 from reranker.ingestion.known_items import mismatch, not_in_index, published_ids
+from reranker.ingestion.log_reading import LogReading
 from reranker.ingestion.null_ids import NullIds, written_as_floats
 from reranker.ingestion.spool import EventSpool
 from reranker.pseudonyms.keys import PseudonymKeys
@@ -62,7 +63,8 @@ class Conflict(msgspec.Struct, frozen=True):
 class ImportSummary(msgspec.Struct, kw_only=True):
     """What happened to the events of a file, step by step."""
 
-    read: int = 0  # lines, good or bad
+    format: str = "events"
+    read: int = 0  # lines, good or bad; of other formats: the events in them
     rejected: int = 0
     rejected_by_field: dict[str, int] = {}
     without_consent: int = 0  # of those read: personalize is false, so they are not kept
@@ -86,6 +88,10 @@ class ImportSummary(msgspec.Struct, kw_only=True):
     visits: int = 0
     types: dict[str, int] = {}
     already_kept: int = 0
+    passed_over: dict[str, int] = {}  # what of another format says nothing here
+    rankings: int = 0  # logged; those of an earlier import, and whose items are no ids, are not
+    rankings_already_logged: int = 0
+    rankings_by_number: int = 0
     stored: int = 0
     merged: int = 0
     trimmed: int = 0
@@ -97,11 +103,19 @@ class ImportSummary(msgspec.Struct, kw_only=True):
 class Importer:
     """One import: first everything is checked, then everything is kept."""
 
-    def __init__(self, workspace: Workspace, path: Path, progress: Progress) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        path: Path,
+        progress: Progress,
+        log: LogReading | None = None,
+    ) -> None:
+        """log: the file in its format, which else its first rows tell."""
         self.settings = workspace.section(EventSettings)
         self.bad = BadLines(path)
         self.summary = ImportSummary()
         self._workspace, self._path, self._progress = workspace, path, progress
+        self._log = log or LogReading.of(workspace, path)
         self._fields: Counter[str] = Counter()
         self._columns: dict[str, None] = {}  # of the first lines, in their order
         self._nobody = 0  # lines whose only shopper was an id that events.drop_null_ids drops
@@ -118,8 +132,10 @@ class Importer:
             if len(spool):
                 bots = self._look_for_bots(spool)
                 self._keep(spool, bots, histories)
+            self._log_rankings()
         finally:
             spool.close()
+            self._log.close()
         histories.forget_old()
         self.summary.seconds = round(time.perf_counter() - started, 3)
         return self.summary
@@ -134,11 +150,17 @@ class Importer:
                 if event is None:
                     continue
                 spool.add(event)
+                if self._log.sink is not None:
+                    self._log.sink.follow(event)
                 nobodies.add(event)
                 types[event.type] += 1
                 advance(1)
         self._check_lines(len(spool), max_bad_share)
-        summary = self.summary
+        summary, log = self.summary, self._log
+        if log.format is not None:
+            summary.format = log.format.name
+        summary.passed_over = dict(log.passed_over.most_common())
+        summary.warnings += log.warnings()
         summary.null_ids = cleaner.null_ids
         summary.rejected = self.bad.count + self._nobody
         summary.read = len(spool) + summary.without_consent + summary.rejected
@@ -160,16 +182,16 @@ class Importer:
         summary.warnings += [warning for warning in more if warning is not None]
 
     def _rows(self) -> Rows:
-        """The file's rows; where it has not the columns of events, the hint says whose it has."""
-        try:
-            for line, row in read_rows(self._path, _NEEDED, self._unreadable):
-                if line <= _LOOKED_AT:
-                    self._columns |= dict.fromkeys(row)
-                yield line, row
-        except Failure as failure:
-            if " no column " in failure.message:
-                failure.hint = format_hint(named_columns(failure.message))
-            raise
+        """The file's rows, whatever its format; what has none of its own is refused."""
+        return self._log.rows(self._refuse, self._unreadable, self._look_at)
+
+    def _look_at(self, line: int, row: dict[str, Any]) -> None:
+        if line <= _LOOKED_AT:
+            self._columns |= dict.fromkeys(row)
+
+    def _refuse(self, line: int, error: BadEvent) -> None:
+        self._fields[error.field or "event"] += 1
+        self.bad.add(BadLine(line, error.message))
 
     def _cleaned(self, cleaner: Cleaner, line: int, row: dict[str, Any]) -> HistoryEvent | None:
         """The row's event; None where it is refused, which is counted."""
@@ -178,28 +200,29 @@ class Importer:
         except NoConsent:
             self.summary.without_consent += 1
         except BadEvent as error:
-            self._fields[error.field or "event"] += 1
             if isinstance(error, NobodysEvent):  # no fault of the file: the setting wants it
+                self._fields[error.field or "event"] += 1
                 self._nobody += 1
             else:
-                self.bad.add(BadLine(line, error.message))
+                self._refuse(line, error)
         return None
 
     def _check_lines(self, good: int, max_bad_share: float) -> None:
         """Failure where too many lines are bad, or none holds an event."""
         refused = self.summary.without_consent + self._nobody
+        beside = self._log.rankings + self._log.passed_over.total()
         try:
-            self.bad.check(good + refused, max_bad_share)
-            if not good and not refused:
+            self.bad.check(good + refused + beside, max_bad_share)
+            if not good and not refused and not beside:
                 why = f": {self.bad.reasons()}" if self.bad.count else ""
                 hint = "One event a line is expected."
                 raise Failure(f"{self._path} holds no event{why}.", hint=hint)
         except Failure as failure:
             missing = [name for name in _NEEDED if name not in self._columns]
-            if missing and self._columns:
+            if missing and self._columns and self._log.format is None:
                 names = ", ".join(map(repr, list(self._columns)[:_NAMED]))
                 failure.message += f" Its lines have no {' and no '.join(missing)}, but {names}."
-                failure.hint = format_hint(self._columns)
+                failure.hint = NO_EVENTS_HINT
             raise
 
     def _unreadable(self, bad: BadLine) -> None:
@@ -237,6 +260,15 @@ class Importer:
                 time.sleep(_BREATH)
         self.summary.duplicates = len(spool) - handed
         self.summary.unknown_item_events = unknown_events if ids is not None else None
+
+    def _log_rankings(self) -> None:
+        """Those of the file, where somebody takes them."""
+        if self._log.sink is None:
+            return
+        kept, summary = self._log.sink.finish(), self.summary
+        summary.rankings, summary.rankings_already_logged = kept.logged, kept.already
+        summary.rankings_by_number = kept.by_number
+        summary.warnings += kept.warnings
 
     def _unknown(self, spool: EventSpool, ids: ItemIds | None) -> frozenset[str]:
         if ids is None:

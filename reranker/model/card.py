@@ -16,6 +16,7 @@ ACTIONS: Final = ("purchase", "cart", LEAVE)
 
 WEIGHTS: Final = "model.safetensors"
 CARD: Final = "model.json"
+CHECKPOINT: Final = "training.safetensors"  # of the newest training, in `model/work`
 TEXT_SCALE: Final = 0.16  # brings texts, of length 1, to the size that id vectors begin with
 WHITE: Final = "whitening."  # prefix of the whitening's tensors among the weights
 

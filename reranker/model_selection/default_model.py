@@ -33,12 +33,20 @@ from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest
 from reranker.runtime.caches import QueryVectors
 from reranker.signals.user_history import Personalization
+from reranker.tuning.clicks import clicked
 from reranker.tuning.columns import JudgedColumns, judged_columns
-from reranker.tuning.default_blend import LEARNED, DefaultFit, Fitted, cross_fitted, ranked_ndcg
+from reranker.tuning.default_blend import (
+    LEARNED,
+    DefaultFit,
+    Fitted,
+    HeldOutSearches,
+    cross_fitted,
+)
 
 _ENCODER: Final = ("behaviour", "intent")  # signals that the encoder makes
 FEWEST: Final = 50  # requests below which nothing is fitted
 MOST: Final = 1000  # that are: more move the weights no further
+_SEED: Final = 15
 PLAIN, WITHOUT, WITH, SERVED = "unpersonalised", "without_encoder", "with_encoder", "served"
 
 
@@ -46,6 +54,7 @@ class Proof(msgspec.Struct, frozen=True):
     """What the held-out requests say. ndcg: NDCG@10 by order; of the fitted ones on requests that
     their fit had not seen.
 
+    logged: requests whose candidates are those of the shop's own engine, as logged.
     difference: the blend with the encoder minus the one without; None where there is no encoder.
     against_served: the blend, fitted on all of them, minus the published one. strangers: the chosen
     blend with another shopper's history minus without any.
@@ -53,6 +62,7 @@ class Proof(msgspec.Struct, frozen=True):
 
     moments: int
     requests: int
+    logged: int
     ndcg: dict[str, float]
     difference: Difference | None
     against_served: Difference | None
@@ -121,18 +131,28 @@ def choose(
     without = [name for name in LEARNED if name not in _ENCODER]
     fits = {WITHOUT: DefaultFit(without)} | ({WITH: DefaultFit(LEARNED)} if encoder else {})
     results: dict[str, Fitted] = {}
+    searches = HeldOutSearches.of(own)
     with progress("fit", len(fits)) as done:
         for name, fit in fits.items():
-            results[name] = cross_fitted(fit, own, strangers)
+            results[name] = cross_fitted(fit, searches, strangers)
             done(1)
-    return _chosen(own, fits, results, moments, served, needs_proof)
+    return _chosen(searches, fits, results, moments, served, needs_proof)
 
 
 def with_strangers(requests: Sequence[JudgedRequest]) -> list[JudgedRequest]:
-    """The same requests, each with the history of the shopper of the one before it."""
+    """The same requests, each as another shopper would have asked it, drawn by chance.
+
+    Who stand side by side came at the same time, often for the same: they are no strangers.
+    """
+    drawn = np.random.default_rng(_SEED).permutation(len(requests))  # one circle through all
+    others = dict(zip(drawn.tolist(), np.roll(drawn, 1).tolist(), strict=True))
     return [
-        msgspec.structs.replace(request, history=other.history)
-        for request, other in zip(requests, [*requests[-1:], *requests[:-1]], strict=True)
+        msgspec.structs.replace(
+            request,
+            history=requests[others[number]].history,
+            time=requests[others[number]].time,
+        )
+        for number, request in enumerate(requests)
     ]
 
 
@@ -144,7 +164,7 @@ def _columns(
 
 
 def _chosen(
-    own: Sequence[JudgedColumns],
+    own: HeldOutSearches,
     fits: dict[str, DefaultFit],
     results: dict[str, Fitted],
     moments: int,
@@ -163,7 +183,8 @@ def _chosen(
     against_served = _difference(_worth(own, blend), values[SERVED]) if served else None
     proof = Proof(
         moments=moments,
-        requests=len(own),
+        requests=len(own.requests),
+        logged=len(clicked(own.requests)),
         ndcg={order: float(ndcg.mean()) for order, ndcg in values.items()},
         difference=difference,
         against_served=against_served,
@@ -173,15 +194,15 @@ def _chosen(
     return DefaultModel(name == WITH, noted, proof)
 
 
-def _worth(requests: Sequence[JudgedColumns], blend: Blend) -> Values:
+def _worth(searches: HeldOutSearches, blend: Blend) -> Values:
     """NDCG@10 of each request (n,) ranked by a stored blend."""
-    values = []
-    for judged in requests:
+    scores = []
+    for judged in searches.requests:
         order = judged.order(blend)
-        scores = np.empty(len(order))
-        scores[order] = -np.arange(len(order), dtype=np.float64)
-        values.append(ranked_ndcg([judged], scores, np.array([0, len(order)]))[0])
-    return np.array(values)
+        places = np.empty(len(order))
+        places[order] = -np.arange(len(order), dtype=np.float64)
+        scores.append(places[judged.rows])
+    return searches.ndcg(np.concatenate(scores), np.arange(len(scores)))
 
 
 def _difference(values: Values, baseline: Values) -> Difference:

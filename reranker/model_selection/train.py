@@ -7,7 +7,7 @@ are served. Model and blend then take in what was held out of the counts.
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +18,7 @@ from indexes.progress import Progress, bars
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore, publish_default, served_default
 from reranker.events.settings import EventSettings
+from reranker.feedback.files import rankings_folder
 from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
 from reranker.model.training_times import training_times
@@ -36,6 +37,7 @@ from reranker.training.publish import publish_model, write_model
 from reranker.training.search_statistics import count_searches
 from reranker.training.sources import imported_sequences, published_index
 from reranker.tuning.held_out_requests import held_out_requests
+from reranker.tuning.logged_searches import logged_searches
 
 if TYPE_CHECKING:
     from reranker.training.sequences import Sequences
@@ -59,6 +61,7 @@ class TrainingRun:
     session_minutes: float
     sessions: dict[str, str] = field(default_factory=dict)  # those of users, and whose
     until: float | None = None
+    trial: Path | None = None  # what was tried: a model and counts that no held-out moment is in
 
     @property
     def about(self) -> dict[str, Any]:
@@ -89,16 +92,15 @@ class TrainingRun:
         ids = self.data.catalogue.ids
         names = PseudonymKeys(self.workspace.home).open()
         save_training_users(self.sequences, folder, names, ids, self.sessions)
-        if trained:
-            fit_next_action(
-                trained.model.cpu(),
-                self.data.items,
-                self.sequences,
-                self.session_minutes,
-                self.settings.length,
-                folder,
-                self.data.held_out.limits,
-            )
+        fit_next_action(
+            trained.model.cpu() if trained else None,
+            self.data.items,
+            self.sequences,
+            self.session_minutes,
+            self.settings.length,
+            folder,
+            self.data.held_out.limits,
+        )
 
     def _write_counts(self, folder: Path, sequences: "Sequences") -> None:
         catalogue, settings = self.data.catalogue, self.settings
@@ -119,6 +121,7 @@ def train(
     *,
     until: float | None = None,
     counts_only: bool = False,
+    from_scratch: bool = False,
     beside: Sequence[Beside] = (),
     progress: Progress = bars,
 ) -> dict[str, Any]:
@@ -126,11 +129,28 @@ def train(
 
     until: only on events before, in epoch seconds.
     counts_only: without a sequence encoder; one whose training was interrupted keeps its state.
+    from_scratch: else the encoder begins with what the training before has learned.
     beside: what else the version holds, such as `reranker.applications.applications.BESIDE`.
     """
     began = time.perf_counter()
-    run = training_run(workspace, settings, until)
-    work = workspace.home / "model" / "work"
+    if from_scratch:
+        Checkpoint(work_folder(workspace)).remove()
+    with tempfile.TemporaryDirectory(prefix="reranker-trial-") as trial:
+        run = training_run(workspace, settings, until, from_scratch)
+        run = replace(run, trial=Path(trial))
+        result = _run(run, on_line, counts_only, beside, progress)
+    return result | {"seconds": round(time.perf_counter() - began, 1)}
+
+
+def _run(
+    run: TrainingRun,
+    on_line: Say,
+    counts_only: bool,
+    beside: Sequence[Beside],
+    progress: Progress,
+) -> dict[str, Any]:
+    workspace, settings = run.workspace, run.settings
+    work = work_folder(workspace)
     done: Trained | None = None
     reason: str | None = _COUNTS_ONLY
     if not counts_only:
@@ -152,22 +172,31 @@ def train(
 
     version = publish_model(model_store(workspace), about, settings.keep, write)
     blend = publish_default(BlendStore(workspace.blends_root), chosen.blend, chosen.harms)
-    if not counts_only and (done is None or done.stopped != "minutes"):
-        Checkpoint(work).remove()
-    seconds = round(time.perf_counter() - began, 1)
-    return {"version": version.id, "blend": blend, **about, "seconds": seconds}
+    return {"version": version.id, "blend": blend, **about}
+
+
+def work_folder(workspace: Workspace) -> Path:
+    """Where the checkpoint of the newest training is, and its logs."""
+    return workspace.home / "model" / "work"
 
 
 def training_run(
-    workspace: Workspace, settings: TrainSettings, until: float | None = None
+    workspace: Workspace,
+    settings: TrainSettings,
+    until: float | None = None,
+    from_scratch: bool = True,
 ) -> TrainingRun:
-    """The published index and the imported events, with some moments held out."""
+    """The published index and the imported events, with some moments held out.
+
+    from_scratch: not with the weights of the training before.
+    """
     sessions: dict[str, str] = {}
     index = published_index(workspace)
     sequences = imported_sequences(workspace, sessions, until)
     catalogue, sequences, whitening = index_catalogue(index, sequences)
     minutes = workspace.section(EventSettings).session_minutes
-    data = training_data(sequences, catalogue, sequences.at[1:], settings, minutes)
+    before = None if from_scratch else Checkpoint(work_folder(workspace)).scope()
+    data = training_data(sequences, catalogue, sequences.at[1:], settings, minutes, before)
     return TrainingRun(
         workspace, settings, index, sequences, data, whitening, minutes, sessions, until
     )
@@ -214,14 +243,20 @@ def _proved(run: TrainingRun, trained: Trained | None, progress: Progress) -> De
     """Try what was learned on the moments that were held out."""
     moments = run.data.held_out
     with progress("held-out searches", len(moments)) as done:
-        requests = held_out_requests(run.sequences, moments, run.index, run.settings.length, done)
-    with tempfile.TemporaryDirectory(prefix="reranker-trial-") as name:
-        folder = Path(name)
-        run.write_trial(folder, trained)
-        state = trial_state(run.workspace, run.index, folder, run.about)
-        served = served_default(BlendStore(run.workspace.blends_root))
-        needs_proof, encoder = run.settings.encoder_proof, trained is not None
-        return choose(requests, len(moments), state, served, encoder, needs_proof, progress)
+        requests = held_out_requests(
+            run.sequences,
+            moments,
+            run.index,
+            run.settings.length,
+            logged_searches(rankings_folder(run.workspace), run.sequences, moments, run.sessions),
+            done,
+        )
+    assert run.trial is not None
+    run.write_trial(run.trial, trained)
+    state = trial_state(run.workspace, run.index, run.trial, run.about)
+    served = served_default(BlendStore(run.workspace.blends_root))
+    needs_proof, encoder = run.settings.encoder_proof, trained is not None
+    return choose(requests, len(moments), state, served, encoder, needs_proof, progress)
 
 
 def _unproved(chosen: DefaultModel, trained: Trained | None, settings: TrainSettings) -> str | None:
@@ -245,9 +280,18 @@ def _unproved(chosen: DefaultModel, trained: Trained | None, settings: TrainSett
 def _measured(trained: Trained | None) -> dict[str, Any]:
     """How the training went; None where there was none."""
     if trained is None:
-        names = ("parameters", "ndcg@10", "epochs", "best_epoch", "stopped", "bfloat16")
+        names = (
+            "known_before",
+            "parameters",
+            "ndcg@10",
+            "epochs",
+            "best_epoch",
+            "stopped",
+            "bfloat16",
+        )
         return dict.fromkeys(names)
     return {
+        "known_before": trained.known_before,
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
         "ndcg@10": trained.best_ndcg,
         "epochs": trained.epochs,

@@ -11,6 +11,7 @@ from indexes.workspace import Workspace
 from reranker.feedback.files import rankings_folder
 from reranker.feedback.logged_shopper import LoggedShopper
 from reranker.histories.histories import Histories, Shopper
+from reranker.model.card import CHECKPOINT
 from reranker.model.versions import model_store
 from reranker.privacy.erasure import Searched, search_home
 from reranker.pseudonyms.keys import PseudonymKeys
@@ -108,6 +109,9 @@ def _delete(
     folder = rankings_folder(workspace)
     rankings = LoggedShopper(folder, names, who.user, who.session, sessions).erase()
     forgotten = [histories.forget(*form) for form in forms]
+    if any(each.known for each in forgotten):
+        # The next training begins with nothing that was learned from them.
+        (workspace.home / "model" / "work" / CHECKPOINT).unlink(missing_ok=True)
     return _Deleted(
         events=sum(each.events for each in forgotten),
         sessions=sum(each.sessions for each in forgotten),

@@ -28,6 +28,7 @@ RANK: Final = "rank"
 VALUE: Final = "value"
 _PARTS: Final = {
     "match": ("words", "brand", "exact"),
+    "coverage": ("words", "all"),
     "near": ("mean", "last", "raw"),
     "taste": ("brand", "category", "price"),
 }
@@ -61,13 +62,10 @@ class Column:
     def __post_init__(self) -> None:
         if self.values.shape != self.known.shape:
             raise ValueError(f"{self.values.shape} values, {self.known.shape} known")
-        values = self.values
-        plain = values.dtype == np.float64 and values.flags.c_contiguous
-        if plain and kernels.is_finite(values):
+        self.values = values = np.ascontiguousarray(self.values, np.float64)
+        if kernels.is_finite(values):
             return
         finite = np.isfinite(values)
-        if np.logical_and.reduce(finite):
-            return
         broken = int((self.known & ~finite).sum())
         if broken:
             self.lost = (*self.lost, ("not_finite", broken))

@@ -13,7 +13,15 @@ import numpy.typing as npt
 from indexes.cached import lazily
 from indexes.items.columns import id_hash
 from indexes.items.index import ItemIndex
-from indexes.items.words import WordHashes, fold, model_numbers, model_share, word_hashes, words
+from indexes.items.words import (
+    WordHashes,
+    fold,
+    model_places,
+    model_words,
+    word_hash,
+    word_hashes,
+    words,
+)
 from indexes.kernels import kernels
 from indexes.storage.arrays import Mask, Rows, Values, Vectors
 from reranker.model.learned import Learned
@@ -24,6 +32,7 @@ from reranker.signals.columns import Column, Missing, complete, mask_of
 from reranker.signals.user_history import Personalization, UserHistory, user_history_of
 from reranker.times import seconds_of
 
+_HALF_KNOWN: Final = 0.5  # of the query's tokens: from there on its vector counts in full
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
 _REMEMBERED: Final = 4096  # queries whose terms are kept ...
 _LONGEST: Final = 200  # ... of so many characters; longer ones are rare, and would fill the memory
@@ -32,14 +41,18 @@ _LONGEST: Final = 200  # ... of so many characters; longer ones are rare, and wo
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryTerms:
     """One query. words: folded, in order; hashes: of distinct ones, sorted; models: hashes of the
-    model numbers named, and models_share: of the words; title: equal to `title_key` of a title of
-    the same words."""
+    model numbers named, begun: of what such may go on from; parts: how many words are parted by
+    spaces, numbers: which of them are model numbers, joined: which make up one together, by its
+    hash; title: equal to `title_key` of a title of the same words."""
 
     words: list[str]
     folded: str
     hashes: WordHashes
     models: WordHashes
-    models_share: float
+    begun: WordHashes
+    parts: int
+    numbers: frozenset[int]
+    joined: dict[int, frozenset[int]]
     title: int
 
 
@@ -49,13 +62,16 @@ def query_terms(query: str) -> QueryTerms:
 
 
 def _terms(query: str) -> QueryTerms:
-    query_words = words(query)
+    query_words, models = words(query), model_words(query)
     return QueryTerms(
         words=query_words,
         folded=fold(query),
         hashes=word_hashes(query_words),
-        models=word_hashes(model_numbers(query)),
-        models_share=model_share(query),
+        models=word_hashes(set(models)),
+        begun=word_hashes({f"{number}*" for number in models}),
+        parts=len(query.split()),
+        numbers=model_places(query),
+        joined={word_hash(number): at for number, at in models.items() if len(at) > 1},
         title=id_hash(" ".join(query_words)),
     )
 
@@ -132,19 +148,65 @@ class RankingContext:
         return self.terms.words
 
     @lazily
+    def words_in_title(self) -> Values:
+        """Which share of the query's words the title of each indexed candidate (m,) has."""
+        hashes = self.terms.hashes
+        matched, _ = self.index.columns.title_words.count(self.indexed_rows, hashes)
+        return np.asarray(matched / len(hashes))
+
+    @lazily
     def named_exactly(self) -> Mask:
-        """Which of the indexed candidates (m,) the query names: by title, id or model number."""
-        rows, terms, columns = self.indexed_rows, self.terms, self.index.columns
-        named: Mask = columns.title_keys[rows] == np.uint64(terms.title)
+        """Which of the indexed candidates (m,) the query names: by title, id or model number.
+
+        Where it names none and ends within a model number, those whose number begins so.
+        """
+        terms = self.terms
+        named: Mask = self.index.columns.title_keys[self.indexed_rows] == np.uint64(terms.title)
         if len(terms.models):
-            codes, _ = columns.codes.count(rows, terms.models)
-            named |= codes > 0
+            named |= self.models_named > 0
         places = _ids_named(self.ids, terms.folded)
         if places:
             spread = np.zeros(len(self.ids), dtype=bool)
             spread[places] = True
             named |= spread[self.indexed]
         return named
+
+    @lazily
+    def models_named(self) -> Rows:
+        """How many of the query's model numbers are of each indexed candidate (m,)."""
+        codes = self.index.columns.codes
+        counts, _ = codes.count(self.indexed_rows, self.terms.models)
+        if not counts.any():
+            counts, _ = codes.count(self.indexed_rows, self.terms.begun)
+        return counts
+
+    @lazily
+    def models_share(self) -> float:
+        """Which share of the query's words are model numbers, or make up one that is there."""
+        terms = self.terms
+        if not terms.parts:
+            return 0.0
+        numbers = terms.numbers
+        if terms.joined:
+            codes, _ = self.index.columns.codes.gather(self.indexed_rows)
+            there = set(codes[np.isin(codes, list(terms.joined))].tolist())
+            numbers = numbers.union(*(terms.joined[number] for number in there))
+        return len(numbers) / terms.parts
+
+    @lazily
+    def model_vector(self) -> Vectors | None:
+        """Mean vector (d,) of the candidates whose model number the query names; None without.
+
+        Of those that most of the query's numbers are of: "LP 746F" is not RL-746F.
+        """
+        if not len(self.terms.models) or not self.models_named.any():
+            return None
+        vectors, known = self.item_vectors
+        named = np.zeros(len(self.ids), dtype=bool)
+        named[self.indexed] = self.models_named == self.models_named.max()
+        mean = vectors[named & known].sum(axis=0)
+        length = float(np.sqrt(mean @ mean))
+        return mean / np.float32(length) if length > 0 else None
 
     @lazily
     def item_vectors(self) -> tuple[Vectors, Mask]:
@@ -204,6 +266,21 @@ class RankingContext:
         """The query's vector (d,), and the share of its tokens that the encoder knows."""
         with self.stages("query_vector"):
             return self.query_vectors.encoded(self.query)
+
+    @lazily
+    def meant(self) -> tuple[Vectors, float]:
+        """What the query means (d,), and how far that is to be trusted, from 0 to 1.
+
+        By the share of model numbers the item that they name stands in for the query, or nothing.
+        """
+        encoded, share = self.query_encoded, self.models_share
+        known = min(1.0, encoded.known / _HALF_KNOWN) * (1.0 - share)
+        named = self.model_vector if share else None
+        if named is None:
+            return encoded.vector, known
+        trust = known + share
+        part = np.float32(share / trust)
+        return encoded.vector * (np.float32(1.0) - part) + named * part, trust
 
     @lazily
     def known_history(self) -> UserHistory:

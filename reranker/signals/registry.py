@@ -23,7 +23,15 @@ from reranker.signals.personal import (
     taste,
     together,
 )
-from reranker.signals.relevance import available, engine, fresh, match, semantic, typical
+from reranker.signals.relevance import (
+    available,
+    coverage,
+    engine,
+    fresh,
+    match,
+    semantic,
+    typical,
+)
 
 log = logging.getLogger("reranker")
 
@@ -46,6 +54,7 @@ SIGNALS: Mapping[str, Signal] = {
     for signal in (
         Signal("engine", engine, "the engine's own score, or the rank where no score is sent"),
         Signal("match", match, "exact title, id or model number; brand; share of query words"),
+        Signal("coverage", coverage, "share of query words anywhere in the item, and whether all"),
         Signal("available", available, "1 where the catalogue says that it can be bought"),
         Signal("fresh", fresh, "halves with every 90 days since the item was updated"),
         Signal("semantic", semantic, "cosine of the query vector with the item vector"),

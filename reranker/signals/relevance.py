@@ -30,7 +30,6 @@ from reranker.signals.context import RankingContext
 _HALF_RANKS: Final = 10.0  # of a first pass: every ten places further down count half ...
 _HALF_SHARE: Final = 0.25  # ... or every quarter of a short list
 _EVEN: Final = 0.05  # of a first pass, either way: what lies nearer is not told apart by its rank
-_HALF_KNOWN: Final = 0.5  # of the query's tokens: from there on its vector counts in full
 _FEWEST: Final = 10  # candidates of which there is no telling what most are like
 WORDS_SHARE: Final = 0.75
 BRAND_SHARE: Final = 0.25
@@ -58,28 +57,31 @@ def engine(context: RankingContext) -> Column | Missing:
 
 
 def semantic(context: RankingContext) -> Column | Missing:
-    """Cosine of query vector and item vector, both of length 1."""
+    """Cosine of query vector and item vector, both of length 1.
+
+    Model numbers mean nothing to the encoder: by their share of the words the vector of the item
+    that they name stands in for the query's, or nothing where they name none.
+    """
     if not context.query:
         return Missing("no_query")
     vectors, known = context.item_vectors
     if not any_of(known):
         return Missing("not_in_index")
-    if not context.query_encoded.known:
+    meant, trust = context.meant
+    if not trust:
         return Missing("unknown_query")
     # Not `@`: its rounding depends on a row's place, and minmax would stretch that to a difference
     # between items of the same text.
-    cosines = np.vecdot(vectors, context.query_encoded.vector).astype(np.float64)
+    cosines = np.vecdot(vectors, meant).astype(np.float64)
     return _compared(indexed_only(cosines, known), context)
 
 
 def _compared(column: Column, context: RankingContext) -> Column:
-    """The same column on the scale of the catalogue's cosines.
+    """The same column on the scale of the catalogue's cosines, with the trust that it deserves.
 
-    It counts less where the encoder knows less than half of the query, and by the share of model
-    numbers among its words: two numbers that look alike mean nothing alike.
+    It counts less where the encoder knows less than half of the query.
     """
-    known = min(1.0, context.query_encoded.known / _HALF_KNOWN)
-    column.trust = known * (1.0 - context.terms.models_share)
+    column.trust = context.meant[1]
     column.unit = context.index.cosine_spread
     return column
 
@@ -147,6 +149,31 @@ def _first_pass(context: RankingContext) -> Values | Missing:
     return kernels.added_up(parts, LARGEST, len(context.ids))
 
 
+def coverage(context: RankingContext) -> Column | Missing:
+    """Which share of the query's words stand anywhere in the item; half of it only if all do.
+
+    An engine adds up what each word is worth, and a rare one outweighs two that are missing: so
+    "laptop stand" brings stands for anything. Coordination (Salton and McGill, 1983) asks for all.
+    """
+    if not context.query_words:
+        return Missing("no_query")
+    if not context.indexed.any():
+        return Missing("not_in_index")
+    other_words = context.index.columns.other_words
+    if other_words is None:
+        return Missing("index_outdated")
+    rows, hashes = context.indexed_rows, context.terms.hashes
+    share = context.words_in_title + other_words.count(rows, hashes)[0] / len(hashes)
+    whole = share > 1.0 - 0.5 / len(hashes)
+
+    def parts() -> Parts:
+        spread = {"words": share, "all": whole.astype(np.float64)}
+        return {name: over_all(part, context.indexed) for name, part in spread.items()}
+
+    value = 0.5 * share + 0.5 * whole
+    return indexed_only(over_all(value, context.indexed), context.indexed, parts)
+
+
 def match(context: RankingContext) -> Column | Missing:
     """1 for the exact title, id or model; else 3/4 share of query words + 1/4 brand named."""
     if not context.query_words:
@@ -154,7 +181,7 @@ def match(context: RankingContext) -> Column | Missing:
     if not any_of(context.indexed):
         return Missing("not_in_index")
     rows = context.indexed_rows
-    share = _share_of_query_words(context, rows)
+    share = context.words_in_title
     brand = _brand_named(context, rows).astype(np.float64)
     exact = context.named_exactly.astype(np.float64)
     value = np.maximum(exact, WORDS_SHARE * share + BRAND_SHARE * brand)
@@ -184,11 +211,6 @@ def available(context: RankingContext) -> Column | Missing:
         return Missing("no_field", degraded=False)
     known = context.indexed if stated.all() else over_all(stated, context.indexed) > 0
     return Column(over_all(flags == 1, context.indexed), known)
-
-
-def _share_of_query_words(context: RankingContext, rows: Rows) -> Values:
-    matched, _ = context.index.columns.title_words.count(rows, context.terms.hashes)
-    return np.asarray(matched / len(context.terms.hashes))
 
 
 def _brand_named(context: RankingContext, rows: Rows) -> Mask:

@@ -14,6 +14,7 @@ from reranker.model.card import NONE
 from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
 from reranker.training.batches import Cases, TrainingWindows, flat_places
+from reranker.training.checkpoints import Layout, Scope, hashes_of
 from reranker.training.held_out import MINUTES, HeldOut, held_out
 from reranker.training.model import Items, SequenceModel
 from reranker.training.sequences import Sequences, met_by
@@ -29,6 +30,8 @@ class Catalogue:
     texts: Vectors | None = None
     queries: Vectors | None = None  # of the sequences' search texts, whitened
     searches: Vectors | None = None  # the same as they are
+    white: Vectors | None = None  # the whitening's matrix
+    fingerprint: str = ""  # of the text encoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,7 @@ class TrainingData:
     seen: Ints  # catalogue rows, in order
     counts: Ints  # how often each was seen
     known: Ints  # of the seen, those that enough shoppers have met: they are learned by id
+    before: Scope | None = None  # of the weights to begin with
 
     @property
     def items(self) -> Items:
@@ -58,12 +62,25 @@ def training_data(
     limits: Ints,
     settings: TrainSettings,
     session_minutes: float = MINUTES,
+    before: Scope | None = None,
 ) -> TrainingData:
     """Hold the last moment of some shoppers out for validation, train on all before.
 
-    sequences: their items are rows of the catalogue. Failure where there is nothing to learn from.
+    sequences: their items are rows of the catalogue. before: of weights to begin with, where they
+    fit and half as many moments at least are new to them as can be held out.
+    Failure where there is nothing to learn from.
     """
-    moments = held_out(sequences, limits, settings.validation_users, settings.seed, session_minutes)
+    most, seed = settings.validation_users, settings.seed
+    moments = held_out(sequences, limits, most, seed, session_minutes)
+    if before is not None and not _fits(before, sequences, catalogue, settings):
+        before = None
+    if before is not None:
+        unseen = before.unseen_from(sequences.shoppers)
+        new = held_out(sequences, limits, most, seed, session_minutes, unseen)
+        if 2 * len(new) < len(moments):
+            before = None
+        else:
+            moments = new
     stops = moments.limits
     windows = TrainingWindows.before(sequences, stops, settings.length)
     if not len(moments) or not len(windows):
@@ -80,7 +97,42 @@ def training_data(
         is_item = rows != NONE
         known = met_by(rows[is_item], sequences.owner[places][is_item], settings.min_users)
     validation = moments.cases(sequences)
-    return TrainingData(sequences, catalogue, windows, moments, validation, seen, counts, known)
+    return TrainingData(
+        sequences, catalogue, windows, moments, validation, seen, counts, known, before
+    )
+
+
+def scope_of(data: TrainingData, settings: TrainSettings) -> Scope:
+    """What weights trained on this data belong to, and have learned from."""
+    sequences, moments = data.sequences, data.held_out
+    names = [sequences.shoppers[shopper] for shopper in moments.shoppers.tolist()]
+    return Scope(
+        layout=_layout(data.catalogue, settings),
+        types=list(sequences.weights),
+        newest=float(sequences.times.max()),
+        items=hashes_of(data.catalogue.ids[row] for row in data.known.tolist()),
+        white=data.catalogue.white,
+        shoppers=hashes_of(names),
+        begins=sequences.times[moments.begins],
+    )
+
+
+def _layout(catalogue: Catalogue, settings: TrainSettings) -> Layout:
+    names = ("encoder", "width", "blocks", "heads", "length", "seed")
+    shape = ", ".join(f"{name} {getattr(settings, name)}" for name in names)
+    return Layout(shape, catalogue.fingerprint)
+
+
+def _fits(
+    before: Scope, sequences: Sequences, catalogue: Catalogue, settings: TrainSettings
+) -> bool:
+    """Whether weights are of this form, and have seen nothing that is later than these events."""
+    widths = [None if white is None else len(white) for white in (before.white, catalogue.white)]
+    return (
+        before.layout == _layout(catalogue, settings)
+        and widths[0] == widths[1]
+        and before.newest <= float(sequences.times.max(initial=-np.inf))
+    )
 
 
 def items_of(catalogue: Catalogue, ids: Ints) -> Items:
@@ -112,7 +164,14 @@ def index_catalogue(
     whitening = whitening or Whitening.of(vectors)
     searches = encoded_queries(index, sequences)
     queries = None if searches is None else whitening(searches)
-    catalogue = Catalogue(index.ids.ids(every), whitening(vectors), queries, searches)
+    catalogue = Catalogue(
+        index.ids.ids(every),
+        whitening(vectors),
+        queries,
+        searches,
+        whitening.matrix,
+        index.fingerprint,
+    )
     return catalogue, sequences.with_rows(index.rows(sequences.item_ids)), whitening
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import xxhash
 
-from indexes.storage.arrays import Ints
+from indexes.storage.arrays import Floats, Ints
 from reranker.model.card import NONE
 from reranker.training.batches import Cases, cases_at
 from reranker.training.sequences import Sequences
@@ -44,7 +44,12 @@ class HeldOut:
 
 
 def held_out(
-    sequences: Sequences, limits: Ints, most: int, seed: int, minutes: float = MINUTES
+    sequences: Sequences,
+    limits: Ints,
+    most: int,
+    seed: int,
+    minutes: float = MINUTES,
+    unseen_from: Floats | None = None,
 ) -> HeldOut:
     """The moments of at most so many shoppers, and of no more than half of those who have one;
     those that began with a search, where there are enough.
@@ -52,6 +57,7 @@ def held_out(
     limits (s,): nothing at or after this position of a shopper counts. A shopper needs two events
     before the last target. Who is chosen goes by a hash of the shopper's place: one with more
     events holds out the same shoppers, and so does one of the same events elsewhere.
+    unseen_from (s,): times before which a moment must not begin; None: any.
     """
     last = sequences.last_target_before(limits)
     can = np.flatnonzero((last != NONE) & (last > sequences.at[:-1] + 1))
@@ -60,6 +66,9 @@ def held_out(
     searched = begins != last[can]
     if searched.sum() >= _FEWEST_SEARCHES:  # what is asked for is the ranking of searches
         can, begins = can[searched], begins[searched]
+    if unseen_from is not None:
+        unseen = sequences.times[begins] >= unseen_from[can]
+        can, begins = can[unseen], begins[unseen]
     hashes = [xxhash.xxh64_intdigest(b"%d" % place, seed) for place in can.tolist()]
     drawn = np.argsort(np.array(hashes, np.uint64), kind="stable")[: min(most, half)]
     drawn = np.sort(drawn)

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from indexes.progress import Progress, silent
+from indexes.storage.arrays import Ints
 from reranker.model.settings import TrainSettings
-from reranker.training.batches import Batch
-from reranker.training.checkpoints import Checkpoint, Notes
-from reranker.training.data import TrainingData, new_model
+from reranker.training.batches import Batch, Targets
+from reranker.training.checkpoints import Checkpoint, Notes, take_over
+from reranker.training.data import TrainingData, new_model, scope_of
 from reranker.training.inference import TOP, model_ranks, ndcg_at_10
 from reranker.training.losses import Sampler, next_item_loss
 from reranker.training.model import SequenceModel
@@ -64,7 +65,10 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome: the model is set to the weights of its best epoch."""
+    """The outcome: the model is set to the weights of its best epoch; 0: those it began with.
+
+    known_before: items of which the weights that it began with knew; None: it began from scratch.
+    """
 
     model: SequenceModel
     epochs: int
@@ -73,10 +77,12 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     bfloat16: bool
     stopped: str  # "patience", "minutes" or "epochs"
+    known_before: int | None = None
 
 
 class Training:
-    """One training, epoch by epoch; it goes on from its checkpoint, if there is one of its key."""
+    """One training, epoch by epoch. It goes on from its checkpoint, if there is one of its key;
+    else it begins with the weights of the one before, where the data says that they fit."""
 
     def __init__(
         self,
@@ -98,11 +104,12 @@ class Training:
         )
         self._checkpoint = Checkpoint(folder) if folder else None
         self._progress, self._on_epoch = progress, on_epoch
+        self.scope = scope_of(data, settings)
         self.best = self._weights()
         self.notes = self._begin()
 
     def _begin(self) -> Notes:
-        """The notes of a fresh training, or those of the one that was interrupted."""
+        """The notes of a fresh training, a warm one, or those of the one that was interrupted."""
         key = training_key(self.data, self.settings)
         notes = self._checkpoint.notes(key) if self._checkpoint else None
         if notes is not None and self._checkpoint:
@@ -112,7 +119,18 @@ class Training:
                 return notes
         asked = self.settings.precision
         fast = faster_bfloat16(self.device) if asked == "auto" else asked == "bfloat16"
-        return Notes(key=key, bfloat16=fast)
+        return self._warm(Notes(key=key, bfloat16=fast))
+
+    def _warm(self, notes: Notes) -> Notes:
+        """The same, with the weights of the training before and what they are worth here."""
+        before = self.data.before
+        if self._checkpoint is None or before is None:
+            return notes
+        weights = self._checkpoint.best()
+        notes.known_before = take_over(self.model, weights, before, self.scope)
+        self.best = self._weights()
+        notes.best_ndcg = float(ndcg_at_10(self._ranks()).mean())
+        return notes
 
     def run(self) -> Trained:
         """Train until it no longer gets better, or the time is over."""
@@ -126,7 +144,7 @@ class Training:
                 break
             stopped = self._done()
             if self._checkpoint:
-                self._checkpoint.write(self.notes, self.model, self.best, self.adam)
+                self._checkpoint.write(self.notes, self.model, self.best, self.adam, self.scope)
         self.model.load_state_dict(self.best)
         self.model.eval()
         return Trained(
@@ -137,6 +155,7 @@ class Training:
             seconds=round(time.perf_counter() - began, 1),
             bfloat16=self.notes.bfloat16,
             stopped=stopped,
+            known_before=self.notes.known_before,
         )
 
     def _done(self) -> str:
@@ -154,22 +173,23 @@ class Training:
         epoch = self.notes.epoch + 1
         torch.manual_seed(self.settings.seed * 100_003 + epoch)
         rng = np.random.default_rng((self.settings.seed, epoch))
-        total, events, complete = 0.0, 0, True
+        total, targets_worth, complete = 0.0, 0.0, True
         self.model.train()
         with self._progress(f"epoch {epoch}", len(self.data.windows)) as advance:
             for batch, targets in self.data.windows.batches(self.settings.batch_users, rng):
                 if time.perf_counter() > deadline:
                     complete = False
                     break
-                total += self._step(batch, targets, rng) * len(targets)
-                events += len(targets)
+                worth = float(targets.weights.sum())
+                total += self._step(batch, targets, rng) * worth
+                targets_worth += worth
                 advance(len(batch.lengths))
         # A first epoch that was cut short is still better than nothing.
         if complete or not self.notes.epoch:
-            self._validate(epoch, total / max(events, 1), began)
+            self._validate(epoch, total / max(targets_worth, 1e-9), began)
         return complete
 
-    def _step(self, batch: Batch, targets: torch.Tensor, rng: np.random.Generator) -> float:
+    def _step(self, batch: Batch, targets: Targets, rng: np.random.Generator) -> float:
         drawn = self.sampler.draw(rng).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.notes.bfloat16):
             loss = next_item_loss(
@@ -182,15 +202,7 @@ class Training:
         return float(loss.detach())
 
     def _validate(self, epoch: int, loss: float, began: float) -> None:
-        data, notes = self.data, self.notes
-        ranks = model_ranks(
-            self.model,
-            self.items,
-            data.sequences,
-            data.validation,
-            self.settings.length,
-            self.mask_seen,
-        )
+        notes, ranks = self.notes, self._ranks()
         ndcg = float(ndcg_at_10(ranks).mean())
         better = ndcg > notes.best_ndcg
         if better:
@@ -206,6 +218,18 @@ class Training:
                 best=better,
                 seconds=round(notes.seconds, 1),
             )
+        )
+
+    def _ranks(self) -> Ints:
+        """Of each held-out item among the whole catalogue."""
+        data = self.data
+        return model_ranks(
+            self.model,
+            self.items,
+            data.sequences,
+            data.validation,
+            self.settings.length,
+            self.mask_seen,
         )
 
     def _weights(self) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ in what has nothing to do with a search pays for it there.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -22,7 +22,10 @@ from reranker.metrics.ranking import gains, ndcg
 from reranker.ranking.scoring import scored
 from reranker.signals.columns import Column, normalised
 from reranker.signals.registry import SIGNALS
+from reranker.tuning.clicks import clicked, discounted_clicks, examination_of, looks_of
 from reranker.tuning.columns import JudgedColumns
+from reranker.tuning.linear import weights_of
+from reranker.tuning.matrices import Rows, linear_rows, shares_of_gain
 
 LEARNED: Final = tuple(name for name in PERSONAL.signals if name not in DEFAULT.signals)
 FEATURES: Final = ("closest", "query", "together", "length")
@@ -64,9 +67,58 @@ class Lists:
         return Lists(self.values[rows], self.shares[rows], self.features[lists], at)
 
 
-def lists_of(requests: Sequence[JudgedColumns], signals: Sequence[str], worth: float) -> Lists:
-    """One list a request; worth: of each."""
-    blocks, shares, features = [], [], []
+@dataclass(frozen=True, eq=False)
+class HeldOutSearches:
+    """Searches that nothing was learned from, and a row for each candidate that could be taken.
+
+    Of a list that was shown, what was not shown has no row, and what was taken counts 1 / (how
+    likely its place is looked at), clipped (Joachims et al. 2017).
+    """
+
+    requests: Sequence[JudgedColumns]
+    rows: Rows
+
+    @classmethod
+    def of(cls, requests: Sequence[JudgedColumns]) -> "HeldOutSearches":
+        rows, logged = linear_rows(requests, PERSONAL), clicked(requests)
+        if len(logged):
+            curve = examination_of(rows, logged, weights_of(PERSONAL))
+            rows = replace(rows, looks=looks_of(rows, curve))
+        return cls(requests, rows)
+
+    @cached_property
+    def shares(self) -> Values:
+        """Of each list's gain (rows,)."""
+        return shares_of_gain(self.rows)
+
+    @cached_property
+    def _taken(self) -> float:
+        """Gain of what was taken in a list that was shown, on average."""
+        rows = self.rows
+        gain = (gains(rows.grades) * rows.worth)[rows.positions >= 0]
+        return max(float(gain.sum()) / max(len(clicked(self.requests)), 1), 1e-12)
+
+    def ndcg(self, scores: Values, which: Ints) -> Values:
+        """NDCG@10 of these requests (n,), ranked by the scores of their rows.
+
+        Of a list that was shown: the discounted gain of what was taken, over the mean one's.
+        """
+        part, values = self.rows.of(which), []
+        for number, begin, end in zip(which.tolist(), part.at[:-1], part.at[1:], strict=True):
+            judged, own = self.requests[number], scores[begin:end]
+            if judged.positions is None:
+                order = np.argsort(-own, kind="stable")
+                values.append(ndcg(part.grades[begin:end][order], judged.ratings))
+            else:
+                worth = part.worth[begin:end]
+                gain = discounted_clicks(own, part.grades[begin:end], worth)
+                values.append(gain / self._taken)
+        return np.array(values)
+
+
+def lists_of(requests: Sequence[JudgedColumns], signals: Sequence[str], shares: Values) -> Lists:
+    """One list a request. shares (rows,): of its gain, times its worth."""
+    blocks, features = [], []
     for judged in requests:
         n = len(judged.grades)
         base, _ = scored(DEFAULT, judged.columns, {}, n, explained=False)
@@ -76,12 +128,10 @@ def lists_of(requests: Sequence[JudgedColumns], signals: Sequence[str], worth: f
             column = judged.columns.get(name)
             if isinstance(column, Column):
                 block[:, place] = normalised(column, PERSONAL.signals[name].normalise)
-        gain = gains(judged.grades)
-        blocks.append(block)
-        shares.append(worth * gain / max(float(gain.sum()), 1e-12))
+        blocks.append(block[judged.rows])
         features.append([1.0, *(judged.gate.get(name, 0.0) for name in FEATURES)])
     at = np.append(0, np.cumsum([len(block) for block in blocks]))
-    return Lists(np.concatenate(blocks), np.concatenate(shares), np.array(features), at)
+    return Lists(np.concatenate(blocks), shares, np.array(features), at)
 
 
 def joined(parts: Sequence[Lists]) -> Lists:
@@ -198,56 +248,44 @@ class Fitted(msgspec.Struct, frozen=True):
 
 
 def cross_fitted(
-    fit: DefaultFit, own: Sequence[JudgedColumns], strangers: Sequence[JudgedColumns]
+    fit: DefaultFit, own: HeldOutSearches, strangers: Sequence[JudgedColumns]
 ) -> Fitted:
     """The numbers, and what they are worth on requests that they had not seen.
 
     strangers: the same requests with another shopper's history.
     """
-    lists = lists_of(own, fit.signals, 1.0), lists_of(strangers, fit.signals, _STRANGERS)
-    every = np.arange(len(own))
-    folds = np.random.default_rng(_SEED).permutation(len(own)) % _FOLDS
-    values = np.zeros((3, len(own)))
+    lists = (
+        lists_of(own.requests, fit.signals, own.shares),
+        lists_of(strangers, fit.signals, _STRANGERS * own.shares),
+    )
+    count = len(own.requests)
+    every = np.arange(count)
+    folds = np.random.default_rng(_SEED).permutation(count) % _FOLDS
+    values = np.zeros((3, count))
     for fold in range(_FOLDS):
         test = np.flatnonzero(folds == fold)
         numbers = _fitted_best(fit, lists, own, np.flatnonzero(folds != fold))
-        for place, requests in enumerate((own, strangers)):
-            values[place, test] = _ndcg(fit, lists[place].of(test), requests, test, numbers)
-        values[2, test] = _ndcg(fit, lists[0].of(test), own, test, fit.closed(numbers))
+        for place in range(2):
+            values[place, test] = own.ndcg(fit.scores(lists[place].of(test), numbers), test)
+        values[2, test] = own.ndcg(fit.scores(lists[0].of(test), fit.closed(numbers)), test)
     return Fitted(_fitted_best(fit, lists, own, every), *values)
 
 
 def _fitted_best(
-    fit: DefaultFit, lists: tuple[Lists, Lists], own: Sequence[JudgedColumns], train: Ints
+    fit: DefaultFit, lists: tuple[Lists, Lists], own: HeldOutSearches, train: Ints
 ) -> Values:
     """Held as firmly as does not clearly lose within these requests."""
     third = np.arange(len(train)) % _TRY == 0
     learn, test = train[~third], train[third]
     part, tried = joined([each.of(learn) for each in lists]), lists[0].of(test)
-    values = np.array([_ndcg(fit, tried, own, test, fit.fitted(part, hold)) for hold in _HOLDS])
+    values = np.array(
+        [own.ndcg(fit.scores(tried, fit.fitted(part, hold)), test) for hold in _HOLDS]
+    )
     best = values[values.mean(axis=1).argmax()]
     lost = best[None] - values
     error = lost.std(axis=1) / np.sqrt(lost.shape[1])
     hold = _HOLDS[int(np.flatnonzero(lost.mean(axis=1) <= _TOLERANCE * error + 1e-12)[0])]
     return fit.fitted(joined([each.of(train) for each in lists]), hold)
-
-
-def _ndcg(
-    fit: DefaultFit, lists: Lists, requests: Sequence[JudgedColumns], which: Ints, numbers: Values
-) -> Values:
-    """NDCG@10 of each of these requests (n,), ranked by the numbers."""
-    scores = fit.scores(lists, numbers)
-    return ranked_ndcg([requests[number] for number in which.tolist()], scores, lists.at)
-
-
-def ranked_ndcg(requests: Sequence[JudgedColumns], scores: Values, at: Ints) -> Values:
-    """NDCG@10 of each request (n,) by the scores of its candidates, one list under the other."""
-    return np.array(
-        [
-            ndcg(judged.grades[np.argsort(-scores[begin:end], kind="stable")], judged.ratings)
-            for judged, begin, end in zip(requests, at[:-1], at[1:], strict=True)
-        ]
-    )
 
 
 def _short(number: float) -> float:

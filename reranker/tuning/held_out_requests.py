@@ -2,11 +2,12 @@
 
 Neither the encoder nor the statistics have seen what came after a moment began. A moment that began
 with a search asks what the shopper typed; one without asks the words of the category that the
-shopper went to, as one who looks along a shelf. The candidates are what `LexicalEngine` finds for
-these words, every item of the catalogue competing; what was met stays where that put it.
+shopper went to, as one who looks along a shelf. The candidates are those of the shop's own engine
+where the home has logged what the search showed; else what `LexicalEngine` finds for these words,
+every item of the catalogue competing; what was met stays where that put it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from indexes.items.categories import split_paths
 from indexes.items.index import ItemIndex
 from reranker.events.events import HistoryEvent
+from reranker.feedback.records import LoggedRanking
 from reranker.model.card import NONE
 from reranker.requests import Candidate, Event, JudgedRequest
 from reranker.training.held_out import HeldOut
@@ -21,6 +23,7 @@ from reranker.training.sequences import Sequences
 from reranker.tuning.lexical_engine import LexicalEngine
 
 CANDIDATES: Final = 100
+_NOTHING: Final[Mapping[int, LoggedRanking]] = {}
 _GRADES: Final = (1.0, 2.0, 3.0)  # of types by weight: looked at, put in the cart, bought
 
 
@@ -29,11 +32,13 @@ def held_out_requests(
     moments: HeldOut,
     index: ItemIndex,
     length: int,
+    logged: Mapping[int, LoggedRanking] = _NOTHING,
     done: Callable[[int], object] = lambda _n: None,
 ) -> list[JudgedRequest]:
     """A request for each moment whose candidates hold an item that was wanted.
 
     sequences: their items are rows of the index. length: newest events of a history that go along.
+    logged: by the number of its moment, what a search showed.
     """
     engine = LexicalEngine(index)
     grades = grades_by_type(sequences.weights)
@@ -42,22 +47,27 @@ def held_out_requests(
         done(1)
         ratings = _ratings(sequences, moments, number, grades, index)
         query = _query(sequences, moments, number, index)
-        rows, scores = engine.search(query, CANDIDATES)
-        ids = index.ids.ids(rows)
-        if not ratings.keys() & set(ids):
+        ranking = logged.get(number)
+        if ranking is not None and ratings.keys() & set(ranking.items):
+            candidates, listed = ranking.candidates(), ranking.items
+            ratings = {item: ratings[item] for item in listed if item in ratings}
+        else:
+            rows, scores = engine.search(query, CANDIDATES)
+            pairs = zip(index.ids.ids(rows), scores.tolist(), strict=True)
+            candidates, listed = [Candidate(*pair) for pair in pairs], None
+        if not ratings.keys() & {candidate.id for candidate in candidates}:
             continue
         begin = int(moments.begins[number])
         requests.append(
             JudgedRequest(
-                candidates=[
-                    Candidate(item, score) for item, score in zip(ids, scores.tolist(), strict=True)
-                ],
+                candidates=candidates,
                 id=f"{number}",
                 query=query,
                 time=float(sequences.times[begin]),
                 user=sequences.shoppers[moments.shoppers[number]],
-                history=list(_history(sequences, moments, number, index, length)),
+                history=list(events_before(sequences, begin, index, length)),
                 ratings=ratings,
+                shown=listed,
                 timing="known",
             )
         )
@@ -98,20 +108,20 @@ def _query(sequences: Sequences, moments: HeldOut, number: int, index: ItemIndex
     return " ".join(level.strip() for level in paths[0].split(">")) if paths else ""
 
 
-def _history(
-    sequences: Sequences, moments: HeldOut, number: int, index: ItemIndex, length: int
+def events_before(
+    sequences: Sequences, place: int, index: ItemIndex, length: int
 ) -> Iterator[Event]:
-    """The newest events before the moment, oldest first."""
-    begin = int(moments.begins[number])
-    first = max(int(sequences.at[moments.shoppers[number]]), begin - length)
+    """The newest events of the same shopper before this place, oldest first."""
+    [shopper] = sequences.shoppers_at(np.array([place])).tolist()
+    first = max(int(sequences.at[shopper]), place - length)
     types = list(sequences.weights)
-    rows = sequences.items[first:begin]
+    rows = sequences.items[first:place]
     ids = iter(index.ids.ids(rows[rows != NONE]))
-    for place in range(first, begin):
-        query = int(sequences.queries[place])
+    for at in range(first, place):
+        query = int(sequences.queries[at])
         yield HistoryEvent(
-            type=types[sequences.types[place]],
-            item=next(ids) if sequences.items[place] != NONE else None,
+            type=types[sequences.types[at]],
+            item=next(ids) if sequences.items[at] != NONE else None,
             query=sequences.query_texts[query] if query != NONE else None,
-            time=float(sequences.times[place]),
+            time=float(sequences.times[at]),
         )

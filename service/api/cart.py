@@ -9,6 +9,7 @@ import msgspec
 from flask import Blueprint, Response
 
 from reranker.applications.carts.cart_answers import (
+    BLENDS,
     MOST,
     TOP_N,
     WEIGHED,
@@ -27,7 +28,7 @@ from reranker.requests import RerankRequest, Time
 from reranker.signals.context import now_of
 from service.api.requests import RequestReader, decoded
 from service.api.rerank import ranking_id
-from service.api.sent import Name, PastEvent, name_of
+from service.api.sent import Name, PastEvent, Whole, name_of
 from service.http.answers import json_answer
 from service.http.received import arrival, deadline_of, read_body, refuse_long_lists
 from service.http.settings import LimitSettings
@@ -42,17 +43,23 @@ class SentLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CartRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `POST /cart` takes. Without `cart`, what the shopper's events left in it."""
+    """What `POST /cart` takes. Without `cart`, what the shopper's events left in it.
+
+    blend: `fitted`, which is what the training chose, or one component alone. as_of: the moment
+    before which events count; `time` is the same.
+    """
 
     cart: list[SentLine] | None = None
     user: Name = None
     session: Name = None
     history: list[PastEvent] | None = None
+    blend: str | None = None
     weights: dict[str, float | None] | None = None
-    top_n: Annotated[int, msgspec.Meta(ge=0, le=MOST)] | None = None
+    top_n: Annotated[Whole, msgspec.Meta(ge=0, le=MOST)] | None = None
     explain: bool | None = None
     personalize: bool | None = None
     budget_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    as_of: Time | None = None
     time: Time | None = None
 
 
@@ -80,16 +87,19 @@ class CartAnswer(msgspec.Struct, frozen=True):
 _sent: Final = msgspec.json.Decoder(CartRequest)
 
 
-def cart_routes(served: Served, reader: RequestReader, limits: LimitSettings) -> Blueprint:
-    """The route."""
-    routes = Blueprint("cart", __name__)
-    models = CartModels()
+class CartCompletion:
+    """What answers POST /cart, for whoever else asks in this process, too."""
 
-    @routes.post("/cart")
-    def cart_route() -> Response:
+    def __init__(self, served: Served, reader: RequestReader, limits: LimitSettings) -> None:
+        self._served, self._reader, self._limits = served, reader, limits
+        self._models = CartModels()
+
+    def answer(self, body: bytes) -> CartAnswer:
+        """By the deadline of the request that this thread answers. Malformed, BadRequest."""
         started = arrival()
+        served, models = self._served, self._models
         state = served.state  # read once: one answer never mixes two versions
-        question, left_out = _question(read_body(limits.body_bytes), reader, limits)
+        question, left_out = _question(body, self._reader, self._limits)
         shopper = question.shopper
         now = partial(now_of, shopper.time, shopper.history, time.time)
         deadline = deadline_of(started, shopper.budget_ms or served.budget_ms)
@@ -97,7 +107,16 @@ def cart_routes(served: Served, reader: RequestReader, limits: LimitSettings) ->
             done = served.ranker.run(lambda: suggestions(question, state, models, now), deadline)
         except TooLate as late:
             done = plain_suggestions(question, state, models, late.reason)
-        return json_answer(_answer(done, left_out, state.versions, started))
+        return _answer(done, left_out, state.versions, started)
+
+
+def cart_routes(completion: CartCompletion, limits: LimitSettings) -> Blueprint:
+    """The route."""
+    routes = Blueprint("cart", __name__)
+
+    @routes.post("/cart")
+    def cart_route() -> Response:
+        return json_answer(completion.answer(read_body(limits.body_bytes)))
 
     return routes
 
@@ -130,14 +149,24 @@ def _question(
         [],
         user=name_of("user", sent.user),
         session=name_of("session", sent.session),
+        blend=_blend(sent.blend),
         weights=_weights(sent.weights),
         explain=bool(sent.explain),
         personalize=sent.personalize is not False,
         budget_ms=sent.budget_ms,
     )
-    checked = reader.read_history(shopper, sent.history, sent.time)
-    top_n = TOP_N if sent.top_n is None else sent.top_n
+    if sent.as_of is not None and sent.time is not None:
+        raise BadRequest("as_of and time are the same; one of them is allowed.", field="as_of")
+    now = sent.time if sent.as_of is None else reader.seconds(sent.as_of, "as_of")
+    checked = reader.read_history(shopper, sent.history, now)
+    top_n = TOP_N if sent.top_n is None else int(sent.top_n)
     return CartQuestion(checked.request, _lines(sent.cart, limits), top_n), checked.cut
+
+
+def _blend(sent: str | None) -> str | None:
+    if sent is not None and sent not in BLENDS:
+        raise BadRequest(f"blend is {sent[:80]!r}; {', '.join(BLENDS)} are allowed.", field="blend")
+    return sent
 
 
 def _weights(sent: dict[str, float | None] | None) -> dict[str, float]:

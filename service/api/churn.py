@@ -2,9 +2,9 @@
 
 import logging
 import math
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from flask import Blueprint, Response, request
@@ -21,10 +21,12 @@ from reranker.applications.churn.churn import (
     unknown,
 )
 from reranker.errors import BadRequest
+from reranker.events.events import HistoryEvent
 from reranker.histories.histories import Histories
 from reranker.ranking.deadlines import TooLate
 from reranker.ranking.state import ServedState
 from reranker.runtime.budget import Left
+from reranker.runtime.refreshed import Refreshed
 from service.api.sent import name_of
 from service.http.answers import json_answer
 from service.http.received import arrival, deadline_of
@@ -32,50 +34,58 @@ from service.live.reload import Served
 
 log = logging.getLogger("reranker")
 
-_DAYS: Final = 30.0
+DAYS: Final = 30.0
 _PARAMETERS: Final = ("days", "as_of")
-_FRESH_SECONDS: Final = 60.0
+_WAIT_SECONDS: Final = 0.5  # for the newest stored event, of whom no request waits for
+_FRESH_SECONDS: Final = 60.0  # after which the newest stored event is looked for anew
 
 
-class Newest:
-    """The time of the newest stored event, looked up once a minute."""
+class ChurnForecast:
+    """What answers GET /users/<id>/churn, for whoever else asks in this process, too."""
 
-    def __init__(self, histories: Histories) -> None:
-        self._histories = histories
-        self._lock = threading.Lock()
-        self._value: float | None = None
-        self._until = -math.inf
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._newest = Refreshed(served.histories.newest_time, "newest event", _FRESH_SECONDS)
 
-    def __call__(self) -> float | None:
-        """None where nothing is stored."""
-        with self._lock:
-            if time.monotonic() >= self._until:
-                self._value = self._histories.newest_time()
-                self._until = time.monotonic() + _FRESH_SECONDS
-            return self._value
+    def newest(self) -> float | None:
+        """When the newest stored event of all was, as far as that is known by now."""
+        return self._newest(time.perf_counter() + _WAIT_SECONDS)
+
+    def answer(
+        self,
+        user: str,
+        days: float = DAYS,
+        as_of: float | None = None,
+        history: Sequence[HistoryEvent] | None = None,
+        budget_ms: float | None = None,
+    ) -> ChurnAnswer:
+        """By the deadline of the request that this thread answers. history: instead of the stored
+        one, oldest first; it goes with as_of."""
+        served = self._served
+        deadline = deadline_of(arrival(), budget_ms or served.budget_ms)
+        state = served.state
+
+        def work() -> ChurnAnswer:
+            newest = partial(self._newest, deadline)
+            return _answered(user, days, as_of, state, served.histories, newest, history)
+
+        try:
+            return served.ranker.run(work, deadline)
+        except TooLate as late:
+            return unknown(user, days, late.reason, "There was not enough time.")
 
 
-def churn_routes(served: Served, times: TimeSettings) -> Blueprint:
+def churn_routes(forecast: ChurnForecast, times: TimeSettings) -> Blueprint:
     """The route."""
     routes = Blueprint("churn", __name__)
-    newest = Newest(served.histories)
 
     @routes.get("/users/<user>/churn")
     def churn_route(user: str) -> Response:
-        deadline = deadline_of(arrival(), served.budget_ms)
-        state = served.state
         days, as_of = _parameters(times)
         name = name_of("user", user)
         if name is None:
             raise BadRequest("The user's id is empty.", field="user")
-
-        def work() -> ChurnAnswer:
-            return _answered(name, days, as_of, state, served.histories, newest)
-
-        try:
-            return json_answer(served.ranker.run(work, deadline))
-        except TooLate as late:
-            return json_answer(unknown(name, days, late.reason, "There was not enough time."))
+        return json_answer(forecast.answer(name, days, as_of))
 
     return routes
 
@@ -87,7 +97,7 @@ def _parameters(times: TimeSettings) -> tuple[float, float | None]:
             raise BadRequest(
                 f"{name!r} is no parameter; days and as_of are allowed.", field=name[:80]
             )
-    text = request.args.get("days", str(_DAYS))
+    text = request.args.get("days", str(DAYS))
     try:
         days = float(text)
     except ValueError:
@@ -113,6 +123,7 @@ def _answered(
     state: ServedState,
     histories: Histories,
     newest: Callable[[], float | None],
+    history: Sequence[HistoryEvent] | None,
 ) -> ChurnAnswer:
     """Whatever fails is said in the answer."""
     learned = state.personal.learned
@@ -126,6 +137,8 @@ def _answered(
                 "`reranker train` again."
             )
             return unknown(user, days, NO_MODEL, message)
+        if history is not None and as_of is not None:
+            return churn_of(user, card, history[-card.user_events :], as_of, days)
         return _scored(user, days, as_of, card, histories, newest)
     except Left:
         raise
@@ -142,7 +155,8 @@ def _scored(
     histories: Histories,
     newest: Callable[[], float | None],
 ) -> ChurnAnswer:
-    """By the newest events before now; the user's own newest is never later than now."""
+    """By the newest events before now, which is never before the user's own newest; where the
+    newest of all is not known in time, that of the training counts."""
     events = histories.recent(user, None, card.user_events, as_of)
     if as_of is not None:
         return churn_of(user, card, events, as_of, days)

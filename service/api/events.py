@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from flask import Blueprint, Response
+from flask import Response
 
 from indexes.times import TimeSettings
 from reranker.errors import BadRequest, HistoryFailure
@@ -19,8 +19,8 @@ from reranker.events.cleaning import BadEvent, Cleaner
 from reranker.events.events import HistoryEvent
 from reranker.events.settings import EventSettings
 from reranker.histories.histories import Histories
-from service.http.answers import Malformed, error_answer, json_answer
-from service.http.received import has_more, read_body
+from service.http.answers import Malformed, error_answer
+from service.http.received import has_more
 from service.http.settings import LimitSettings
 from service.observability.prometheus import Metrics
 
@@ -41,7 +41,7 @@ class Rejected(msgspec.Struct, frozen=True):
     message: str
 
 
-class EventsAnswer(msgspec.Struct, frozen=True):
+class EventsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What `POST /events` answers.
 
     accepted: events that are kept now, on the disk, together with `duplicates`: those of them that
@@ -49,6 +49,10 @@ class EventsAnswer(msgspec.Struct, frozen=True):
     has another event with the same id; both are kept. accepted and rejected add up to what was
     sent. bot_like: those of the accepted that came when their shopper had more than
     events.bot_events_per_minute.
+
+    Of a log in another format, and only where they say something: format, its name; rankings, how
+    many were logged; passed_over, objects that say nothing here; warnings. position is then the
+    place of the object that was sent, and an object may be several events.
     """
 
     accepted: int
@@ -56,14 +60,18 @@ class EventsAnswer(msgspec.Struct, frozen=True):
     conflicts: int
     bot_like: int
     rejected: list[Rejected]
+    format: str = "events"
+    rankings: int = 0
+    passed_over: int = 0
+    warnings: list[str] = []
 
 
 class BadPart(ValueError):
     """A part of a body that is no object. message: without a full stop."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
-        self.message = message
+        self.message, self.field = message, field
 
 
 class Checked(NamedTuple):
@@ -101,22 +109,6 @@ class EventKeeper:
         self._metrics.count_events(len(events), done.duplicates, done.conflicts, bot_like, wrong)
         kept_bots = 0 if settings.drop_bots else bot_like
         return EventsAnswer(len(events), done.duplicates, done.conflicts, kept_bots, rejected)
-
-
-def events_routes(keeper: EventKeeper) -> Blueprint:
-    """The route that a shop sends its events to."""
-    routes = Blueprint("events", __name__)
-
-    @routes.post("/events")
-    def events_route() -> Response:
-        body = read_body(keeper.limits.body_bytes)
-        parts = split_events(body, keeper.settings.request_events)
-        try:
-            return json_answer(keeper.keep(parts))
-        except HistoryFailure as failure:
-            return not_kept(failure)
-
-    return routes
 
 
 def split_events(body: bytes, most: int, kind: str = "event") -> list[bytes | msgspec.Raw]:

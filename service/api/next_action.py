@@ -40,15 +40,18 @@ class NextActionAnswer(msgspec.Struct, frozen=True):
     model: str | None
 
 
-def next_action_routes(served: Served, reader: RequestReader, limits: LimitSettings) -> Blueprint:
-    """The route."""
-    routes = Blueprint("next_action", __name__)
+class NextActions:
+    """What answers POST /next-action, for whoever else asks in this process, too."""
 
-    @routes.post("/next-action")
-    def next_action_route() -> Response:
-        deadline = deadline_of(arrival(), served.budget_ms)
+    def __init__(self, served: Served, reader: RequestReader) -> None:
+        self._served, self._reader = served, reader
+
+    def answer(self, body: bytes, budget_ms: float | None = None) -> NextActionAnswer:
+        """By the deadline of the request that this thread answers. Malformed, BadRequest."""
+        served = self._served
+        deadline = deadline_of(arrival(), budget_ms or served.budget_ms)
         state = served.state  # read once: one answer never mixes two versions
-        asked = reader.read_shopper(read_body(limits.body_bytes))
+        asked = self._reader.read_shopper(body)
         learned = state.personal.learned
         foreseen = learned.next_action if learned else None
         reason = ""
@@ -69,7 +72,16 @@ def next_action_routes(served: Served, reader: RequestReader, limits: LimitSetti
         model = None
         if foreseen is not None and actions:
             model = "sequence" if foreseen.card.vector else "logistic"
-        return json_answer(NextActionAnswer(actions, state.versions, degraded, model))
+        return NextActionAnswer(actions, state.versions, degraded, model)
+
+
+def next_action_routes(foreseeing: NextActions, limits: LimitSettings) -> Blueprint:
+    """The route."""
+    routes = Blueprint("next_action", __name__)
+
+    @routes.post("/next-action")
+    def next_action_route() -> Response:
+        return json_answer(foreseeing.answer(read_body(limits.body_bytes)))
 
     return routes
 
@@ -79,7 +91,7 @@ def _nothing_learned(state: ServedState) -> str:
     learned = state.personal.learned
     if learned is None:
         return state.personal.reason
-    return "too_few_visits" if learned.model.has_encoder else "no_encoder"
+    return "too_few_visits"
 
 
 def _never_seen(foreseen: NextAction) -> list[dict[str, str]]:

@@ -110,6 +110,11 @@ class Commands(Menu):
         "serve": Entry(
             "service.commands.serve:serve_command", "Begin", "Answer POST /rerank until stopped."
         ),
+        "proxy": Entry(
+            "service.commands.proxy:proxy_command",
+            "Begin",
+            "Stand in for Elasticsearch or OpenSearch.",
+        ),
         "events": Entry(
             "reranker.commands.events:events_commands", "Begin", "Import what shoppers did."
         ),
@@ -125,6 +130,11 @@ class Commands(Menu):
             "reranker.commands.applications.churn:churn_command",
             "Ask",
             "Who will buy nothing in the next days, and why.",
+        ),
+        "customers": Entry(
+            "reranker.commands.applications.customers:customers_command",
+            "Ask",
+            "Who may leave of all, what is at risk, what recommendations reach.",
         ),
         "carts": Entry(
             "reranker.commands.applications.carts:carts_commands",
@@ -157,6 +167,9 @@ class Commands(Menu):
         "items": Entry(
             "indexes.build.commands:items_commands", "Keep", "Change items between two rebuilds."
         ),
+        "encode": Entry(
+            "indexes.build.commands:encode_command", "Keep", "Encode a share of a catalogue."
+        ),
         "export": Entry(
             "reranker.commands.events:export_command", "Keep", "Print what is kept of a user."
         ),
@@ -167,6 +180,9 @@ class Commands(Menu):
             "reranker.commands.events:pseudonyms_commands",
             "Keep",
             "Show or rotate the keys under which users are kept.",
+        ),
+        "publish": Entry(
+            "reranker.commands.fleet:publish_command", "Keep", "Publish a set for other machines."
         ),
         "backup": Entry(
             "reranker.commands.backups:backup_command",

@@ -24,8 +24,18 @@ from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.commands.output import echo_json, json_option
 from reranker.evaluation.requests import read_requests
-from service.commands import doctor_home, doctor_machine, doctor_private
+from service.commands import (
+    doctor_engines,
+    doctor_fleet,
+    doctor_histories,
+    doctor_home,
+    doctor_machine,
+    doctor_private,
+)
+from service.commands.doctor_elasticsearch import elasticsearch_findings
 from service.commands.doctor_findings import SETTINGS_FAILURE, Finding
+from service.commands.doctor_opensearch import opensearch_findings
+from service.http.settings import ServeSettings
 
 QUERY_MS: Final = 2.5
 _TOKENS: Final = 1_000_000
@@ -39,14 +49,59 @@ _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
     type=click.Path(path_type=Path, dir_okay=False),
     help="A requests file: does the model know the words of its queries?",
 )
+@click.option(
+    "--elasticsearch",
+    metavar="URL",
+    help="Tie Elasticsearch to the service instead: make and try the inference endpoint.",
+)
+@click.option(
+    "--opensearch",
+    metavar="URL",
+    help="The same for OpenSearch: two cluster settings, connector, model, search pipeline.",
+)
+@click.option(
+    "--service",
+    metavar="URL",
+    help="Where the engine reaches the service; default: serve.host and serve.port.",
+)
+@click.option("--name", default="shop", show_default=True, help="Of what is made in the engine.")
+@click.option(
+    "--id-field",
+    default="product_id",
+    show_default=True,
+    help="Field of the engine's index that holds the item's id (OpenSearch).",
+)
+@click.option("--look", is_flag=True, help="Make nothing in the engine; say what is missing.")
+@click.option(
+    "--ca",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Certificate of the engine's issuer, for https.",
+)
 @json_option()
 @click.pass_context
-def doctor_command(ctx: click.Context, requests: Path | None, as_json: bool) -> int:
+def doctor_command(
+    ctx: click.Context,
+    /,
+    requests: Path | None,
+    elasticsearch: str | None,
+    opensearch: str | None,
+    as_json: bool,
+    **tie: Any,
+) -> int:
     """Check this machine and this home, and say what to do.
 
-    Exit status 1 when something fails; warnings are only said.
+    With --elasticsearch or --opensearch the connection between the engine and the service is made
+    and tried instead, with the key in RERANKER_KEY; what is there already stays, and what cannot be
+    made is shown as the request to send. The engine's own key stands in
+    RERANKER_ENGINE_AUTHORIZATION, or user:password@ in its address. Exit status 1 when something
+    fails; warnings are only said.
     """
-    findings = list(examine(ctx.obj, ctx.meta.get(SETTINGS_FAILURE), requests))
+    if elasticsearch and opensearch:
+        raise click.UsageError("--elasticsearch and --opensearch exclude each other.")
+    if elasticsearch or opensearch:
+        findings = list(_tied(ctx.obj, elasticsearch, opensearch, tie))
+    else:
+        findings = list(examine(ctx.obj, ctx.meta.get(SETTINGS_FAILURE), requests))
     counts: Counter[str] = Counter(finding.state for finding in findings)
     for finding in findings:
         mark = click.style(f"{finding.state:<5}", fg=_COLOURS[finding.state])
@@ -59,6 +114,26 @@ def doctor_command(ctx: click.Context, requests: Path | None, as_json: bool) -> 
     if as_json:
         echo_json({"well": not failed, "findings": findings})
     return int(failed)
+
+
+def _tied(
+    workspace: Workspace, elasticsearch: str | None, opensearch: str | None, tie: dict[str, Any]
+) -> Iterator[Finding]:
+    settings = workspace.section(ServeSettings)
+    connection = doctor_engines.connection_of(
+        elasticsearch or opensearch or "",
+        "--elasticsearch" if elasticsearch else "--opensearch",
+        tie["service"] or f"http://{settings.host}:{settings.port}",
+        tie["name"],
+        tie["id_field"],
+        dict(os.environ),
+        tie["look"],
+        tie["ca"],
+    )
+    try:
+        yield from (elasticsearch_findings if elasticsearch else opensearch_findings)(connection)
+    finally:
+        connection.engine.close()
 
 
 def examine(
@@ -159,7 +234,8 @@ CHECKS: Final[tuple[Callable[[Workspace], Finding], ...]] = (
     *(doctor_machine.threads, doctor_machine.memory),
     *(doctor_machine.open_files, doctor_machine.clock, _home, _disk, doctor_home.secrets),
     *(doctor_private.pseudonyms, doctor_private.private),
-    *(_index, doctor_home.model, doctor_home.blend, doctor_home.future),
+    *(_index, doctor_home.model, doctor_home.blend, doctor_histories.histories),
+    *(doctor_fleet.fleet, doctor_fleet.changes, doctor_home.future),
     *(doctor_home.items, doctor_home.service),
 )
 

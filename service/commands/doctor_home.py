@@ -17,10 +17,13 @@ from indexes.times import TimeSettings
 from indexes.workspace import Workspace
 from reranker.blends.blend import DEFAULT
 from reranker.blends.store import BlendStore
+from reranker.events.events import HistoryEvent
+from reranker.events.settings import HistorySettings
+from reranker.histories.decoded import decoded, packed_rows
 from reranker.histories.files import FILE
-from reranker.histories.reads import decoded, packed
 from reranker.ingestion.known_items import mismatch, not_in_index, published_ids
 from reranker.model.versions import check_fits, check_whole, model_store
+from service.commands import doctor_histories
 from service.commands.doctor_findings import Finding
 from service.http.settings import ServeSettings
 
@@ -89,6 +92,8 @@ def _event_store(workspace: Workspace) -> Path | None:
 
 def future(workspace: Workspace) -> Finding:
     """Events that happened after now: the clock was wrong, here or at the sender."""
+    if workspace.section(HistorySettings).url:
+        return doctor_histories.future(workspace)
     store = _event_store(workspace)
     if store is None:
         return Finding("events", "ok", "none are kept yet")
@@ -103,18 +108,27 @@ def future(workspace: Workspace) -> Finding:
 
 def items(workspace: Workspace) -> Finding:
     """Whether the kept events speak of the items of the published index; a sample of them tells."""
-    store = _event_store(workspace)
+    sample = _sampled(workspace)
     ids = published_ids(workspace)
-    if store is None or ids is None:
+    if sample is None or ids is None:
         return Finding("items", "ok", "no events to be compared with an index yet")
-    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=1)) as db:
-        rows = db.execute(_SAMPLE).fetchall()
-    met = {event.item for event in decoded(packed(rows), store) if event.item is not None}
+    met = {event.item for event in sample if event.item is not None}
     warning = mismatch(ids, met, not_in_index(ids, sorted(met)))
     if warning:
         do = "Import events of this shop's items, or rebuild the index from its catalogue."
         return Finding("items", "warn", f"in a sample of events, {warning}", do)
     return Finding("items", "ok", f"{len(met):,} items in a sample of events, most in the index")
+
+
+def _sampled(workspace: Workspace) -> list[HistoryEvent] | None:
+    """Some of the kept events; None where none are kept."""
+    if workspace.section(HistorySettings).url:
+        return doctor_histories.sampled_events(workspace) or None
+    store = _event_store(workspace)
+    if store is None:
+        return None
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=1)) as db:
+        return decoded(packed_rows(db.execute(_SAMPLE).fetchall()), store)
 
 
 def service(workspace: Workspace) -> Finding:

@@ -17,8 +17,8 @@ from service.demo.measure import METRIC, Measured
 from service.demo.reasons import Reasons
 from service.demo.season.oracle import Share
 from service.page.parts.cases import OWN
-from service.page.parts.engine import read_lines
 from service.page.parts.request_sets import DEMO, ITEMS
+from service.page.parts.shop_engine import read_lines
 
 _WIDTH = 98
 _TOP = 5

@@ -1,34 +1,18 @@
-"""metarank_events.py: a body of Metarank's `POST /feedback` -> events of ours, the rest counted.
-
-Interactions are kept, and rankings that say what was searched for become searches. Facts about
-items and users are taken and have no effect: items come by `reranker rebuild`.
-"""
+"""metarank_events.py: a body of Metarank's `POST /feedback` -> its events, each checked."""
 
 import json
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
-from reranker.errors import BadRequest, invalid_place
-from reranker.events.settings import EventSettings
+from reranker.errors import invalid_place
 from reranker.requests import Time
-from service.api.events import Rejected, split_events, too_many_events
+from service.api.events import BadPart, Rejected, split_events, too_many_events
 from service.api.sent import Name
-from service.formats.metarank import MetarankField, query_of_fields
+from service.formats.metarank import MetarankField, MetarankItem
 from service.http.answers import Malformed
 
-# Words of Metarank's examples, where the shop's events.types has no meaning of its own for them.
-_WORDS: Final = {
-    "click": "view",
-    "impression_click": "view",
-    "add_to_cart": "cart",
-    "addtocart": "cart",
-    "add-to-cart": "cart",
-    "buy": "purchase",
-    "order": "purchase",
-}
 _BLANK: Final = " \t\r\n"
-_FACTS: Final = frozenset({"item", "metadata", "user"})
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -41,6 +25,7 @@ class _Event(msgspec.Struct, frozen=True):
     type: str | None = None
     ranking: Name = None
     fields: list[MetarankField] | None = None
+    items: list[MetarankItem] | None = None
 
 
 class FeedbackAnswer(msgspec.Struct, frozen=True):
@@ -51,16 +36,6 @@ class FeedbackAnswer(msgspec.Struct, frozen=True):
     accepted: int
     updated: int
     tookMillis: int
-    rejected: list[Rejected]
-
-
-class Translated(NamedTuple):
-    """rows: events of ours, encoded; places: of each, in the body, from 0; facts: how many have no
-    effect; rejected: those that are no events of Metarank."""
-
-    rows: list[bytes]
-    places: list[int]
-    facts: int
     rejected: list[Rejected]
 
 
@@ -96,54 +71,14 @@ def _one_after_the_other(body: bytes, most: int) -> list[bytes]:
     return parts
 
 
-def translated(parts: list[bytes | msgspec.Raw], settings: EventSettings) -> Translated:
-    """The events of ours that these are."""
-    own_words = {*settings.weights(), *settings.words()}
-    done = Translated([], [], 0, [])
-    facts = 0
-    for place, part in enumerate(parts):
-        try:
-            row = _row(_decoded(part), own_words)
-        except BadRequest as error:
-            done.rejected.append(Rejected(place, error.field or "", str(error)))
-            continue
-        if row is None:
-            facts += 1
-        else:
-            done.rows.append(msgspec.json.encode(row))
-            done.places.append(place)
-    return done._replace(facts=facts)
-
-
-def _decoded(part: bytes | msgspec.Raw) -> _Event:
+def checked_event(part: bytes | msgspec.Raw) -> dict[str, Any]:
+    """The event that a part is; BadPart where Metarank could not decode it."""
     try:
-        return _decoder.decode(part)
+        _decoder.decode(part)
+        event: dict[str, Any] = msgspec.json.decode(part)
+        return event
     except msgspec.ValidationError as error:
         path, problem = invalid_place(str(error))
-        raise BadRequest(f"{path or 'event'}: {problem}.", field=path or None) from None
+        raise BadPart(f"{path or 'event'}: {problem}", path) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadRequest("this is not JSON.") from None
-
-
-def _row(event: _Event, own_words: set[str]) -> dict[str, Any] | None:
-    """The event of ours; None where it has no effect."""
-    if event.event in _FACTS:
-        return None
-    about = {
-        "id": event.id,
-        "time": event.timestamp,
-        "user": event.user,
-        "session": event.session,
-    }
-    query = query_of_fields(event.fields)
-    if event.event == "interaction":
-        kind = (event.type or "").lower()
-        kind = kind if kind in own_words else _WORDS.get(kind, event.type or "")
-        return about | {"type": kind, "item": event.item, "ranking": event.ranking}
-    if event.event == "ranking":
-        shopper = event.user or event.session
-        return about | {"type": "search", "query": query} if query and shopper else None
-    raise BadRequest(
-        f"event is {event.event[:80]!r}; item, metadata, user, ranking or interaction is expected.",
-        field="event",
-    )
+        raise BadPart("this is not JSON") from None

@@ -1,14 +1,18 @@
 """metarank_routes.py: Metarank's addresses -> rankings, kept events, and what is not served."""
 
 import time
+from collections.abc import Callable
 
 from flask import Blueprint, Response, g, request
 
 from reranker.errors import HistoryFailure
-from service.api.events import EventKeeper, Rejected, not_kept
+from reranker.log_formats.metarank import METARANK
+from service.api.event_routes import LogKeeper
+from service.api.events import not_kept
 from service.formats.foreign import Translator
 from service.formats.metarank import rank_format
-from service.formats.metarank_events import FeedbackAnswer, split_feedback, translated
+from service.formats.metarank_events import FeedbackAnswer, checked_event, split_feedback
+from service.formats.metarank_recommend import MetarankRecommendations
 from service.http.answers import error_answer, json_answer
 from service.http.received import arrival, read_body, refuse_long_lists
 from service.http.settings import LimitSettings
@@ -16,10 +20,13 @@ from service.http.settings import LimitSettings
 _YES = frozenset({"true", "1", ""})
 
 
+Recommend = Callable[[str, bytes], MetarankRecommendations]  # the model, the body
+
+
 def metarank_routes(
-    translator: Translator, limits: LimitSettings, keeper: EventKeeper
+    translator: Translator, limits: LimitSettings, logs: LogKeeper, recommend: Recommend, most: int
 ) -> Blueprint:
-    """The routes that a client of Metarank calls."""
+    """The routes that a client of Metarank calls. most: events in one body."""
     routes = Blueprint("metarank", __name__)
 
     @routes.post("/rank/<model>")
@@ -35,28 +42,27 @@ def metarank_routes(
     @routes.post("/feedback")
     def feedback() -> Response:
         g.error_format = rank_format("", False)
-        parts = split_feedback(read_body(limits.body_bytes), keeper.settings.request_events)
-        events = translated(parts, keeper.settings)
+        parts = split_feedback(read_body(limits.body_bytes), most)
         try:
-            done = keeper.keep(events.rows)
+            done = logs.keep(METARANK, parts, decode=checked_event)
         except HistoryFailure as failure:
             return not_kept(failure)
-        refused = [
-            Rejected(events.places[bad.position], bad.field, bad.message) for bad in done.rejected
-        ]
         return json_answer(
             FeedbackAnswer(
                 status="ok",
-                accepted=done.accepted + events.facts,
+                accepted=len(parts) - len({bad.position for bad in done.rejected}),
                 updated=done.accepted,
                 tookMillis=round((time.perf_counter() - arrival()) * 1000),
-                rejected=sorted([*events.rejected, *refused], key=lambda bad: bad.position),
+                rejected=done.rejected,
             )
         )
 
     @routes.post("/recommend/<model>")
-    def recommend(model: str) -> Response:
-        return error_answer(501, "Recommendations are not served in this format yet.")
+    def recommend_route(model: str) -> Response:
+        g.error_format = rank_format(model, False)
+        body = read_body(limits.body_bytes)
+        refuse_long_lists(body, {"items": limits.candidates})
+        return json_answer(recommend(model, body))
 
     @routes.post("/train/<model>")
     def train(model: str) -> Response:

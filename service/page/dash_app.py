@@ -16,6 +16,7 @@ from service.http.received import read_body
 from service.page.layout import layout
 from service.page.parts.callback_values import CheckedDash, check_call
 from service.page.parts.context import Page
+from service.page.tabs.base.base_tab import base_callbacks
 from service.page.tabs.blends_tab import blends_callbacks
 from service.page.tabs.compare_tab import compare_callbacks
 from service.page.tabs.search_callbacks import search_callbacks
@@ -23,6 +24,7 @@ from service.page.tabs.search_empty import example_callbacks
 from service.page.tabs.search_judging import judging_callbacks
 from service.page.tabs.search_shoppers import shopper_callbacks
 from service.page.tabs.search_weights import weight_callbacks
+from service.page.tabs.shoppers.shoppers_callbacks import shoppers_callbacks
 from service.page.tabs.system_tab import system_callbacks
 
 CALL: Final = "/_dash-update-component"
@@ -55,6 +57,8 @@ def url_callbacks(app: Dash) -> None:
         Output("edited", "data"),
         Output({"slider": ALL}, "value"),
         Output("job", "data"),
+        Output("shopper", "value"),
+        Output("shopper-edits", "data"),
         Input("url", "search"),
         State({"slider": ALL}, "id"),
         State("source", "value"),
@@ -67,6 +71,7 @@ def url_callbacks(app: Dash) -> None:
         Input("case", "data"),
         Input({"slider": ALL}, "value"),
         Input("job", "data"),
+        Input("shopper-case", "data"),
         State({"slider": ALL}, "id"),
         prevent_initial_call=True,
     )
@@ -101,6 +106,8 @@ def page_application(page: Page) -> tuple[Any, str]:
     example_callbacks(app, page)
     shopper_callbacks(app, page)
     weight_callbacks(app, page)
+    shoppers_callbacks(app, page)
+    base_callbacks(app, page)
     compare_callbacks(app, page)
     blends_callbacks(app, page)
     system_callbacks(app, page)

@@ -29,6 +29,7 @@ from service.http.answers import error_answer, json_answer
 from service.http.settings import LimitSettings
 from service.live.reload import Served
 from service.observability.prometheus import Metrics
+from service.page.parts.context import Applications, Page
 from service.page.parts.thumbnails import ROUTE, TYPES, Thumbnails
 
 log = logging.getLogger("reranker")
@@ -50,11 +51,15 @@ _PICTURE_CACHE: Final = "private, max-age=3600"
 
 
 def page_routes(
-    workspace: Workspace, served: Served, limits: LimitSettings, metrics: Metrics
+    workspace: Workspace,
+    served: Served,
+    limits: LimitSettings,
+    metrics: Metrics,
+    applications: Applications,
 ) -> Blueprint:
     """The page's routes; without the extra, `/` says how to get it."""
     routes = Blueprint("page", __name__)
-    page = _Lazy(workspace, served, limits, metrics)
+    page = _Lazy(Page(workspace, served, limits, metrics, applications))
 
     def read(package: str = "", file: str = "") -> Response:
         if "\0" in package + file:  # no file has such a name
@@ -121,10 +126,8 @@ def _sign_in_routes(routes: Blueprint) -> None:
 class _Lazy:
     """The page's own application, made once by whichever request comes first."""
 
-    def __init__(
-        self, workspace: Workspace, served: Served, limits: LimitSettings, metrics: Metrics
-    ) -> None:
-        self._parts = (workspace, served, limits, metrics)
+    def __init__(self, page: Page) -> None:
+        self._page = page
         self._lock = threading.Lock()
         self._application: tuple[Any, str] | None = None
         self._missing = [name for name in NEEDED if find_spec(name) is None]
@@ -145,9 +148,8 @@ class _Lazy:
         with self._lock:
             if self._application is None:
                 from service.page.dash_app import page_application
-                from service.page.parts.context import Page
 
-                self._application = page_application(Page(*self._parts))
+                self._application = page_application(self._page)
             return self._application
 
 

@@ -23,7 +23,8 @@ from reranker.histories.histories import Histories
 from reranker.histories.store import open_histories
 from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState
-from service.api.events import EventKeeper, events_routes
+from service.api.event_routes import LogKeeper, events_routes
+from service.api.events import EventKeeper
 from service.http.answers import register_errors
 from service.http.settings import LimitSettings
 from service.observability.prometheus import Metrics
@@ -189,15 +190,9 @@ def small_app(
     app = Flask("events", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1
     register_errors(app)
-    app.register_blueprint(
-        events_routes(
-            EventKeeper(
-                histories,
-                limits,
-                settings or EventSettings(),
-                TimeSettings(),
-                metrics or Metrics(),
-            )
-        )
+    keeper = EventKeeper(
+        histories, limits, settings or EventSettings(), TimeSettings(), metrics or Metrics()
     )
+    nowhere = Workspace(Path(os.devnull))  # for rankings of foreign logs
+    app.register_blueprint(events_routes(keeper, LogKeeper(keeper, nowhere)))
     return app.test_client()

@@ -14,12 +14,14 @@ from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Mask, Rows, Values, Vectors
 from reranker.applications.recommendations.filters import ItemFilters
 from reranker.applications.recommendations.item_space import ItemSpace
+from reranker.applications.recommendations.recommend_blend import RecommendCard, load_blend
+from reranker.applications.recommendations.trending import StoredEvents, published_trends
 from reranker.model.learned import Learned
 from reranker.runtime.caches import QueryVectors
 from reranker.signals.user_history import UserHistory
 
 MOST: Final = 200  # items of one list
-_FUSION: Final = 60.0
+FUSION: Final = 60.0
 
 
 class Listed(NamedTuple):
@@ -42,14 +44,29 @@ class Candidates(NamedTuple):
 class CatalogueLists:
     """What is the same for every shopper: popular items, new ones, and what was met together."""
 
-    def __init__(self, index: ItemIndex, learned: Learned | None) -> None:
-        self.index, self.learned = index, learned
+    def __init__(
+        self, index: ItemIndex, learned: Learned | None, recommend: RecommendCard | None = None
+    ) -> None:
+        """recommend: instead of the published one."""
+        self.index, self.learned, self._recommend = index, learned, recommend
         self.filters = ItemFilters(index)
 
     @lazily
     def space(self) -> ItemSpace:
         """Vectors of items and shoppers."""
         return ItemSpace(self.index, self.learned.model if self.learned else None)
+
+    @lazily
+    def recommend(self) -> RecommendCard | None:
+        """The blend that a training fitted for recommendations; None where it published none."""
+        if self._recommend is not None or self.learned is None:
+            return self._recommend
+        return load_blend(self.learned.model.folder)
+
+    @lazily
+    def trends(self) -> StoredEvents | None:
+        """What was taken up day by day before the training; None where it published none."""
+        return published_trends(self.learned.model.folder) if self.learned else None
 
     @lazily
     def popularity(self) -> Values:
@@ -93,6 +110,15 @@ class CatalogueLists:
         order = np.argsort(-amounts, kind="stable")
         return first(beside[order], allowed, n)
 
+    def after(self, focus: Rows, rows: Rows) -> Values:
+        """log(1 + 100 x what these rows (h,) say for each of rows (n,), in the mean, by who met
+        both); zeros where nothing was learned."""
+        if self.learned is None or not len(focus):
+            return np.zeros(len(rows))
+        worth = np.full(len(focus), 1.0 / len(focus))
+        met = self.learned.statistics.co_occurrences(focus, worth)
+        return np.asarray(np.log1p(100.0 * self.learned.statistics.amounts_of(met, rows)))
+
     def alike(self, rows: Rows, allowed: Mask | None, n: int = MOST) -> Rows:
         """Items whose texts say nearly the same as those of these rows (h,), nearest first."""
         if not len(rows):
@@ -110,6 +136,7 @@ class CatalogueLists:
         """What a history brings: its own items, what was met with them, and what is next."""
         yield Listed("repeat", first(history.rows, allowed, MOST))
         recent = history.rows[:20]
+        yield Listed("together", self.together(recent[:1], np.ones(len(recent[:1])), allowed))
         yield Listed(
             "together",
             self.together(recent, np.power(0.9, np.arange(len(recent)), dtype=np.float64), allowed),
@@ -132,7 +159,7 @@ def fused(lists: Iterable[Listed]) -> Candidates:
         return Candidates(np.empty(0, np.int64), np.empty(0), [])
     rows = np.concatenate([listed.rows for listed in named])
     parts = np.concatenate(
-        [listed.weight / (_FUSION + 1 + np.arange(len(listed.rows))) for listed in named]
+        [listed.weight / (FUSION + 1 + np.arange(len(listed.rows))) for listed in named]
     )
     source = np.repeat(np.arange(len(named)), [len(listed.rows) for listed in named])
     distinct, place = np.unique(rows, return_inverse=True)

@@ -13,6 +13,7 @@ import numpy as np
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Mask, Rows
 from reranker.applications.recommendations.candidates import (
+    FUSION,
     MOST,
     Candidates,
     CatalogueLists,
@@ -21,6 +22,7 @@ from reranker.applications.recommendations.candidates import (
     fused,
 )
 from reranker.applications.recommendations.reasons import reasons_of
+from reranker.applications.recommendations.recommend_blend import NAME, for_page
 from reranker.applications.recommendations.wishes import Recommendations, Recommended, Source, Wish
 from reranker.blends.diversity import Diversity
 from reranker.events.events import HistoryEvent
@@ -31,6 +33,7 @@ from reranker.signals.columns import Missing
 from reranker.signals.context import newest_time
 from reranker.signals.user_history import UserHistory, shopper_events, user_history_of
 
+_BEHIND: Final = 100.0  # more than any other signal makes up for
 _ALL_EVENTS: Final = 100_000  # of a shopper, in which is looked for what was bought
 
 
@@ -72,6 +75,18 @@ def prepare(
     return _prepared(wish, shopper, state, lists, allowed, known)
 
 
+def prepare_exact(wish: Wish, state: ServedState, lists: CatalogueLists) -> Prepared:
+    """The same with every item that may be named as a candidate, whatever the lists bring: what
+    the candidates are held against. Every signal of every item is worked out."""
+    prepared = prepare(wish, state, lists)
+    allowed = _allowed(wish, prepared.request, state, lists)
+    rows = np.arange(len(state.index)) if allowed is None else np.flatnonzero(allowed)
+    every = Candidates(rows, np.zeros(len(rows)), ["next"] * len(rows))
+    page = fused(_page_lists(wish, state, lists, allowed))
+    focus = _focus(wish, state, prepared.history)
+    return _asked(prepared, retrieved(every, page, focus, lists))
+
+
 def without_history(
     wish: Wish, state: ServedState, lists: CatalogueLists, clock: Callable[[], float] = time.time
 ) -> Prepared:
@@ -88,7 +103,7 @@ def without_history(
 def recommended(prepared: Prepared, ranking: Ranking, late: str = "") -> Recommendations:
     """A ranking of the prepared candidates -> recommendations. late: why no history counted."""
     wish, state = prepared.wish, prepared.state
-    results = ranking.results[: wish.top_n]
+    results = shown(ranking, wish.top_n).results
     reasons = reasons_of(
         results,
         [prepared.sources[result.index] for result in results],
@@ -117,6 +132,11 @@ def recommended(prepared: Prepared, ranking: Ranking, late: str = "") -> Recomme
         degraded=degraded,
         source=prepared.source,
     )
+
+
+def shown(ranking: Ranking, top_n: int) -> Ranking:
+    """What of a ranking is answered."""
+    return msgspec.structs.replace(ranking, results=ranking.results[:top_n])
 
 
 def _timed(shopper: RerankRequest, state: ServedState, clock: Callable[[], float]) -> RerankRequest:
@@ -190,26 +210,49 @@ def _prepared(
 ) -> Prepared:
     category = _category(wish, state)
     candidates, source = _candidates(wish, shopper, state, lists, allowed, history, category)
-    ids = state.index.ids.ids(candidates.rows)
+    if _fitted(wish, lists):
+        shopper = msgspec.structs.replace(shopper, blend=NAME)
+    prepared = Prepared(
+        wish, shopper, _blended(wish, state, lists), lists, [], category, source, history
+    )
+    return _asked(prepared, candidates)
+
+
+def _asked(prepared: Prepared, candidates: Candidates) -> Prepared:
+    """With these candidates."""
+    ids = prepared.state.index.ids.ids(candidates.rows)
     request = msgspec.structs.replace(
-        shopper,
+        prepared.request,
         candidates=[
             Candidate(item, score)
             for item, score in zip(ids, candidates.scores.tolist(), strict=True)
         ],
-        top_n=wish.top_n,
+        top_n=prepared.wish.top_n,
         explain=True,  # the reasons are read of it
     )
-    return Prepared(
-        wish,
-        request,
-        _diversified(state, shopper.blend, wish.diversity),
-        lists,
-        candidates.sources,
-        category,
-        source,
-        history,
-    )
+    return dataclasses.replace(prepared, request=request, sources=candidates.sources)
+
+
+def _fitted(wish: Wish, lists: CatalogueLists) -> bool:
+    """Whether the blend that a training fitted for recommendations ranks."""
+    return wish.shopper.blend in (None, NAME) and lists.recommend is not None
+
+
+def _blended(wish: Wish, state: ServedState, lists: CatalogueLists) -> ServedState:
+    """The state with the blend that ranks, and the diversity that is asked for."""
+    name = wish.shopper.blend
+    if _fitted(wish, lists):
+        assert lists.recommend is not None and state.model is not None
+        blend = for_page(lists.recommend.blend, wish.context.query)
+        others = {**state.others, NAME: (blend, _number(state.model.version))}
+        state, name = dataclasses.replace(state, others=others), NAME
+    return _diversified(state, name, wish.diversity)
+
+
+def _number(version: str) -> int:
+    """That of a model version: 12 of 0012-20260101T000000Z."""
+    digits = version.partition("-")[0]
+    return int(digits) if digits.isdecimal() else 0
 
 
 def _diversified(state: ServedState, blend: str | None, strength: float | None) -> ServedState:
@@ -253,7 +296,34 @@ def _candidates(
         source: Source = "session" if alone else "personal"
     else:
         candidates, source = fused(page), "together"
+    if _fitted(wish, lists):
+        candidates = retrieved(candidates, fused(page), _focus(wish, state, history), lists)
+        return filled(candidates, source, lists, allowed, category, wish.top_n, _BEHIND)
     return filled(candidates, source, lists, allowed, category, wish.top_n)
+
+
+def _focus(wish: Wish, state: ServedState, history: UserHistory | None) -> Rows:
+    """Rows (h,) of what is looked at: the page's item and cart, else the newest item met."""
+    rows = state.index.rows([item for item in (wish.context.item, *wish.context.cart) if item])
+    rows = rows[rows >= 0]
+    return rows if len(rows) or history is None else history.rows[:1]
+
+
+def retrieved(
+    candidates: Candidates, page: Candidates, focus: Rows, lists: CatalogueLists
+) -> Candidates:
+    """The same with the retrieval's own score, best first: how often an item is met with what is
+    looked at, plus up to 1 for a first place on each of the page's lists. It does not depend on
+    which candidates there are."""
+    scores = lists.after(focus, candidates.rows)
+    if len(page.rows):
+        order = np.argsort(page.rows)
+        at = np.minimum(np.searchsorted(page.rows[order], candidates.rows), len(order) - 1)
+        on_page = page.rows[order[at]] == candidates.rows
+        scores = scores + np.where(on_page, FUSION * page.scores[order[at]], 0.0)
+    best = np.argsort(-scores, kind="stable")
+    sources = [candidates.sources[at] for at in best.tolist()]
+    return Candidates(candidates.rows[best], scores[best], sources)
 
 
 def _page_lists(
@@ -279,10 +349,12 @@ def filled(
     allowed: Mask | None,
     category: str,
     top_n: int,
+    behind: float = 0.0,
 ) -> tuple[Candidates, Source]:
     """At least top_n where so many may be named: popular in the category, popular, newest.
 
     source: of the candidates; where there are none, that of the first fallback with any is named.
+    behind: by how much the scores of what is filled up with are below all others.
     """
     named: Source | None = source if len(candidates.rows) else None
     for name, rows in _fallbacks(lists, allowed, category, top_n):
@@ -291,7 +363,7 @@ def filled(
         more = rows[~np.isin(rows, candidates.rows)][: max(MOST, top_n)]
         if len(more):
             named = named or name
-            candidates = _appended(candidates, name, more)
+            candidates = _appended(candidates, name, more, behind)
     return candidates, named or "newest"
 
 
@@ -306,10 +378,12 @@ def _fallbacks(
     yield "newest", first(lists.newest, allowed, most + top_n)
 
 
-def _appended(candidates: Candidates, name: str, more: Rows) -> Candidates:
+def _appended(candidates: Candidates, name: str, more: Rows, behind: float) -> Candidates:
     """Behind all that are there."""
     lowest = float(candidates.scores.min()) if len(candidates.scores) else 1.0
     scores = lowest * 0.5 / (1 + np.arange(len(more)) / 60.0)
+    if behind and len(candidates.scores):
+        scores = lowest - behind - np.arange(len(more)) / 1e6
     return Candidates(
         np.concatenate([candidates.rows, more]),
         np.concatenate([candidates.scores, scores]),

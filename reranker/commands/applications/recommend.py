@@ -1,7 +1,9 @@
 """recommend.py: `reranker recommend` on the command line."""
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -10,6 +12,8 @@ from indexes.times import BadTime, TimeReader, TimeSettings
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
 from reranker.commands.output import echo_result, json_option
+
+_MANY: Final = 1000  # users from which on every core helps with --all
 
 
 @click.command("recommend")
@@ -48,7 +52,7 @@ def recommend_command(
         raise click.UsageError("Name a USER, or give --all.")
     if everyone != (out is not None):
         raise click.UsageError("--all and --out go together.")
-    from reranker.applications.recommendations.all_shoppers import write_all
+    from reranker.applications.recommendations.all_shoppers import Helpers, write_all
     from reranker.applications.recommendations.candidates import CatalogueLists
     from reranker.applications.recommendations.recommend import recommend
     from reranker.histories.store import open_histories
@@ -59,7 +63,10 @@ def recommend_command(
     try:
         state = load_state(workspace, histories)
         if out is not None:
-            written = write_all(histories.users(), wish, state, out)
+            users = list(histories.users())
+            cores = len(os.sched_getaffinity(0)) if len(users) >= _MANY else 1
+            with Helpers(workspace, cores) if cores > 1 else nullcontext() as helpers:
+                written = write_all(users, wish, state, out, helpers=helpers)
             text = (
                 f"{written.rows:,} recommendations to {written.users:,} users in {written.out} "
                 f"({written.resumed:,} users were there from an earlier run)"
@@ -129,7 +136,7 @@ def evaluate_recommend_command(
     """Hold back each shopper's last item, train on the rest, and recommend as /recommend does.
 
     The whole catalogue may be recommended, no sample of it; nothing is published. `exact` ranks
-    every item by the same blend (up to 5,000 items).
+    every item by the same blend (up to 20,000 items).
     """
     from reranker.applications.recommendations.evaluate_recommend import evaluate_recommend
     from reranker.commands.train import with_options
@@ -148,5 +155,22 @@ def _metrics_table(report: Any) -> str:
     ]
     for model, metrics in report.metrics.items():
         lines.append(f"  {model:<11}" + "".join(f"{metrics[name]:>11.4f}" for name in names))
-    lines.append(f"shipped: {report.shipped}; best by ndcg@10: {report.best}")
+    if report.exact_loss is not None:
+        lines.append(f"lost against exact scoring: {report.exact_loss:.1%} of ndcg@10")
+    against = report.difference.get(report.best if report.best != "recommend" else _second(report))
+    if against:
+        lines.append(
+            f"ndcg@10 of recommend minus the best other: {against['mean']:+.4f}, "
+            f"95 % {against['low']:+.4f} to {against['high']:+.4f}"
+        )
+    lines.append(
+        f"shipped: {report.shipped} ({report.chosen}, fitted on {report.fitted_on:,} moments); "
+        f"best by ndcg@10: {report.best}"
+    )
     return "\n".join(lines)
+
+
+def _second(report: Any) -> str:
+    """The best of the others."""
+    others = [str(name) for name in report.metrics if name not in ("recommend", "exact")]
+    return max(others, key=lambda name: float(report.metrics[name]["ndcg@10"]))

@@ -107,7 +107,7 @@
       onFocus: (event) => event.target.select(),
       onKeyDown: (event) => { event.stopPropagation(); if (event.key === "Enter") event.target.blur(); },
       onBlur: (event) => { if (event.target.value !== functions.ago(data.days)) send("age", event.target.value); } });
-    return e("div", { className: "event-cell" },
+    return e("div", { className: `event-cell did-${data.type}` },
       data.query ? e("span", { className: "thumb tile words", "aria-hidden": true }, "⌕") : thumb(data.what, data.image),
       e("div", { className: "item-words" },
         e("div", { className: "item-title", title: data.what }, data.query ? `“${data.what}”` : data.what),

@@ -29,7 +29,7 @@
   const replaced = (events, place, change) =>
     events.map((event, i) => (i === place ? { ...event, ...change } : event)).sort((a, b) => b.time - a.time);
 
-  const changed = (events, { action, place, value }, now) => {
+  const changed = (page.changedEvents = (events, { action, place, value }, now) => {
     if (action === "remove") return events.filter((_, i) => i !== place);
     if (action === "type") return replaced(events, place, { type: value });
     if (action === "age") {
@@ -37,20 +37,23 @@
       return age === null ? events : replaced(events, place, { time: now - age - 0.001 });
     }
     return swapped(events, place, action === "newer" ? place - 1 : place + 1);
-  };
+  });
 
-  const added = (events, type, what, now) => {
+  const added = (page.addedEvent = (events, type, what, now) => {
     const event = type === "search" ? { type, query: what } : { type, item: what };
     return [{ ...event, time: now - 1 }, ...events];
-  };
+  });
+
+  // `cell` changes whenever an event does, so that it is drawn again.
+  page.eventRows = (history, now) => history.map((event, place) => ({
+    ...event, id: `event ${place}`, place, cell: JSON.stringify(event) + now,
+    what: event.title || event.query || event.item || "",
+    query: !event.item && Boolean(event.query), days: Math.max((now - event.time) / DAY, 0) }));
 
   const shown = (matrix) => {
     const h = page.h;
     if (!matrix) return [[], h("Div", { className: "quiet small" }, "No search yet.")];
-    const rows = matrix.history.map((event, place) => ({
-      id: `event ${place}`, place, cell: JSON.stringify(event) + matrix.now, type: event.type, what: event.title || event.query || event.item || "",
-      query: !event.item && Boolean(event.query), image: event.image,
-      days: Math.max((matrix.now - event.time) / DAY, 0) }));
+    const rows = page.eventRows(matrix.history, matrix.now);
     if (matrix.gate === null) {
       const untrained = !matrix.versions.model;
       const words = untrained ? "No model yet: personal signals rest. Make one with "
@@ -58,11 +61,14 @@
       return [rows, h("Div", { className: "quiet small" }, words, ...(untrained ? [h("Code", {}, "reranker train")] : []))];
     }
     const share = Math.round(matrix.gate * 100);
+    const user = matrix.request.user;
+    const more = user ? [h("A", { className: "small", href: `?${new URLSearchParams({ tab: "shoppers", shopper: user })}` },
+      "Recommendations, cart and more in Shoppers")] : [];
     return [rows, [
       h("Div", { className: "gate-line" }, h("Span", {}, "gate"), h("B", { id: "gate-value" }, matrix.gate.toFixed(3))),
       h("Div", { className: "meter", role: "img", "aria-label": `gate ${share} percent` },
         h("Div", { style: { width: `${share}%` } })),
-      h("Div", { className: "quiet small" }, `Personal signals count ${share} % of their weight.`)]];
+      h("Div", { className: "quiet small" }, `Personal signals count ${share} % of their weight.`), ...more]];
   };
 
   clientside.history = {

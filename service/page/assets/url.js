@@ -8,8 +8,11 @@
     const [name, value] = part.split(":");
     return [name, Number(value)];
   }));
-  const historyOf = (text) => {
-    try { const found = JSON.parse(text); return Array.isArray(found) ? found : null; } catch { return null; }
+  const parsed = (text) => { try { return JSON.parse(text); } catch { return null; } };
+  const historyOf = (text) => { const found = parsed(text); return Array.isArray(found) ? found : null; };
+  const editsOf = (text) => {
+    const found = parsed(text);
+    return found && Array.isArray(found.without) && Array.isArray(found.added) ? found : null;
   };
 
   clientside.url = {
@@ -25,10 +28,11 @@
       setTimeout(() => { page.pending = false; }, 600);
       return [asked.get("tab") || "search", asked.get("set") ? "set" : asked.get("q") ? "shop" : source,
         asked.get("q") || "", asked.get("set") || set, asked.get("req") || null, asked.get("user") || "",
-        asked.get("blend") || "", historyOf(asked.get("h")), values, asked.get("job") || null];
+        asked.get("blend") || "", historyOf(asked.get("h")), values, asked.get("job") || null,
+        asked.get("shopper") || "", editsOf(asked.get("edits"))];
     },
 
-    write(tab, asked, values, job, ids) {
+    write(tab, asked, values, job, shopper, ids) {
       const address = new URLSearchParams();
       const put = (name, value) => { if (value) address.set(name, value); };
       if (tab !== "search") put("tab", tab);
@@ -41,12 +45,18 @@
           if (text.length <= MOST) put("h", text);
         }
       }
+      if (shopper) {
+        put("shopper", shopper.user);
+        const text = shopper.edits ? JSON.stringify(shopper.edits) : "";
+        if (text.length <= MOST) put("edits", text);
+      }
       const moved = ids.map((id, i) => [id.slider, values[i]]).filter(([, value]) => value !== 1 && value !== undefined && value !== null);
       put("w", moved.map(([name, value]) => `${name}:${value}`).join(","));
       const text = address.toString();
       const here = location.pathname + (text ? `?${text}` : "");
       if (here !== location.pathname + location.search) {
-        const searched = page.triggered().includes("case.data") && !page.pending;
+        const causes = page.triggered();
+        const searched = (causes.includes("case.data") || causes.includes("shopper-case.data")) && !page.pending;
         history[searched ? "pushState" : "replaceState"](history.state, "", here);
       }
       return clientside.no_update;

@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from indexes.workspace import Workspace
 from reranker.evaluation.requests import request_reader
 from reranker.ranking.state import ServedState
+from service.api.cart import CartCompletion
+from service.api.churn import ChurnForecast
+from service.api.next_action import NextActions
+from service.api.recommend import Recommending
 from service.api.requests import RequestReader
 from service.http.settings import LimitSettings
 from service.live.jobs import Jobs
@@ -18,6 +23,25 @@ from service.page.parts.shoppers import Shoppers
 from service.page.parts.thumbnails import Thumbnails
 
 
+class Applications(NamedTuple):
+    """What answers the routes of the same names."""
+
+    recommend: Recommending
+    cart: CartCompletion
+    churn: ChurnForecast
+    next_action: NextActions
+
+    @classmethod
+    def of(cls, served: Served, reader: RequestReader, limits: LimitSettings) -> "Applications":
+        """By what is served."""
+        return cls(
+            Recommending(served, reader, limits),
+            CartCompletion(served, reader, limits),
+            ChurnForecast(served),
+            NextActions(served, reader),
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Page:
     """One for each application; everything that it opens is opened when first asked for."""
@@ -26,6 +50,7 @@ class Page:
     served: Served
     limits: LimitSettings
     metrics: Metrics
+    applications: Applications
 
     @property
     def state(self) -> ServedState:

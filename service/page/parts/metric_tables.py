@@ -138,6 +138,9 @@ def segments_table(result: dict[str, Any], metric: str, after: str, before: str)
                         html.Span(" · the worst", className="quiet")
                         if segment.get("worst")
                         else "",
+                        html.Span(f" · wholly below {before}", className="quiet")
+                        if segment.get("below")
+                        else "",
                     ]
                 ),
                 html.Td(f"{segment['queries']:,}", className="num"),

@@ -12,31 +12,16 @@ from service.page.parts.context import Page
 from service.page.parts.shoppers import ShopperFound
 from service.page.parts.widgets import aria
 
+OF: Final = "search"
 _DAY: Final = 86_400.0
 
 
 def shopper_finder() -> Any:
-    """A field for what a shopper did, and those who did it."""
+    """A button for a field for what a shopper did, and those who did it."""
     return dmc.Popover(
         [
             dmc.PopoverTarget(dmc.Button("Find", id="find", variant="subtle", size="compact-xs")),
-            dmc.PopoverDropdown(
-                dmc.Stack(
-                    [
-                        dmc.TextInput(
-                            id="did",
-                            debounce=300,
-                            value="",
-                            label="Who did what?",
-                            placeholder="watch, purchase shoes, an item id",
-                            **aria(label="what the shopper did"),
-                        ),
-                        html.Div(id="found-shoppers", className="found-shoppers"),
-                    ],
-                    gap="xs",
-                ),
-                style={"width": 340},
-            ),
+            dmc.PopoverDropdown(dmc.Stack(finder_fields(OF), gap="xs"), style={"width": 340}),
         ],
         id="finder",
         position="bottom-start",
@@ -45,35 +30,42 @@ def shopper_finder() -> Any:
     )
 
 
+def finder_fields(of: str) -> list[Any]:
+    """The field and the list under it. of: the tab that they are in."""
+    return [
+        dmc.TextInput(
+            id=f"{of}-did",
+            debounce=300,
+            value="",
+            label="Who did what?",
+            placeholder="watch, purchase shoes, an item id",
+            **aria(label="what the shopper did"),
+        ),
+        html.Div(id=f"{of}-found", className="found-shoppers"),
+    ]
+
+
 def shopper_callbacks(app: Dash, page: Page) -> None:
     """Find shoppers; choose one."""
 
     @app.callback(
-        Output("found-shoppers", "children"),
+        Output(f"{OF}-found", "children"),
         Input("finder", "opened"),
-        Input("did", "value"),
+        Input(f"{OF}-did", "value"),
         prevent_initial_call=True,
     )
     def find(opened: bool | None, words: Name | None) -> Any:
         if not opened:
             return no_update
         try:
-            found = page.shoppers.search(words or "")
+            return found_view(page, words or "", OF)
         except Failure as failure:
             return html.P(str(failure), className="small")
-        if not found and not words:
-            return html.P(
-                ["No events yet: ", html.Code("reranker events import FILE"), " or POST /events."],
-                className="quiet small",
-            )
-        if not found:
-            return html.P(f"Nobody did anything with “{words}”.", className="quiet small")
-        return [*([] if words else [_new()]), *(_shopper(one) for one in found)]
 
     @app.callback(
         Output("user", "value", allow_duplicate=True),
         Output("finder", "opened"),
-        Input({"shopper": ALL}, "n_clicks"),
+        Input({"shopper": ALL, "of": OF}, "n_clicks"),
         prevent_initial_call=True,
     )
     def choose(clicks: list[int | None]) -> tuple[Any, Any]:
@@ -83,16 +75,36 @@ def shopper_callbacks(app: Dash, page: Page) -> None:
         return chosen.get("shopper", ""), False
 
 
-def _new() -> Any:
-    return _choice("", "new", "nothing is known", [])
+def found_view(page: Page, words: str, of: str) -> list[Any]:
+    """Who did this, each to be chosen, and how many were looked through. Failure of the store."""
+    found = page.shoppers.search(words)
+    if not found.shoppers and not words:
+        return [no_events()]
+    listed = [_shopper(one, of) for one in found.shoppers]
+    if not words:
+        listed.insert(0, _choice("", "new", "nothing is known", [], of))
+    elif not found.shoppers:
+        listed.append(html.P(f"Nobody did anything with “{words}”.", className="quiet small"))
+    if not found.everybody:
+        said = (
+            f"Looked through {found.looked:,} shoppers of more. Anybody is found by the whole id."
+        )
+        listed.append(html.P(said, className="quiet small"))
+    return listed
 
 
-def _shopper(one: ShopperFound) -> Any:
+def no_events() -> Any:
+    """Where no shopper did anything: how to change that."""
+    command = html.Code("reranker events import FILE")
+    return html.P(["No events yet: ", command, " or POST /events."], className="quiet small")
+
+
+def _shopper(one: ShopperFound, of: str) -> Any:
     kind = f"{one.events:,} event{'s' if one.events != 1 else ''}"
-    return _choice(one.user, kind, f"last visit {_ago(one.last)}", one.did)
+    return _choice(one.user, kind, f"last visit {_ago(one.last)}", one.did, of)
 
 
-def _choice(user: str, kind: str, more: str, did: list[str]) -> Any:
+def _choice(user: str, kind: str, more: str, did: list[str], of: str) -> Any:
     head = [html.B(kind), html.Span(more, className="quiet")]
     if user:
         head.append(html.Code(user[:10], className="quiet"))
@@ -101,7 +113,7 @@ def _choice(user: str, kind: str, more: str, did: list[str]) -> Any:
             html.Div(head, className="found-head"),
             *(html.Div(text, className="did") for text in did),
         ],
-        id={"shopper": user},
+        id={"shopper": user, "of": of},
         className="job found",
     )
 

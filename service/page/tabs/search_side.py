@@ -89,7 +89,7 @@ def shopper_card(page: Page) -> Any:
             html.Div(id="gate", className="gate"),
             dag.AgGrid(
                 id="history",
-                columnDefs=[_event_column(types)],
+                columnDefs=[event_column(types)],
                 rowData=[],
                 getRowId="params.data.id",
                 className="grid history-grid",
@@ -127,7 +127,7 @@ def shopper_card(page: Page) -> Any:
     )
 
 
-def _event_column(types: list[str]) -> dict[str, Any]:
+def event_column(types: list[str]) -> dict[str, Any]:
     """cell: what changes whenever an event does, so that it is drawn again."""
     return {
         "field": "cell",

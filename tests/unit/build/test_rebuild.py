@@ -163,6 +163,7 @@ def test_another_format_is_refused_and_a_rebuild_mends_it(
     run(items(20))
     for module in ("build.rebuild", "items.index"):
         monkeypatch.setattr(f"indexes.{module}.FORMAT", FORMAT + 1)
+    monkeypatch.setattr("indexes.items.index.READABLE", FORMAT + 1)
     with pytest.raises(Failure, match=f"format {FORMAT}.*reranker rebuild"):
         served(tmp_path)
     again = run(items(20))

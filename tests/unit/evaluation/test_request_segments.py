@@ -1,19 +1,28 @@
 """test_request_segments.py: which requests are of which segment, and what each segment shows."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from indexes.workspace import Workspace
 from reranker.evaluation.aggregate import Aggregate
 from reranker.evaluation.breakdown import Breakdown, Proof
 from reranker.evaluation.results import QueryResult
-from reranker.evaluation.slices import RequestFacts, RequestSegments
+from reranker.evaluation.slices import Facts, RequestFacts, RequestSegments
 from reranker.metrics.intervals import paired_differences
+from reranker.ranking.state import ServedState, load_state
+from reranker.requests import Candidate, JudgedRequest, RerankRequest
 
 QUERIES = ("", "tv", "red shoes", "big red shoes", "big red running shoes", "Red  Shoes")
+
+
+@pytest.fixture(scope="module")
+def state(shop_home: Path) -> ServedState:
+    return load_state(Workspace(shop_home))
 
 
 def members(requests: Sequence[tuple[str, RequestFacts | None]]) -> dict[str, list[int]]:
@@ -46,6 +55,24 @@ def test_segments_by_words_history_and_what_the_model_has_seen() -> None:
         "cold item": [0, 4],
         "seen items": [1, 2, 3, 5],
     }
+
+
+def test_segments_by_digits() -> None:
+    facts = [RequestFacts(1, digits=digits) for digits in (0, 1, 2, 1)]
+    assert members([(str(place), one) for place, one in enumerate(facts)]) == {
+        "query without digits": [0],
+        "query with digits": [1, 3],
+        "model number": [2],
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "digits"),
+    [("tent", 0), ("tent 2 person", 1), ("cream 50 ml", 1), ("WF-1000XM4 case", 2), ("lp 746f", 2)],
+)
+def test_what_digits_a_query_has(state: ServedState, query: str, digits: int) -> None:
+    judged = JudgedRequest([Candidate("1")], query=query, ratings={"1": 1.0})
+    assert Facts(state)(judged, RerankRequest([Candidate("1")], query=query)).digits == digits
 
 
 def test_a_kind_that_would_repeat_the_total_is_left_out() -> None:
@@ -149,3 +176,16 @@ def test_the_worst_segment_is_marked_among_those_with_ten_queries() -> None:
     assert worst == "query 2-3 words"
     (worst,) = [one.segment for one in proved(spread(few=10))[0].segments if one.worst]
     assert worst == "query 4+ words"
+
+
+@pytest.mark.parametrize(("after", "below"), [(0.4, True), (0.6, False), (0.5, False)])
+def test_a_segment_whose_whole_interval_lies_below_the_engine_is_marked(
+    after: float, below: bool
+) -> None:
+    facts = [(2, 0.9)] * 20 + [(1, after + 0.01 * (place % 3 - 1)) for place in range(20)]
+    results = [
+        result(place, f"q{place}", RequestFacts(words), value)
+        for place, (words, value) in enumerate(facts)
+    ]
+    marked = {one.segment: one.below for one in proved(results)[0].segments}
+    assert marked == {"query 1 word": below, "query 2-3 words": False}

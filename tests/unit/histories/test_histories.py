@@ -13,17 +13,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from support.history_stores import MakeStore
 
 from indexes.workspace import Workspace
 from reranker.errors import HistoryBusy, HistoryDamaged, HistoryFailure
 from reranker.events.events import HistoryEvent
 from reranker.events.settings import HistorySettings
-from reranker.histories.histories import Appended, Shopper
+from reranker.histories.histories import Appended, Histories, Shopper
 from reranker.histories.reads import cutoff
 from reranker.histories.store import SqliteHistories, open_histories
 from reranker.pseudonyms.keys import PseudonymKeys
@@ -42,7 +44,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     found.close()
 
 
-def kept(store: Store, *users: str) -> list[str | None]:
+def kept(store: Histories, *users: str) -> list[str | None]:
     """The pseudonyms of users."""
     return [store.hidden(Shopper(user, None)).user for user in users]
 
@@ -60,7 +62,8 @@ def test_nothing_is_written_before_the_first_event(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_recent_is_the_newest_oldest_first(store: Store) -> None:
+def test_recent_is_the_newest_oldest_first(each_store: Histories) -> None:
+    store = each_store
     store.append([view(n, str(n), user="u") for n in (5, 1, 3, 2, 4)])
     assert items(store.recent("u")) == ["1", "2", "3", "4", "5"]
     assert items(store.recent("u", n=2)) == ["4", "5"]
@@ -70,7 +73,8 @@ def test_recent_is_the_newest_oldest_first(store: Store) -> None:
 
 
 @pytest.mark.promise(19)
-def test_an_id_counts_once_however_it_comes(store: Store) -> None:
+def test_an_id_counts_once_however_it_comes(each_store: Histories) -> None:
+    store = each_store
     event = view(1, user="u", id="e1")
     assert store.append([event, event]).stored == 1
     assert store.append([event, view(2, user="u", id="e2")]) == Appended(stored=1, duplicates=1)
@@ -78,7 +82,8 @@ def test_an_id_counts_once_however_it_comes(store: Store) -> None:
     assert len(store.recent("u")) == 4
 
 
-def test_a_session_is_merged_when_its_user_is_known(store: Store) -> None:
+def test_a_session_is_merged_when_its_user_is_known(each_store: Histories) -> None:
+    store = each_store
     store.append([view(1, "a", session="s"), view(3, "b", session="s"), view(2, "c", user="u")])
     assert items(store.recent(session="s")) == ["a", "b"]
     assert items(store.recent("u", "s")) == ["a", "c", "b"]  # asked for together: one person
@@ -91,7 +96,8 @@ def test_a_session_is_merged_when_its_user_is_known(store: Store) -> None:
     assert list(store.users()) == kept(store, "u")
 
 
-def test_the_first_user_of_a_session_stays(store: Store) -> None:
+def test_the_first_user_of_a_session_stays(each_store: Histories) -> None:
+    store = each_store
     store.append([view(1, "a", session="s")])
     assert store.append([view(2, "b", user="u", session="s")]).merged == 1
     assert store.append([view(3, "c", user="v", session="s")]).merged == 0
@@ -101,7 +107,8 @@ def test_the_first_user_of_a_session_stays(store: Store) -> None:
     assert items(store.recent("w")) == ["d", "a"]
 
 
-def test_export_and_stream_carry_whose_events_they_are(store: Store) -> None:
+def test_export_and_stream_carry_whose_events_they_are(each_store: Histories) -> None:
+    store = each_store
     store.append([view(n, user=f"u{n}") for n in range(600)] + [view(1, session="s")])
     assert [event.user for event in store.export("u7")] == ["u7"]
     assert [event.session for event in store.export(session="s")] == ["s"]
@@ -111,8 +118,8 @@ def test_export_and_stream_carry_whose_events_they_are(store: Store) -> None:
     assert len(set(store.users())) == 600
 
 
-def test_setting_events_per_user(tmp_path: Path) -> None:
-    store = SqliteHistories(tmp_path / "events", HistorySettings(events_per_user=2500))
+def test_setting_events_per_user(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store(tmp_path / "events", HistorySettings(events_per_user=2500))
     order = list(range(6000))
     random.Random(5).shuffle(order)
     events = [view(at, str(at), user="u", id=str(at)) for at in order]
@@ -126,12 +133,12 @@ def test_setting_events_per_user(tmp_path: Path) -> None:
     store.close()
 
 
-def test_setting_days(tmp_path: Path) -> None:
+def test_setting_days(make_store: MakeStore, tmp_path: Path) -> None:
     now = time.time()
-    plain = SqliteHistories(tmp_path / "events", HistorySettings())
+    plain = make_store(tmp_path / "events")
     plain.append([view(now - 90_000, "old", user="u"), view(now - 90_000, user="gone")])
     plain.append([view(now, "new", user="u")])
-    brief = SqliteHistories(tmp_path / "events", HistorySettings(days=1))
+    brief = make_store(tmp_path / "events", HistorySettings(days=1))
     assert items(brief.recent("u")) == ["new"]  # not used, though not deleted yet
     assert [shopper.user for shopper, _ in brief.stream()] == kept(brief, "u")
     assert brief.append([view(now - 90_000, user="u")]).too_old == 1
@@ -147,7 +154,8 @@ def test_setting_days(tmp_path: Path) -> None:
         store.close()
 
 
-def test_forget_takes_the_sessions_along_and_a_session_only_itself(store: Store) -> None:
+def test_forget_takes_the_sessions_along_and_a_session_only_itself(each_store: Histories) -> None:
+    store = each_store
     store.append([view(1, session="s"), view(2, user="u", session="s"), view(3, user="v")])
     store.append([view(4, session="t"), view(5, session="r")])
     assert store.append([view(6, user="v", session="t")]).merged == 1
@@ -243,6 +251,7 @@ def test_a_very_long_history_reads_as_fast_as_a_short_one(tmp_path: Path) -> Non
     st.integers(1, 7),
 )
 def test_any_arrival_in_any_pieces_gives_the_same_histories(
+    make_store: MakeStore,
     tmp_path_factory: pytest.TempPathFactory,
     found: list[tuple[str | None, str | None, int, int]],
     chance: random.Random,
@@ -258,7 +267,7 @@ def test_any_arrival_in_any_pieces_gives_the_same_histories(
         if order is events:
             chance.shuffle(order)
         folder = tmp_path_factory.mktemp("h")
-        store = SqliteHistories(folder, HistorySettings(), keys)
+        store = make_store(folder, None, keys)
         for start in range(0, len(order), piece):
             store.append(order[start : start + piece])
             store.append(order[start : start + 1])  # sent again: a duplicate
@@ -272,13 +281,13 @@ class HistoryMachine(RuleBasedStateMachine):
     """append, forget and export in any order, against dictionaries."""
 
     folder: Path
+    make: MakeStore
     users = st.sampled_from(["u", "v"])
     sessions = st.sampled_from(["s", "t"])
 
     @initialize()
     def start(self) -> None:
-        number = len(list(self.folder.iterdir()))
-        self.store = SqliteHistories(self.folder / str(number), HistorySettings())
+        self.store = type(self).make(self.folder / uuid4().hex)
         self.owner: dict[str, str] = {}
         self.kept: list[HistoryEvent] = []
         self.clock = 0
@@ -337,8 +346,10 @@ class HistoryMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.promise(19)
-def test_any_sequence_of_calls(tmp_path: Path) -> None:
-    machine = type("Machine", (HistoryMachine,), {"folder": tmp_path})
+def test_any_sequence_of_calls(make_store: MakeStore, tmp_path: Path) -> None:
+    machine = type(
+        "Machine", (HistoryMachine,), {"folder": tmp_path, "make": staticmethod(make_store)}
+    )
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -1,4 +1,4 @@
-"""What is ranked in the thread of the request: only what has not to be waited for."""
+"""test_at_hand.py: in the thread of the request only what needs no waiting is ranked."""
 
 import threading
 import time

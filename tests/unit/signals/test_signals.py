@@ -139,6 +139,31 @@ def test_exact_title_model_number_or_id_is_a_full_match(
     assert values[place] == 1 and (np.delete(values, place) < 1).all()
 
 
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        ("kettle for tea", [0, 0, 0, 0.5 * 3 / 3 + 0.5]),
+        ("peak kettle tea", [0.5 / 3, 0, 0, 0.5 * 2 / 3]),  # a brand; a title and a description
+        ("red shoes", [1, 0, 0, 0]),
+    ],
+)
+def test_coverage_by_hand(
+    context: Callable[..., RankingContext], query: str, values: list[float]
+) -> None:
+    """Words anywhere in the item: half by their share, half where all are there."""
+    found = column(context(query), "coverage")
+    np.testing.assert_allclose(found.values, values)
+    assert found.parts["all"].tolist() == [float(value == 1) for value in values]
+
+
+def test_coverage_of_an_index_that_lacks_the_words_is_missing_and_says_why(
+    context: Callable[..., RankingContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = context("kettle")
+    monkeypatch.setattr(asked.index.columns, "other_words", None)
+    assert SIGNALS["coverage"].compute(asked) == Missing("index_outdated")
+
+
 def test_fresh_halves_in_ninety_days(context: Callable[..., RankingContext]) -> None:
     found = column(context("x", time=NOW), "fresh")
     assert found.values[:2].tolist() == [0.5, 1.0]

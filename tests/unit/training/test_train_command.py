@@ -94,8 +94,10 @@ def test_a_version_is_published_with_what_it_was_made_of(home: Path) -> None:
         "manifest.json",
         "model.json",
         "model.safetensors",
+        "recommend.json",
         "searches.safetensors",
         "shoppers.safetensors",
+        "trends.json",
     ]
     index = index_of(home)
     about = version.about
@@ -152,7 +154,7 @@ def test_every_epoch_is_in_the_log_and_nothing_names_a_shopper(trained_home: Pat
     epochs = [msgspec.json.decode(line) for line in lines]
     assert [one["epoch"] for one in epochs] == [1, 2, 3, 4]
     assert {"loss", "ndcg@10", "hit@10", "best", "seconds"} <= set(epochs[0])
-    assert not list(work.glob("*.safetensors"))  # done: nothing to go on with
+    assert [path.name for path in work.glob("*.safetensors")] == ["training.safetensors"]
 
 
 def test_minutes_and_encoder_on_the_command_line(
@@ -208,7 +210,7 @@ def test_setting_min_validation_shoppers(home: Path, capsys: pytest.CaptureFixtu
     assert not {"popular", "together", "near"} & set(degraded_of(home))
     asked = {"history": [{"type": "view", "item": "3", "time": 1.7e9}]}
     answer = create_app(patient(home)).test_client().post("/next-action", json=asked).get_json()
-    assert answer["degraded"] == [{"signal": "next_action", "reason": "no_encoder"}]
+    assert answer["degraded"] == [{"signal": "next_action", "reason": "too_few_visits"}]
     finding = doctor_home.model(workspace_of(home))
     assert finding.state == "warn" and "21 are needed" in finding.do
     assert run(["--home", str(home), "train"]) == 0
@@ -249,3 +251,20 @@ def test_an_encoder_that_hits_nothing_is_not_published(
     assert blend.signals == WITHOUT_ENCODER.signals
     version = model_store(workspace_of(home)).current()
     assert version and not (version.folder / "next_action.json").exists()
+
+
+def test_the_next_training_begins_with_what_this_one_learned(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = answer_of(home, capsys)
+    assert (again["known_before"], again["epochs"]) == (None, 4)  # nothing is new: it is done
+    histories = open_histories(Workspace(home))
+    for shopper in range(30, 60):
+        histories.append(
+            [msgspec.structs.replace(event, time=event.time + 1e6) for event in walk(shopper)]
+        )
+    histories.close()
+    assert answer_of(home, capsys)["known_before"] == 20
+    assert answer_of(home, capsys, "--from-scratch")["known_before"] is None
+    assert run(["--home", str(home), "forget", "1"]) == 0
+    assert answer_of(home, capsys)["known_before"] is None

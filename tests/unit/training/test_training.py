@@ -8,15 +8,28 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from support.sequence_worlds import CIRCLE, leave_one_out, tiny_settings
+from support.sequence_worlds import (
+    CIRCLE,
+    circle,
+    circle_events,
+    leave_one_out,
+    tiny_settings,
+)
 
 from indexes.errors import Failure
 from reranker.events.events import TYPES, HistoryEvent
+from reranker.model.served_model import Whitening
 from reranker.model.settings import ENCODERS, TrainSettings
-from reranker.training.checkpoints import FILE
-from reranker.training.data import Catalogue, training_data
+from reranker.training.checkpoints import FILE, Checkpoint, take_over
+from reranker.training.data import (
+    Catalogue,
+    TrainingData,
+    new_model,
+    scope_of,
+    training_data,
+)
 from reranker.training.loop import Epoch, Trained, Training, processor_has_bfloat16, training_key
-from reranker.training.sequences import sequences_of
+from reranker.training.sequences import Sequences, sequences_of
 
 
 def run(settings: TrainSettings, **options: Any) -> tuple[Trained, list[Epoch]]:
@@ -154,3 +167,107 @@ def test_bfloat16_is_looked_up_in_what_the_processor_says(tmp_path: Path) -> Non
     info.write_text("flags : sse avx512f\n")
     assert not processor_has_bfloat16(info)
     assert not processor_has_bfloat16(tmp_path / "none")
+
+
+def grown() -> tuple[Sequences, Catalogue]:
+    """The circle a while later: every walk went on, others began, one item and one type are new."""
+    later = [
+        (f"u {shopper}", HistoryEvent(type="view", item=f"item {shopper % 12}", time=2e9 + step))
+        for shopper in range(60)
+        for step in range(4)
+    ]
+    newest = HistoryEvent(type="view", item="item 12", time=3e9)
+    new = [(f"u {shopper}", newest) for shopper in range(30)]
+    sequences = sequences_of([*circle_events(), *later, *new], {"wish": 1.0, **TYPES})
+    ids = [f"item {number}" for number in range(CIRCLE + 2)]
+    rows = np.array([ids.index(item) for item in sequences.item_ids])
+    _, catalogue = circle()
+    return sequences.with_rows(rows), catalogue
+
+
+def warm_data(folder: Path, settings: TrainSettings) -> TrainingData:
+    sequences, catalogue = grown()
+    before = Checkpoint(folder).scope()
+    return training_data(sequences, catalogue, sequences.at[1:], settings, before=before)
+
+
+def test_a_training_with_more_events_begins_with_what_was_learned(tmp_path: Path) -> None:
+    settings = tiny_settings(epochs=6, validation_users=8)
+    first, _ = run(settings, folder=tmp_path)
+    data = warm_data(tmp_path, settings)
+    warm = Training(data, settings, folder=tmp_path)
+    assert warm.notes.known_before == CIRCLE and warm.notes.epoch == 0
+    before, now = first.model.state_dict(), warm.model.state_dict()
+    torch.testing.assert_close(
+        now["item_ids.weight"][1 : CIRCLE + 1], before["item_ids.weight"][1:]
+    )
+    # The new item counts by its text alone: its id is the mean of the others.
+    torch.testing.assert_close(
+        now["item_ids.weight"][CIRCLE + 1], before["item_ids.weight"][1:].mean(dim=0)
+    )
+    view = list(TYPES).index("view")
+    torch.testing.assert_close(now["types.weight"][1 + view], before["types.weight"][view])
+    losses: list[float] = []
+    for folder in (tmp_path, None):
+        one = msgspec.structs.replace(settings, epochs=1)
+        Training(data, one, folder=folder, on_epoch=lambda epoch: losses.append(epoch.loss)).run()
+    assert losses[0] < losses[1]  # it need not learn the walk again
+
+
+def test_what_a_warm_training_is_tried_on_was_never_learned(tmp_path: Path) -> None:
+    settings = tiny_settings(epochs=1, validation_users=8)
+    data, _ = leave_one_out(settings)
+    Training(data, settings, folder=tmp_path).run()
+    newest = data.sequences.times.max()
+    held = {
+        data.sequences.shoppers[shopper]: begin
+        for shopper, begin in zip(
+            data.held_out.shoppers, data.sequences.times[data.held_out.begins], strict=True
+        )
+    }
+    later = warm_data(tmp_path, settings)
+    assert later.before is not None
+    begins = later.sequences.times[later.held_out.begins]
+    for shopper, begin in zip(later.held_out.shoppers, begins, strict=True):
+        assert begin > newest or begin >= held[later.sequences.shoppers[shopper]]
+
+
+@pytest.mark.parametrize("changed", [{"seed": 2}, {"width": 8}, {"length": 5}])
+def test_weights_of_another_shape_or_seed_are_not_begun_with(
+    changed: dict[str, int], tmp_path: Path
+) -> None:
+    settings = tiny_settings(epochs=1)
+    run(settings, folder=tmp_path)
+    assert warm_data(tmp_path, settings).before is not None
+    assert warm_data(tmp_path, msgspec.structs.replace(settings, **changed)).before is None
+
+
+def test_weights_that_have_seen_what_is_later_are_not_begun_with(tmp_path: Path) -> None:
+    settings = tiny_settings(epochs=1)
+    Training(warm_data(tmp_path, settings), settings, folder=tmp_path).run()
+    sequences, catalogue = circle()
+    before = Checkpoint(tmp_path).scope()
+    assert before is not None
+    assert (
+        training_data(sequences, catalogue, sequences.at[1:], settings, before=before).before
+        is None
+    )
+
+
+def test_axes_of_another_whitening_are_turned_back(tmp_path: Path) -> None:
+    """An index that grew has other axes; what the weights read of a text stays the same."""
+    settings = tiny_settings(epochs=1)
+    vectors = np.random.default_rng(3).normal(size=(200, 16)).astype(np.float32)
+    old, new = Whitening.of(vectors[:150]), Whitening.of(vectors)
+    data, _ = leave_one_out(settings)
+    scopes = [replace(scope_of(data, settings), white=whitening.matrix) for whitening in (old, new)]
+    trained, fresh = new_model(data, settings), new_model(data, settings)
+    trained.adaptor.weight.data = torch.randn(16, 16)
+    take_over(fresh, trained.state_dict(), *scopes)
+    centred = torch.from_numpy(vectors[:20] - old.mean)
+    torch.testing.assert_close(
+        fresh.text_part(centred @ torch.from_numpy(new.matrix)),
+        trained.text_part(centred @ torch.from_numpy(old.matrix)),
+        rtol=1e-3,
+        atol=1e-3,
+    )

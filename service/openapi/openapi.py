@@ -12,24 +12,26 @@ from reranker.applications.carts.cart_answers import WEIGHED
 from reranker.applications.churn.churn import MAX_DAYS, ChurnAnswer
 from reranker.blends.gate import Weight
 from reranker.events.settings import EventSettings
+from reranker.log_formats.column_maps import MAP_PATTERN
+from reranker.log_formats.formats import NAMES
 from reranker.privacy.forget import ForgetProof
 from reranker.ranking.ranking import BlendName
 from reranker.signals.registry import SIGNALS
 from service.access.guard import NEEDS
 from service.api.cart import CartAnswer, CartRequest
 from service.api.events import EventsAnswer
-from service.api.events_openapi import events_body, sent_event
 from service.api.items import ItemsAnswer
-from service.api.items_openapi import items_body, sent_item
 from service.api.next_action import NextActionAnswer
 from service.api.recommend import RecommendAnswer, RecommendRequest
-from service.api.recommend_openapi import recommend_paths, write_recommend_limits
-from service.api.rerank import RerankAnswer
+from service.api.rerank import PAGE, RankingPage, RerankAnswer
 from service.api.sent import NextActionRequest, SentRequest
 from service.api.users import ExportAnswer, UnprovedAnswer
 from service.http.answers import ErrorAnswer, json_answer
 from service.http.received import TIMEOUT_HEADER
 from service.http.settings import LimitSettings
+from service.openapi.events_openapi import events_body, sent_event
+from service.openapi.items_openapi import items_body, sent_item
+from service.openapi.recommend_openapi import recommend_paths, write_recommend_limits
 
 Schema = dict[str, Any]
 _REF = "#/components/schemas/{name}"
@@ -91,7 +93,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
         *(CartRequest, CartAnswer),
         *(EventsAnswer, ErrorAnswer, Alive, Ready, ChurnAnswer),
         *more.kinds,
-        *(ItemsAnswer, ExportAnswer, ForgetProof, UnprovedAnswer),
+        *(ItemsAnswer, ExportAnswer, ForgetProof, UnprovedAnswer, RankingPage),
     )
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     schemas["RerankRequest"] = schemas.pop("SentRequest")
@@ -117,6 +119,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
             "/users/{user}/churn": {"get": guarded(_churn_operation(), "/users/<user>/churn")},
             **{path: _with_key(path, item) for path, item in recommend_paths().items()},
             **more.paths,
+            "/rankings/{ranking}": {"get": guarded(_page_operation(), "/rankings/<ranking>")},
             "/rerank/batch": {"post": guarded(_batch_operation(), "/rerank/batch")},
             "/users/{user}": _users_operations(),
             "/livez": {"get": _operation("Is the process alive?", "Alive")},
@@ -216,6 +219,17 @@ def _items_operation(events: EventSettings) -> Schema:
     return operation
 
 
+def _page_operation() -> Schema:
+    operation = _operation("A page of a ranking that top_n cut.", "RankingPage", 404, 422)
+    place = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
+    operation["parameters"] = [
+        {"name": "ranking", "in": "path", "required": True, "schema": {"type": "string"}},
+        {"name": "from", "in": "query", "schema": place | {"default": 0}},
+        {"name": "top_n", "in": "query", "schema": place | {"default": PAGE}},
+    ]
+    return operation
+
+
 def _batch_operation() -> Schema:
     operation = _operation("Re-rank many lists of candidates.", "BatchAnswer", *_BODY, 503)
     operation["requestBody"] = {"required": True, "content": _json("BatchRequest")}
@@ -267,6 +281,20 @@ def _users_operations() -> Schema:
 def _events_operation(events: EventSettings) -> Schema:
     operation = _operation("Keep what shoppers did.", "EventsAnswer", *_BODY, 503)
     operation["requestBody"] = events_body(events)
+    operation["parameters"] = [
+        {
+            "name": "format",
+            "in": "query",
+            "description": "Whose log the body is of; without it the first object tells.",
+            "schema": {"type": "string", "enum": list(NAMES)},
+        },
+        {
+            "name": "map",
+            "in": "query",
+            "description": "Which column is which field, such as user=customer_id,item=sku.",
+            "schema": {"type": "array", "items": {"type": "string", "pattern": MAP_PATTERN}},
+        },
+    ]
     return operation
 
 

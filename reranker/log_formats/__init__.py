@@ -1,0 +1,1 @@
+"""Logs in other systems' formats, one file each: rows of theirs -> events and rankings of ours."""

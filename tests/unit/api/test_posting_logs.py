@@ -1,0 +1,87 @@
+"""POST /events with bodies of other systems' logs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from support.shop import copy_home, patient
+
+from reranker.feedback.records import ranking_files, read_rankings
+from service.app import create_app, served
+
+AT = "2026-11-20T10:00:00.000Z"
+CLICK: dict[str, Any] = {
+    "action_name": "click",
+    "query_id": "q1",
+    "client_id": "c1",
+    "timestamp": AT,
+    "event_attributes": {"object": {"object_id": 17}},
+}
+QUERY = {
+    "query_id": "q1",
+    "user_query": "shoes",
+    "client_id": "c1",
+    "timestamp": AT,
+    "object_id_field": "id",
+    "query_response_hit_ids": ["3", "17"],
+}
+
+
+@pytest.fixture
+def home(shop_home: Path, tmp_path: Path) -> Path:
+    return copy_home(shop_home, tmp_path / "home")
+
+
+@pytest.fixture
+def shop(home: Path) -> Iterator[FlaskClient]:
+    app = create_app(patient(home))
+    yield app.test_client()
+    served(app).histories.close()
+
+
+@pytest.mark.parametrize("shape", ["array", "lines", "bulk"])
+def test_ubi_is_told_and_kept(shop: FlaskClient, home: Path, shape: str) -> None:
+    rows: list[dict[str, Any]] = [QUERY, CLICK, CLICK | {"timestamp": "soon"}]
+    if shape == "bulk":
+        rows = [part for row in rows for part in ({"index": {"_index": "ubi"}}, row)]
+    text = json.dumps(rows) if shape == "array" else "\n".join(map(json.dumps, rows))
+    answer = shop.post("/events", data=text).get_json()
+    [bad] = answer.pop("rejected")
+    assert bad["field"] == "time" and bad["position"] == len(rows) - 1
+    kept = {"accepted": 2, "duplicates": 0, "conflicts": 0, "bot_like": 0}
+    assert answer == kept | {"format": "ubi", "rankings": 1}
+    [ranking] = read_rankings(ranking_files(home / "rankings"), pytest.fail)
+    assert (ranking.id, ranking.items) == ("q1", ["3", "17"])
+    events = served(shop.application).histories.recent(user="c1")
+    assert [(event.type, event.item, event.ranking) for event in events] == [
+        ("search", None, "q1"),
+        ("view", "17", "q1"),
+    ]
+
+
+def test_a_format_and_a_map_may_be_named(shop: FlaskClient) -> None:
+    row = {"sku": 17, "customer": "m1", "at": AT}
+    said = "/events?map=item=sku,user=customer,time=at&map=type==purchase"
+    answer = shop.post(said, json=[row, row | {"at": "never"}]).get_json()
+    assert (answer["accepted"], answer["format"]) == (1, "columns")
+    assert shop.post("/events?format=ubi", json={"what": 1}).get_json()["rejected"]
+    for wrong in ("format=excel", "map=colour=x", "format=events&map=user=a"):
+        refused = shop.post(f"/events?{wrong}", json=CLICK)
+        assert refused.status_code == 422 and refused.get_json()["error"]["field"] in wrong
+    own = {"user": "u", "type": "view", "item": "17", "time": AT, "colour": "red"}
+    answer = shop.post("/events", json=own).get_json()  # a misspelling is still one
+    assert answer["rejected"][0]["field"] == "colour" and "format" not in answer
+
+
+def test_feedback_logs_rankings(shop: FlaskClient, home: Path) -> None:
+    base = {"timestamp": "1795428000000", "user": "m9"}
+    rows = [
+        base | {"event": "ranking", "id": "r7", "items": [{"id": "17"}, {"id": "3"}]},
+        base | {"event": "interaction", "id": "e", "item": "3", "type": "click", "ranking": "r7"},
+    ]
+    assert shop.post("/feedback", json=rows).get_json()["updated"] == 1
+    [ranking] = read_rankings(ranking_files(home / "rankings"), pytest.fail)
+    assert ranking.id == "r7"
