@@ -33,9 +33,8 @@ from service.api.users import users_routes
 from service.formats.errors import register_error_formats
 from service.formats.foreign import Translator
 from service.formats.format_routes import format_routes, sharing_our_address
-from service.formats.metarank_recommend import metarank_recommendations
-from service.formats.metarank_routes import metarank_routes
-from service.formats.openapi import described
+from service.formats.metarank.recommend import metarank_recommendations
+from service.formats.metarank.routes import metarank_routes
 from service.formats.settings import FormatSettings
 from service.http.addresses import is_loopback
 from service.http.answers import register_errors, register_security_headers
@@ -48,6 +47,7 @@ from service.observability.exposition import run_folder
 from service.observability.prometheus import Metrics
 from service.observability.request_ids import register_request_ids
 from service.observability.settings import LogSettings
+from service.openapi.formats_openapi import described
 from service.openapi.openapi import openapi_routes
 from service.page.page_routes import page_routes
 from service.page.parts.context import Applications

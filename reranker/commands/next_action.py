@@ -68,6 +68,7 @@ def evaluate_actions(
 
     from reranker.model.card import ACTIONS
     from reranker.training.actions import (
+        Learned,
         action_cases,
         best_learned,
         learned_head,
@@ -110,7 +111,7 @@ def evaluate_actions(
     whole, plain = train_inputs["model"], train_inputs["logistic"]
     learned = whole, plain, labels, shoppers, unseen
     best = best_learned(*learned)
-    own = "unseen" if best == "unseen" else "everywhere"
+    own: Learned = "unseen" if best == "unseen" else "everywhere"
     chances = {
         "model": learned_head(own, *learned)(test_inputs["model"]),
         "logistic": learned_head("logistic", *learned)(test_inputs["logistic"]),

@@ -1,4 +1,4 @@
-"""openapi.py: the formats -> what the OpenAPI document says of their routes."""
+"""formats_openapi.py: the formats -> what the OpenAPI document says of their routes."""
 
 from typing import Any, Final
 
@@ -9,9 +9,9 @@ from service.formats.cohere import CohereAnswer, CohereError, CohereRequest
 from service.formats.format_routes import VersionOneError
 from service.formats.infinity import InfinityAnswer, InfinityError, InfinityRequest
 from service.formats.jina import JinaAnswer, JinaError
-from service.formats.metarank import MetarankAnswer, MetarankRequest
-from service.formats.metarank_events import FeedbackAnswer
-from service.formats.metarank_recommend import MetarankRecommendations, MetarankWanted
+from service.formats.metarank.feedback import FeedbackAnswer
+from service.formats.metarank.rank import MetarankAnswer, MetarankRequest
+from service.formats.metarank.recommend import MetarankRecommendations, MetarankWanted
 from service.formats.tei import TeiError, TeiInfo, TeiRequest, TeiResult
 from service.formats.voyage import VoyageAnswer, VoyageRequest
 from service.http.answers import ErrorAnswer

@@ -1,4 +1,4 @@
-"""metarank_routes.py: Metarank's addresses -> rankings, kept events, and what is not served."""
+"""routes.py: Metarank's addresses -> rankings, kept events, and what is not served."""
 
 import time
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from reranker.log_formats.metarank import METARANK
 from service.api.event_routes import LogKeeper
 from service.api.events import not_kept
 from service.formats.foreign import Translator
-from service.formats.metarank import rank_format
-from service.formats.metarank_events import FeedbackAnswer, checked_event, split_feedback
-from service.formats.metarank_recommend import MetarankRecommendations
+from service.formats.metarank.feedback import FeedbackAnswer, checked_event, split_feedback
+from service.formats.metarank.rank import rank_format
+from service.formats.metarank.recommend import MetarankRecommendations
 from service.http.answers import error_answer, json_answer
 from service.http.received import arrival, read_body, refuse_long_lists
 from service.http.settings import LimitSettings

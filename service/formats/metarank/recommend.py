@@ -1,4 +1,4 @@
-"""metarank_recommend.py: Metarank's `POST /recommend/<model>` <-> our recommendations.
+"""recommend.py: Metarank's `POST /recommend/<model>` <-> our recommendations.
 
 https://docs.metarank.ai/reference/api. The model is a blend: `recommend`, which a training fits, or
 any other. `items` are what the page shows.
