@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOWEST := .venv-lowest
+CLIENTS := .venv-clients
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-heavy test-lowest promises check format bench bench-serving figures screenshots clean
+.PHONY: help install demo serve test test-heavy test-lowest test-clients promises check format bench bench-serving figures screenshots clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY)  ## a virtual environment in .venv with everything in it, versions pinned
 
@@ -34,6 +35,11 @@ test-lowest:  ## the fast suite with the lowest versions that pyproject.toml all
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps -e .
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -q -m "not heavy" -n 3 --dist loadfile $(TESTS)
 
+test-clients: $(READY)  ## other re-rankers' own clients, in an environment of theirs, against a running service
+	test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+	RERANKER_TEST_CLIENTS=$(CURDIR)/$(CLIENTS)/bin/python $(BIN)/python -m pytest -q -m heavy tests/clients
+
 promises: $(READY)  ## docs/promises.md: every test that shows a promise, the long ones too
 	$(BIN)/python -m pytest -q -m promise tests --promises=docs/promises.json; tests=$$?; PYTHONPATH=tests $(BIN)/python -m support.promise_page; exit $$tests
 
@@ -55,11 +61,11 @@ bench-serving: $(READY)  ## /rerank beside an empty GET, step by step, past capa
 figures: $(READY)  ## the README's and docs' figures: measured anew, kept in docs/figures.json, written
 	PYTHONPATH=tests $(BIN)/python -m support.figures
 
-screenshots: $(READY)  ## docs/search.png and docs/compare.png, from the small demo shop in chromium
+screenshots: $(READY)  ## the pictures of the page in docs/, from the small demo shop in chromium
 	PYTHONPATH=tests $(BIN)/python -m support.screenshots ./var
 
 clean:  ## remove the environment and caches (never ./var)
-	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # torch goes first and exactly: a range or an extra that moves it pulls gigabytes.
 $(READY): pyproject.toml constraints.txt indexes/kernels/_compiled.c

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from support import promise_results, suite
+from support.buyers import buyers_shop
 from support.shop import Rerank, build_shop, built_once, copy_home, patient, train_shop
 
 from service.app import create_app
@@ -25,6 +26,12 @@ def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty shoppers who go from running shoes (0-4) to rain jackets (5-9), and a trained model."""
     return built_once(tmp_path_factory, "trained", partial(train_shop, shop_home))
+
+
+@pytest.fixture(scope="session")
+def buyers_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four hundred customers who buy at their own rate, and what foresees who leaves."""
+    return built_once(tmp_path_factory, "buyers", partial(buyers_shop, shop_home))
 
 
 @pytest.fixture

@@ -35,14 +35,14 @@ ROOMS = (
         "reranker/applications",
         "reranker/privacy",
         "reranker/backups",
+        "reranker/fleet",
         "reranker/commands",
         "reranker/commands/applications",
     ),
     *("service/http", "service/observability", "service/access", "service/live", "service/api"),
-    "service/formats",
+    *("service/formats", "service/formats/metarank", "service/openapi"),
     *("service/page/parts", "service/page/tabs", "service/page/tabs/shoppers"),
-    *("service/page", "service", "service/server"),
-    "service/proxy",
+    *("service/page/tabs/base", "service/page", "service", "service/server", "service/proxy"),
     *("service/demo/shop", "service/demo/season", "service/demo", "service/commands"),
 )
 # The settings of all rooms meet in one place.

@@ -5,17 +5,18 @@ bytes an item: records and texts go straight to files.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 import xxhash
 
 from indexes.build.folding import Folding
+from indexes.build.known_keys import NEW, KnownKeys
 from indexes.build.template_fills import TemplateFills
 from indexes.build.vector_cache import DIGEST, Digests, VectorCache, text_digest
 from indexes.errors import Failure
@@ -66,7 +67,7 @@ class TextSpool:
     @property
     def digests(self) -> Digests:
         """What stands for each text (n,)."""
-        return np.frombuffer(bytes(self._digests), dtype=DIGEST)
+        return np.frombuffer(self._digests, dtype=DIGEST)
 
     def add(self, digest: bytes, text: str) -> None:
         """Append one text."""
@@ -130,64 +131,108 @@ class Source:
     folding: Folding
 
 
-class _Pass:
-    """The state of one reading."""
+class _Line(NamedTuple):
+    """An item of the catalogue, waiting for its window to be full."""
 
-    def __init__(self, staged: Path, cache: VectorCache, spool: TextSpool) -> None:
+    line: int
+    item: Item
+    hashed_id: int
+    digest: bytes
+    text: str
+
+
+class _Pass:
+    """The state of one reading.
+
+    on_duplicate: told of items whose id came before, with their lines. on_item: of those taken.
+    """
+
+    def __init__(
+        self,
+        staged: Path,
+        cache: VectorCache,
+        spool: TextSpool,
+        on_duplicate: Callable[[int, Item], Any],
+        on_item: Callable[[Item], Any],
+    ) -> None:
         self.columns = ColumnsWriter(staged)
         self._cache, self._spool = cache, spool
-        self._seen: set[int] = set()
-        self._spooled: set[bytes] = set()
+        self._on_duplicate, self._on_item = on_duplicate, on_item
+        self._ids: KnownKeys[np.uint64] = KnownKeys(np.uint64)
+        self._alike: dict[int, list[str]] = {}  # ids that share a hash with an earlier one
+        self._spooled: KnownKeys[np.bytes_] = KnownKeys(DIGEST)
         self._content = xxhash.xxh3_128()
         self._digests = bytearray()
-        self._window: list[tuple[bytes, str]] = []
+        self._window: list[_Line] = []
         self._window_chars = 0
         self.fresh = 0
         self.sample: list[str] = []
         self._step = 1
 
-    def add(self, item: Item, text: str) -> bool:
-        """Take one item; False when its id came before."""
-        hashed = id_hash(item.id)
-        if hashed in self._seen:
-            return False
-        self._seen.add(hashed)
-        self._content.update(self.columns.add(item, hashed))
-        digest = text_digest(text)
-        self._content.update(digest)
-        self._digests += digest
-        self._window.append((digest, text))
+    def add(self, line: int, item: Item, text: str) -> None:
+        """Take one item, unless its id came before."""
+        self._window.append(_Line(line, item, id_hash(item.id), text_digest(text), text))
         self._window_chars += len(text)
         if len(self._window) == WINDOW or self._window_chars > WINDOW_BYTES:
             self.flush()
-        self._keep_sample(text)
-        return True
 
-    def _keep_sample(self, text: str) -> None:
+    def _keep_sample(self, row: int, text: str) -> None:
         """Every text at first, then every 2nd, 4th, ...: at most 2,000 over the whole catalogue."""
-        if (len(self._seen) - 1) % self._step == 0:
+        if row % self._step == 0:
             self.sample.append(text[:_SAMPLE_CHARS])
         if len(self.sample) >= 2000:
             self.sample, self._step = self.sample[::2], self._step * 2
 
     def flush(self) -> None:
-        """Spool the texts of this window that have no vector."""
-        digests = np.array([digest for digest, _ in self._window], dtype=DIGEST)
-        cached = self._cache.known(digests)
-        for (digest, text), reused in zip(self._window, cached.tolist(), strict=True):
-            if reused:
-                continue
-            self.fresh += 1
-            if digest not in self._spooled:
-                self._spooled.add(digest)
-                self._spool.add(digest, text)
+        """Write the items of this window that are new, and spool their texts without a vector."""
+        lines = self._new_lines()
+        for line in lines:
+            self._keep_sample(len(self.columns.id_hashes), line.text)
+            self._content.update(self.columns.add(line.item, line.hashed_id))
+            self._content.update(line.digest)
+            self._digests += line.digest
+            self._on_item(line.item)
+        self._spool_texts(lines)
         self._window.clear()
         self._window_chars = 0
 
+    def _new_lines(self) -> list[_Line]:
+        """The first line of each id; two ids of one hash are told apart by what they are."""
+        hashes = np.array([line.hashed_id for line in self._window], dtype=np.uint64)
+        first = self._ids.find(hashes).tolist()
+        here: dict[int, tuple[int, str]] = {}  # new hashes: the row and the id that came first
+        new: list[_Line] = []
+        for line, row in zip(self._window, first, strict=True):
+            hashed, item_id = line.hashed_id, line.item.id
+            met = here.get(hashed)
+            if row == NEW and met is None:
+                here[hashed] = len(self.columns.id_hashes) + len(new), item_id
+            else:
+                earlier = met[1] if met else self.columns.id_of(row)
+                alike = self._alike.get(hashed, [])
+                if item_id == earlier or item_id in alike:
+                    self._on_duplicate(line.line, line.item)
+                    continue
+                self._alike[hashed] = [*alike, item_id]
+            new.append(line)
+        rows = np.array([row for row, _ in here.values()], dtype=np.int64)
+        self._ids.add(np.array(list(here), dtype=np.uint64), rows)
+        return new
+
+    def _spool_texts(self, lines: list[_Line]) -> None:
+        digests = np.array([line.digest for line in lines], dtype=DIGEST)
+        missing = np.flatnonzero(~self._cache.known(digests))
+        self.fresh += len(missing)
+        _, first = np.unique(digests[missing], return_index=True)
+        once = missing[np.sort(first)]
+        once = once[self._spooled.find(digests[once]) == NEW]
+        for at in once.tolist():
+            self._spool.add(lines[at].digest, lines[at].text)
+        self._spooled.add(digests[once], np.zeros(len(once), np.int64))
+
     def finish(self) -> Catalogue:
-        self.flush()
         return Catalogue(
-            texts=np.frombuffer(bytes(self._digests), dtype=DIGEST),
+            texts=np.frombuffer(self._digests, dtype=DIGEST),
             fresh=self.fresh,
             id_hashes=np.asarray(self.columns.id_hashes, dtype=np.uint64),
             filled=self.columns.finish(),
@@ -206,17 +251,23 @@ def read_catalogue(
     progress: Progress,
 ) -> Catalogue:
     """Read every line once: columns into `staged`, new texts into `spool`, bad lines noted."""
-    reading = _Pass(staged, cache, spool)
     fills = TemplateFills(template)
+
+    def came_before(line: int, item: Item) -> None:
+        rejected.add(BadLine(line, f"id {item.id!r} came before; the first one stays"))
+
+    def taken(item: Item) -> None:
+        if fills.counts:
+            fills.add(item)
+
+    reading = _Pass(staged, cache, spool, came_before, taken)
     try:
         with progress("reading", None) as advance:
             rows = read_items(source.path, rejected.add, source.reader, source.form)
             for line, item in source.folding.items(rows):
-                if not reading.add(item, template.render(item)):
-                    rejected.add(BadLine(line, f"id {item.id!r} came before; the first one stays"))
-                elif fills.counts:
-                    fills.add(item)
+                reading.add(line, item, template.render(item))
                 advance(1)
+            reading.flush()
         if not reading.columns.id_hashes:
             raise _nothing_usable(source, rejected)
         source.notes.extend(fills.check(list(source.reader.chooser.report()["columns"])))

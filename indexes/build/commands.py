@@ -1,5 +1,6 @@
 """commands.py: `reranker rebuild` and `reranker index ...` on the command line."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,120 @@ import click
 import msgspec
 
 from indexes.build.apply_items import apply_items
+from indexes.build.part_processes import encode_in_processes
 from indexes.build.rebuild import Summary, rebuild
+from indexes.build.vector_parts import Share, encode_part, parsed_share
 from indexes.encoders.text_encoder import unknown_warning
 from indexes.errors import Failure
 from indexes.items.index import published_version
+from indexes.progress import bars
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
 
 _LINES_SHOWN = 20
+
+
+_ENCODING = click.option(
+    "--encoding", help="The file's encoding, where it is not found out: windows-1252."
+)
+
+
+class _ShareType(click.ParamType[Share]):
+    """k/n on the command line."""
+
+    name = "k/n"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Share:
+        try:
+            return parsed_share(str(value))
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+@click.command("encode")
+@click.option(
+    "--items",
+    "source",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The catalogue, as for `reranker rebuild`: the same file for every part.",
+)
+@click.option(
+    "--part", required=True, type=_ShareType(), help="Which share of it: 3/16 is the third of 16."
+)
+@click.option(
+    "--out",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder that gathers all parts.",
+)
+@_ENCODING
+@click.option(
+    "--besides",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A vector cache, <home>/index/vectors/*.bin, whose texts are left out.",
+)
+@click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
+@click.pass_obj
+def encode_command(
+    workspace: Workspace,
+    source: Path,
+    part: Share,
+    folder: Path,
+    encoding: str | None,
+    besides: Path | None,
+    as_json: bool,
+) -> None:
+    """Encode one share of a catalogue, on any machine, for `reranker rebuild --vectors`.
+
+    Needs the settings of the home (encoder.*, rebuild.template, rebuild.columns), and nothing else
+    of it. Killed, the same command goes on where it was.
+    """
+    done = encode_part(workspace, source, part, folder, bars, encoding=encoding, besides=besides)
+    if as_json:
+        click.echo(msgspec.json.encode(done).decode())
+    else:
+        click.echo(
+            f"{done.file}: {done.texts:,} texts, {done.encoded:,} encoded now; "
+            f"{done.skipped:,} lines could not be used."
+        )
+
+
+def _driver(
+    workspace: Workspace,
+    source: Path,
+    encoding: str | None,
+    processes: int | None,
+    ray: str | None,
+    parts: int | None,
+) -> Callable[[Path, Path], None] | None:
+    """What encodes parts before the rebuild reads; None: the rebuild encodes by itself."""
+    if processes is not None and ray is not None:
+        raise click.UsageError("--processes and --ray exclude each other.")
+    if parts is not None and ray is None:
+        raise click.UsageError("--parts goes with --ray.")
+    if processes is not None:
+
+        def in_processes(folder: Path, cache: Path) -> None:
+            encode_in_processes(
+                workspace, source, folder, processes, bars, encoding=encoding, besides=cache
+            )
+
+        return in_processes
+    if ray is not None:
+
+        def on_ray(folder: Path, cache: Path) -> None:
+            from indexes.build.part_ray import encode_on_ray  # of an extra
+
+            encode_on_ray(
+                workspace, source, folder, ray, parts, bars, encoding=encoding, besides=cache
+            )
+
+        return on_ray
+    return None
 
 
 @click.command("rebuild")
@@ -27,7 +134,28 @@ _LINES_SHOWN = 20
 )
 @click.option("--force", is_flag=True, help="Publish even when a guard would refuse.")
 @click.option("--strict", is_flag=True, help="Reject a line for any value that cannot be read.")
-@click.option("--encoding", help="The file's encoding, where it is not found out: windows-1252.")
+@_ENCODING
+@click.option(
+    "--vectors",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder of all parts that `reranker encode` made, of this catalogue.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    help="Encode in so many processes of this machine; what is encoded already is not again.",
+)
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help='Encode on a Ray cluster ("auto", "ray://host:10001"); the home has to be on a file '
+    "system that its machines share.",
+)
+@click.option(
+    "--parts",
+    type=click.IntRange(min=1),
+    help="Into how many parts --ray cuts the catalogue; default: its processors.",
+)
 @click.option("--json", "as_json", is_flag=True, help="End with the summary as one JSON object.")
 @click.pass_obj
 def rebuild_command(
@@ -36,6 +164,10 @@ def rebuild_command(
     force: bool,
     strict: bool,
     encoding: str | None,
+    vectors: Path | None,
+    processes: int | None,
+    ray: str | None,
+    parts: int | None,
     as_json: bool,
 ) -> None:
     """Build the index from a catalogue and publish it.
@@ -43,7 +175,16 @@ def rebuild_command(
     Full the first time; afterwards only changed texts are encoded. An interrupted rebuild resumes.
     The served version stays until the new one is complete, checked and on the disk.
     """
-    summary = rebuild(workspace, source, force=force, strict=strict, encoding=encoding)
+    drive = _driver(workspace, source, encoding, processes, ray, parts)
+    summary = rebuild(
+        workspace,
+        source,
+        force=force,
+        strict=strict,
+        encoding=encoding,
+        vectors=vectors,
+        drive=drive,
+    )
     _show_rejected(summary, workspace)
     for note in summary.notes:
         click.echo(note, err=True)

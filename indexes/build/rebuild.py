@@ -1,6 +1,8 @@
 """rebuild.py: catalogue file -> item texts -> item vectors -> a published version of the index."""
 
+import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ from indexes.build.catalogue_pass import Catalogue, Rejected, Source, TextSpool,
 from indexes.build.folding import Folding
 from indexes.build.notes import many_alike, source_notes
 from indexes.build.settings import RebuildSettings
-from indexes.build.vector_cache import VectorCache, text_digest
+from indexes.build.vector_cache import VectorCache
+from indexes.build.vector_parts import cache_key, take_parts
 from indexes.build.vectors import encode_missing, write_vectors
 from indexes.encoders.query_encoder import export_query_encoder
 from indexes.encoders.settings import EncoderSettings
@@ -57,12 +60,16 @@ class RebuildOptions:
     """What is said for one rebuild alone.
 
     force: publish even when a guard would refuse. strict: a value that cannot be read costs its
-    line. encoding: of the file, where it is not found out.
+    line. encoding: of the file, where it is not found out. vectors: a folder of parts that were
+    encoded elsewhere. drive: encodes parts into a folder before anything is read, but for what a
+    vector cache holds.
     """
 
     force: bool = False
     strict: bool = False
     encoding: str | None = None
+    vectors: Path | None = None
+    drive: Callable[[Path, Path], None] | None = None
 
 
 class _Job:
@@ -76,6 +83,7 @@ class _Job:
         self.factory = workspace.section(IndexSettings).factory
         self.encoder_settings = workspace.section(EncoderSettings)
         self.force, self.progress = options.force, progress
+        self.vectors, self.drive = options.vectors, options.drive
         self.template = ItemText(self.settings.template)
         reader = ItemReader(
             strict=options.strict,
@@ -110,11 +118,17 @@ class _Job:
         existing(self.source.path)  # what is missing is said before an encoder is loaded
         encoder = load_encoder(self.encoder_settings)
         parsed_factory(self.factory, encoder.dimensions)  # a typing error shows before the encoding
+        driven = self._driven(encoder)
         with (
             self.store.stage() as staged,
             VectorCache(self._cache_path(encoder)) as cache,
         ):
             self._say_what_changed(encoder)
+            for folder in (self.vectors, driven):
+                if folder is not None:
+                    take_parts(folder, encoder, self.settings.template, cache)
+            if driven is not None:
+                shutil.rmtree(driven)
             spool = TextSpool(self.root / "work" / f"{staged.name}.texts")
             try:
                 catalogue = self._read(staged, cache, spool)
@@ -139,8 +153,18 @@ class _Job:
 
     def _cache_path(self, encoder: TextEncoder) -> Path:
         """One file an encoder and template: change either, and all vectors are made anew."""
-        key = text_digest(f"{encoder.fingerprint}\n{self.settings.template}").hex()[:16]
+        key = cache_key(encoder, self.settings.template)
         return self.root / "vectors" / f"{key}.bin"
+
+    def _driven(self, encoder: TextEncoder) -> Path | None:
+        """Where the parts are that somebody else encoded just now; None where nobody did."""
+        if self.drive is None:
+            return None
+        cache = self._cache_path(encoder)
+        folder = self.root / "work" / f"parts-{cache.stem}"
+        durable.make_folder(folder)
+        self.drive(folder, cache)
+        return folder
 
     def _clear_changes(self) -> None:
         """Forget what the new version holds. Where that fails the version says what it holds, so
@@ -281,6 +305,8 @@ def rebuild(
     force: bool = False,
     strict: bool = False,
     encoding: str | None = None,
+    vectors: Path | None = None,
+    drive: Callable[[Path, Path], None] | None = None,
     progress: Progress = bars,
 ) -> Summary:
     """Build the index of a catalogue and publish it, if there is anything new in it.
@@ -292,7 +318,8 @@ def rebuild(
     try:
         durable.make_folder(workspace.index_root)
         with exclusive(workspace.index_root / "lock", f"reranker rebuild --items {source}"):
-            job = _Job(workspace, source, RebuildOptions(force, strict, encoding), progress)
+            options = RebuildOptions(force, strict, encoding, vectors, drive)
+            job = _Job(workspace, source, options, progress)
             try:
                 version, catalogue, changed, removed = job.run()
             finally:

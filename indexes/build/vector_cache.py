@@ -53,6 +53,16 @@ class VectorCache:
     ) -> None:
         self.close()
 
+    def digests(self) -> Digests:
+        """All texts that have a vector (n,), sorted."""
+        self._sort_in()
+        return self._keys
+
+    def sync(self) -> None:
+        """See to it that everything is on the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()

@@ -1,5 +1,6 @@
 """vectors.py: spooled texts -> vectors in the cache -> the FAISS file of a version."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.build.catalogue_pass import TextSpool
+from indexes.build.faiss_file import FaissFile
 from indexes.build.vector_cache import Digests, VectorCache
 from indexes.encoders.text_encoder import TextEncoder
 from indexes.errors import Failure
@@ -27,11 +29,11 @@ def encode_missing(
     with progress("encoding", len(spool)) as advance:
         for start, texts in spool.windows():
             for positions, vectors in encoder.encode_batches(texts):
-                cache.append(digests[start + positions], _usable(vectors, encoder.dimensions))
+                cache.append(digests[start + positions], usable(vectors, encoder.dimensions))
                 advance(len(positions))
 
 
-def _usable(vectors: Vectors, dimensions: int) -> Vectors:
+def usable(vectors: Vectors, dimensions: int) -> Vectors:
     """The same vectors; rows with a NaN become zeros, which the guard before publishing counts."""
     if vectors.shape[1] != dimensions:
         raise Failure(
@@ -49,20 +51,25 @@ def write_vectors(
     spread = np.linspace(0, len(texts) - 1, min(_SAMPLE, len(texts))).astype(np.int64)
     sample = cache.vectors(texts[spread])
     index = build_faiss(factory, sample.shape[1], sample)
+    _check_lookup(index, factory, sample[:1])
     zero: list[npt.NDArray[np.int64]] = []
-    with progress("indexing", len(texts)) as advance:
+    with (
+        closing(FaissFile(path, index, sample)) as file,
+        progress("indexing", len(texts)) as advance,
+    ):
         for start in range(0, len(texts), _CHUNK):
             vectors = cache.vectors(texts[start : start + _CHUNK])
             zero.append(start + np.flatnonzero(~vectors.any(axis=1)))
-            index.add(vectors)
+            file.add(vectors)
             advance(len(vectors))
-    _check_lookup(index, factory)
-    faiss.write_index(index, str(path))
+        file.finish()
     return np.concatenate(zero)
 
 
-def _check_lookup(index: Any, factory: str) -> None:
+def _check_lookup(index: Any, factory: str, vector: Vectors) -> None:
     """Re-ranking reads vectors by row; not every FAISS index can give them back."""
+    index = faiss.clone_index(index)
+    index.add(vector)
     try:
         index.reconstruct_batch(np.zeros(1, dtype=np.int64))
     except RuntimeError:

@@ -3,6 +3,7 @@
 Words are stored as hashes, so that a request compares integers instead of parsing titles.
 """
 
+import os
 from array import array
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -14,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from indexes.errors import Failure
 from indexes.items.categories import split_paths
 from indexes.items.changes import EXTRA
 from indexes.items.records import FIELDS, Item
@@ -45,16 +45,19 @@ _NOT_MET: Final = -2
 
 def id_hash(item_id: str) -> int:
     """64 bits; equal on every machine, unlike Python's own hash."""
-    return int(xxhash.xxh3_64_intdigest(item_id.encode("utf-8", "surrogatepass")))
+    return bytes_hash(item_id.encode("utf-8", "surrogatepass"))
+
+
+def bytes_hash(encoded: bytes) -> int:
+    """The same of an encoded id."""
+    return int(xxhash.xxh3_64_intdigest(encoded))
 
 
 def save_ids(folder: Path, hashes: Hashes) -> None:
-    """Write the lookup for ids in row order; their bytes are the `Runs` named "ids"."""
+    """Write the lookup for ids in row order; their bytes are the `Runs` named "ids". Ids of one
+    hash stand beside each other."""
     order = np.argsort(hashes, kind="stable")
-    ordered = hashes[order]
-    if len(ordered) > 1 and bool((ordered[1:] == ordered[:-1]).any()):
-        raise Failure("Two item ids have the same 64-bit hash.", hint="Rename one of them.")
-    arrays.save(folder / "id_hashes.npy", ordered)
+    arrays.save(folder / "id_hashes.npy", hashes[order])
     arrays.save(folder / "id_rows.npy", order.astype(np.uint32))
 
 
@@ -129,8 +132,8 @@ class ColumnsWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._records = (folder / "records.bin").open("wb")
-        self._ids = (folder / "ids.bin").open("wb")
-        self._record_lengths, self._id_lengths = array("Q"), array("Q")
+        self._ids = (folder / "ids.bin").open("w+b")
+        self._record_lengths, self._id_ends = array("Q"), array("Q", [0])
         self.id_hashes, self._title_keys = array("Q"), array("Q")
         self._price, self._updated, self._available = array("f"), array("d"), array("b")
         self._title_words, self._brand_words = _RaggedWriter(), _RaggedWriter()
@@ -146,7 +149,7 @@ class ColumnsWriter:
         self._record_lengths.append(len(record))
         encoded_id = item.id.encode()
         self._ids.write(encoded_id)
-        self._id_lengths.append(len(encoded_id))
+        self._id_ends.append(self._id_ends[-1] + len(encoded_id))
         self.id_hashes.append(hashed_id)
         title = words(item.title)
         self._title_keys.append(id_hash(" ".join(title)))
@@ -161,6 +164,12 @@ class ColumnsWriter:
         self._available.append(UNKNOWN if item.available is None else int(item.available))
         return record
 
+    def id_of(self, row: int) -> str:
+        """The id of a row that was added before."""
+        self._ids.flush()
+        start, end = self._id_ends[row], self._id_ends[row + 1]
+        return os.pread(self._ids.fileno(), end - start, start).decode()
+
     def close(self) -> None:
         """Let go of the open files; what was written so far is not yet usable."""
         self._records.close()
@@ -172,7 +181,7 @@ class ColumnsWriter:
         folder = self._folder
         save_ids(folder, np.asarray(self.id_hashes, dtype=np.uint64))
         arrays.save(folder / "records.at.npy", arrays.offsets(self._record_lengths))
-        arrays.save(folder / "ids.at.npy", arrays.offsets(self._id_lengths))
+        arrays.save(folder / "ids.at.npy", np.asarray(self._id_ends, dtype=np.uint64))
         arrays.save(folder / "title_keys.npy", np.asarray(self._title_keys, dtype=np.uint64))
         price, updated = np.asarray(self._price), np.asarray(self._updated)
         available = np.asarray(self._available)
@@ -290,13 +299,26 @@ class ItemIds:
 
     def _searched(self, item_ids: Sequence[str]) -> Rows:
         encoded = [item_id.encode("utf-8", "surrogatepass") for item_id in item_ids]
-        hashes = np.array([xxhash.xxh3_64_intdigest(item) for item in encoded], dtype=np.uint64)
+        hashes = np.array([bytes_hash(item) for item in encoded], dtype=np.uint64)
         place = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
         hash_matches = self.hashes[place] == hashes
         rows = self._rows[place].astype(np.int64)
         stored = self._ids.get_many(rows)
         same = np.array([a == b for a, b in zip(stored, encoded, strict=True)], dtype=bool)
+        for at in np.flatnonzero(hash_matches & ~same).tolist():
+            rows[at] = self._row_beside(int(place[at]), encoded[at])
+            same[at] = rows[at] >= 0
         return np.where(hash_matches & same, rows, -1)
+
+    def _row_beside(self, place: int, encoded: bytes) -> int:
+        """The row of an id whose hash another one has, too; -1 where it is no item's."""
+        hashed, place = self.hashes[place], place + 1
+        while place < len(self.hashes) and self.hashes[place] == hashed:
+            row = int(self._rows[place])
+            if self._ids.get(row) == encoded:
+                return row
+            place += 1
+        return -1
 
     def rows_of_hashes(self, hashes: Hashes) -> Rows:
         """Rows (n,) of ids with these hashes; -1 where the index has none."""

@@ -41,7 +41,7 @@ _LOOK_BACK: Final = 50  # items met in which a repeated one is looked for
 _LARGEST_LIFT: Final = 5.0
 _DAY: Final = 86_400.0
 # Binary digits of published numbers. Of counts: 64 steps from one to its double, 1.4 days of decay.
-_COUNT_DIGITS: Final = 7
+COUNT_DIGITS: Final = 7
 _SHARE_DIGITS: Final = 11
 
 
@@ -261,7 +261,7 @@ def decayed_counts(met: Met, types: int, least: int = 1) -> npt.NDArray[np.float
     ages = days(met.times).max(initial=0) - days(met.times)
     worth = np.where(enough, np.exp2(-ages / HALF_LIFE_DAYS), 0.0)
     totals = np.bincount(kinds, worth, minlength=met.count * types)
-    return rounded(totals, _COUNT_DIGITS).reshape(met.count, types).astype(np.float32)
+    return rounded(totals, COUNT_DIGITS).reshape(met.count, types).astype(np.float32)
 
 
 def days(times: Floats) -> Ints:

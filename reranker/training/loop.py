@@ -77,7 +77,7 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     bfloat16: bool
     stopped: str  # "patience", "minutes" or "epochs"
-    known_before: int | None
+    known_before: int | None = None
 
 
 class Training:

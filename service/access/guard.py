@@ -12,6 +12,7 @@ from service.access.sites import FOREIGN, OPEN, Hosts, Origins, foreign_request
 from service.http.answers import error_answer
 from service.http.received import note_caller
 from service.observability.prometheus import Metrics
+from service.observability.request_ids import Fields
 
 ANY_KEY: Final = ""
 # What is not listed, the routes that somebody adds later among it, needs admin.
@@ -22,6 +23,7 @@ NEEDS: Final[dict[str, str]] = {
     "/jina/v1/rerank": "rerank",
     "/voyage/v1/rerank": "rerank",
     "/rerank/batch": "rerank",
+    "/rankings/<ranking>": "rerank",
     "/rank/<model>": "rerank",
     "/recommend/<model>": "rerank",
     "/next-action": "rerank",
@@ -70,12 +72,27 @@ class Guard:
     def _check_key(self) -> Response | None:
         """`g.by_key`: whether a header named the caller, not a cookie."""
         rule = request.url_rule.rule if request.url_rule else None
-        if rule in OPEN:
-            return None
-        self._ring.refresh()
-        if self._loopback and not self._ring.configured:
+        if rule in OPEN or self._is_open():
             return None
         return self._refused(rule)
+
+    def _is_open(self) -> bool:
+        """Whether nobody needs a key now."""
+        self._ring.refresh()
+        return self._loopback and not self._ring.configured
+
+    def admits(self, headers: Fields, scope: str) -> tuple[bool, Caller | None]:
+        """Whether a request with these headers may go on where this scope is needed, as far as its
+        key goes; and whose that is. Says and counts nothing."""
+        if self._is_open():
+            return True, None
+        key = _presented(headers)
+        caller = self._ring.owner(key) if key is not None else None
+        return caller is not None and caller.may(scope), caller
+
+    def within_rate(self, caller: Caller | None, *, take: bool) -> bool:
+        """Whether the caller may ask now; take: and does."""
+        return caller is None or not self._rates.seconds(caller, take=take)
 
     def also(self, count: int) -> Response | None:
         """Count so many further requests of the caller, for a body that holds several; 429 where
@@ -96,7 +113,7 @@ class Guard:
         page = request.blueprint == "page"
         if page and request.endpoint in ("page.sign_in", "page.sign_out"):
             return None  # they ask for the key, or forget it, themselves
-        key = _presented()
+        key = _presented(request.headers)
         caller = self._ring.owner(key) if key is not None else None
         if key is None and page:
             caller = self._signed_in()
@@ -146,14 +163,15 @@ def _needed(rule: str | None, page: bool) -> str:
     return ANY_KEY if rule is None else NEEDS.get(rule, "admin")
 
 
-def _presented() -> str | None:
-    """The key that the request bears. A browser cannot be made to send either header."""
-    header = request.headers.get("Authorization")
+def _presented(headers: Fields) -> str | None:
+    """The key that a request bears. A browser cannot be made to send either header."""
+    header = headers.get("Authorization")
     if header is not None:
         kind, _, key = header.partition(" ")
         if kind.lower() == "bearer":  # any other kind is for a proxy in front
             return key.strip()
-    return request.headers.get("X-Api-Key", request.headers.get("Api-Key"))
+    own = headers.get("X-Api-Key")
+    return headers.get("Api-Key") if own is None else own
 
 
 def _is_foreign_or_silent() -> bool:

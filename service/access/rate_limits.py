@@ -39,9 +39,10 @@ class Rates:
         size = _SLOTS * _SLOT.size
         self._map = mmap.mmap(-1 if self._fd is None else self._fd, size)
 
-    def wait(self, name: str, rate: float, count: int = 1) -> float:
+    def wait(self, name: str, rate: float, count: int = 1, *, take: bool = True) -> float:
         """Take so many requests of this key: 0.0 when it may go on, else seconds until it may.
-        More than may ever come at once go on when nothing is owed, and are paid for afterwards."""
+        More than may ever come at once go on when nothing is owed, and are paid for afterwards.
+        Without `take` nothing is taken."""
         burst = max(1.0, rate * BURST_SECONDS)
         with self._alone():
             now = time.monotonic()
@@ -50,7 +51,8 @@ class Rates:
             early = paid - now - (burst - min(count, burst)) / rate
             if early > 1e-9:
                 return early
-            _SLOT.pack_into(self._map, at, self._map[at : at + 8], paid + count / rate)
+            if take:
+                _SLOT.pack_into(self._map, at, self._map[at : at + 8], paid + count / rate)
             return 0.0
 
     def _slot(self, name: bytes) -> int:
@@ -93,12 +95,20 @@ class RateLimits:
     def __init__(self, rates: Rates, default: float, metrics: Metrics) -> None:
         self._rates, self._default, self._metrics = rates, default, metrics
 
+    def _rate(self, caller: Caller) -> float:
+        return self._default if caller.rate is None else caller.rate
+
+    def seconds(self, caller: Caller, count: int = 1, *, take: bool = True) -> float:
+        """As `Rates.wait`, of this caller's rate."""
+        rate = self._rate(caller)
+        return self._rates.wait(caller.name, max(rate, _SLOWEST), count, take=take) if rate else 0.0
+
     def check(self, caller: Caller, count: int = 1) -> Response | None:
         """429 to a key that asks more often than it may; count: requests that it makes now."""
-        rate = self._default if caller.rate is None else caller.rate
-        seconds = self._rates.wait(caller.name, max(rate, _SLOWEST), count) if rate else 0.0
+        seconds = self.seconds(caller, count)
         if not seconds:
             return None
+        rate = self._rate(caller)
         self._metrics.refused.labels("too_many_requests").inc()
         self._metrics.rate_limited.labels(caller.name).inc()
         answer = error_answer(

@@ -128,6 +128,11 @@ class Origins:
         self._allowed = frozenset(_plain(origin) for origin in allowed)
         self._metrics = metrics
 
+    @property
+    def any_allowed(self) -> bool:
+        """Whether the pages of any other site may call, so that answers tell them."""
+        return bool(self._allowed)
+
     def preflight(self) -> Response | None:
         """What a browser asks before it sends what a form cannot: answered without a key, which it
         does not bear."""

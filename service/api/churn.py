@@ -2,9 +2,9 @@
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from flask import Blueprint, Response, request
@@ -26,6 +26,7 @@ from reranker.histories.histories import Histories
 from reranker.ranking.deadlines import TooLate
 from reranker.ranking.state import ServedState
 from reranker.runtime.budget import Left
+from reranker.runtime.refreshed import Refreshed
 from service.api.sent import name_of
 from service.http.answers import json_answer
 from service.http.received import arrival, deadline_of
@@ -35,25 +36,8 @@ log = logging.getLogger("reranker")
 
 DAYS: Final = 30.0
 _PARAMETERS: Final = ("days", "as_of")
-_FRESH_SECONDS: Final = 60.0
-
-
-class Newest:
-    """The time of the newest stored event, looked up once a minute."""
-
-    def __init__(self, histories: Histories) -> None:
-        self._histories = histories
-        self._lock = threading.Lock()
-        self._value: float | None = None
-        self._until = -math.inf
-
-    def __call__(self) -> float | None:
-        """None where nothing is stored."""
-        with self._lock:
-            if time.monotonic() >= self._until:
-                self._value = self._histories.newest_time()
-                self._until = time.monotonic() + _FRESH_SECONDS
-            return self._value
+_WAIT_SECONDS: Final = 0.5  # for the newest stored event, of whom no request waits for
+_FRESH_SECONDS: Final = 60.0  # after which the newest stored event is looked for anew
 
 
 class ChurnForecast:
@@ -61,7 +45,11 @@ class ChurnForecast:
 
     def __init__(self, served: Served) -> None:
         self._served = served
-        self.newest = Newest(served.histories)
+        self._newest = Refreshed(served.histories.newest_time, "newest event", _FRESH_SECONDS)
+
+    def newest(self) -> float | None:
+        """When the newest stored event of all was, as far as that is known by now."""
+        return self._newest(time.perf_counter() + _WAIT_SECONDS)
 
     def answer(
         self,
@@ -78,7 +66,8 @@ class ChurnForecast:
         state = served.state
 
         def work() -> ChurnAnswer:
-            return _answered(user, days, as_of, state, served.histories, self.newest, history)
+            newest = partial(self._newest, deadline)
+            return _answered(user, days, as_of, state, served.histories, newest, history)
 
         try:
             return served.ranker.run(work, deadline)
@@ -166,7 +155,8 @@ def _scored(
     histories: Histories,
     newest: Callable[[], float | None],
 ) -> ChurnAnswer:
-    """By the newest events before now; the user's own newest is never later than now."""
+    """By the newest events before now, which is never before the user's own newest; where the
+    newest of all is not known in time, that of the training counts."""
     events = histories.recent(user, None, card.user_events, as_of)
     if as_of is not None:
         return churn_of(user, card, events, as_of, days)

@@ -15,9 +15,14 @@ from reranker.applications.recommendations.recommend import (
     Prepared,
     prepare,
     recommended,
+    shown,
     without_history,
 )
-from reranker.applications.recommendations.trending import HALF_LIFE_DAYS, WINDOW_DAYS, Trends
+from reranker.applications.recommendations.trending import (
+    HALF_LIFE_DAYS,
+    WINDOW_DAYS,
+    stored_events,
+)
 from reranker.applications.recommendations.wishes import (
     TOP_N,
     Exclude,
@@ -31,13 +36,15 @@ from reranker.applications.recommendations.wishes import (
 )
 from reranker.errors import BadRequest
 from reranker.events.settings import EventSettings
+from reranker.feedback.log import RankingLog
 from reranker.ranking.deadlines import TooLate
 from reranker.ranking.ranking import BlendName, Degraded
 from reranker.ranking.state import ServedState
 from reranker.runtime.budget import Stages
+from reranker.runtime.refreshed import Refreshed
 from service.api.requests import RequestReader, decoded
 from service.api.rerank import ranking_id
-from service.api.sent import Name, Wanted, name_of
+from service.api.sent import Name, Wanted, Whole, name_of
 from service.http.answers import error_answer, json_answer
 from service.http.received import arrival, deadline_of, read_body, refuse_long_lists
 from service.http.settings import LimitSettings
@@ -46,7 +53,8 @@ from service.observability.request_ids import note_ranking
 
 MOST_N: Final = 1000  # recommendations of one request
 LONGEST_DAYS: Final = 36_500
-TopN = Annotated[int, msgspec.Meta(ge=1, le=MOST_N)]
+_FRESH_SECONDS: Final = 60.0  # after which stored events are counted anew
+TopN = Annotated[Whole, msgspec.Meta(ge=1, le=MOST_N)]
 
 
 class SentContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,31 +131,46 @@ class Lists:
 
 
 class Recommending:
-    """What answers POST /recommend, for whoever else asks in this process, too."""
+    """What every route that recommends to a shopper ends in: prepare, rank, say why, note, log."""
 
     def __init__(self, served: Served, reader: RequestReader, limits: LimitSettings) -> None:
-        self._served, self._reader, self._limits = served, reader, limits
         self.lists = Lists()
+        self._served, self._reader, self._limits = served, reader, limits
 
-    def answer(self, body: bytes) -> RecommendAnswer:
-        """By the deadline of the request that this thread answers. Malformed, BadRequest."""
-        served, lists = self._served, self.lists
-        state = served.state  # read once: one answer never mixes two versions
-        started = arrival()
+    def read_and_answer(self, body: bytes, rankings: RankingLog | None = None) -> RecommendAnswer:
+        """The same for the body of POST /recommend. Malformed, BadRequest."""
+        state, started = self._served.state, arrival()
         wish, cut = read_wish(body, self._reader, self._limits)
-        deadline = deadline_of(started, wish.shopper.budget_ms or served.budget_ms)
-        late = ""
+        return self.answer(wish, state, started, cut, rankings)
+
+    def answer(
+        self,
+        wish: Wish,
+        state: ServedState,
+        started: float,
+        cut: tuple[Degraded, ...] = (),
+        rankings: RankingLog | None = None,
+    ) -> RecommendAnswer:
+        """In time. started: `time.perf_counter()`; cut: what was shortened before it was read.
+
+        rankings: where it is kept what was shown; None: no shopper sees it.
+        """
+        deadline = deadline_of(started, wish.shopper.budget_ms or self._served.budget_ms)
+        lists, late = self.lists.of(state), ""
         prepared: Prepared
         try:
-            work = partial(prepare, wish, state, lists.of(state))
-            prepared = served.ranker.run(work, deadline)
+            prepared = self._served.ranker.run(partial(prepare, wish, state, lists), deadline)
         except TooLate as too_late:
             late = too_late.reason
-            prepared = without_history(wish, state, lists.of(state))
-        stages = Stages()
-        ranking = served.ranker.rerank(prepared.request, prepared.state, deadline, stages)
+            prepared = without_history(wish, state, lists)
+        ranking = self._served.ranker.rerank(prepared.request, prepared.state, deadline, Stages())
         note_ranking(prepared.request, ranking)
-        return _answer(recommended(prepared, ranking, late), started, cut)
+        answer = _written(recommended(prepared, ranking, late), started, cut)
+        if rankings is not None:
+            # At the time of the clock, where none was asked for: what was prepared is of the past.
+            asked = msgspec.structs.replace(prepared.request, time=wish.shopper.time)
+            rankings.add(answer.id, asked, shown(ranking, wish.top_n))
+        return answer
 
 
 def recommend_routes(
@@ -156,14 +179,18 @@ def recommend_routes(
     reader: RequestReader,
     limits: LimitSettings,
     events: EventSettings,
+    rankings: RankingLog,
 ) -> Blueprint:
     """The routes."""
     routes = Blueprint("recommend", __name__)
-    lists, trends = recommending.lists, Trends(served.histories, events.weights())
+    lists = recommending.lists
+    read = partial(stored_events, served.histories, events.weights())
+    trends = Refreshed(read, "trends", _FRESH_SECONDS)
 
     @routes.post("/recommend")
     def recommend_route() -> Response:
-        return json_answer(recommending.answer(read_body(limits.body_bytes)))
+        body = read_body(limits.body_bytes)
+        return json_answer(recommending.read_and_answer(body, rankings))
 
     @routes.get("/items/<path:item>/similar")
     def similar_route(item: str) -> Response:
@@ -186,11 +213,7 @@ def recommend_routes(
         half_life = _number("half_life_days", HALF_LIFE_DAYS)
         as_of = reader.seconds(request.args.get("as_of"), "as_of")
         top_n, category = _top_n(), request.args.get("category", "")
-        deadline = deadline_of(started, served.budget_ms)
-        try:
-            stored = served.ranker.run(trends.events, deadline)
-        except TooLate:
-            stored = None
+        stored = trends(deadline_of(started, served.budget_ms))
         work = partial(
             trending, state, lists.of(state), stored, as_of, window, half_life, category, top_n
         )
@@ -208,7 +231,7 @@ def read_wish(
     sent = decoded(_body, body or b"{}")
     asked = reader.read_wanted(sent, (sent.context or SentContext()).query)
     context, exclude = sent.context or SentContext(), sent.exclude or SentExclude()
-    top_n = TOP_N if sent.top_n is None else sent.top_n
+    top_n = TOP_N if sent.top_n is None else int(sent.top_n)
     wish = Wish(
         shopper=asked.request,
         context=PageContext(
@@ -258,10 +281,10 @@ def _names(field: str, sent: Sequence[str | int | float] | None, most: int) -> l
 
 
 def _answered(work: Callable[[], Recommendations], started: float) -> Response:
-    return json_answer(_answer(work(), started))
+    return json_answer(_written(work(), started))
 
 
-def _answer(
+def _written(
     made: Recommendations, started: float, cut: tuple[Degraded, ...] = ()
 ) -> RecommendAnswer:
     return RecommendAnswer(

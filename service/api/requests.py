@@ -24,6 +24,7 @@ from service.api.sent import (
     cleaned_history,
     in_one_form,
     name_of,
+    whole,
 )
 from service.http.answers import Malformed
 from service.http.received import MAX_DEPTH, refuse_long_lists
@@ -92,7 +93,7 @@ class RequestReader:
             session=name_of("session", sent.session),
             blend=sent.blend or None,
             weights=_weights(sent.weights),
-            top_n=sent.top_n,
+            top_n=whole(sent.top_n),
             explain=bool(sent.explain),
             personalize=sent.personalize is not False,
             budget_ms=sent.budget_ms,

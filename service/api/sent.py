@@ -16,6 +16,9 @@ from reranker.events.settings import EventSettings
 from reranker.requests import Candidate, Event, Time
 
 Name = str | int | float | None  # of a shopper, an item, ...: see `indexes.names.read_name`
+# JSON has one kind of number, and JSON Schema takes 20.0 for an integer.
+Whole = Annotated[float, msgspec.Meta(multiple_of=1, extra_json_schema={"type": "integer"})]
+Count = Annotated[Whole, msgspec.Meta(ge=1)]
 _EXACT: Final = 2**53  # whole floats up to here are the number that was meant
 _ANY_TYPE: Final = "view"
 _ANY_ITEM: Final = "item"
@@ -53,7 +56,7 @@ class _Sent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     history: list[PastEvent] | None = None
     blend: str | None = None
     weights: dict[str, float | None] | None = None
-    top_n: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    top_n: Annotated[Whole, msgspec.Meta(ge=0)] | None = None
     explain: bool | None = None
     personalize: bool | None = None
     budget_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
@@ -103,6 +106,11 @@ def name_of(field: str, value: Any) -> str | None:
         return read_name(field, value)
     except BadName as error:
         raise BadRequest(f"{error}.", field=field) from None
+
+
+def whole(count: float | None) -> int | None:
+    """A count as the number that it is."""
+    return None if count is None else int(count)
 
 
 def as_text(value: str | int | float) -> str:

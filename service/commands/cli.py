@@ -131,6 +131,11 @@ class Commands(Menu):
             "Ask",
             "Who will buy nothing in the next days, and why.",
         ),
+        "customers": Entry(
+            "reranker.commands.applications.customers:customers_command",
+            "Ask",
+            "Who may leave of all, what is at risk, what recommendations reach.",
+        ),
         "carts": Entry(
             "reranker.commands.applications.carts:carts_commands",
             "Ask",
@@ -162,6 +167,9 @@ class Commands(Menu):
         "items": Entry(
             "indexes.build.commands:items_commands", "Keep", "Change items between two rebuilds."
         ),
+        "encode": Entry(
+            "indexes.build.commands:encode_command", "Keep", "Encode a share of a catalogue."
+        ),
         "export": Entry(
             "reranker.commands.events:export_command", "Keep", "Print what is kept of a user."
         ),
@@ -172,6 +180,9 @@ class Commands(Menu):
             "reranker.commands.events:pseudonyms_commands",
             "Keep",
             "Show or rotate the keys under which users are kept.",
+        ),
+        "publish": Entry(
+            "reranker.commands.fleet:publish_command", "Keep", "Publish a set for other machines."
         ),
         "backup": Entry(
             "reranker.commands.backups:backup_command",

@@ -5,47 +5,22 @@ version 1, `document` where `return_documents` asks for it. Its errors are {"mes
 """
 
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Final
 
 import msgspec
 
-from service.api.requests import decoded
 from service.api.rerank import RerankAnswer
-from service.api.sent import Name
-from service.formats.documents import Document
-from service.formats.foreign import (
-    BAD_REQUEST,
-    UNPROCESSABLE,
-    Foreign,
-    Format,
-    Pair,
-    query_of,
-    read_documents,
-    warnings_of,
-)
-from service.formats.scores import falling
+from service.api.sent import Count
+from service.formats.foreign import BAD_REQUEST, UNPROCESSABLE, Foreign, Format, Pair, warnings_of
+from service.formats.listed import ListedRequest, ObjectResult, Usage, object_results, read_listed
 from service.http.answers import ErrorDetail
 
-Top = Annotated[int, msgspec.Meta(ge=1)]
 
+class CohereRequest(ListedRequest, frozen=True):
+    """A request of either version, or of Jina."""
 
-class CohereRequest(msgspec.Struct, frozen=True):
-    """A request of either version; keys that are not listed here are passed over."""
-
-    query: Name
-    documents: list[msgspec.Raw]
-    model: str | None = None
-    top_n: Top | None = None
+    top_n: Count | None = None
     rank_fields: list[str] | None = None
-    return_documents: bool | None = None
-
-
-class CohereResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One document in its new place."""
-
-    index: int
-    relevance_score: float
-    document: dict[str, Any] | None = None
 
 
 class CohereApiVersion(msgspec.Struct, frozen=True):
@@ -61,20 +36,15 @@ class CohereMeta(msgspec.Struct, frozen=True, omit_defaults=True):
     warnings: list[str] = []
 
 
-class CohereUsage(msgspec.Struct, frozen=True):
-    """No tokens are counted here; clients of version 1 that come from Jina expect the key."""
-
-    total_tokens: int = 0
-
-
 class CohereAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What both versions answer; model and usage in version 1 alone."""
+    """What both versions answer; model and usage in version 1 alone, for clients that come from
+    Jina."""
 
     id: str
-    results: list[CohereResult]
+    results: list[ObjectResult]
     meta: CohereMeta
     model: str | None = None
-    usage: CohereUsage | None = None
+    usage: Usage | None = None
 
 
 class CohereError(msgspec.Struct, frozen=True):
@@ -86,35 +56,16 @@ class CohereError(msgspec.Struct, frozen=True):
 _decoder: Final = msgspec.json.Decoder(CohereRequest)
 
 
-def _read(body: bytes) -> Foreign:
-    sent = decoded(_decoder, body)
-    documents = read_documents(sent.documents, "documents", sent.rank_fields)
-    return Foreign(query_of(sent.query), documents, sent, top_n=sent.top_n, model=sent.model)
-
-
 def _write(
     foreign: Foreign, answer: RerankAnswer, pairs: list[Pair], *, version: str
 ) -> CohereAnswer:
     sent: CohereRequest = foreign.sent
     first = version == "1"
-    numbers = falling([pair.score for pair in pairs])
-    echo = first and sent.return_documents is True
-    results = [
-        CohereResult(
-            pair.place, number, document_of(foreign.documents[pair.place]) if echo else None
-        )
-        for pair, number in zip(pairs, numbers, strict=True)
-    ]
+    results = object_results(foreign, pairs, echo=first and sent.return_documents is True)
     meta = CohereMeta(CohereApiVersion(version), warnings_of(answer))
     if not first:
         return CohereAnswer(answer.id, results, meta)
-    return CohereAnswer(answer.id, results, meta, sent.model or answer.blend.name, CohereUsage())
-
-
-def document_of(document: Document) -> dict[str, Any]:
-    """A document as it was sent, with its text as `text`."""
-    text = document.text or document.name
-    return {"text": text} | document.sent if isinstance(document.sent, dict) else {"text": text}
+    return CohereAnswer(answer.id, results, meta, sent.model or answer.blend.name, Usage())
 
 
 def cohere_error(status: int, detail: ErrorDetail) -> tuple[int, CohereError]:
@@ -124,5 +75,6 @@ def cohere_error(status: int, detail: ErrorDetail) -> tuple[int, CohereError]:
     return BAD_REQUEST if wrong else status, CohereError(message)
 
 
+_read: Final = partial(read_listed, _decoder)
 COHERE_V1: Final = Format("cohere v1", _read, partial(_write, version="1"), cohere_error)
 COHERE_V2: Final = Format("cohere v2", _read, partial(_write, version="2"), cohere_error)

@@ -51,13 +51,17 @@ class Pair(NamedTuple):
     explanation: Explanation | None = None
 
 
+# Status and what went wrong, as ours -> as the format says it.
+ErrorFormat = Callable[[int, ErrorDetail], tuple[int, Any]]
+
+
 class Format(NamedTuple):
     """One format. error: what an answer with a status from 400 on says, and its status there."""
 
     name: str
     read: Callable[[bytes], Foreign]
     write: Callable[[Foreign, RerankAnswer, list[Pair]], Any]
-    error: Callable[[int, ErrorDetail], tuple[int, Any]]
+    error: ErrorFormat
     ids_only: bool = False  # its documents are items, and have their shopper beside them
 
 

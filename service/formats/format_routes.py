@@ -9,13 +9,13 @@ from flask import Blueprint, Response, g, request
 from indexes.release import VERSION
 from service.api.health import readiness
 from service.api.rerank import Begun
-from service.formats.cohere import COHERE_V1, COHERE_V2
-from service.formats.foreign import Format, Translator
+from service.formats.cohere import COHERE_V1, COHERE_V2, CohereError, cohere_error
+from service.formats.foreign import ErrorFormat, Format, Translator
 from service.formats.infinity import INFINITY
 from service.formats.jina import JINA
 from service.formats.tei import TEI, tei_info
 from service.formats.voyage import VOYAGE
-from service.http.answers import json_answer
+from service.http.answers import ErrorDetail, json_answer
 from service.http.received import read_body, refuse_long_lists
 from service.http.settings import LimitSettings
 from service.live.reload import Served
@@ -26,6 +26,26 @@ SEARCHES: Final = frozenset(
 )
 _VOYAGE_MODELS: Final = ("rerank-2", "rerank-1", "rerank-lite", "voyage")
 _JINA_MODELS: Final = ("jina-", "jinaai/")
+
+
+class VersionOneError(CohereError, frozen=True):
+    """Of whoever is refused before it is known who asks: Cohere's, and Jina's and Voyage's."""
+
+    detail: str
+
+
+def _version_1_error(status: int, detail: ErrorDetail) -> tuple[int, VersionOneError]:
+    status, error = cohere_error(status, detail)
+    return status, VersionOneError(error.message, error.message)
+
+
+# What is refused at the door (key, rate) says so as the format of its address does.
+AT_THE_DOOR: Final[dict[str, ErrorFormat]] = {
+    "/v2/rerank": COHERE_V2.error,
+    "/v1/rerank": _version_1_error,
+    "/jina/v1/rerank": JINA.error,
+    "/voyage/v1/rerank": VOYAGE.error,
+}
 
 
 class _Probe(msgspec.Struct):

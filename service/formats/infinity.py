@@ -1,48 +1,35 @@
 """infinity.py: `POST /rerank` of infinity <-> a ranking: `documents` in, Cohere's results out.
 
-https://michaelfeil.eu/infinity. vLLM and llama.cpp answer the same keys.
+https://michaelfeil.eu/infinity. llama.cpp answers the same keys. vLLM is asked with them, too, and
+gives documents back as objects: its clients ask `/v1/rerank`.
 """
 
 import time
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from service.api.requests import decoded
 from service.api.rerank import RerankAnswer
-from service.api.sent import Name
-from service.formats.cohere import Top
-from service.formats.foreign import Foreign, Format, Pair, query_of, read_documents
-from service.formats.jina import JinaUsage
-from service.formats.scores import falling, falling_raw
+from service.api.sent import Count
+from service.formats.foreign import Foreign, Format, Pair
+from service.formats.listed import ListedRequest, TextResult, Usage, read_listed, text_results
 from service.http.answers import ErrorDetail
 
 
-class InfinityRequest(msgspec.Struct, frozen=True):
-    """What is asked; keys that are not listed here are passed over."""
+class InfinityRequest(ListedRequest, frozen=True):
+    """What is asked."""
 
-    query: Name
-    documents: list[msgspec.Raw]
-    model: str | None = None
-    top_n: Top | None = None
+    top_n: Count | None = None
     raw_scores: bool | None = None
-    return_documents: bool | None = None
-
-
-class InfinityResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One document in its new place."""
-
-    relevance_score: float
-    index: int
-    document: str | None = None
 
 
 class InfinityAnswer(msgspec.Struct, frozen=True):
     """What is answered. created: epoch seconds."""
 
-    results: list[InfinityResult]
+    results: list[TextResult]
     model: str
-    usage: JinaUsage
+    usage: Usage
     id: str
     created: int
     object: str = "rerank"
@@ -66,30 +53,13 @@ class InfinityError(msgspec.Struct, frozen=True):
 _decoder: Final = msgspec.json.Decoder(InfinityRequest)
 
 
-def _read(body: bytes) -> Foreign:
-    sent = decoded(_decoder, body)
-    documents = read_documents(sent.documents, "documents")
-    return Foreign(query_of(sent.query), documents, sent, top_n=sent.top_n, model=sent.model)
-
-
 def _write(foreign: Foreign, answer: RerankAnswer, pairs: list[Pair]) -> InfinityAnswer:
     sent: InfinityRequest = foreign.sent
-    numbers = (falling_raw if sent.raw_scores else falling)([pair.score for pair in pairs])
-    documents = foreign.documents
-    results = [
-        InfinityResult(
-            number,
-            pair.place,
-            documents[pair.place].text or documents[pair.place].name
-            if sent.return_documents
-            else None,
-        )
-        for pair, number in zip(pairs, numbers, strict=True)
-    ]
+    echo, raw = sent.return_documents is True, sent.raw_scores is True
     return InfinityAnswer(
-        results,
+        text_results(foreign, pairs, echo=echo, raw=raw),
         sent.model or answer.blend.name,
-        JinaUsage(),
+        Usage(),
         f"infinity-{answer.id}",
         int(time.time()),
     )
@@ -99,4 +69,4 @@ def _error(status: int, detail: ErrorDetail) -> tuple[int, InfinityError]:
     return status, InfinityError(InfinityDetail(detail.message, detail.code, detail.field, status))
 
 
-INFINITY: Final = Format("infinity", _read, _write, _error)
+INFINITY: Final = Format("infinity", partial(read_listed, _decoder), _write, _error)

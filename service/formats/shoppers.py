@@ -27,7 +27,7 @@ CONSENT: Final = "X-Personalize"
 _NO: Final = frozenset({"false", "0", "no"})
 _EXPECTED: Final = (
     'a key with the scope `envelope` sends every query as {"q": ..., "user": ..., "session": ..., '
-    '"blend": ..., "personalize": ...}, each key at most once; only q is required'
+    '"blend": ..., "personalize": ...}, each key at most once, q first or last; only q is required'
 )
 
 
@@ -84,16 +84,20 @@ def opened(query: str, headers: Headers, *, enveloped: bool) -> Shopper:
 
 def _envelope(query: str) -> _Envelope:
     try:
-        json.loads(query, object_pairs_hook=_each_once)
+        json.loads(query, object_pairs_hook=_as_built)
         return msgspec.json.decode(query, type=_Envelope)
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, too
         raise BadRequest(f"query is no envelope: {_EXPECTED}.", field="query") from None
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An envelope that was glued together, with a typed quote in it, names a key twice."""
-    envelope = dict(pairs)
-    if len(envelope) < len(pairs):
+def _as_built(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The same, as long as every key comes once and `q` first or last.
+
+    A typed quote in an envelope that was glued together can only begin keys after `q`: those that
+    the backend wrote itself then come twice, and where it wrote `q` last, any key is one too many.
+    """
+    envelope, names = dict(pairs), [name for name, _ in pairs]
+    if len(envelope) < len(pairs) or "q" in names[1:-1]:
         raise ValueError
     return envelope
 

@@ -10,10 +10,9 @@ import msgspec
 
 from service.api.requests import decoded
 from service.api.rerank import RerankAnswer
-from service.api.sent import Name
-from service.formats.cohere import Top
+from service.api.sent import Count, Name, whole
 from service.formats.foreign import Foreign, Format, Pair, query_of, read_documents
-from service.formats.scores import falling, falling_raw
+from service.formats.listed import numbered
 from service.http.answers import ErrorDetail
 
 
@@ -22,7 +21,7 @@ class TeiRequest(msgspec.Struct, frozen=True):
 
     query: Name
     texts: list[msgspec.Raw]
-    top_n: Top | None = None
+    top_n: Count | None = None
     raw_scores: bool | None = None
     return_text: bool | None = None
 
@@ -49,21 +48,13 @@ _TYPES: Final = {400: "Validation", 413: "Validation", 422: "Validation", 503: "
 def _read(body: bytes) -> Foreign:
     sent = decoded(_decoder, body)
     documents = read_documents(sent.texts, "texts")
-    return Foreign(query_of(sent.query), documents, sent, top_n=sent.top_n)
+    return Foreign(query_of(sent.query), documents, sent, top_n=whole(sent.top_n))
 
 
 def _write(foreign: Foreign, _answer: RerankAnswer, pairs: list[Pair]) -> list[TeiResult]:
     sent: TeiRequest = foreign.sent
-    numbers = (falling_raw if sent.raw_scores else falling)([pair.score for pair in pairs])
-    documents = foreign.documents
-    return [
-        TeiResult(
-            pair.place,
-            number,
-            documents[pair.place].text or documents[pair.place].name if sent.return_text else None,
-        )
-        for pair, number in zip(pairs, numbers, strict=True)
-    ]
+    echo, raw = sent.return_text is True, sent.raw_scores is True
+    return [TeiResult(*row) for row in numbered(foreign, pairs, echo=echo, raw=raw)]
 
 
 def tei_error(status: int, detail: ErrorDetail) -> tuple[int, TeiError]:
@@ -90,19 +81,43 @@ class TeiModelType(msgspec.Struct, frozen=True):
 
 
 class TeiInfo(msgspec.Struct, frozen=True):
-    """What `GET /info` answers, as far as it means something here."""
+    """What `GET /info` answers: all keys of theirs, as clients read them into types of their own.
+
+    What means nothing here is null, or 1.
+    """
 
     model_id: str
     model_sha: str | None
+    model_dtype: str
     model_type: TeiModelType
-    max_client_batch_size: int
     max_concurrent_requests: int
     max_input_length: int
+    max_batch_tokens: int
+    max_batch_requests: int | None
+    max_client_batch_size: int
     auto_truncate: bool
+    tokenization_workers: int
     version: str
+    sha: str | None
+    docker_label: str | None
 
 
 def tei_info(blend: str, index: str, candidates: int, chars: int, version: str) -> TeiInfo:
     """blend and index: what answers now; candidates, chars: the most of a request, of a text."""
     labels = TeiReranker({"0": "LABEL_0"}, {"LABEL_0": 0})
-    return TeiInfo(blend, index, TeiModelType(labels), candidates, 512, chars, True, version)
+    return TeiInfo(
+        model_id=blend,
+        model_sha=index,
+        model_dtype="float32",
+        model_type=TeiModelType(labels),
+        max_concurrent_requests=512,
+        max_input_length=chars,
+        max_batch_tokens=candidates * chars,
+        max_batch_requests=None,
+        max_client_batch_size=candidates,
+        auto_truncate=True,
+        tokenization_workers=1,
+        version=version,
+        sha=None,
+        docker_label=None,
+    )

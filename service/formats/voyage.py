@@ -3,75 +3,45 @@
 https://docs.voyageai.com/reference/reranker-api
 """
 
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from service.api.requests import decoded
 from service.api.rerank import RerankAnswer
-from service.api.sent import Name
-from service.formats.cohere import CohereUsage, Top
-from service.formats.foreign import Foreign, Format, Pair, query_of, read_documents
+from service.api.sent import Count
+from service.formats.foreign import BAD_REQUEST, UNPROCESSABLE, Foreign, Format, Pair
 from service.formats.jina import JinaError
-from service.formats.scores import falling
+from service.formats.listed import ListedRequest, TextResult, Usage, read_listed, text_results
 from service.http.answers import ErrorDetail
 
 
-class VoyageRequest(msgspec.Struct, frozen=True):
-    """What is asked; keys that are not listed here are passed over."""
+class VoyageRequest(ListedRequest, frozen=True):
+    """What is asked; its word for top_n is top_k."""
 
-    query: Name
-    documents: list[msgspec.Raw]
-    model: str | None = None
-    top_k: Top | None = None
-    return_documents: bool | None = None
-
-
-class VoyageResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One document in its new place."""
-
-    index: int
-    relevance_score: float
-    document: str | None = None
+    top_k: Count | None = None
 
 
 class VoyageAnswer(msgspec.Struct, frozen=True):
     """What is answered."""
 
-    data: list[VoyageResult]
+    data: list[TextResult]
     model: str
-    usage: CohereUsage
+    usage: Usage
     object: str = "list"
 
 
 _decoder: Final = msgspec.json.Decoder(VoyageRequest)
 
 
-def _read(body: bytes) -> Foreign:
-    sent = decoded(_decoder, body)
-    documents = read_documents(sent.documents, "documents")
-    return Foreign(query_of(sent.query), documents, sent, top_n=sent.top_k, model=sent.model)
-
-
 def _write(foreign: Foreign, answer: RerankAnswer, pairs: list[Pair]) -> VoyageAnswer:
     sent: VoyageRequest = foreign.sent
-    numbers = falling([pair.score for pair in pairs])
-    documents = foreign.documents
-    results = [
-        VoyageResult(
-            pair.place,
-            number,
-            documents[pair.place].text or documents[pair.place].name
-            if sent.return_documents
-            else None,
-        )
-        for pair, number in zip(pairs, numbers, strict=True)
-    ]
-    return VoyageAnswer(results, sent.model or answer.blend.name, CohereUsage())
+    results = text_results(foreign, pairs, echo=sent.return_documents is True)
+    return VoyageAnswer(results, sent.model or answer.blend.name, Usage())
 
 
 def _error(status: int, detail: ErrorDetail) -> tuple[int, JinaError]:
-    return (400 if status == 422 else status), JinaError(detail.message)
+    return BAD_REQUEST if status == UNPROCESSABLE else status, JinaError(detail.message)
 
 
-VOYAGE: Final = Format("voyage", _read, _write, _error)
+VOYAGE: Final = Format("voyage", partial(read_listed, _decoder, cut="top_k"), _write, _error)

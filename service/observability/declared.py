@@ -74,7 +74,7 @@ class DeclaredMetrics:
 
     requests = _counter("reranker_requests{route,status}", "Answered requests.")
     seconds = Declared(
-        Histogram,
+        BulkHistogram,
         "reranker_request_seconds{route}",
         "Seconds from a request's arrival in Flask to its answer.",
         buckets=_SECONDS,

@@ -61,6 +61,13 @@ class Metrics(DeclaredMetrics):
         if asked.blend is None and not asked.weights:
             self._drifting.append(ranking)
 
+    def note_answer(self, route: str, status: int, seconds: float) -> None:
+        """An answer that Flask had no part in."""
+        pending = self._pending
+        with pending.lock:
+            pending.inc(self.requests, (route, str(status)))
+            pending.observe(self.seconds, seconds, (route,))
+
     def began(self) -> None:
         """A request is being answered."""
         with self._pending.lock:

@@ -5,7 +5,7 @@ import os
 import re
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flask import Flask, Response, request
 
@@ -23,6 +23,12 @@ _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _NO_TRACE: Final = "0" * 32
+
+
+class Fields(Protocol):
+    """The header fields of a request."""
+
+    def get(self, name: str, /) -> str | None: ...
 
 
 class RequestFacts:
@@ -66,10 +72,7 @@ def register_request_ids(app: Flask, settings: LogSettings, metrics: "Metrics") 
 
     @app.before_request
     def begin() -> None:
-        headers = request.headers
-        sent = sane_id(headers.get(REQUEST_ID))
-        trace = trace_id(headers.get("traceparent"))
-        answering.set(RequestFacts(sent or new_request_id(), route_of(), trace))
+        answering.set(facts_of(request.headers, route_of()))
         metrics.began()
 
     @app.after_request
@@ -87,6 +90,12 @@ def register_request_ids(app: Flask, settings: LogSettings, metrics: "Metrics") 
     def end(_error: BaseException | None) -> None:
         answering.set(None)
         metrics.ended()
+
+
+def facts_of(headers: Fields, route: str) -> RequestFacts:
+    """Those of a request that has just come, with the id that it bears or a new one."""
+    sent = sane_id(headers.get(REQUEST_ID))
+    return RequestFacts(sent or new_request_id(), route, trace_id(headers.get("traceparent")))
 
 
 def route_of() -> str:

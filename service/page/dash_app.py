@@ -16,6 +16,7 @@ from service.http.received import read_body
 from service.page.layout import layout
 from service.page.parts.callback_values import CheckedDash, check_call
 from service.page.parts.context import Page
+from service.page.tabs.base.base_tab import base_callbacks
 from service.page.tabs.blends_tab import blends_callbacks
 from service.page.tabs.compare_tab import compare_callbacks
 from service.page.tabs.search_callbacks import search_callbacks
@@ -106,6 +107,7 @@ def page_application(page: Page) -> tuple[Any, str]:
     shopper_callbacks(app, page)
     weight_callbacks(app, page)
     shoppers_callbacks(app, page)
+    base_callbacks(app, page)
     compare_callbacks(app, page)
     blends_callbacks(app, page)
     system_callbacks(app, page)

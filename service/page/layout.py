@@ -10,13 +10,14 @@ from service.access.sign_in import CALLER
 from service.live.reload import blend_label
 from service.page.parts.context import Page
 from service.page.parts.widgets import aria
+from service.page.tabs.base.base_tab import base_tab
 from service.page.tabs.blends_tab import blends_tab
 from service.page.tabs.compare_tab import compare_tab
 from service.page.tabs.search_tab import search_tab
 from service.page.tabs.shoppers.shoppers_tab import shoppers_tab
 from service.page.tabs.system_tab import system_tab
 
-TABS: Final = ("search", "shoppers", "compare", "blends", "system")
+TABS: Final = ("search", "shoppers", "base", "compare", "blends", "system")
 THEME: Final[dict[str, Any]] = {
     "primaryColor": "tide",
     "primaryShade": {"light": 7, "dark": 6},
@@ -67,6 +68,7 @@ def layout(page: Page) -> Any:
                     _header(page),
                     dmc.TabsPanel(search_tab(page), value="search"),
                     dmc.TabsPanel(shoppers_tab(page), value="shoppers"),
+                    dmc.TabsPanel(base_tab(), value="base"),
                     dmc.TabsPanel(compare_tab(page), value="compare"),
                     dmc.TabsPanel(blends_tab(page), value="blends"),
                     dmc.TabsPanel(system_tab(page), value="system"),

@@ -10,6 +10,7 @@ _HEALTH: Final = frozenset({"/livez", "/readyz", "/health"})
 _SEARCHES: Final = frozenset(
     ("/rerank", "/rerank/batch", "/v1/rerank", "/v2/rerank", "/jina/v1/rerank", "/voyage/v1/rerank")
 )
+SHORT: Final = "/rerank"  # as it has to be written, for the short road
 _RANK: Final = "/rank/"  # and the name of a model
 _SCRIPT: Final = os.environ.get("SCRIPT_NAME", "")  # what gunicorn takes off every address
 

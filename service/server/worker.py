@@ -2,9 +2,10 @@
 
 gunicorn's threaded worker gives every connection to its pool, whose queue has no end, and a thread
 waits for what a slow sender sends or a slow reader reads. Here the main thread reads, decides,
-refuses, and sends what does not leave at once; the threads get whole requests, and are free when
-the answer is computed. Health has a thread of its own, and so has everything that is no /rerank,
-so that neither waits behind searches.
+refuses, and sends what does not leave at once. Between two looks at the clients it answers one
+search of which all is in memory (service/api/short_road.py): nothing changes hands then. The rest
+is for the threads, which get whole requests, and are free when the answer is computed. Health has a
+thread of its own, and so has everything that is no /rerank, so that neither waits behind searches.
 """
 
 import errno
@@ -14,10 +15,13 @@ import selectors
 import sys
 import threading
 import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from gunicorn import SERVER
 from gunicorn.http.errors import ParseException
+from gunicorn.util import http_date
 from gunicorn.workers.gthread import ThreadWorker
 
 from reranker.ranking.settings import RankingSettings
@@ -27,11 +31,14 @@ from service.live.draining import draining
 from service.server.admission import Admission
 from service.server.clients import Clients
 from service.server.connections import END_SECONDS, Connection
-from service.server.lanes import Lane, lane_of
+from service.server.lanes import SHORT, Lane, lane_of
 from service.server.raw_answers import GO_ON, failed, refusal, too_slow
 from service.server.searches import budget_of, candidates_of
 from service.server.seldom import Seldom
 from service.server.settings import AdmissionSettings
+
+if TYPE_CHECKING:  # prometheus_client, which it imports, asks at its import where workers meet
+    from service.api.short_road import ShortRoad
 
 log = logging.getLogger("reranker")
 
@@ -44,6 +51,7 @@ _ACCEPTS: Final = 32  # connections taken between two looks at the others
 _SPARE: Final = 200  # connections above the limit, to tell them that they are too many
 _OTHER_FILES: Final = 300  # that a worker has open beside its connections
 _NO_FILES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_SHORT_BYTES: Final = 262_144  # of a search that the loop may take; a longer one takes a thread
 _PAUSE_SECONDS: Final = 1.0  # without new connections, when none can be opened
 _READ: Final = selectors.EVENT_READ
 _WRITE: Final = selectors.EVENT_WRITE
@@ -67,6 +75,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self._woke = self._arrived = time.perf_counter()
         self._published = (0, 0)
         self._full = Seldom("no more connections can be opened: %s")
+        self._searches: deque[tuple[Connection, Any, bytes]] = deque()  # that may be at hand
+        self._road: ShortRoad | None = None
+        self._head = (0, b"")
 
     def init_process(self) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -81,6 +92,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
     # The loop
 
     def run(self) -> None:
+        from service.api.short_road import short_road
+
+        self._road = short_road(getattr(self, "wsgi", None))
         self.clients.begin(self.poller, self._ready, self.limits)
         self.poller.register(self.method_queue.fileno(), _READ, self.method_queue.run_callbacks)
         while self.alive:
@@ -92,16 +106,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self._stop()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """One turn of the loop. What it finds at once came while the turn before it went on, half
-        of that ago in the mean, and gets no younger in this one."""
+        """One turn of the loop: read and refuse what has come, then rank one search of those that
+        were let in. What it finds at once came while the turn before it went on, half of that ago
+        in the mean, and gets no younger in this one."""
         began = time.perf_counter()
-        events = self.poller.select(timeout)
+        events = self.poller.select(0.0 if self._searches else timeout)
         now = time.perf_counter()
         before = began - self._woke if now - began < _AT_ONCE_SECONDS else 0.0
         self._woke, self._arrived = now, now - before / 2
         with self._turn:
             for key, _ in events:
                 key.data(key.fileobj)
+        if self._searches:
+            self._search(*self._searches.popleft())
 
     def _look(self) -> bool:
         """What is due every second; False when the master is gone."""
@@ -273,6 +290,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             )
             if conn.admitted is None:
                 self._refuse(conn, request)
+            elif self._may_be_short(request, body):
+                self.clients.unwatch(conn)
+                self._searches.append((conn, request, body))
             else:
                 self._hand_over(conn, request, self.tpool)
         elif self._others < _MOST_OTHERS:
@@ -281,6 +301,49 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         else:
             self.admission.refused += 1
             self._refuse(conn, request)
+
+    def _may_be_short(self, request: Any, body: bytes) -> bool:
+        """Whether it is worth trying to answer this POST here. What gunicorn would say otherwise
+        than in its usual head, it says itself."""
+        return (
+            self._road is not None
+            and request.uri == SHORT
+            and request.version == (1, 1)
+            and len(body) <= _SHORT_BYTES
+            and self.alive
+            and not request.should_close()
+            and not request.trailers
+            and self.nr + 1 < self.max_requests
+            and len(self.keepalived_conns) < self.max_keepalived
+        )
+
+    def _search(self, conn: Connection, request: Any, body: bytes) -> None:
+        """Answer this search here, where all that it needs is at hand; else in a thread."""
+        road = self._road if self.alive and not draining() else None
+        answer = road.answer(request.headers, body, conn.arrived) if road else None
+        if answer is None:
+            self._hand_over(conn, request, self.tpool)
+            return
+        self.nr += 1
+        conn.caller = answer.caller or conn.address
+        self._leaves(conn)
+        self._send(conn, self._usual_head() + answer.content)
+
+    def _send(self, conn: Connection, answer: bytes) -> None:
+        try:
+            conn.sock.sendall(answer)
+        except OSError:  # its client does not read
+            conn.sock.drop()
+        self._sent(conn, True)
+
+    def _usual_head(self) -> bytes:
+        """What gunicorn sends before an application's fields; worked out once a second."""
+        second = int(time.time())
+        if self._head[0] != second:
+            lines = ("HTTP/1.1 200 OK", f"Server: {SERVER}", f"Date: {http_date(second)}")
+            head = "\r\n".join((*lines, "Connection: keep-alive", ""))
+            self._head = second, head.encode()
+        return self._head[1]
 
     def _refuse(self, conn: Connection, request: Any) -> None:
         """Answer 503. The connection goes on where the client knows where the answer ends."""

@@ -15,6 +15,7 @@ from indexes.storage.arrays import Mask, Rows, Values, Vectors
 from reranker.applications.recommendations.filters import ItemFilters
 from reranker.applications.recommendations.item_space import ItemSpace
 from reranker.applications.recommendations.recommend_blend import RecommendCard, load_blend
+from reranker.applications.recommendations.trending import StoredEvents, published_trends
 from reranker.model.learned import Learned
 from reranker.runtime.caches import QueryVectors
 from reranker.signals.user_history import UserHistory
@@ -61,6 +62,11 @@ class CatalogueLists:
         if self._recommend is not None or self.learned is None:
             return self._recommend
         return load_blend(self.learned.model.folder)
+
+    @lazily
+    def trends(self) -> StoredEvents | None:
+        """What was taken up day by day before the training; None where it published none."""
+        return published_trends(self.learned.model.folder) if self.learned else None
 
     @lazily
     def popularity(self) -> Values:

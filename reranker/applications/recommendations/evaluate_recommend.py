@@ -29,6 +29,7 @@ from reranker.applications.recommendations.recommend_blend import BLENDED, Recom
 from reranker.applications.recommendations.recommend_publishing import write_recommend
 from reranker.applications.recommendations.wishes import Wish
 from reranker.histories.store import open_histories
+from reranker.metrics.coverage import coverage, gini
 from reranker.metrics.intervals import bootstrap_interval
 from reranker.model.settings import TrainSettings
 from reranker.model_selection.baselines import baselines
@@ -231,8 +232,6 @@ def _means(values: Floats) -> dict[str, float]:
 def _beyond(lists: Lists, known: Ints, vectors: Vectors, items: int) -> dict[str, float]:
     """Coverage and Gini of what is shown, mean bits of novelty, and mean distance within a list."""
     shown = np.bincount(np.concatenate(lists), minlength=items).astype(np.float64)
-    share = np.sort(shown) / max(shown.sum(), 1.0)
-    gini = float(2.0 * np.sum(np.arange(1, items + 1) * share) / items - (items + 1) / items)
     chance = (known + 1.0) / (known.sum() + items)
     novelty = float(np.mean([-np.log2(chance[rows]).mean() for rows in lists if len(rows)]))
     apart = []
@@ -241,8 +240,8 @@ def _beyond(lists: Lists, known: Ints, vectors: Vectors, items: int) -> dict[str
             near = vectors[rows] @ vectors[rows].T
             apart.append(1.0 - float(near[np.triu_indices(len(rows), 1)].mean()))
     return {
-        "coverage": float((shown > 0).mean()),
-        "gini": gini,
+        "coverage": coverage(shown),
+        "gini": gini(shown),
         "novelty": novelty,
         "diversity": float(np.mean(apart)) if apart else 0.0,
     }

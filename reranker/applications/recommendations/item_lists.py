@@ -52,27 +52,32 @@ def similar(
 def trending(
     state: ServedState,
     lists: CatalogueLists,
-    events: StoredEvents | None,
+    stored: StoredEvents | None,
     as_of: float | None,
     window_days: float,
     half_life_days: float,
     category: str,
     top_n: int,
 ) -> Recommendations:
-    """What shoppers take up now. events: None where they could not be read in time.
+    """What shoppers take up now. stored: None where they have not been read yet: then what the
+    training counted day by day stands in, and the answer is `degraded`.
 
-    "Now" is `as_of`, else the newest stored event. Where nothing happened in the window, the counts
-    of the training say what is popular, and the answer is `degraded`.
+    "Now" is `as_of`, else the newest event. Where nothing happened in the window, the counts of the
+    training say what is popular, and the answer is `degraded`, too.
     """
     allowed = lists.filters.in_category(category) if category else None
     rows, scores = np.empty(0, np.int64), np.empty(0)
-    reason = "history_slow" if events is None else "nothing_in_window"
+    events = lists.trends if stored is None else stored
     if events is not None and events.newest is not None:
         now = events.newest if as_of is None else as_of
         rows, scores = trending_scores(events, lists.index, now, window_days, half_life_days)
         if allowed is not None:
             rows, scores = rows[allowed[rows]], scores[allowed[rows]]
-    degraded = [] if len(rows) else [Degraded("trending", reason)]
+    degraded = []
+    if not len(rows):
+        degraded.append(Degraded("trending", "nothing_in_window" if events else "history_slow"))
+    elif stored is None:
+        degraded.append(Degraded("trending", "as_of_training"))
     brought = Candidates(rows, scores, ["trending"] * len(rows))
     candidates, source = filled(brought, "popular", lists, allowed, "", top_n)
     return _answer(state, lists, candidates, PageContext(), "", top_n, source, degraded)

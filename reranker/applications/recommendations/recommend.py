@@ -103,7 +103,7 @@ def without_history(
 def recommended(prepared: Prepared, ranking: Ranking, late: str = "") -> Recommendations:
     """A ranking of the prepared candidates -> recommendations. late: why no history counted."""
     wish, state = prepared.wish, prepared.state
-    results = ranking.results[: wish.top_n]
+    results = shown(ranking, wish.top_n).results
     reasons = reasons_of(
         results,
         [prepared.sources[result.index] for result in results],
@@ -132,6 +132,11 @@ def recommended(prepared: Prepared, ranking: Ranking, late: str = "") -> Recomme
         degraded=degraded,
         source=prepared.source,
     )
+
+
+def shown(ranking: Ranking, top_n: int) -> Ranking:
+    """What of a ranking is answered."""
+    return msgspec.structs.replace(ranking, results=ranking.results[:top_n])
 
 
 def _timed(shopper: RerankRequest, state: ServedState, clock: Callable[[], float]) -> RerankRequest:

@@ -4,23 +4,33 @@ An item's score is the sum over shoppers of the weight of their strongest event 
 every half-life before now.
 """
 
-import math
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Floats, Rows, Values
 from reranker.histories.histories import Histories
 
+TRENDS: Final = "trends.json"
 DAY: Final = 86_400.0
 WINDOW_DAYS: Final = 7.0
 HALF_LIFE_DAYS: Final = 2.0
 FRESH_SECONDS: Final = 60.0  # after which stored events are read anew
+
+
+class TrendCard(msgspec.Struct, frozen=True):
+    """items: ids. counts: [place in items, day since 1970, sum over the shoppers of that day of the
+    weight of their strongest event with it]. newest: the beginning of the newest day."""
+
+    items: list[str]
+    counts: list[tuple[int, int, float]]
+    newest: float
+    format: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,19 +93,14 @@ def trending_scores(
     return rows[usable][order], scores[usable][order]
 
 
-class Trends:
-    """Stored events as of a minute ago, for every request of a process; safe between threads."""
-
-    def __init__(self, histories: Histories, weights: Mapping[str, float]) -> None:
-        self._histories, self._weights = histories, weights
-        self._lock = threading.Lock()
-        self._read_at = -math.inf
-        self._events: StoredEvents | None = None
-
-    def events(self) -> StoredEvents:
-        """Those that are stored; reads them anew where they are a minute old."""
-        with self._lock:
-            if self._events is None or time.monotonic() - self._read_at > FRESH_SECONDS:
-                self._events = stored_events(self._histories, self._weights)
-                self._read_at = time.monotonic()
-            return self._events
+def published_trends(folder: Path) -> StoredEvents | None:
+    """Of a model version's folder: each count as one shopper's event in the middle of the day; None
+    without any."""
+    path = folder / TRENDS
+    if not path.is_file():
+        return None
+    card = msgspec.json.decode(path.read_bytes(), type=TrendCard)
+    item, day, worth = (np.array(column) for column in zip(*card.counts, strict=True))
+    times = (day + 0.5) * DAY
+    every = np.arange(len(item))
+    return StoredEvents(every, item.astype(np.int64), worth.astype(np.float64), times, card.items)

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from indexes.errors import Failure
-from service.page.parts.engine import read_lines
+from service.page.parts.shop_engine import read_lines
 
 SEGMENTS = ("0", "1", "2-4", "5+")
 

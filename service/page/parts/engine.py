@@ -1,15 +1,11 @@
 """engine.py: items -> a BM25 engine in this process (tantivy), whose answers the demo re-ranks."""
 
-import gzip
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 import tantivy
-
-T = TypeVar("T")
 
 _BOOSTS = {"title": 2.0, "brand": 1.0, "category": 0.5, "model": 3.0, "description": 1.0}
 _MEMORY = 64_000_000  # one segment for the whole demo shop, so that row order is kept
@@ -79,9 +75,3 @@ def _document(item: Mapping[str, Any], row: int) -> tantivy.Document:
         document.add_text(field, str(item.get(field) or ""))
     document.add_text("model", str((item.get("attributes") or {}).get("model") or ""))
     return document
-
-
-def read_lines(path: Path, kind: type[T]) -> Iterator[T]:
-    decoder = msgspec.json.Decoder(kind)
-    with gzip.open(path, "rb") as file:
-        yield from (decoder.decode(line) for line in file)

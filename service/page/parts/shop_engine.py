@@ -1,17 +1,21 @@
 """shop_engine.py: a demo home -> the search engine that its shop uses, made when first asked."""
 
+import gzip
 import threading
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
 
 from reranker.requests import Candidate
-from service.page.parts.engine import read_lines
 from service.page.parts.request_sets import ITEMS
 
 if TYPE_CHECKING:
     from service.page.parts.engine import Engine
 
+T = TypeVar("T")
 MOST: Final = 200  # candidates of one search: what a shop would re-rank
 
 
@@ -39,3 +43,10 @@ class ShopEngine:
                 engine.add(read_lines(self._items, dict[str, Any]))
                 self._engine = engine
             return self._engine
+
+
+def read_lines(path: Path, kind: type[T]) -> Iterator[T]:
+    """The objects of a packed file of the demo's, one a line."""
+    decoder = msgspec.json.Decoder(kind)
+    with gzip.open(path, "rb") as file:
+        yield from (decoder.decode(line) for line in file)

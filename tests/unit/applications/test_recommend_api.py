@@ -1,6 +1,8 @@
 """POST /recommend, similar items and trending, as a shop meets them."""
 
+import json
 import math
+import time
 from typing import Any
 
 import pytest
@@ -8,6 +10,9 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.shop import Rerank, small_shop
+
+from reranker.runtime.refreshed import Refreshed
+from service.app import ranking_log
 
 ITEMS = {item["id"]: item for item in small_shop()}
 KINDS = {"viewed", "carted", "bought", "searched", "together", "similar", "popular", "new"}
@@ -120,6 +125,27 @@ def test_an_acknowledged_event_changes_the_next_answer(
     assert (as_of["source"], as_of["results"]) == ("popular", before["results"])
 
 
+def test_an_answer_is_logged_as_one_of_rerank_is(
+    trained_client: FlaskClient, recommend: Rerank
+) -> None:
+    answer = recommend({"user": "u3", "top_n": 4})
+    log = ranking_log(trained_client.application)
+    log.flush()
+    lines = [line for file in log._folder.glob("*.jsonl") for line in file.read_text().splitlines()]
+    [logged] = [line for line in map(json.loads, lines) if line["id"] == answer["id"]]
+    assert logged["items"] == [result["id"] for result in answer["results"]]
+    assert logged["blend"].startswith("recommend@")
+    assert abs(logged["time"] - time.time()) < 3600  # not that of the newest event, years ago
+
+
+def test_the_blend_is_its_own_unless_another_is_named(recommend: Rerank) -> None:
+    own = recommend({"user": "u3"})
+    assert (own["blend"]["name"], own["blend"]["version"]) == ("recommend", 1)
+    assert recommend({"user": "u3", "blend": "recommend"})["results"] == own["results"]
+    assert recommend({"user": "u3", "blend": "default"})["blend"]["name"] == "default"
+    assert own["degraded"] == []  # what reads a search is not asked for on a page without one
+
+
 def test_what_was_bought_is_left_out_where_that_is_asked_for(
     trained_client: FlaskClient, recommend: Rerank
 ) -> None:
@@ -192,10 +218,20 @@ def test_trending_is_of_the_newest_week(trained_client: FlaskClient) -> None:
     assert trained_client.post("/events", json=events).get_json()["accepted"] == 3
     answer = trained_client.get(f"/trending?top_n=3&as_of={day + 10}").get_json()
     assert answer["results"][0]["id"] == "44" and len(answer["results"]) == 3
+    assert answer["degraded"] == []
     empty = trained_client.get("/trending?as_of=2001-01-01").get_json()
     assert empty["results"] and empty["degraded"][0]["signal"] == "trending"
     wrong = trained_client.get("/trending?window_days=0")
     assert (wrong.status_code, wrong.get_json()["error"]["field"]) == (422, "window_days")
+
+
+def test_trending_is_of_the_training_until_the_histories_are_read(
+    trained_client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Refreshed, "__call__", lambda _self, _until: None)
+    answer = trained_client.get("/trending?top_n=3&window_days=28").get_json()
+    assert answer["degraded"] == [{"signal": "trending", "reason": "as_of_training"}]
+    assert len(answer["results"]) == 3 and answer["results"][0]["score"] > 0
 
 
 def test_without_a_model_there_is_an_answer(client: FlaskClient) -> None:

@@ -1,13 +1,17 @@
 """Cohere's, Jina's and Voyage's re-ranking requests, as their clients send them."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.shop import patient
 
+from service.access.keys import KeyFile
+from service.app import create_app
 from service.formats.format_routes import of_version_1
 from service.formats.scores import falling
 
@@ -121,6 +125,31 @@ def test_the_formats_of_one_address_are_told_apart(sent: Any, name: str) -> None
     assert of_version_1(msgspec.json.encode(sent)).name == name
 
 
+@pytest.mark.parametrize(
+    ("route", "key", "listed"),
+    [
+        *(("/v2/rerank", "top_n", "documents"), ("/v1/rerank", "top_n", "documents")),
+        *(("/v1/rerank", "top_k", "documents"), ("/jina/v1/rerank", "top_n", "documents")),
+        *(("/voyage/v1/rerank", "top_k", "documents"), ("/rerank", "top_n", "documents")),
+        *(("/rerank", "top_n", "texts"), ("/rerank", "top_n", "candidates")),
+    ],
+)
+def test_a_whole_number_may_be_written_with_a_point(
+    client: FlaskClient, route: str, key: str, listed: str
+) -> None:
+    """JSON Schema takes 2.0 and 1e3 for integers."""
+    documents = '[{"id": "40"}, {"id": "0"}, {"id": "1"}]'
+    for number, count in (("2", 2), ("2.0", 2), ("1e3", 3), ("1000.0", 3)):
+        sent = f'{{"query": "shoes", "{listed}": {documents}, "{key}": {number}}}'
+        answer = client.post(route, data=sent)
+        assert answer.status_code == 200, answer.text
+        assert len(re.findall(r'"index":\d', answer.text)) == count
+    for wrong in ("2.5", "-1.0", '"2"', "true", "[2]"):
+        sent = f'{{"query": "shoes", "{listed}": {documents}, "{key}": {wrong}}}'
+        answer = client.post(route, data=sent)
+        assert answer.status_code in (400, 422) and key in answer.text, answer.text
+
+
 NUMBER = re.compile(rb'"relevance_score":(0\.\d{1,6})[,}]')
 
 
@@ -175,6 +204,28 @@ def test_errors_have_the_shape_of_the_format(
     assert answer.status_code == 400 and set(answer.get_json()) == {key}
     answer = client.post(route, data=b"{}", headers={"Content-Encoding": "br"})
     assert answer.status_code == 415 and set(answer.get_json()) == {key}
+
+
+@pytest.mark.parametrize(
+    ("route", "keys"),
+    [
+        ("/v2/rerank", {"message"}),
+        ("/v1/rerank", {"message", "detail"}),
+        ("/jina/v1/rerank", {"detail"}),
+        ("/voyage/v1/rerank", {"detail"}),
+        ("/rerank", {"error"}),
+        ("/rank/default", {"error"}),
+    ],
+)
+def test_whoever_is_refused_at_the_door_hears_so_in_the_format_of_the_address(
+    own_home: Path, route: str, keys: set[str]
+) -> None:
+    KeyFile(own_home).create("some", ("events",))
+    asked = create_app(patient(own_home)).test_client()
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        answer = asked.post(route, data=b"{", headers=headers)
+        assert answer.status_code == 401 and set(answer.get_json()) == keys, answer.text
+        assert "WWW-Authenticate" in answer.headers
 
 
 json_values = st.recursive(

@@ -91,6 +91,11 @@ def test_info_and_health(client: FlaskClient) -> None:
     info = client.get("/info").get_json()
     assert info["model_id"] == "default" and set(info["model_type"]) == {"reranker"}
     assert info["max_client_batch_size"] == 5000
+    assert set(info) == {  # all that theirs has: clients read it into types of their own
+        *("model_id", "model_sha", "model_dtype", "model_type", "max_concurrent_requests"),
+        *("max_input_length", "max_batch_tokens", "max_batch_requests", "max_client_batch_size"),
+        *("auto_truncate", "tokenization_workers", "version", "sha", "docker_label"),
+    }
     health = client.get("/health")
     assert health.status_code == 200 and health.get_json()["status"] == "ready"
 

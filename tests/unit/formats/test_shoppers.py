@@ -121,6 +121,52 @@ def test_glued_envelopes_are_refused(shop: Any) -> None:
         assert post(client, keys["backend"], glued).status_code == 400
 
 
+# What somebody types who knows how the envelope around the query was glued together.
+_PARTS = st.sampled_from(
+    [*('"', "\\", "{", "}", ",", ":", " ", "x", "null", '"user"', '"session"', '"blend"', '"q"')]
+    + ['", "user": "victim', '", "session": "v', '", "q": "y', '"}', '\\", "', "\\u0022", "\n"]
+)
+
+
+@given(typed=st.lists(_PARTS, max_size=8).map("".join), user=st.sampled_from(["null", '"u2"']))
+def test_with_q_last_not_even_a_glued_envelope_lets_a_typed_text_in(typed: str, user: str) -> None:
+    """Without any escaping. What comes through is a query, and the shopper is who he was."""
+    glued = f'{{"user": {user}, "q": "{typed}"}}'
+    try:
+        shopper = opened(glued, Headers(), enveloped=True)
+    except BadRequest:
+        return
+    assert shopper == Shopper(shopper.query, json.loads(user))
+
+
+@pytest.mark.parametrize(
+    "glued",
+    [
+        '{"user": null, "q": "x", "session": "victim"}',
+        '{"user": null, "q": "x", "blend": "other", "personalize": true}',
+        '{"session": "s", "q": "x", "user": "victim"}',
+        '{"q": "x", "user": "u2", "\\u0075ser": "victim"}',
+        '{"q": "x", "user": "u2", "User": "victim"}',
+        '{"q": "x", "\\u0071": "y", "user": "u2"}',
+        '{"user": "u2", "q": "x"} {"user": "victim", "q": "x"}',
+        '{"user": "u2", "q": {"q": "x", "user": "victim"}}',
+        '{"user": ["u2"], "q": "x"}',
+        '[{"user": "u2", "q": "x"}]',
+    ],
+)
+def test_forged_envelopes_are_refused(glued: str) -> None:
+    with pytest.raises(BadRequest, match="envelope"):
+        opened(glued, Headers(), enveloped=True)
+
+
+def test_q_may_stand_first_or_last() -> None:
+    for envelope in (
+        '{"q": "x", "user": "u1", "session": "s1"}',
+        '{"user": "u1", "session": "s1", "q": "x"}',
+    ):
+        assert opened(envelope, Headers(), enveloped=True) == Shopper("x", "u1", "s1")
+
+
 @given(typed=st.text(st.characters(codec="utf-8"), max_size=60), user=st.none() | st.just("u2"))
 def test_whatever_is_typed_names_nobody(typed: str, user: str | None) -> None:
     assert opened(typed, Headers(), enveloped=False) == Shopper(typed)

@@ -37,7 +37,8 @@ def callbacks(page: FlaskClient) -> list[dict[str, Any]]:
 
 
 WORDS = (
-    *("", "search", "compare", "blends", "system", "set", "default", "default@1", "engine", "x"),
+    *("", "search", "shoppers", "base", "compare", "blends", "system", "set"),
+    *("default", "default@1", "engine", "x"),
     *("data/requests.jsonl.gz", "../x.jsonl", "x.jsonl", "a\0b", "\n", "é", "a" * 600, "NaN"),
     *("blends/default", "default@99999999999999999999", "@", "lamp", "1", "u\u2028"),
 )
@@ -86,9 +87,22 @@ MATRICES = st.fixed_dictionaries(
         ),
     }
 )
+SHOPPERS = st.fixed_dictionaries(
+    {"user": st.sampled_from(WORDS)},
+    optional={
+        "edits": st.fixed_dictionaries(
+            {"added": CASES.map(lambda case: case.get("history", []))},
+            optional={
+                "emptied": st.booleans(),
+                "without": st.lists(st.sampled_from(WORDS), max_size=2),
+            },
+        )
+    },
+)
 NEAR = (
     VALUES
     | CASES
+    | SHOPPERS
     | MATRICES
     | st.sampled_from(
         [
@@ -119,7 +133,7 @@ def test_every_callback_takes_what_the_browser_sends_first(
     for callback in callbacks:
         inputs, state = [None] * len(callback["inputs"]), [None] * len(callback["state"])
         assert sent(page, json.dumps(call(callback, inputs, state)), caplog) in (200, 204), callback
-        for tab in ("search", "compare", "blends", "system"):
+        for tab in ("search", "shoppers", "base", "compare", "blends", "system"):
             shown = [tab if one["id"] == "tabs" else None for one in callback["inputs"]]
             status = sent(page, json.dumps(call(callback, shown, state)), caplog)
             assert status in (200, 204), (callback, tab)

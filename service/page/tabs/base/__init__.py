@@ -1,0 +1,1 @@
+"""The whole customer base: who may leave, what is at risk, what recommendations reach."""
