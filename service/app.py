@@ -24,7 +24,6 @@ from service.api.events import EventKeeper
 from service.api.health import health_routes
 from service.api.items import items_routes
 from service.api.next_action import next_action_routes
-from service.api.openapi import openapi_routes
 from service.api.recommend import recommend_routes
 from service.api.requests import RequestReader
 from service.api.rerank import Reranking, rankings_routes, rerank_routes
@@ -47,6 +46,7 @@ from service.observability.exposition import run_folder
 from service.observability.prometheus import Metrics
 from service.observability.request_ids import register_request_ids
 from service.observability.settings import LogSettings
+from service.openapi.openapi import openapi_routes
 from service.page.page_routes import page_routes
 from service.page.parts.context import Applications
 

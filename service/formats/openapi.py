@@ -5,7 +5,6 @@ from typing import Any, Final
 import msgspec
 
 from service.access.sites import OPEN
-from service.api.openapi import MoreRoutes, Others, Ready, Schema, guarded
 from service.formats.cohere import CohereAnswer, CohereError, CohereRequest
 from service.formats.format_routes import VersionOneError
 from service.formats.infinity import InfinityAnswer, InfinityError, InfinityRequest
@@ -16,6 +15,7 @@ from service.formats.tei import TeiError, TeiInfo, TeiRequest, TeiResult
 from service.formats.voyage import VoyageAnswer, VoyageRequest
 from service.http.answers import ErrorAnswer
 from service.http.settings import LimitSettings
+from service.openapi.openapi import MoreRoutes, Others, Ready, Schema, guarded
 
 _DOCUMENT: Final[Schema] = {
     "anyOf": [{"type": "string"}, {"type": "number"}, {"type": "object"}],

@@ -97,6 +97,7 @@ def test_a_version_is_published_with_what_it_was_made_of(home: Path) -> None:
         "recommend.json",
         "searches.safetensors",
         "shoppers.safetensors",
+        "trends.json",
     ]
     index = index_of(home)
     about = version.about

@@ -20,18 +20,18 @@ from reranker.signals.registry import SIGNALS
 from service.access.guard import NEEDS
 from service.api.cart import CartAnswer, CartRequest
 from service.api.events import EventsAnswer
-from service.api.events_openapi import events_body, sent_event
 from service.api.items import ItemsAnswer
-from service.api.items_openapi import items_body, sent_item
 from service.api.next_action import NextActionAnswer
 from service.api.recommend import RecommendAnswer, RecommendRequest
-from service.api.recommend_openapi import recommend_paths, write_recommend_limits
 from service.api.rerank import PAGE, RankingPage, RerankAnswer
 from service.api.sent import NextActionRequest, SentRequest
 from service.api.users import ExportAnswer, UnprovedAnswer
 from service.http.answers import ErrorAnswer, json_answer
 from service.http.received import TIMEOUT_HEADER
 from service.http.settings import LimitSettings
+from service.openapi.events_openapi import events_body, sent_event
+from service.openapi.items_openapi import items_body, sent_item
+from service.openapi.recommend_openapi import recommend_paths, write_recommend_limits
 
 Schema = dict[str, Any]
 _REF = "#/components/schemas/{name}"
