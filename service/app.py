@@ -1,5 +1,6 @@
 """app.py: a workspace -> the Flask application that serves what is published in it."""
 
+from functools import partial
 from typing import cast
 
 from flask import Flask
@@ -32,8 +33,8 @@ from service.api.users import users_routes
 from service.formats.errors import register_error_formats
 from service.formats.foreign import Translator
 from service.formats.format_routes import format_routes, sharing_our_address
-from service.formats.metarank_routes import metarank_routes
-from service.formats.openapi import described
+from service.formats.metarank.recommend import metarank_recommendations
+from service.formats.metarank.routes import metarank_routes
 from service.formats.settings import FormatSettings
 from service.http.addresses import is_loopback
 from service.http.answers import register_errors, register_security_headers
@@ -46,6 +47,7 @@ from service.observability.exposition import run_folder
 from service.observability.prometheus import Metrics
 from service.observability.request_ids import register_request_ids
 from service.observability.settings import LogSettings
+from service.openapi.formats_openapi import described
 from service.openapi.openapi import openapi_routes
 from service.page.page_routes import page_routes
 from service.page.parts.context import Applications
@@ -98,15 +100,18 @@ def create_app(workspace: Workspace) -> Flask:
     logs = LogKeeper(keeper, workspace)
     app.register_blueprint(events_routes(keeper, logs))
     app.register_blueprint(format_routes(translator, limits, served))
-    app.register_blueprint(metarank_routes(translator, limits, logs, events.request_events))
-    app.register_blueprint(batch_routes(reranking, reader, limits, guard))
     applications = Applications.of(served, reader, limits)
+    recommend = applications.recommend
+    by_metarank = partial(metarank_recommendations, recommend, rankings, served)
+    app.register_blueprint(
+        metarank_routes(translator, limits, logs, by_metarank, events.request_events)
+    )
+    app.register_blueprint(batch_routes(reranking, reader, limits, guard))
     app.register_blueprint(next_action_routes(applications.next_action, limits))
     app.register_blueprint(items_routes(workspace, served, metrics))
     app.register_blueprint(users_routes(workspace, served.histories))
     app.register_blueprint(cart_routes(applications.cart, limits))
     app.register_blueprint(churn_routes(applications.churn, workspace.section(TimeSettings)))
-    recommend = applications.recommend
     app.register_blueprint(recommend_routes(recommend, served, reader, limits, events, rankings))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events, described(limits)))

@@ -34,7 +34,7 @@ ROOMS = (
         "reranker/commands/applications",
     ),
     *("service/http", "service/observability", "service/access", "service/live", "service/api"),
-    *("service/openapi", "service/formats"),
+    *("service/formats", "service/formats/metarank", "service/openapi"),
     *("service/page/parts", "service/page/tabs", "service/page/tabs/shoppers"),
     *("service/page/tabs/base", "service/page", "service", "service/server", "service/proxy"),
     *("service/demo/shop", "service/demo/season", "service/demo", "service/commands"),

@@ -98,7 +98,8 @@ class ClientOptions(TypedDict, total=False):
     key: an API key of the service. deadline: seconds for a search, tries again included.
     retries: how often a search is asked again. headers: sent with every call. verify: as httpx
     takes it. queue_events: at most so many events wait to be sent. on_lost: told the events that
-    are given up, and why; without it, the log is.
+    are given up, and why, in the loop that also answers searches, so let it be quick; without it,
+    the log is.
     """
 
     key: str | None

@@ -27,6 +27,7 @@ class EventSender:
         self._post, self._queue = post, EventQueue(size, on_lost)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ending = "the event loop ended before they were sent; some may have arrived"
         # wake: there is something to send; hurry: do not wait for the next try; idle: all is sent
         self._wake, self._hurry, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -65,13 +66,20 @@ class EventSender:
         """Send what waits, for so long; the rest is dropped, and told."""
         self._queue.refuse_more()
         await self.flush(seconds)
+        self._ending = f"not sent within {seconds:g} s of closing; some may have arrived"
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        self._queue.close(f"not sent within {seconds:g} s of closing; some may have arrived")
+        self._queue.close(self._ending)
 
     async def _run(self) -> None:
+        try:
+            await self._send_all()
+        finally:  # nobody sends what waits now
+            self._queue.close(self._ending)
+
+    async def _send_all(self) -> None:
         failed, most = 0, _BATCH
         while True:
             batch = self._queue.take(most)
@@ -113,9 +121,9 @@ class EventSender:
         log.warning("%d events wait to be sent: %s", self._queue.counts.waiting, failure)
         wait = min(_FIRST_WAIT * 2 ** min(failed, 10), _LONGEST_WAIT) * random.uniform(0.5, 1.0)
         wait = max(wait, min(failure.retry_after or 0.0, _LONGEST_WAIT))
-        self._hurry.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 await self._hurry.wait()
+                self._hurry.clear()
                 return True
         return False

@@ -1,6 +1,7 @@
 """infinity.py: `POST /rerank` of infinity <-> a ranking: `documents` in, Cohere's results out.
 
-https://michaelfeil.eu/infinity. vLLM and llama.cpp answer the same keys.
+https://michaelfeil.eu/infinity. llama.cpp answers the same keys. vLLM is asked with them, too, and
+gives documents back as objects: its clients ask `/v1/rerank`.
 """
 
 import time

@@ -101,9 +101,8 @@ ranked = [(one.index, one.relevance_score) for one in answer.results]
 """,
 }
 RERANKERS = """
-from rerankers import Reranker
-ranker = Reranker("rerank-v3.5", model_type="api", api_provider={name!r}, api_key=key,
-                  url=url + {path!r})
+from rerankers.models.api_rankers import APIRanker
+ranker = APIRanker("rerank-v3.5", key, {name!r}, url=url + {path!r})
 ranked = [(one.document.doc_id, one.score) for one in ranker.rank(query, texts).results]
 """
 PROVIDERS = {
@@ -114,6 +113,26 @@ PROVIDERS = {
 }
 CLIENTS |= {
     f"rerankers, {name}": RERANKERS.format(name=name, path=path) for name, path in PROVIDERS.items()
+}
+
+
+LITELLM = """
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+import litellm
+answer = litellm.rerank(model={model!r}, query=query, documents=texts, api_key=key,
+                        api_base=url + {path!r}, top_n=3)
+ranked = [(one["index"], one["relevance_score"]) for one in answer.results]
+"""
+MODELS = {
+    "cohere/rerank-v3.5": "",
+    "jina_ai/jina-reranker-v2": "/v1/rerank",
+    "voyage/rerank-2.5": "/v1",
+    "infinity/any": "",
+    "huggingface/any": "",
+    "hosted_vllm/any": "/v1",
+}
+CLIENTS |= {
+    f"litellm, {model}": LITELLM.format(model=model, path=path) for model, path in MODELS.items()
 }
 
 

@@ -1,7 +1,10 @@
 """collector.js in chromium, on a shop whose backend is the one of docs/clients.md."""
 
+import json
+import shutil
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +44,10 @@ class Shop:
         self._admin, _ = keys.create("owner", ("admin",))
         key, _ = keys.create("shop-events", ("events",))
         self._app = create_app(patient(home))
+        self.key, _ = keys.create("search", ("rerank",))
         self._service = self.listening(self._app)
-        code = snippet("clients.md", "shop events", url_of(self._service))
+        self.service_url = url_of(self._service)
+        code = snippet("clients.md", "shop events", self.service_url)
         names: dict[str, Any] = {"KEY": key}
         exec(code, names)
         backend: Flask = names["shop"]
@@ -270,6 +275,33 @@ def test_another_origin_gets_what_is_fetched_and_no_beacon(
     acknowledged(page)
     assert kept() == ["1", "2"]
     other.shutdown()
+
+
+def in_the_browser(browser: Any, url: str, script: str) -> Any:
+    """In a page of the service's own, as if it had no policy of its own."""
+    context = browser.new_context(bypass_csp=True)
+    page = context.new_page()
+    page.goto(f"{url}/livez")
+    answer = page.evaluate(f"(async () => {{{script}}})()")
+    context.close()
+    return answer
+
+
+def in_node(_browser: Any, _url: str, script: str) -> Any:
+    whole = f"(async () => {{{script}}})().then((answer) => console.log(JSON.stringify(answer)))"
+    done = subprocess.run(["node", "-e", whole], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("run", [in_the_browser, *([in_node] if shutil.which("node") else [])])
+def test_the_snippet_for_node_ranks_and_falls_back(
+    browser: Any, shop: Shop, run: Callable[..., Any]
+) -> None:
+    """It uses nothing but what browsers have as well: that is where it is tried everywhere."""
+    code = snippet("clients.md", "node", shop.service_url).replace("timeout(500)", "timeout(9e4)")
+    ask = "return reranked('shoes for running', ['25', '7', '2'], 'u1')"
+    for key, expected in ((shop.key, ["2", "7", "25"]), ("wrong", ["25", "7", "2"])):
+        assert run(browser, shop.service_url, f"const KEY = '{key}'; {code} {ask}") == expected
 
 
 def test_another_site_cannot_make_a_browser_send_events(page: Page, shop: Shop) -> None:

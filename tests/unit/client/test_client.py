@@ -1,6 +1,7 @@
 """The Python client against the real service, listening: sync and async."""
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from support.paths import ROOT
 from support.service import ALL_LET_IN, Running, serving
 from support.shop import copy_home
+from support.snippets import snippet
 
 from reranker.client import AsyncReranker, RerankAnswer, Reranker, RerankerError
 
@@ -47,8 +49,6 @@ def reranker(url: str) -> Iterator[Reranker]:
 
 
 def kept(service: Running, user: str) -> list[dict[str, Any]]:
-    import json
-
     status, body = service.ask(f"/users/{user}")
     found: list[dict[str, Any]] = json.loads(body)["events"] if status == 200 else []
     return found
@@ -65,6 +65,22 @@ def test_five_lines_put_a_page_in_a_better_order(reranker: Reranker) -> None:
     assert [result.rank for result in answer.results] == [1, 2, 3, 4]
     scores = [result.score or 0.0 for result in answer.results]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_the_snippets_of_the_docs_do_what_they_say(
+    service: Running, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exec(snippet("clients.md", "python", url).replace("deadline=0.5", "deadline=60"), names := {})
+    assert capsys.readouterr().out == "['2', '7', '25'] None\n"
+    names["reranker"].close()
+    assert [event["item"] for event in kept(service, "u1")] == ["2"]
+    done = subprocess.run(
+        ["sh", "-ec", snippet("clients.md", "curl", url)], capture_output=True, check=True
+    )
+    ranking, end = json.JSONDecoder().raw_decode(done.stdout.decode())
+    assert [result["id"] for result in ranking["results"]] == ["2", "7", "25"]
+    assert json.loads(done.stdout.decode()[end:])["accepted"] == 1
+    assert len(kept(service, "u1")) == 2
 
 
 def test_async_answers_what_sync_answers(reranker: Reranker, url: str) -> None:

@@ -302,6 +302,19 @@ def test_async_falls_back_and_keeps_account_as_well() -> None:
     assert (counts.queued, counts.kept, counts.waiting) == (1, 1, 0)
 
 
+def test_a_loop_that_ends_without_closing_says_what_was_not_sent() -> None:
+    async def forgetful(url: str, lost: Lost) -> AsyncReranker:
+        client = AsyncReranker(url, on_lost=lost)
+        client.event("view", item="1", user="u", position=7)
+        return client
+
+    lost = Lost()
+    with odd_server(silence) as server:
+        client = asyncio.run(forgetful(server.url, lost))
+    assert [place for place, _ in lost.events] == [7] and "loop" in lost.events[0][1]
+    assert client.counts.dropped == 1 and client.counts.waiting == 0
+
+
 def test_a_task_that_is_cancelled_leaves_the_client_usable() -> None:
     async def ask(server: OddServer) -> RerankAnswer:
         async with AsyncReranker(server.url, deadline=60) as client:

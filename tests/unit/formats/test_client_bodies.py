@@ -59,6 +59,12 @@ BODIES = [
         *("", "score"),
     ),
     (
+        *("litellm, hosted_vllm", "/v1/rerank"),
+        b'{"model":"any","query":"shoes for running","documents":TEXTS,"top_n":3,'
+        b'"return_documents":true}',
+        *("results", "relevance_score"),
+    ),
+    (
         *("infinity-client", "/rerank"),
         b'{"query":"shoes for running","documents":TEXTS,"return_documents":true,'
         b'"raw_scores":false,"model":"default/not-specified"}',
