@@ -61,7 +61,7 @@ bench-serving: $(READY)  ## /rerank beside an empty GET, step by step, past capa
 figures: $(READY)  ## the README's and docs' figures: measured anew, kept in docs/figures.json, written
 	PYTHONPATH=tests $(BIN)/python -m support.figures
 
-screenshots: $(READY)  ## docs/search.png and docs/compare.png, from the small demo shop in chromium
+screenshots: $(READY)  ## the pictures of the page in docs/, from the small demo shop in chromium
 	PYTHONPATH=tests $(BIN)/python -m support.screenshots ./var
 
 clean:  ## remove the environment and caches (never ./var)

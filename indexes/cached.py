@@ -1,9 +1,7 @@
 """cached.py: a method without arguments -> an attribute that is worked out when first asked for."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 T = TypeVar("T")
 
@@ -16,6 +14,10 @@ class lazily(cached_property[T]):  # used as a decorator, like `property`
     share an object may work out a value twice, so it has to come out the same.
     """
 
-    def __init__(self, work: Callable[[Any], T]) -> None:
-        super().__init__(work)
-        self.lock = nullcontext()  # what Python 3.12 has no more
+    if not TYPE_CHECKING:  # the types are those of the class above
+
+        def __get__(self, instance, owner=None):
+            if instance is None:
+                return self
+            value = instance.__dict__[self.attrname] = self.func(instance)
+            return value

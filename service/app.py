@@ -1,5 +1,6 @@
 """app.py: a workspace -> the Flask application that serves what is published in it."""
 
+from functools import partial
 from typing import cast
 
 from flask import Flask
@@ -24,27 +25,30 @@ from service.api.events import EventKeeper
 from service.api.health import health_routes
 from service.api.items import items_routes
 from service.api.next_action import next_action_routes
-from service.api.openapi import openapi_routes
 from service.api.recommend import recommend_routes
 from service.api.requests import RequestReader
-from service.api.rerank import Reranking, rerank_routes
+from service.api.rerank import Reranking, rankings_routes, rerank_routes
 from service.api.short_road import ShortRoad, lay_short_road
 from service.api.users import users_routes
 from service.formats.errors import register_error_formats
 from service.formats.foreign import Translator
 from service.formats.format_routes import format_routes, sharing_our_address
-from service.formats.metarank_routes import metarank_routes
-from service.formats.openapi import described
+from service.formats.metarank.recommend import metarank_recommendations
+from service.formats.metarank.routes import metarank_routes
 from service.formats.settings import FormatSettings
 from service.http.addresses import is_loopback
 from service.http.answers import register_errors, register_security_headers
 from service.http.settings import LimitSettings, ServeSettings
+from service.live.kept_rankings import KeptRankings
+from service.live.pulling import Pulling
 from service.live.reload import Served
 from service.live.retention import Retention
 from service.observability.exposition import run_folder
 from service.observability.prometheus import Metrics
 from service.observability.request_ids import register_request_ids
 from service.observability.settings import LogSettings
+from service.openapi.formats_openapi import described
+from service.openapi.openapi import openapi_routes
 from service.page.page_routes import page_routes
 from service.page.parts.context import Applications
 
@@ -69,7 +73,7 @@ def create_app(workspace: Workspace) -> Flask:
     )
     app.extensions["served"], app.extensions["rankings"] = served, rankings
     app.extensions["retention"] = Retention(workspace, served.histories, metrics)
-    app.extensions["metrics"] = metrics
+    app.extensions["metrics"], app.extensions["pulling"] = metrics, Pulling(workspace)
     register_request_ids(app, workspace.section(LogSettings), metrics)
     register_error_formats(app)
     hosts, origins, guard = _let_in(app, workspace, metrics, limits)
@@ -81,10 +85,12 @@ def create_app(workspace: Workspace) -> Flask:
         metrics.note_shadow,
         lambda: metrics.answering,
     )
-    reranking = Reranking(served, metrics, rankings, shadows)
+    kept = KeptRankings(run_folder(), limits.kept_rankings)
+    reranking = Reranking(served, metrics, rankings, shadows, kept)
     translator = Translator(reranking, reader, limits, workspace.section(FormatSettings))
     others = sharing_our_address(translator, limits)
     app.register_blueprint(rerank_routes(reranking, reader, limits, others))
+    app.register_blueprint(rankings_routes(kept))
     keeper = EventKeeper(served.histories, limits, events, workspace.section(TimeSettings), metrics)
     door = hosts, origins, guard
     lay_short_road(
@@ -94,15 +100,18 @@ def create_app(workspace: Workspace) -> Flask:
     logs = LogKeeper(keeper, workspace)
     app.register_blueprint(events_routes(keeper, logs))
     app.register_blueprint(format_routes(translator, limits, served))
-    app.register_blueprint(metarank_routes(translator, limits, logs, events.request_events))
-    app.register_blueprint(batch_routes(reranking, reader, limits, guard))
     applications = Applications.of(served, reader, limits)
+    recommend = applications.recommend
+    by_metarank = partial(metarank_recommendations, recommend, rankings, served)
+    app.register_blueprint(
+        metarank_routes(translator, limits, logs, by_metarank, events.request_events)
+    )
+    app.register_blueprint(batch_routes(reranking, reader, limits, guard))
     app.register_blueprint(next_action_routes(applications.next_action, limits))
     app.register_blueprint(items_routes(workspace, served, metrics))
     app.register_blueprint(users_routes(workspace, served.histories))
     app.register_blueprint(cart_routes(applications.cart, limits))
     app.register_blueprint(churn_routes(applications.churn, workspace.section(TimeSettings)))
-    recommend = applications.recommend
     app.register_blueprint(recommend_routes(recommend, served, reader, limits, events, rankings))
     app.register_blueprint(health_routes(served, metrics))
     app.register_blueprint(openapi_routes(limits, events, described(limits)))
@@ -135,6 +144,11 @@ def served(app: Flask) -> Served:
 def ranking_log(app: Flask) -> RankingLog:
     """Where this application logs its rankings."""
     return cast(RankingLog, app.extensions["rankings"])
+
+
+def pulling(app: Flask) -> Pulling:
+    """What takes newer sets from a store in this application; `reranker serve` lets it run."""
+    return cast(Pulling, app.extensions["pulling"])
 
 
 def retention(app: Flask) -> Retention:

@@ -63,6 +63,25 @@ def waiting(lock: Path) -> Iterator[None]:
         release(fd)
 
 
+@contextmanager
+def sharing(lock: Path) -> Iterator[None]:
+    """Hold the lock file for the block beside others who share it; nobody is `waiting` in it then.
+
+    Where the file is not there, nobody ever was.
+    """
+    try:
+        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield
+        return
+    _held.add(fd)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        release(fd)
+
+
 def try_lock(lock: Path) -> int | None:
     """A descriptor that holds the lock until release(); None when another holds it."""
     fd = _open(lock)

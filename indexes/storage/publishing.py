@@ -45,7 +45,12 @@ def move_in(
 ) -> None:
     """The manifest last, then everything on the disk, then one rename to its final place."""
     manifest = Manifest(moved.name, f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", files, dict(about))
-    durable.write_synced(staged / MANIFEST, sealed(manifest), durable.READ_ONLY_FILE)
+    move_in_sealed(staged, moved, sealed(manifest))
+
+
+def move_in_sealed(staged: Path, moved: Path, manifest: bytes) -> None:
+    """The same with the bytes of the manifest, which may have been sealed elsewhere."""
+    durable.write_synced(staged / MANIFEST, manifest, durable.READ_ONLY_FILE)
     crash_point("manifest_written")
     for folder in durable.folders_of(staged):
         if folder != staged:  # which has to be writable to be moved

@@ -24,6 +24,7 @@ from indexes.storage import durable
 from indexes.storage.current import VERSIONS, BadLink, ServedLink, is_version_id, number_of
 from indexes.storage.locks import LockHeld, exclusive
 from indexes.storage.manifests import (
+    MANIFEST,
     Manifest,
     Unfit,
     VerifiedNotes,
@@ -31,7 +32,7 @@ from indexes.storage.manifests import (
     read_manifest,
     settled,
 )
-from indexes.storage.publishing import WorkFolder, finish_files, move_in
+from indexes.storage.publishing import WorkFolder, finish_files, move_in, move_in_sealed
 
 _HINTS: Final[dict[int | None, str]] = {
     errno.ENOSPC: "Make room on that disk and run the same command again.",
@@ -184,6 +185,55 @@ class VersionStore:
                     move_in(staged, folder, files, about, now)
                     if switch:
                         self._switch(folder.name, "published")
+                except BaseException:
+                    self._take_back(folder)
+                    raise
+        version = _version(folder)
+        if version.manifest:
+            self._notes.add(version.manifest, stats)
+        return version
+
+    # Taking over what was made elsewhere
+
+    def holds(self, raw: bytes, manifest: Manifest) -> bool:
+        """Whether a version with exactly this manifest is here; Failure where another has its id.
+
+        raw: the manifest's bytes.
+        """
+        folder = self._versions / manifest.id
+        if not folder.is_dir():
+            return False
+        if (folder / MANIFEST).exists() and (folder / MANIFEST).read_bytes() == raw:
+            return True
+        raise Failure(
+            f"{folder} is another version than the one of that id in the store.",
+            hint="A home that takes what others publish needs a folder of its own: name an empty "
+            "one with --home.",
+        )
+
+    def files_by_sum(self) -> dict[str, Path]:
+        """A file with each content that the versions here have, by SHA-256."""
+        return {
+            found.sha256: version.folder / name
+            for version in self.versions()
+            if version.manifest
+            for name, found in version.manifest.files.items()
+        }
+
+    def adopt(self, staged: Path, raw: bytes, manifest: Manifest) -> Version:
+        """Make a staged folder a version that was sealed elsewhere, and do not serve it yet.
+
+        ValueError names the first file that is not what the manifest says.
+        """
+        with failing(f"Nothing was taken over. {_UNCHANGED}", self.root):
+            stats, files = finish_files(staged)
+            for name in sorted({*files, *manifest.files}):
+                if files.get(name) != manifest.files.get(name):
+                    raise ValueError(name)
+            folder = self._versions / manifest.id
+            with self._work.alone():
+                try:
+                    move_in_sealed(staged, folder, raw)
                 except BaseException:
                     self._take_back(folder)
                     raise

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from reranker.runtime.budget import Unavailable
-from reranker.signals.columns import Missing, complete
+from reranker.signals.columns import Missing, any_of, complete
 from reranker.signals.context import RankingContext
 
 Weight = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
@@ -51,7 +51,7 @@ def gate_features(context: RankingContext) -> dict[str, float]:
     if nearness is None:
         return features
     _, nearest, known = nearness
-    if not known.any():
+    if not any_of(known):
         return features
     features["closest"] = float(np.maximum.reduce(nearest if complete(known) else nearest[known]))
     if context.query:

@@ -66,10 +66,15 @@ def evaluate_actions(
     """Train on the first part, ask in the second; the report."""
     import numpy as np
 
-    from reranker.model.action_head import fit_head
     from reranker.model.card import ACTIONS
-    from reranker.model.next_action import HIDDEN
-    from reranker.training.actions import action_cases, model_inputs, plain_inputs, vector_helps
+    from reranker.training.actions import (
+        Learned,
+        action_cases,
+        best_learned,
+        learned_head,
+        model_inputs,
+        plain_inputs,
+    )
     from reranker.training.data import training_data
     from reranker.training.epoch_logs import epoch_bars, epoch_log
     from reranker.training.loop import Training
@@ -104,12 +109,12 @@ def evaluate_actions(
     positions = cases.positions[train]
     unseen = positions >= data.held_out.limits[shoppers]
     whole, plain = train_inputs["model"], train_inputs["logistic"]
-    helps = vector_helps(whole, plain, labels, shoppers, unseen)
+    learned = whole, plain, labels, shoppers, unseen
+    best = best_learned(*learned)
+    own: Learned = "unseen" if best == "unseen" else "everywhere"
     chances = {
-        name: fit_head(inputs, labels, shoppers, HIDDEN if name == "model" else 0)(
-            test_inputs[name]
-        )
-        for name, inputs in train_inputs.items()
+        "model": learned_head(own, *learned)(test_inputs["model"]),
+        "logistic": learned_head("logistic", *learned)(test_inputs["logistic"]),
     }
     truth = cases.labels[test]
     possible = [
@@ -124,7 +129,8 @@ def evaluate_actions(
         "same_moment": cases.same_moment,
         "encoder": settings.encoder,
         "epochs": trained.epochs,
-        "shipped": "model" if helps else "logistic",
+        "shipped": "logistic" if best == "logistic" else "model",
+        "head": own,
         **_compared(
             truth, chances, cases.shoppers[test], [ACTIONS[at] for at in possible], possible
         ),

@@ -7,6 +7,7 @@ long the history is.
 import math
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -136,7 +137,7 @@ class HistoryReader:
         payloads.reverse()
         whole = packed_rows(payloads)
         same = known is not None and known.payloads == whole
-        events = known.events if known and same else decoded(whole, self.path)
+        events = known.events if known and same else _compact(decoded(whole, self.path))
         if before is None or (events and not same):
             of = db if before is None else None
             self._newest.put(shopper, _Newest(of, version, whole, events))
@@ -291,6 +292,13 @@ def _hidden(
         None if user is None else names.user(user),
         None if session is None else names.session(session),
     )
+
+
+def _compact(events: list[HistoryEvent]) -> list[HistoryEvent]:
+    """The same events, which share the names of their types: they are remembered."""
+    for event in events:
+        msgspec.structs.force_setattr(event, "type", sys.intern(event.type))
+    return events
 
 
 def _written(db: sqlite3.Connection) -> int:

@@ -14,6 +14,7 @@ from reranker.log_formats.translated import Log, LogFormat, Translate, Translate
 from reranker.log_formats.values import Row, first_of, objects_at
 
 _RANKING: Final = ("ranking_id", "ranking", "query_id", "search_id")
+_ITEMS: Final = ("items", "ecommerce.items")
 _ITEM: Final = ("item_id", "id", "item_sku")
 _PLACE: Final = ("index", "item_list_index", "position")
 
@@ -31,7 +32,8 @@ def _opened(log: Log) -> Translate:
         about = _about(row)
         if not about["user"] and not about["session"]:
             return Translated(passed_over="events of nobody (no user_pseudo_id)")
-        items = [item for item in objects_at(row, "items") if first_of(item, *_ITEM) is not None]
+        listed = (item for path in _ITEMS for item in objects_at(row, path))
+        items = [item for item in listed if first_of(item, *_ITEM) is not None]
         if kind in ("search", IMPRESSION):
             return _shown(row, about, kind, items)
         if not items:

@@ -8,7 +8,7 @@ of any size costs four bytes an item. What a request needs is computed from the 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # Buckets of the logarithm of seconds: a minute and an hour differ, ten and eleven days do not.
 BUCKETS: Final = 34  # 0: no time to compare with; 1 + log2(1 + seconds), up to 272 years
 SEARCH_SHARE: Final = 0.01  # of the events; with fewer the running search is not read as one
+_PREFIXES: Final = 128  # histories of which it is kept; some 50 kB each
 _DIRECTIONS: Final = 8192  # items met of which one is kept, 1.5 kB each
 _QUERIES: Final = 10_000  # of which a length is kept, ...
 _LONGEST: Final = 200  # ... when they are no longer: they could fill the memory
@@ -116,6 +117,7 @@ class ServedModel:
         self._towards = RowVectors(_DIRECTIONS, index.dimensions, self._directions)
         self._query_lengths: dict[str, float] = {}
         self._search_vectors: RecentlyUsed[str, Vectors] = RecentlyUsed(_QUERIES)
+        self.prefixes: RecentlyUsed[Hashable, Prefix] = RecentlyUsed(_PREFIXES)
         self.has_encoder = card.encoder
         if card.encoder:
             self._open_encoder(card, tensors)
@@ -236,13 +238,13 @@ class ServedModel:
 
     def state(self, prefix: Prefix, newest: HistoryEvent, query_vectors: QueryVectors) -> Vectors:
         """The encoder's state (width,) after the newest event."""
-        gap = self.gap(prefix, newest.time)
+        gap = self.gap(prefix.last, newest.time)
         inputs = self._inputs([newest], np.array([gap]), query_vectors)
         return self._encoder.end(prefix.begun, inputs[0])
 
-    def gap(self, prefix: Prefix, time: float) -> int:
-        """In which bucket the time since the event before falls."""
-        return 0 if prefix.last is None else bucket_of(time - prefix.last)
+    def gap(self, last: float | None, time: float) -> int:
+        """In which bucket the time since the event before falls; None: there is none."""
+        return 0 if last is None else bucket_of(time - last)
 
     def vector(self, state: Vectors, age: float) -> Vectors:
         """State (width,) and the seconds since its newest event -> user vector (d,)."""

@@ -46,6 +46,7 @@ from reranker.tuning.default_blend import (
 _ENCODER: Final = ("behaviour", "intent")  # signals that the encoder makes
 FEWEST: Final = 50  # requests below which nothing is fitted
 MOST: Final = 1000  # that are: more move the weights no further
+_SEED: Final = 15
 PLAIN, WITHOUT, WITH, SERVED = "unpersonalised", "without_encoder", "with_encoder", "served"
 
 
@@ -139,10 +140,19 @@ def choose(
 
 
 def with_strangers(requests: Sequence[JudgedRequest]) -> list[JudgedRequest]:
-    """The same requests, each with the history of the shopper of the one before it."""
+    """The same requests, each as another shopper would have asked it, drawn by chance.
+
+    Who stand side by side came at the same time, often for the same: they are no strangers.
+    """
+    drawn = np.random.default_rng(_SEED).permutation(len(requests))  # one circle through all
+    others = dict(zip(drawn.tolist(), np.roll(drawn, 1).tolist(), strict=True))
     return [
-        msgspec.structs.replace(request, history=other.history)
-        for request, other in zip(requests, [*requests[-1:], *requests[:-1]], strict=True)
+        msgspec.structs.replace(
+            request,
+            history=requests[others[number]].history,
+            time=requests[others[number]].time,
+        )
+        for number, request in enumerate(requests)
     ]
 
 

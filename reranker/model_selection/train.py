@@ -92,16 +92,15 @@ class TrainingRun:
         ids = self.data.catalogue.ids
         names = PseudonymKeys(self.workspace.home).open()
         save_training_users(self.sequences, folder, names, ids, self.sessions)
-        if trained:
-            fit_next_action(
-                trained.model.cpu(),
-                self.data.items,
-                self.sequences,
-                self.session_minutes,
-                self.settings.length,
-                folder,
-                self.data.held_out.limits,
-            )
+        fit_next_action(
+            trained.model.cpu() if trained else None,
+            self.data.items,
+            self.sequences,
+            self.session_minutes,
+            self.settings.length,
+            folder,
+            self.data.held_out.limits,
+        )
 
     def _write_counts(self, folder: Path, sequences: "Sequences") -> None:
         catalogue, settings = self.data.catalogue, self.settings

@@ -2,20 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
 from indexes.kernels import kernels
-from indexes.kernels.numpy_kernels import AS_IT_IS, SCALED, STRETCHED, Weighed
 from indexes.storage.arrays import Values
 from reranker.blends.blend import Blend
 from reranker.blends.curves import curve_values
 from reranker.blends.trees import tree_inputs, tree_scores, tree_shares
-from reranker.signals.columns import LARGEST, Column, Missing, Normalise, normalised
+from reranker.signals.columns import LARGEST, Column, Missing, as_added, normalised
 from reranker.signals.registry import SIGNALS, Columns
-
-_WAYS: Final[dict[Normalise, int]] = {"minmax": STRETCHED, "scale": SCALED, "none": AS_IT_IS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +84,13 @@ def weighed(blend: Blend, columns: Columns, factors: Mapping[str, float], n: int
     """
     return kernels.added_up(
         [
-            _as_added(column, part.normalise, factors[name])
+            as_added(column, part.normalise, factors[name])
             for name, part in blend.signals.items()
             if isinstance(column := columns.get(name), Column)
         ],
         LARGEST,
         n,
     )
-
-
-def _as_added(column: Column, how: Normalise, factor: float) -> Weighed:
-    """How this column is made comparable and weighed, n at least 1."""
-    way = _WAYS.get(how)
-    if way is None or how in column.scaled or not column.complete:
-        return normalised(column, how), AS_IT_IS, 1.0, factor
-    return column.values, way, column.unit, factor
 
 
 def contributions(

@@ -136,9 +136,10 @@ class RowVectors:
         """The vectors (n, d) of rows (n,), n at most `size`."""
         slots, vectors = self._kept
         try:
-            return vectors[[slots[row] for row in rows.tolist()]]
+            places = np.array([slots[row] for row in rows.tolist()], np.int64)
         except KeyError:
             return self._worked_out(rows)
+        return vectors.take(places, axis=0)
 
     def _worked_out(self, rows: Rows) -> Vectors:
         new = [row for row in dict.fromkeys(rows.tolist()) if row not in self._kept[0]]

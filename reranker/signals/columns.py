@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.kernels import kernels
-from indexes.kernels.numpy_kernels import AS_IT_IS, STRETCHED, comparable
+from indexes.kernels.numpy_kernels import AS_IT_IS, STRETCHED, Weighed, comparable
 from indexes.kernels.numpy_kernels import SCALED as BY_UNIT
 from indexes.storage.arrays import Mask, Values
 
@@ -106,12 +106,18 @@ def everything(n: int) -> Mask:
 
 def complete(known: Mask) -> bool:
     """Whether the mask holds every candidate, as nearly all masks do."""
-    return known is everything(len(known)) or bool(known.all())
+    return known is everything(len(known)) or bool(np.logical_and.reduce(known))
+
+
+def any_of(known: Mask) -> bool:
+    """Whether the mask holds any candidate."""
+    n = len(known)
+    return n > 0 and (known is everything(n) or bool(known.any()))
 
 
 def mask_of(known: Mask) -> Mask:
     """The same mask, as `everything` where it holds all."""
-    return everything(len(known)) if known.all() else known
+    return everything(len(known)) if np.logical_and.reduce(known) else known
 
 
 def over_all(values: npt.NDArray[Any], where: Mask) -> Values:
@@ -137,6 +143,14 @@ def complete_column(values: Values, reason: str | None = None) -> Column:
     """A column that knows every candidate; `reason` marks how its values had to be made."""
     lost = ((reason, len(values)),) if reason else ()
     return Column(values, everything(len(values)), lost)
+
+
+def as_added(column: Column, how: Normalise, factor: float) -> Weighed:
+    """How `kernels.added_up` makes this column comparable and weighs it; of a candidate or more."""
+    way = _COMPILED_WAYS.get(how)
+    if way is None or how in column.scaled or not column.complete:
+        return normalised(column, how), AS_IT_IS, 1.0, factor
+    return column.values, way, column.unit, factor
 
 
 def normalised(column: Column, how: Normalise) -> Values:
@@ -200,6 +214,11 @@ def _none(values: Values) -> Values:
     return comparable(values, AS_IT_IS, 1.0, LARGEST)
 
 
+_COMPILED_WAYS: Final[dict[Normalise, int]] = {
+    "minmax": STRETCHED,
+    "scale": BY_UNIT,
+    "none": AS_IT_IS,
+}
 _WAYS: Mapping[str, Callable[[Values], Values]] = {
     "minmax": _minmax,
     "zscore": _zscore,

@@ -326,6 +326,11 @@ class RankingContext:
         return float(np.maximum.reduce(towards @ vector - middle)) / length
 
     @lazily
+    def could_be_met(self) -> Mask:
+        """Which candidates (n,) shoppers had a chance to meet before the training."""
+        return mask_of(self.learned.statistics.could_be_met(self.rows))
+
+    @lazily
     def met_together(self) -> npt.NDArray[np.float64]:
         """What the newest items met say for each candidate (n,), by who else met both."""
         return self.learned.statistics.amounts_of(self.known_history.profile.together, self.rows)

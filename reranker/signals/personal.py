@@ -17,10 +17,10 @@ from reranker.signals.columns import (
     Column,
     Missing,
     Parts,
+    any_of,
     complete,
     everything,
     indexed_only,
-    mask_of,
     over_all,
 )
 from reranker.signals.context import RankingContext
@@ -35,7 +35,7 @@ def behaviour(context: RankingContext) -> Column | Missing:
     if not context.learned.model.has_encoder:
         return Missing("no_encoder")
     vectors, known = context.item_vectors
-    if not known.any():
+    if not any_of(known):
         return Missing("not_in_index")
     affinities = context.learned.model.affinities(context.user_vector, context.rows, vectors)
     values = affinities.astype(np.float64)
@@ -52,7 +52,7 @@ def repeat(context: RankingContext) -> Column | Missing:
     """
     history, lifts = context.known_history, context.learned.statistics.card.lifts
     n, items = len(context.ids), history.profile.items
-    places = history.profile.places if not items.isdisjoint(context.ids) else {}
+    places = {} if set(context.ids).isdisjoint(items) else history.profile.places
     met = [(at, places[item]) for at, item in enumerate(context.ids) if item in places]
     worth = np.exp2(-history.ages / (_DAY * HALF_LIFE_DAYS)).tolist() if met else []
     counts: dict[str, Values] = {}
@@ -90,10 +90,10 @@ def popular(context: RankingContext) -> Column | Missing:
 
 def _could_be_met(context: RankingContext) -> Mask | Missing:
     """Which candidates (n,) shoppers had a chance to meet before the training."""
-    if not context.indexed.any():
+    if not any_of(context.indexed):
         return Missing("not_in_index")
-    known = mask_of(context.learned.statistics.could_be_met(context.rows))
-    return known if known.any() else Missing("too_new", degraded=False)
+    known = context.could_be_met
+    return known if any_of(known) else Missing("too_new", degraded=False)
 
 
 def _of_known(
@@ -111,7 +111,7 @@ def clicked(context: RankingContext) -> Column | Missing:
     """What others looked at, put in the cart or bought after this search; log(1 + 100 x share)."""
     if not context.query:
         return Missing("no_query")
-    if not context.indexed.any():
+    if not any_of(context.indexed):
         return Missing("not_in_index")
     taken = context.learned.searches.taken(context.query, context.query_encoded.vector)
     if not len(taken.numbers):
@@ -130,7 +130,7 @@ def intent(context: RankingContext) -> Column | Missing:
     if not model.reads_searches:
         return Missing("no_searches", degraded=False)
     vectors, known = context.item_vectors
-    if not known.any():
+    if not any_of(known):
         return Missing("not_in_index")
     vector = model.search_vector(context.query, context.query_vectors)
     values = model.affinities(vector, context.rows, vectors).astype(np.float64)
@@ -143,7 +143,7 @@ def near(context: RankingContext) -> Column | Missing:
     if nearness is None:
         return Missing("unknown_history")
     cosines, nearest, known = nearness
-    if not known.any():
+    if not any_of(known):
         return Missing("not_in_index")
 
     def parts() -> Parts:
@@ -160,7 +160,7 @@ def taste(context: RankingContext) -> Column | Missing:
     profile = context.known_history.profile
     if not len(profile.rows):
         return Missing("unknown_history")
-    if not context.indexed.any():
+    if not any_of(context.indexed):
         return Missing("not_in_index")
     rows, columns = context.indexed_rows, context.index.columns
     category = _category_share(columns, profile, rows)

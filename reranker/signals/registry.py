@@ -107,7 +107,9 @@ def compute(
     budget = budget or RequestBudget()
     columns = {} if columns is None else columns
     deadline = budget.deadline
-    for name in sorted(names, key=lambda name: SIGNALS[name].personal):
+    given = list(names)
+    personal = [name for name in given if SIGNALS[name].personal]
+    for name in [*(name for name in given if not SIGNALS[name].personal), *personal]:
         if deadline is not None and name != "engine" and time.perf_counter() >= deadline:
             columns[name] = Missing("deadline")
             continue

@@ -14,13 +14,15 @@ from indexes.items.columns import UNKNOWN
 from indexes.kernels import kernels
 from indexes.storage.arrays import Mask, Rows, Values
 from reranker.signals.columns import (
+    LARGEST,
     Column,
     Missing,
     Parts,
+    any_of,
+    as_added,
     complete,
     complete_column,
     indexed_only,
-    normalised,
     over_all,
 )
 from reranker.signals.context import RankingContext
@@ -63,7 +65,7 @@ def semantic(context: RankingContext) -> Column | Missing:
     if not context.query:
         return Missing("no_query")
     vectors, known = context.item_vectors
-    if not known.any():
+    if not any_of(known):
         return Missing("not_in_index")
     meant, trust = context.meant
     if not trust:
@@ -96,7 +98,7 @@ def typical(context: RankingContext) -> Column | Missing:
     if len(context.ids) < _FEWEST:
         return Missing("few_candidates", degraded=False)
     vectors, known = context.item_vectors
-    if not known.any():
+    if not any_of(known):
         return Missing("not_in_index")
     first = _first_pass(context)
     if isinstance(first, Missing):
@@ -138,13 +140,13 @@ def _worth_of_ranks(n: int) -> Values:
 
 def _first_pass(context: RankingContext) -> Values | Missing:
     """Engine and semantic (n,), as most blends have had them before; Missing without the latter."""
-    first = np.zeros(len(context.ids))
+    parts = []
     for name, signal in (("engine", engine), ("semantic", semantic)):
         column = context.columns.get(name) or signal(context)
         if isinstance(column, Missing):
             return column
-        first += normalised(column, "minmax") * column.trust
-    return first
+        parts.append(as_added(column, "minmax", column.trust))
+    return kernels.added_up(parts, LARGEST, len(context.ids))
 
 
 def coverage(context: RankingContext) -> Column | Missing:
@@ -176,7 +178,7 @@ def match(context: RankingContext) -> Column | Missing:
     """1 for the exact title, id or model; else 3/4 share of query words + 1/4 brand named."""
     if not context.query_words:
         return Missing("no_query")
-    if not context.indexed.any():
+    if not any_of(context.indexed):
         return Missing("not_in_index")
     rows = context.indexed_rows
     share = context.words_in_title

@@ -4,6 +4,7 @@ A shopper searches, turns the page, sorts, searches again: in between nothing is
 or one event. What is worked out of all of it is kept for as long as the history is the same.
 """
 
+import itertools
 from collections.abc import Hashable
 from typing import Any, Final, NamedTuple
 
@@ -23,7 +24,10 @@ Keys = npt.NDArray[np.unsignedinteger[Any]]
 RECENT: Final = 20  # items of a history that candidates are held against
 DECAY: Final = 0.9  # each earlier item counts this much of the one after it
 _LONGEST: Final = 200  # characters of a search after which a state is kept
-_STATES: Final = 8  # searches after which the encoder's state is kept, of each shopper
+_STATES: Final = 4  # searches after which the encoder's state is kept, of each shopper
+
+
+_numbers: Final = itertools.count()  # an id would be given again
 
 
 class Shares(NamedTuple):
@@ -51,7 +55,7 @@ class UserProfile:
         self.events, self.index, self._learned = events, index, learned
         self.weights = learned.model.weights if learned else TYPES
         self.times = np.array([event.time for event in events], np.float64)
-        self._prefixes: dict[bool, Prefix] = {}
+        self._number = next(_numbers)
         self._states: dict[tuple[str | None, int], Vectors] = {}
 
     @lazily
@@ -80,9 +84,9 @@ class UserProfile:
         return rows[rows >= 0]
 
     @lazily
-    def items(self) -> frozenset[str]:
-        """Every item that an event is about."""
-        return frozenset(event.item for event in self.events if event.item is not None)
+    def items(self) -> tuple[str, ...]:
+        """Every item that an event is about, once."""
+        return tuple({event.item for event in self.events if event.item is not None})
 
     @property
     def vectors(self) -> Vectors:
@@ -160,6 +164,17 @@ class UserProfile:
             self._state(before, newest, searched is not None, query_vectors), now - newest.time
         )
 
+    def _prefix(
+        self, before: list[HistoryEvent], searched: bool, query_vectors: QueryVectors
+    ) -> Prefix:
+        """Of those who search now: it is many times as large as all else that is kept here."""
+        prefixes, key = self.learned.model.prefixes, (self._number, searched)
+        prefix = prefixes.get(key)
+        if prefix is None:
+            prefix = self.learned.model.prefix(before, query_vectors)
+            prefixes.put(key, prefix)
+        return prefix
+
     def _searched(self, query: str, now: float) -> HistoryEvent | None:
         """This search as an event, where the model reads it."""
         model = self.learned.model
@@ -175,13 +190,13 @@ class UserProfile:
         query_vectors: QueryVectors,
     ) -> Vectors:
         model = self.learned.model
-        prefix = self._prefixes.get(searched)
-        if prefix is None:
-            prefix = self._prefixes[searched] = model.prefix(before, query_vectors)
-        key = newest.query if searched else None, model.gap(prefix, newest.time)
+        gap = model.gap(before[-1].time if before else None, newest.time)
+        key = newest.query if searched else None, gap
         state = self._states.get(key)
         if state is None:
-            state = model.state(prefix, newest, query_vectors)
+            state = model.state(
+                self._prefix(before, searched, query_vectors), newest, query_vectors
+            )
             if len(self._states) >= _STATES:
                 self._states = {}
             if len(newest.query or "") <= _LONGEST:

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from indexes.storage.arrays import Floats, Ints, Vectors
-from reranker.model.action_head import ActionCard, fit_head, save_head
+from reranker.model.action_head import ActionCard, ActionHead, fit_head, save_head
 from reranker.model.card import ACTIONS
 from reranker.model.next_action import HIDDEN, action_features
 from reranker.training.batches import Cases
@@ -17,6 +17,8 @@ from reranker.training.model import Items, SequenceModel
 from reranker.training.sequences import Sequences
 
 _MOST: Final = 20_000  # cases that the head of a published model learns from
+Learned = Literal["everywhere", "unseen", "logistic"]
+_FEWEST_UNSEEN: Final = 500  # cases from which alone a head is learned
 _FEWEST: Final = 50  # cases to learn from and to try on before the user vector is believed
 
 
@@ -115,52 +117,83 @@ def fit_next_action(
 ) -> bool:
     """Learn the head of a model that is about to be published; False where there is too little.
 
+    model: None where no encoder is served: then recency and counts foresee alone.
     limits (s,): of each shopper, from where on the encoder has learned nothing. There it is tried
     whether the user vector helps; where it does not, the logistic regression is published.
     """
-
     cases = action_cases(sequences, session_minutes)
     happened = [bool(column.any() and not column.all()) for column in cases.labels.T]
     if len(cases.positions) < 100 or not any(happened):
         return False
-    rng = np.random.default_rng(1)
-    chosen = np.sort(rng.permutation(len(cases.positions))[:_MOST])
+    fresh = np.zeros(len(cases.positions), bool)
+    if limits is not None:
+        fresh = cases.positions >= limits[cases.shoppers]
+    # Moments that the encoder has not seen first: they are few, and tell most.
+    drawn = np.random.default_rng(1).permutation(len(cases.positions))
+    chosen = np.sort(drawn[np.argsort(~fresh[drawn], kind="stable")][:_MOST])
     positions, shoppers = cases.positions[chosen], cases.shoppers[chosen]
-    labels = cases.labels[chosen]
-    plain = plain_inputs(sequences, positions, length, session_minutes)
-    whole = model_inputs(plain, model, items, sequences, positions, length)
-    vector = limits is None or vector_helps(
-        whole, plain, labels, shoppers, positions >= limits[shoppers]
-    )
-    head = fit_head(whole if vector else plain, labels, shoppers, HIDDEN if vector else 0)
+    labels, unseen = cases.labels[chosen], fresh[chosen]
+    whole = plain = plain_inputs(sequences, positions, length, session_minutes)
+    how: Learned = "logistic"
+    if model is not None:
+        whole = model_inputs(plain, model, items, sequences, positions, length)
+        how = "everywhere"
+        if limits is not None:
+            how = best_learned(whole, plain, labels, shoppers, unseen)
+    head = learned_head(how, whole, plain, labels, shoppers, unseen)
     card = ActionCard(
         possible=[name for name, seen in zip(ACTIONS, happened, strict=True) if seen],
         types=list(sequences.weights),
         session_minutes=session_minutes,
-        vector=vector,
+        vector=how != "logistic",
     )
     save_head(head, card, folder)
     return True
 
 
-def vector_helps(
+def best_learned(
     whole: Vectors,
     plain: Vectors,
     labels: npt.NDArray[np.bool_],
-    shoppers: Ints,
+    shoppers: npt.NDArray[np.int64],
     unseen: npt.NDArray[np.bool_],
-) -> bool:
-    """Whether a head on user vector, recency and counts foresees better than a logistic regression
-    on recency and counts, by log loss, at moments of which encoder and heads have seen nothing.
+) -> Learned:
+    """How to learn: `everywhere` or at `unseen` moments from user vector, recency and counts, or by
+    a `logistic` regression on recency and counts. The least log loss wins, at moments of half of
+    the shoppers that neither the encoder (`unseen`) nor a head has learned from.
 
-    Both learn from the other moments of everybody. Too few moments to say: it does not.
+    An encoder knows more of the moments that it learned from than it will know of any to come, so
+    that a head learned there may believe it too much. Too few moments to say: `logistic`.
     """
-    if min(unseen.sum(), (~unseen).sum()) < _FEWEST:
-        return False
-    losses = []
-    for inputs, hidden in ((whole, HIDDEN), (plain, 0)):
-        head = fit_head(inputs[~unseen], labels[~unseen], shoppers[~unseen], hidden)
-        chances = head(inputs[unseen])
-        sure = np.where(labels[unseen], chances, 1.0 - chances)
-        losses.append(float(-np.log(np.clip(sure, 1e-9, 1.0)).mean()))
-    return losses[0] < losses[1]
+    half = np.isin(shoppers, np.unique(shoppers[unseen])[::2])
+    asked, fresh = unseen & half, unseen & ~half
+    if min(asked.sum(), (~unseen).sum()) < _FEWEST:
+        return "logistic"
+    tried: dict[Learned, tuple[Vectors, npt.NDArray[np.bool_], int]] = {
+        "logistic": (plain, ~asked, 0),
+        "everywhere": (whole, ~asked, HIDDEN),
+    }
+    if fresh.sum() >= _FEWEST_UNSEEN:
+        tried["unseen"] = (whole, fresh, HIDDEN)
+    losses: dict[Learned, float] = {}
+    for name, (inputs, learned, hidden) in tried.items():
+        head = fit_head(inputs[learned], labels[learned], shoppers[learned], hidden)
+        chances = head(inputs[asked])
+        sure = np.where(labels[asked], chances, 1.0 - chances)
+        losses[name] = float(-np.log(np.clip(sure, 1e-9, 1.0)).mean())
+    return min(losses, key=lambda name: losses[name])
+
+
+def learned_head(
+    how: Learned,
+    whole: Vectors,
+    plain: Vectors,
+    labels: npt.NDArray[np.bool_],
+    shoppers: npt.NDArray[np.int64],
+    unseen: npt.NDArray[np.bool_],
+) -> ActionHead:
+    """The head that learns so, from all there is for it."""
+    if how == "logistic":
+        return fit_head(plain, labels, shoppers, 0)
+    of = unseen if how == "unseen" else np.ones(len(unseen), bool)
+    return fit_head(whole[of], labels[of], shoppers[of], HIDDEN)

@@ -6,6 +6,7 @@ clearly worse than the best one.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -22,7 +23,7 @@ from reranker.tuning.curves import curves_of
 from reranker.tuning.linear import fit_weights, log_likelihoods, weights_of, with_weights
 from reranker.tuning.matrices import Rows, learned_rows, linear_rows
 from reranker.tuning.splits import inner_folds
-from reranker.tuning.trees import grown, trees_of
+from reranker.tuning.trees import LIKE, grown, grown_from, trees_of
 
 KINDS: Final[tuple[Kind, ...]] = ("linear", "curves", "trees")
 _HOLDS: Final = (300.0, 100.0, 30.0, 10.0, 3.0)  # how many queries the first weights count for
@@ -75,6 +76,12 @@ class Fitter:
         self._clicked_gain = float(gain.sum()) / len(requests)
         return curve
 
+    @cached_property
+    def _every(self) -> tuple[Rows, Rows]:
+        """What trees and lines read of every candidate, also of those that nobody saw."""
+        learned = learned_rows(self._requests, self._start, context=True, every=True)
+        return learned, linear_rows(self._requests, self._start, every=True)
+
     def drawn_examinations(self, draws: int, seed: int) -> list[Examination]:
         """The same of shoppers drawn again: how far it may be wrong."""
         numbers = clicked(self._requests)
@@ -118,11 +125,19 @@ class Fitter:
         return Fitted(blend, values)
 
     def _trees(self, train: Ints) -> Fitted:
+        clicks = self.examination is not None
+        hold = self._hold(self._gated, train)[0] if clicks else _FIRM
+
         def grow(part: Ints, rounds: int) -> Any:
-            return grown(self._with_context.of(part), rounds, alone=False, threads=self._threads)
+            rows = self._with_context.of(part)
+            if not clicks:
+                return grown(rows, rounds, alone=False, threads=self._threads)
+            inputs, line = (every.of(part).values for every in self._every)
+            like = inputs, line @ self._weights(self._gated, part, hold)
+            return grown_from(rows, rounds, like, threads=self._threads)
 
         def scores(model: Any, part: Ints, rounds: int) -> Values:
-            return _predicted(model, self._with_context.of(part), rounds)
+            return _predicted(model, self._with_context.of(part), LIKE * clicks + rounds)
 
         rounds, values = self._rounds(train, self._few(_TREE_ROUNDS), grow, scores)
         trees = trees_of(grow(train, rounds), self._with_context.of(train))
@@ -132,8 +147,10 @@ class Fitter:
         return Fitted(blend, values)
 
     def _few(self, rounds: tuple[int, ...]) -> tuple[int, ...]:
-        """Few queries bear out few rounds, and are asked many times over."""
-        return tuple(count for count in rounds if count <= max(50, len(self._requests) / 4))
+        """Few queries bear out few rounds, and are asked many times over; clicks perhaps none."""
+        least = () if self.examination is None else (1,)
+        most = max(50, len(self._requests) / 4)
+        return (*least, *(count for count in rounds if count <= most))
 
     def _ones(self, names: Any) -> dict[str, SignalWeight]:
         return {name: SignalWeight(1.0, self._start.signals[name].normalise) for name in names}
@@ -144,8 +161,7 @@ class Fitter:
     def _hold(self, rows: Rows, train: Ints) -> tuple[float, Values]:
         """How firmly the first weights are held, and the validation values of that choice.
 
-        Clicks are noisier than judgments: there, how likely they are decides, of which each says
-        more than of the metric, and not moving at all is a choice, too.
+        With clicks not moving at all is a choice, too.
         """
         holds = _HOLDS if self.examination is None else (_FIRM, *_HOLDS)
         values: list[list[Values]] = [[] for _ in holds]
@@ -155,11 +171,8 @@ class Fitter:
             for place, hold in enumerate(holds):
                 weights = self._weights(rows, fold.train, hold)
                 values[place].append(self._values(tested.values @ weights, fold.test))
-                likely[place].append(log_likelihoods(tested, weights))
-        if self.examination is None:
-            return _steadiest(holds, values)
-        hold, _ = _steadiest(holds, likely)
-        return hold, np.concatenate(values[holds.index(hold)])
+                likely[place].append(log_likelihoods(tested, tested.values @ weights))
+        return self._chosen(holds, values, likely)
 
     def _rounds(
         self,
@@ -170,11 +183,27 @@ class Fitter:
     ) -> tuple[int, Values]:
         """After how many rounds boosting stops, and the validation values of that choice."""
         values: list[list[Values]] = [[] for _ in choices]
+        likely: list[list[Values]] = [[] for _ in choices]
         for fold in inner_folds(self._requests, train):
-            model = grow(fold.train, choices[-1])
+            model, tested = grow(fold.train, choices[-1]), self._gated.of(fold.test)
             for place, rounds in enumerate(choices):
-                values[place].append(self._values(scores(model, fold.test, rounds), fold.test))
-        return _steadiest(choices, values)
+                line = scores(model, fold.test, rounds)
+                values[place].append(self._values(line, fold.test))
+                likely[place].append(log_likelihoods(tested, line))
+        return self._chosen(choices, values, likely)
+
+    def _chosen(
+        self, choices: tuple[N, ...], values: list[list[Values]], likely: list[list[Values]]
+    ) -> tuple[N, Values]:
+        """The steadiest choice, and what it was worth to each validation request.
+
+        Clicks are noisier than judgments: there, how likely they are decides, of which each says
+        more than of the metric.
+        """
+        if self.examination is None:
+            return _steadiest(choices, values)
+        choice, _ = _steadiest(choices, likely)
+        return choice, np.concatenate(values[choices.index(choice)])
 
     def _values(self, scores: Values, part: Ints) -> Values:
         """The metric of each of these requests, ranked by scores (rows,).

@@ -44,10 +44,10 @@ def softmax_fit(rows: Rows, target: Values, start: Values, pull: float) -> Value
     return np.asarray(fitted.x)
 
 
-def log_likelihoods(rows: Rows, weights: Values) -> Values:
-    """How well weights on the softmax's scale foresee each request's gain (requests,)."""
+def log_likelihoods(rows: Rows, scores: Values) -> Values:
+    """How well scores (rows,) on the softmax's scale foresee each request's gain (requests,)."""
     starts = rows.at[:-1]
-    scores = rows.values @ weights + rows.offsets
+    scores = scores + rows.offsets
     scores -= np.maximum.reduceat(scores, starts)[rows.owner]
     logs = scores - np.log(np.add.reduceat(np.exp(scores), starts))[rows.owner]
     return np.asarray(np.add.reduceat(shares_of_gain(rows) * logs, starts))

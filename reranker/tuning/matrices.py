@@ -103,8 +103,11 @@ def start_of(base: Blend, signals: Sequence[str], built_in: bool = False) -> Ble
     )
 
 
-def linear_rows(requests: Sequence[JudgedColumns], blend: Blend) -> Rows:
-    """A column a signal: what a weight of 1 would add to the scores in this blend."""
+def linear_rows(requests: Sequence[JudgedColumns], blend: Blend, *, every: bool = False) -> Rows:
+    """A column a signal: what a weight of 1 would add to the scores in this blend.
+
+    every: also candidates that nobody saw.
+    """
     blocks = []
     for judged in requests:
         gate = judged.gate_of(blend)
@@ -116,11 +119,16 @@ def linear_rows(requests: Sequence[JudgedColumns], blend: Blend) -> Rows:
                 if SIGNALS[name].personal:
                     block[:, place] *= gate
         blocks.append(block)
-    return _rows(list(blend.signals), blocks, requests)
+    return _rows(list(blend.signals), blocks, requests, every)
 
 
-def learned_rows(requests: Sequence[JudgedColumns], blend: Blend, context: bool) -> Rows:
-    """A column for each input of each signal, and for what is the same for a whole request."""
+def learned_rows(
+    requests: Sequence[JudgedColumns], blend: Blend, context: bool, *, every: bool = False
+) -> Rows:
+    """A column for each input of each signal, and for what is the same for a whole request.
+
+    every: also candidates that nobody saw.
+    """
     names = list(
         dict.fromkeys(
             f"{signal}.{part}"
@@ -143,7 +151,7 @@ def learned_rows(requests: Sequence[JudgedColumns], blend: Blend, context: bool)
         )
         for judged in requests
     ]
-    return _rows(names, blocks, requests)
+    return _rows(names, blocks, requests, every)
 
 
 def shares_of_gain(rows: Rows) -> Values:
@@ -160,8 +168,10 @@ def shares_of_gain(rows: Rows) -> Values:
     return np.asarray(gain / np.where(total > 0, total, 1.0)[rows.owner])
 
 
-def _rows(names: list[str], blocks: list[Floats], requests: Sequence[JudgedColumns]) -> Rows:
-    kept = [judged.rows for judged in requests]
+def _rows(
+    names: list[str], blocks: list[Floats], requests: Sequence[JudgedColumns], every: bool
+) -> Rows:
+    kept = [np.ones(len(judged.grades), bool) if every else judged.rows for judged in requests]
     at = np.append(0, np.cumsum([int(mask.sum()) for mask in kept]))
     mask = np.concatenate(kept)
     grades = np.concatenate([judged.grades for judged in requests])[mask]

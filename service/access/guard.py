@@ -23,6 +23,7 @@ NEEDS: Final[dict[str, str]] = {
     "/jina/v1/rerank": "rerank",
     "/voyage/v1/rerank": "rerank",
     "/rerank/batch": "rerank",
+    "/rankings/<ranking>": "rerank",
     "/rank/<model>": "rerank",
     "/recommend/<model>": "rerank",
     "/next-action": "rerank",

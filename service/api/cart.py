@@ -9,6 +9,7 @@ import msgspec
 from flask import Blueprint, Response
 
 from reranker.applications.carts.cart_answers import (
+    BLENDS,
     MOST,
     TOP_N,
     WEIGHED,
@@ -42,17 +43,23 @@ class SentLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CartRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `POST /cart` takes. Without `cart`, what the shopper's events left in it."""
+    """What `POST /cart` takes. Without `cart`, what the shopper's events left in it.
+
+    blend: `fitted`, which is what the training chose, or one component alone. as_of: the moment
+    before which events count; `time` is the same.
+    """
 
     cart: list[SentLine] | None = None
     user: Name = None
     session: Name = None
     history: list[PastEvent] | None = None
+    blend: str | None = None
     weights: dict[str, float | None] | None = None
     top_n: Annotated[Whole, msgspec.Meta(ge=0, le=MOST)] | None = None
     explain: bool | None = None
     personalize: bool | None = None
     budget_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    as_of: Time | None = None
     time: Time | None = None
 
 
@@ -142,14 +149,24 @@ def _question(
         [],
         user=name_of("user", sent.user),
         session=name_of("session", sent.session),
+        blend=_blend(sent.blend),
         weights=_weights(sent.weights),
         explain=bool(sent.explain),
         personalize=sent.personalize is not False,
         budget_ms=sent.budget_ms,
     )
-    checked = reader.read_history(shopper, sent.history, sent.time)
+    if sent.as_of is not None and sent.time is not None:
+        raise BadRequest("as_of and time are the same; one of them is allowed.", field="as_of")
+    now = sent.time if sent.as_of is None else reader.seconds(sent.as_of, "as_of")
+    checked = reader.read_history(shopper, sent.history, now)
     top_n = TOP_N if sent.top_n is None else int(sent.top_n)
     return CartQuestion(checked.request, _lines(sent.cart, limits), top_n), checked.cut
+
+
+def _blend(sent: str | None) -> str | None:
+    if sent is not None and sent not in BLENDS:
+        raise BadRequest(f"blend is {sent[:80]!r}; {', '.join(BLENDS)} are allowed.", field="blend")
+    return sent
 
 
 def _weights(sent: dict[str, float | None] | None) -> dict[str, float]:

@@ -91,7 +91,7 @@ def _nothing_learned(state: ServedState) -> str:
     learned = state.personal.learned
     if learned is None:
         return state.personal.reason
-    return "too_few_visits" if learned.model.has_encoder else "no_encoder"
+    return "too_few_visits"
 
 
 def _never_seen(foreseen: NextAction) -> list[dict[str, str]]:

@@ -131,35 +131,41 @@ class Lists:
 
 
 class Recommending:
-    """What answers POST /recommend, for whoever else asks in this process, too."""
+    """What every route that recommends to a shopper ends in: prepare, rank, say why, note, log."""
 
     def __init__(self, served: Served, reader: RequestReader, limits: LimitSettings) -> None:
-        self._served, self._reader, self._limits = served, reader, limits
         self.lists = Lists()
+        self._served, self._reader, self._limits = served, reader, limits
 
-    def answer(self, body: bytes, rankings: RankingLog | None = None) -> RecommendAnswer:
-        """By the deadline of the request that this thread answers. Malformed, BadRequest.
-
-        rankings: where it is kept what was shown; None: nobody sees it as a shopper.
-        """
-        served, lists = self._served, self.lists
-        state = served.state  # read once: one answer never mixes two versions
-        started = arrival()
+    def read_and_answer(self, body: bytes, rankings: RankingLog | None = None) -> RecommendAnswer:
+        """The same for the body of POST /recommend. Malformed, BadRequest."""
+        state, started = self._served.state, arrival()
         wish, cut = read_wish(body, self._reader, self._limits)
-        deadline = deadline_of(started, wish.shopper.budget_ms or served.budget_ms)
-        late = ""
+        return self.answer(wish, state, started, cut, rankings)
+
+    def answer(
+        self,
+        wish: Wish,
+        state: ServedState,
+        started: float,
+        cut: tuple[Degraded, ...] = (),
+        rankings: RankingLog | None = None,
+    ) -> RecommendAnswer:
+        """In time. started: `time.perf_counter()`; cut: what was shortened before it was read.
+
+        rankings: where it is kept what was shown; None: no shopper sees it.
+        """
+        deadline = deadline_of(started, wish.shopper.budget_ms or self._served.budget_ms)
+        lists, late = self.lists.of(state), ""
         prepared: Prepared
         try:
-            work = partial(prepare, wish, state, lists.of(state))
-            prepared = served.ranker.run(work, deadline)
+            prepared = self._served.ranker.run(partial(prepare, wish, state, lists), deadline)
         except TooLate as too_late:
             late = too_late.reason
-            prepared = without_history(wish, state, lists.of(state))
-        stages = Stages()
-        ranking = served.ranker.rerank(prepared.request, prepared.state, deadline, stages)
+            prepared = without_history(wish, state, lists)
+        ranking = self._served.ranker.rerank(prepared.request, prepared.state, deadline, Stages())
         note_ranking(prepared.request, ranking)
-        made = recommended(prepared, ranking, late)
-        answer = _written(made, started, cut)
+        answer = _written(recommended(prepared, ranking, late), started, cut)
         if rankings is not None:
             # At the time of the clock, where none was asked for: what was prepared is of the past.
             asked = msgspec.structs.replace(prepared.request, time=wish.shopper.time)
@@ -183,7 +189,8 @@ def recommend_routes(
 
     @routes.post("/recommend")
     def recommend_route() -> Response:
-        return json_answer(recommending.answer(read_body(limits.body_bytes), rankings))
+        body = read_body(limits.body_bytes)
+        return json_answer(recommending.read_and_answer(body, rankings))
 
     @routes.get("/items/<path:item>/similar")
     def similar_route(item: str) -> Response:

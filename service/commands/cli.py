@@ -104,9 +104,6 @@ class Commands(Menu):
         "demo": Entry(
             "service.demo.command:demo_command", "Begin", "Watch it work on a demo shop."
         ),
-        "encode": Entry(
-            "indexes.build.commands:encode_command", "Keep", "Encode a share of a catalogue."
-        ),
         "rebuild": Entry(
             "indexes.build.commands:rebuild_command", "Begin", "Build the index from a catalogue."
         ),
@@ -170,6 +167,9 @@ class Commands(Menu):
         "items": Entry(
             "indexes.build.commands:items_commands", "Keep", "Change items between two rebuilds."
         ),
+        "encode": Entry(
+            "indexes.build.commands:encode_command", "Keep", "Encode a share of a catalogue."
+        ),
         "export": Entry(
             "reranker.commands.events:export_command", "Keep", "Print what is kept of a user."
         ),
@@ -180,6 +180,9 @@ class Commands(Menu):
             "reranker.commands.events:pseudonyms_commands",
             "Keep",
             "Show or rotate the keys under which users are kept.",
+        ),
+        "publish": Entry(
+            "reranker.commands.fleet:publish_command", "Keep", "Publish a set for other machines."
         ),
         "backup": Entry(
             "reranker.commands.backups:backup_command",

@@ -26,6 +26,7 @@ from reranker.commands.output import echo_json, json_option
 from reranker.evaluation.requests import read_requests
 from service.commands import (
     doctor_engines,
+    doctor_fleet,
     doctor_histories,
     doctor_home,
     doctor_machine,
@@ -234,7 +235,7 @@ CHECKS: Final[tuple[Callable[[Workspace], Finding], ...]] = (
     *(doctor_machine.open_files, doctor_machine.clock, _home, _disk, doctor_home.secrets),
     *(doctor_private.pseudonyms, doctor_private.private),
     *(_index, doctor_home.model, doctor_home.blend, doctor_histories.histories),
-    doctor_home.future,
+    *(doctor_fleet.fleet, doctor_fleet.changes, doctor_home.future),
     *(doctor_home.items, doctor_home.service),
 )
 

@@ -2,6 +2,8 @@
 
 import shlex
 from pathlib import Path
+from textwrap import wrap
+from typing import Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -20,6 +22,7 @@ from service.page.parts.cases import OWN
 from service.page.parts.request_sets import DEMO, ITEMS
 from service.page.parts.shop_engine import read_lines
 
+_BELOW: Final = " " * 33  # under the title
 _WIDTH = 98
 _TOP = 5
 _PASTED = 3
@@ -129,7 +132,7 @@ def _after(
     why = reasons.of(result.id)
     return [
         line + _cut(titles[result.id], _WIDTH - len(line)),
-        *([f"{'':<33}{why}"] if why else []),
+        *wrap(why, _WIDTH, initial_indent=_BELOW, subsequent_indent=_BELOW),
     ]
 
 

@@ -71,6 +71,14 @@ class LimitSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
         int,
         msgspec.Meta(ge=1, description="Most requests in one POST /rerank/batch; more is 422."),
     ] = 100
+    kept_rankings: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="Rankings that top_n cut and that each worker keeps whole for 15 minutes, "
+            "for GET /rankings/<id>; 0 keeps none.",
+        ),
+    ] = 15_000
     query_chars: Annotated[
         int,
         msgspec.Meta(

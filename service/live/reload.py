@@ -14,6 +14,7 @@ from indexes.items.changes import ChangesFailure, ItemChanges
 from indexes.items.settings import ItemSettings
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore
+from reranker.fleet.pull import reading_links
 from reranker.histories.store import open_histories
 from reranker.ranking.deadlines import DeadlineRanker
 from reranker.ranking.ranking import Ranking, rerank
@@ -61,22 +62,23 @@ class Served:
         # The first blend is published by whoever asks first, which is no news.
         BlendStore(workspace.blends_root).published_or_default()
         # Before loading: a version published meanwhile is seen at the first look.
-        self._seen = published(workspace.home)
         self._refused: tuple[str, ...] | None = None
-        self.state = self._swap(self._ready())
+        with reading_links(workspace.home):
+            self._seen = published(workspace.home)
+            state = self._ready()
+        self.state = self._swap(state)
 
     def refresh(self) -> bool:
         """Swap in what was published since the last look; whether there was a swap.
 
         A version that is damaged or cannot re-rank is refused, and the old one goes on answering.
         """
-        versions = published(self._workspace.home)
-        if versions == self._seen or not self._worth_trying(versions):
-            return False
-        try:
-            state = self._ready()
-        except Exception as error:  # whatever is wrong with the new one, the old one answers
-            self._refuse(versions, error)
+        with reading_links(self._workspace.home):  # three links: nobody swaps them meanwhile
+            versions = published(self._workspace.home)
+            if versions == self._seen or not self._worth_trying(versions):
+                return False
+            state = self._loaded(versions)
+        if state is None:
             return False
         self._swap(state)
         self._seen, self._refused = versions, None
@@ -87,6 +89,14 @@ class Served:
             *(state.index.version, model, blend_label(state)),
         )
         return True
+
+    def _loaded(self, versions: tuple[str, ...]) -> ServedState | None:
+        """What is published, ready to answer; None where it is refused, which is noted."""
+        try:
+            return self._ready()
+        except Exception as error:  # whatever is wrong with the new one, the old one answers
+            self._refuse(versions, error)
+            return None
 
     def _swap(self, state: ServedState) -> ServedState:
         """Answer from this state, with the changes that its index does not hold yet."""

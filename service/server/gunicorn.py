@@ -92,7 +92,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         return self._folder / f"ready-{worker}"
 
     def load(self) -> Flask:
-        from service.app import create_app, metrics_of, retention, served
+        from service.app import create_app, metrics_of, pulling, retention, served
 
         # Requests run beside each other already; and OpenMP's pool, if the parent had one, does
         # not survive the fork: waiting for its threads would hang.
@@ -106,6 +106,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         gc.freeze()  # what is loaded for good need not be gone through again and again
         served(app).watch()
         retention(app).watch()
+        pulling(app).watch()
         metrics_of(app).keep_fresh()
         self._was_ready.touch()
         return app

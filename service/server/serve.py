@@ -11,6 +11,7 @@ from reranker.privacy.folders import close_to_others
 from service.access.keys import ApiKey, KeyFile
 from service.http.addresses import CannotListen, address_of, is_loopback, listen
 from service.http.settings import ServeSettings
+from service.live.pulling import pull_before_start
 from service.observability.logs import set_up_logs
 from service.observability.settings import LogSettings
 from service.server.banner import Banner, default_banner
@@ -28,6 +29,7 @@ def serve(workspace: Workspace, banner: Banner | None = None) -> None:
     logs = workspace.section(LogSettings)
     set_up_logs(logs)
     try:
+        pull_before_start(workspace)
         check_published(workspace)
         close_to_others(workspace.home)
         address = address_of(settings.host, settings.port)

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Page
 from support.chromium import CHROMIUM, chromium
 from support.shop import copy_home, patient, small_shop, write_items
+from support.waiting import wait_until
 from werkzeug.serving import make_server
 
 from indexes.build.rebuild import rebuild
@@ -285,6 +286,7 @@ def test_the_lists_begin_at_the_top_and_are_whole_at_every_width(tab: Tab) -> No
             ".map(title => title.textContent)"
         )
         assert cut == [], width
+        assert page.locator(".ranked .item-more").first.is_visible(), width
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
 
 
@@ -581,10 +583,11 @@ def test_sliders_become_a_comparison_a_blend_and_what_is_published(tab: Tab, hom
     assert "blend=plain" in page.url and "w=" not in page.url
     assert tab.order() == order == [one["id"] for one in tab.rerank()["results"]]
     page.click("#publish-saved")
-    page.get_by_text("plain@1 instead of default@1").wait_for()
-    assert "signals.semantic.weight" in page.inner_text("#publish-changes")
-    page.click("#publish-run")
-    page.get_by_text("plain@1 is published").wait_for()
+    page.wait_for_selector("#publish-weights")
+    rows = [line.split() for line in page.locator("#publish-weights tr").all_inner_texts()]
+    assert ["semantic", "2", "0", "-2"] in rows
+    page.get_by_role("button", name="Publish plain@1").click()
+    page.locator("#weights-said").get_by_text("plain@1 is published").wait_for()
     assert store.published_or_default()[0].name == "plain"
     store.publish("default@1")
     tab.open("?q=lamp+shoes&blend=shopper&w=taste:0.5")
@@ -593,6 +596,72 @@ def test_sliders_become_a_comparison_a_blend_and_what_is_published(tab: Tab, hom
     page.get_by_text("shopper with taste:0.5 against shopper, judged").first.wait_for()
     page.wait_for_selector("#metrics-table", timeout=300_000)
     assert "tab=compare" in page.url and "job=" in page.url
+
+
+@pytest.fixture(scope="module")
+def buyers_address(buyers_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The application on customers of whom enough is known to foresee who leaves."""
+    own = copy_home(buyers_home, tmp_path_factory.mktemp("buyers") / "home")
+    server = make_server("127.0.0.1", 0, create_app(patient(own)), threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def buyers_tab(browser: Any, buyers_address: str) -> Iterator[Tab]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened = Tab(page, buyers_address)
+    yield opened
+    page.close()
+    assert not opened.complaints, opened.complaints
+
+
+def test_a_shopper_is_found_and_every_card_follows_what_if(buyers_tab: Tab) -> None:
+    page = buyers_tab.open("?tab=shoppers", rows=False).page
+    page.locator("#shoppers-found").get_by_text("nothing is known").wait_for()
+    page.get_by_role("grid").get_by_text("No events: a new shopper").wait_for()
+    page.fill("#shoppers-did", "purchase lamp")
+    page.locator("#shoppers-found").get_by_text("nothing is known").wait_for(state="detached")
+    page.locator("#shoppers-found .found").first.click()
+    page.wait_for_selector("#timeline .ag-row")
+    page.locator("#shopper-churn").get_by_text("buys nothing within 30 days").wait_for()
+    page.locator("#shopper-cart").get_by_text("nothing in the cart").wait_for()
+    events = len(buyers_tab.order("timeline"))
+    add = page.locator("#shopper-recommendations").get_by_role("button", name="what if: cart")
+    add.first.focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("what if: 1 added, 0 taken away").wait_for()
+    page.locator("#timeline .ag-row").get_by_text("what if").wait_for()
+    page.locator("#shopper-cart").get_by_text("Completes the cart").wait_for()
+    assert len(buyers_tab.order("timeline")) == events + 1
+    assert "shopper=" in page.url and "edits=" in page.url
+    page.reload()  # the address holds the shopper and the edits
+    page.get_by_text("what if: 1 added, 0 taken away").wait_for()
+    page.locator("#shopper-cart").get_by_text("Completes the cart").wait_for()
+    for width in (1024, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        wait_until(lambda: not out_of_cards(page))
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+    page.click("#shopper-undo")
+    page.locator("#shopper-cart").get_by_text("nothing in the cart").wait_for()
+    assert "edits=" not in page.url
+
+
+def test_the_base_is_worked_out_once(buyers_tab: Tab) -> None:
+    page = buyers_tab.open("?tab=base", rows=False).page
+    page.get_by_text("Nothing is worked out yet").wait_for()
+    page.click("#base-run")
+    page.get_by_text("of what is served and stored now").wait_for(timeout=300_000)
+    assert page.is_disabled("#base-run")
+    counts = [
+        int(text.replace(",", "")) for text in page.locator(".segments td b").all_inner_texts()
+    ]
+    assert counts[-1] == sum(counts[4::5][:3]) > 100
+    page.get_by_text("Recommended most").wait_for()
+    for width in (1024, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        wait_until(lambda: not out_of_cards(page))  # once charts have their width
 
 
 @pytest.mark.promise(25)

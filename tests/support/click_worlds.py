@@ -59,7 +59,8 @@ def _columns(number: int, values: Floats, grades: Values, order: Floats | None) 
         [Candidate(item) for item in ids], id=f"r{number}", query=f"q{number}", shown=shown
     )
     signals = {
-        name: Column(values[:, place], everything(CANDIDATES)) for place, name in enumerate(SIGNALS)
+        name: Column(column, everything(CANDIDATES))
+        for name, column in zip(SIGNALS, values.T.copy(), strict=True)
     }
     ratings = grades if order is None else grades[grades > 0]
     return JudgedColumns(request, signals, grades, ratings, {}, {}, positions)

@@ -3,17 +3,32 @@
 import json
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from support.shop import patient
 
+from service.api.requests import RequestReader
+from service.http.settings import LimitSettings
 from service.live.jobs import Jobs
+from service.live.reload import Served
+from service.observability.prometheus import Metrics
+from service.page.parts.context import Applications, Page
 
 CALLBACK = "/_dash-update-component"
 NUL = "ndcg@10\0"
 
 LINE = '{"id": "a", "query": "lamp", "candidates": [{"id": "1"}], "ratings": {"1": 1}}\n'
+
+
+def page_of(home: Path) -> Page:
+    """What the page's callbacks read, without the routes."""
+    workspace, metrics, limits = patient(home), Metrics(), LimitSettings()
+    served = Served(workspace, metrics)
+    applications = Applications.of(served, RequestReader.of(workspace), limits)
+    return Page(workspace, served, limits, metrics, applications)
 
 
 def wait_for(jobs: Jobs, job_id: str) -> Any:

@@ -32,6 +32,8 @@ TOP_N: Final = 10
 HISTORY: Final = 500  # newest events of a shopper that are read
 PRICE: Final = "price"
 WEIGHED: Final = (*COMPONENTS, PRICE)
+BLENDS: Final = ("fitted", *COMPONENTS)  # what the training chose, or one component alone
+_TIES: Final = {"popular": 1e-3}  # beside a component alone
 _LONGEST: Final = 80  # characters of a title in a reason
 MOST: Final = 1_000  # items of a list
 _NEWEST: Final = 4 * MOST  # items that are at hand to fill a list up
@@ -74,7 +76,8 @@ class Line(NamedTuple):
 
 
 class CartQuestion(NamedTuple):
-    """shopper: who, with what history, explained or not, as a search without candidates.
+    """shopper: who, with what history, explained or not, as a search without candidates; its blend
+    is one of BLENDS, None for the first.
 
     cart: None for what the history left in it.
     """
@@ -270,7 +273,10 @@ class _Lists:
         rows = self.opened.rows[pool.numbers]
         offered = (rows >= 0) & (self.index.columns.available[rows] != 0)
         pool, rows = Pool(pool.numbers[offered], pool.columns[offered]), rows[offered]
-        parts = np.column_stack([contributions(pool, card.weights[task]), self._prices(rows)])
+        weights = card.weights[task]
+        if self.shopper.blend not in (None, BLENDS[0]):
+            weights = _TIES | {str(self.shopper.blend): 1.0}
+        parts = np.column_stack([contributions(pool, weights), self._prices(rows)])
         parts *= np.array([self._factor(name) for name in WEIGHED])
         scores = parts.sum(axis=1)
         order = best_first(pool.numbers, scores, reader.counts.counts)[:top_n]

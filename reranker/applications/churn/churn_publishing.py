@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -23,22 +24,36 @@ from reranker.histories.store import open_histories
 from reranker.model.settings import TrainSettings
 from reranker.model_selection.train import TrainingRun
 
-DAYS = 30.0
+HORIZONS: Final = (30.0, 14.0, 7.0)  # days; the longest that is old enough a base for
 
 
 def write_churn(run: TrainingRun, folder: Path) -> None:
     """Into the folder of a version that is about to be published; nothing where there is too little
     to learn from."""
     most = run.settings.user_events
-    try:
-        card = fit_churn(stored_events(run.workspace, most, run.until), most)
-    except TooFewPurchases:
-        return
-    (folder / CHURN).write_bytes(msgspec.json.encode(card))
+    card = fit_longest(stored_events(run.workspace, most, run.until), most)
+    if card is not None:
+        (folder / CHURN).write_bytes(msgspec.json.encode(card))
+
+
+def fit_longest(events: ChurnEvents, user_events: int) -> ChurnCard | None:
+    """The model of the longest of HORIZONS for which enough was bought for long enough.
+
+    Other horizons are answered by BG/NBD, which needs none.
+    """
+    for days in HORIZONS:
+        try:
+            return fit_churn(events, user_events, days)
+        except TooFewPurchases:
+            continue
+    return None
 
 
 def fit_churn(
-    events: ChurnEvents, user_events: int, days: float = DAYS, active_days: float = ACTIVE_DAYS
+    events: ChurnEvents,
+    user_events: int,
+    days: float = HORIZONS[0],
+    active_days: float = ACTIVE_DAYS,
 ) -> ChurnCard:
     """The model that was best on the newest moments, fitted on all; TooFewPurchases."""
     ready = prepared(events, days, active_days, tested=0)

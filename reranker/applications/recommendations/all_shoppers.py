@@ -5,19 +5,26 @@ only for the same versions and the same wish.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from indexes.errors import Failure
+from indexes.workspace import Workspace
 from reranker.applications.recommendations.candidates import CatalogueLists
 from reranker.applications.recommendations.recommend import recommend
 from reranker.applications.recommendations.wishes import Wish
-from reranker.ranking.state import ServedState
+from reranker.ranking.state import ServedState, load_state
 
 FORMS: Final = (".jsonl", ".parquet")
+_CHUNK: Final = 64  # users that a helper is given at once
+_AHEAD: Final = 16  # chunks that are on their way
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -42,14 +49,46 @@ class Written(msgspec.Struct, frozen=True):
     out: str
 
 
+class Helpers:
+    """Processes that recommend, each with a state of its own of the same home; a context manager.
+
+    Begun by `spawn`: nothing of this process's threads and files is carried over.
+    """
+
+    def __init__(self, workspace: Workspace, processes: int) -> None:
+        self._pool = ProcessPoolExecutor(
+            processes, get_context("spawn"), initializer=_begin, initargs=(workspace,)
+        )
+
+    def __enter__(self) -> "Helpers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def rows(self, users: Iterable[str], wish: Wish) -> Iterator[tuple[str, bytes]]:
+        """Each user with the line of their rows, in order; a few chunks are on their way."""
+        waiting: deque[Future[list[tuple[str, bytes]]]] = deque()
+        for chunk in batched(users, _CHUNK):
+            waiting.append(self._pool.submit(_chunk, chunk, wish))
+            if len(waiting) > _AHEAD:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
 def write_all(
     users: Iterable[str],
     wish: Wish,
     state: ServedState,
     out: Path,
     progress: Callable[[int], object] = lambda _users: None,
+    helpers: Helpers | None = None,
 ) -> Written:
-    """Recommend to each user and write the file whole, once all are done. Failure for its form."""
+    """Recommend to each user and write the file whole, once all are done. Failure for its form.
+
+    helpers: processes that share the work; None: this one does it.
+    """
     if out.suffix not in FORMS:
         raise Failure(
             f"--out is {out.name!r}; a name that ends in {' or '.join(FORMS)} is expected.",
@@ -62,14 +101,41 @@ def write_all(
     with work.open("ab") as file:
         if not file.tell():
             file.write(msgspec.json.encode(run) + b"\n")
-        for user in users:
-            if user not in done:
-                file.write(msgspec.json.encode(_rows(user, wish, state, lists)) + b"\n")
-                done.add(user)
-                progress(len(done))
+        waiting = (user for user in users if user not in done)
+        each = helpers.rows(waiting, wish) if helpers else _each(waiting, wish, state, lists)
+        for user, line in each:
+            file.write(line + b"\n")
+            done.add(user)
+            progress(len(done))
     rows = _write(work, out)
     work.unlink()
     return Written(len(done), rows, resumed, str(out))
+
+
+_opened: list[tuple[ServedState, CatalogueLists]] = []  # of a helper
+
+
+def _begin(workspace: Workspace) -> None:
+    state = load_state(workspace)
+    _opened[:] = [(state, CatalogueLists(state.index, state.personal.learned))]
+
+
+def _chunk(users: list[str], wish: Wish) -> list[tuple[str, bytes]]:
+    return list(_each(users, wish, *_opened[0]))
+
+
+def batched(users: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The users in chunks of at most this size."""
+    remaining = iter(users)
+    while chunk := list(islice(remaining, size)):
+        yield chunk
+
+
+def _each(
+    users: Iterable[str], wish: Wish, state: ServedState, lists: CatalogueLists
+) -> Iterator[tuple[str, bytes]]:
+    for user in users:
+        yield user, msgspec.json.encode(_rows(user, wish, state, lists))
 
 
 def _rows(user: str, wish: Wish, state: ServedState, lists: CatalogueLists) -> list[Row]:

@@ -5,9 +5,10 @@ from typing import Final
 
 import numpy as np
 
+from indexes.cached import lazily
 from indexes.items.categories import split_paths
 from indexes.items.index import ItemIndex
-from indexes.storage.arrays import Rows, Values
+from indexes.storage.arrays import Floats, Rows, Vectors
 from reranker.applications.recommendations.wishes import Kind, PageContext, Reason
 from reranker.events.events import HistoryEvent
 from reranker.model.learned import Learned
@@ -36,8 +37,8 @@ def reasons_of(
     learned: Learned | None,
 ) -> list[Reason]:
     """One reason for each result (n,). sources (n,): the list that speaks most for each."""
-    personal = _Personal(history, index, learned) if history is not None else None
     rows = index.rows([result.id for result in results])
+    personal = _Personal(history, rows, index, learned) if history is not None else None
     reasons = []
     for result, source, row in zip(results, sources, rows.tolist(), strict=True):
         signal = _largest_personal(result.explanation)
@@ -59,13 +60,31 @@ def _largest_personal(explanation: Explanation | None) -> str | None:
 
 
 class _Personal:
-    """Reasons from a history."""
+    """Reasons from a history, for rows (n,)."""
 
-    def __init__(self, history: UserHistory, index: ItemIndex, learned: Learned | None) -> None:
+    def __init__(
+        self, history: UserHistory, rows: Rows, index: ItemIndex, learned: Learned | None
+    ) -> None:
         self.profile, self.index, self.learned = history.profile, index, learned
-        self.met = [event for event in self.profile.met if index.rows([event.item or ""])[0] >= 0]
+        met = history.profile.met
+        there = index.rows([event.item or "" for event in met]) >= 0
+        self.met = [event for event, known in zip(met, there.tolist(), strict=True) if known]
         self.met = self.met[:RECENT]
-        self.rows = history.rows[:RECENT]
+        self.rows, self._wanted = history.rows[:RECENT], rows
+
+    @lazily
+    def _amounts(self) -> Floats:
+        """How often those who met the wanted rows met each of the history (n, h)."""
+        return met_with(self.learned, self.rows, self._wanted)
+
+    @lazily
+    def _nearness(self) -> Vectors:
+        """Cosines (n, h) of the wanted rows with those of the history."""
+        others, own = self.index.vectors(self.rows), self.index.vectors(self._wanted)
+        if self.learned is not None:
+            white = self.learned.model.whitening
+            others, own = white(others), white(own)
+        return np.asarray(own @ others.T)
 
     def reason(self, item: str, row: int, signal: str | None, source: str) -> Reason | None:
         """None where nothing of the history speaks for it."""
@@ -77,20 +96,15 @@ class _Personal:
             return _done(event, "it", item)
         if not self.met:
             return self._searched()
+        place = int(np.flatnonzero(self._wanted == row)[0])
         if signal == "together" or (signal is None and source == "together"):
-            best = most_together(self.learned, self.rows, row)
+            best = _largest(self._amounts[place])
             if best is not None:
                 text = f"often chosen together with {_title(self.index, int(self.rows[best]))}"
                 return Reason("together", text, self.met[best].item)
-        event = self.met[self._nearest(row)]
-        return _done(event, _title(self.index, self.index.rows([event.item or ""])[0]), event.item)
-
-    def _nearest(self, row: int) -> int:
-        others, own = self.index.vectors(self.rows), self.index.vectors(np.array([row]))
-        if self.learned is not None:
-            white = self.learned.model.whitening
-            others, own = white(others), white(own)
-        return int(np.argmax(others @ own[0]))
+        near = int(np.argmax(self._nearness[place]))
+        event = self.met[near]
+        return _done(event, _title(self.index, int(self.rows[near])), event.item)
 
     def _searched(self) -> Reason | None:
         for event in reversed(self.profile.events):
@@ -105,21 +119,21 @@ def _done(event: HistoryEvent, name: str, item: str | None) -> Reason:
     return Reason(kind, f"because {did}", item)
 
 
-def most_together(learned: Learned | None, rows: Rows, row: int) -> int | None:
-    """Which of these rows (h,) was met most often by those who met the row."""
-    if learned is None or not len(rows):
-        return None
-    wanted, one = np.array([row]), np.ones(1)
-    amounts: Values = np.array(
-        [
-            learned.statistics.amounts_of(
-                learned.statistics.co_occurrences(rows[at : at + 1], one), wanted
-            )[0]
-            for at in range(len(rows))
-        ]
-    )
-    best = int(np.argmax(amounts))
-    return best if amounts[best] > 0 else None
+def met_with(learned: Learned | None, rows: Rows, wanted: Rows) -> Floats:
+    """How often those who met each of rows (h,) met each of the wanted (n,): (n, h)."""
+    amounts = np.zeros((len(wanted), len(rows)))
+    if learned is not None:
+        one = np.ones(1)
+        for at in range(len(rows)):
+            met = learned.statistics.co_occurrences(rows[at : at + 1], one)
+            amounts[:, at] = learned.statistics.amounts_of(met, wanted)
+    return amounts
+
+
+def _largest(amounts: Floats) -> int | None:
+    """The place of the largest, where it is above 0."""
+    best = int(np.argmax(amounts)) if len(amounts) else 0
+    return best if len(amounts) and amounts[best] > 0 else None
 
 
 def page_reason(
@@ -164,7 +178,7 @@ class _Page:
         ids = [item for item, at in zip(ids, rows.tolist(), strict=True) if at >= 0]
         rows = rows[rows >= 0]
         if source == "beside":
-            best = most_together(self.learned, rows, row)
+            best = _largest(met_with(self.learned, rows, np.array([row]))[0])
             if best is not None:
                 title = _title(self.index, int(rows[best]))
                 return Reason("together", f"often chosen together with {title}", ids[best])

@@ -68,7 +68,11 @@ def fit_recommend(moments: Iterable[Moment], state: ServedState) -> RecommendCar
     encoder = bool(state.model and state.model.has_encoder)
     start = RecommendCard(recommend_blend(built_in(encoder), ""))
     lists = CatalogueLists(state.index, state.personal.learned, start)
-    asked = [_asked(moment, state, lists) for moment in moments]
+    return best_card([_asked(moment, state, lists) for moment in moments], encoder)
+
+
+def best_card(asked: Sequence[Asked], encoder: bool) -> RecommendCard:
+    """The blend, or the signal that it does not come up to on moments that its fit has not seen."""
     if len(asked) < FEWEST:
         note = f"Built-in weights: {len(asked)} held-out moments are too few to fit any."
         return RecommendCard(recommend_blend(built_in(encoder), note))

@@ -113,7 +113,7 @@ def carts_commands() -> None:
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="The file: .jsonl or .csv.",
+    help="The file: .jsonl, .csv or .parquet.",
 )
 @json_option("End with one JSON object.")
 @click.pass_obj
@@ -126,7 +126,9 @@ def abandoned_command(
     published model; the value is of the events' prices, else the catalogue's.
     """
     if out.suffix not in _WRITERS:
-        raise click.UsageError(f"--out is {out}; a name that ends in .jsonl or .csv is expected.")
+        raise click.UsageError(
+            f"--out is {out}; a name that ends in {', '.join(_WRITERS)} is expected."
+        )
     index = ItemIndex(published_version(workspace))
     version = model_store(workspace).current()
     loaded = load(version.folder) if version else None
@@ -181,4 +183,31 @@ def _write_csv(out: Path, carts: list[AbandonedCart]) -> None:
     replace_synced(out, file.getvalue().encode(), OWN_FILE)
 
 
-_WRITERS: Final = {".jsonl": _write_jsonl, ".csv": _write_csv}
+def _write_parquet(out: Path, carts: list[AbandonedCart]) -> None:
+    """items: a list of item and quantity; last_event: a time in UTC."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    line = pa.struct([("item", pa.string()), ("quantity", pa.float64())])
+    kinds = {
+        **{name: pa.string() for name in ("user", "session")},
+        **{"items": pa.list_(line), "priced": pa.int32()},
+        "last_event": pa.timestamp("ms", tz="UTC"),
+    }
+    schema = pa.schema(
+        [(name, kinds.get(name, pa.float64())) for name in AbandonedCart.__struct_fields__]
+    )
+    rows = [
+        msgspec.structs.asdict(cart)
+        | {
+            "items": [{"item": item, "quantity": much} for item, much in cart.items.items()],
+            "last_event": datetime.fromtimestamp(cart.last_event, UTC),
+        }
+        for cart in carts
+    ]
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema), file)
+    replace_synced(out, file.getvalue(), OWN_FILE)
+
+
+_WRITERS: Final = {".jsonl": _write_jsonl, ".csv": _write_csv, ".parquet": _write_parquet}

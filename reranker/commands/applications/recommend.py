@@ -1,7 +1,9 @@
 """recommend.py: `reranker recommend` on the command line."""
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -10,6 +12,8 @@ from indexes.times import BadTime, TimeReader, TimeSettings
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
 from reranker.commands.output import echo_result, json_option
+
+_MANY: Final = 1000  # users from which on every core helps with --all
 
 
 @click.command("recommend")
@@ -48,7 +52,7 @@ def recommend_command(
         raise click.UsageError("Name a USER, or give --all.")
     if everyone != (out is not None):
         raise click.UsageError("--all and --out go together.")
-    from reranker.applications.recommendations.all_shoppers import write_all
+    from reranker.applications.recommendations.all_shoppers import Helpers, write_all
     from reranker.applications.recommendations.candidates import CatalogueLists
     from reranker.applications.recommendations.recommend import recommend
     from reranker.histories.store import open_histories
@@ -59,7 +63,10 @@ def recommend_command(
     try:
         state = load_state(workspace, histories)
         if out is not None:
-            written = write_all(histories.users(), wish, state, out)
+            users = list(histories.users())
+            cores = len(os.sched_getaffinity(0)) if len(users) >= _MANY else 1
+            with Helpers(workspace, cores) if cores > 1 else nullcontext() as helpers:
+                written = write_all(users, wish, state, out, helpers=helpers)
             text = (
                 f"{written.rows:,} recommendations to {written.users:,} users in {written.out} "
                 f"({written.resumed:,} users were there from an earlier run)"

@@ -34,6 +34,7 @@
     const judged = ids.filter((id) => ratings[id] !== undefined).length;
     put("judged-count", judged ? `${judged} of ${ids.length} judged` : "");
     document.querySelector(".lists")?.classList.toggle("is-judged", engine !== null);
+    document.querySelector(".lists")?.classList.toggle("leaks", Boolean(matrix && matrix.leaks));
     document.querySelector("#ndcg-difference")?.classList.toggle("worse", blend !== null && blend < engine);
   };
 

@@ -61,11 +61,14 @@
       return [rows, h("Div", { className: "quiet small" }, words, ...(untrained ? [h("Code", {}, "reranker train")] : []))];
     }
     const share = Math.round(matrix.gate * 100);
+    const user = matrix.request.user;
+    const more = user ? [h("A", { className: "small", href: `?${new URLSearchParams({ tab: "shoppers", shopper: user })}` },
+      "Recommendations, cart and more in Shoppers")] : [];
     return [rows, [
       h("Div", { className: "gate-line" }, h("Span", {}, "gate"), h("B", { id: "gate-value" }, matrix.gate.toFixed(3))),
       h("Div", { className: "meter", role: "img", "aria-label": `gate ${share} percent` },
         h("Div", { style: { width: `${share}%` } })),
-      h("Div", { className: "quiet small" }, `Personal signals count ${share} % of their weight.`)]];
+      h("Div", { className: "quiet small" }, `Personal signals count ${share} % of their weight.`), ...more]];
   };
 
   clientside.history = {

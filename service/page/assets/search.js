@@ -116,10 +116,17 @@
     }));
   };
 
+  const narrow = window.matchMedia("(max-width: 1180px)"); // as assets/page.css
+  narrow.addEventListener("change", () => page.redraw());
   const fill = (page.fill = (list, rows, top = false) => {
     page.rows = { ...page.rows, [list]: rows };
     const api = page.grid(list);
     if (!api) return setTimeout(() => page.rows[list] === rows && fill(list, rows, top), 60);
+    const height = narrow.matches ? 92 : 66; // five short lines and what stands below them
+    if (api.getGridOption("rowHeight") !== height) {
+      api.setGridOption("rowHeight", height);
+      api.resetRowHeights();
+    }
     api.setGridOption("rowData", rows);
     if (top && rows.length) api.ensureIndexVisible(0, "top");
   });

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from reranker.errors import BadRequest
+from reranker.evaluation.leakage import Leaks, refused
 from reranker.evaluation.requests import rerank_request
 from reranker.events.events import HistoryEvent
 from reranker.ranking.state import ServedState
@@ -56,6 +57,17 @@ def request_of(case: Case, page: Page) -> tuple[RerankRequest, dict[str, float]]
         request, blend=case.blend or None, explain=True, **_shopper(case)
     )
     return page.reader.checked(asked), ratings
+
+
+def leaks_of(case: Case, page: Page) -> list[str]:
+    """Why `reranker evaluate` refuses this request of a set, or what else it says of it (DESIGN's
+    invariant 7): the model may know the answers."""
+    if not case.set or not case.request:
+        return []
+    state = page.state
+    leaks = Leaks(state, [state.blend(case.blend or None)[0]], allowed=False)
+    leaks.refuses(page.sets.request(case.set, case.request))
+    return [*refused(leaks.by_reason, "request"), *leaks.warnings()]
 
 
 def _shopper(case: Case) -> dict[str, Any]:

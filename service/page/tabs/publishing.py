@@ -25,11 +25,12 @@ _OWN_ROWS: Final = ("signals.", "note:")  # what the dialog shows elsewhere
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was asked. expect: the id of what was published then."""
+    """What was asked. expect: the id of what was published then. of_sliders: asked in Search."""
 
     action: Literal["publish", "rollback"]
     label: Name
     expect: Name
+    of_sliders: bool = False
 
 
 def signed_in_name() -> str:
@@ -98,36 +99,51 @@ def _asking(app: Dash, blends: Blends) -> None:
         Output("publish-yes", "children"),
         Output("publish-plan", "data"),
         Output("blends-said", "children", allow_duplicate=True),
+        Output("weights-said", "children", allow_duplicate=True),
         Input("publish", "n_clicks"),
         Input("rollback", "n_clicks"),
+        Input("publish-saved", "n_clicks"),
         State("blend-rows", "selectedRows"),
+        State("saved-blend", "data"),
         prevent_initial_call=True,
     )
-    def ask(publish: int | None, rollback: int | None, chosen: Rows) -> tuple[Any, ...]:
-        if not (publish or rollback):
-            return (no_update,) * 6
+    def ask(
+        publish: int | None,
+        rollback: int | None,
+        of_sliders: int | None,
+        chosen: Rows,
+        saved: Name | None,
+    ) -> tuple[Any, ...]:
+        if not (publish or rollback or of_sliders):
+            return (no_update,) * 7
         back = ctx.triggered_id == "rollback"
         rows = blends.rows()
         served = next((row for row in rows if row.published), None)
-        label = next(iter(labels(chosen)), None)
+        from_search = ctx.triggered_id == "publish-saved"
+        label = saved if from_search else next(iter(labels(chosen)), None)
         target = blends.previous() if back else next((r for r in rows if r.label == label), None)
         if target is None or target == served:
-            return (*(no_update,) * 5, "There is nothing to publish: choose another version.")
+            words = "There is nothing to publish: choose another version."
+            return (*(no_update,) * 5, *_told(words, from_search))
         try:
             what = what_changes(blends, served, target)
         except Failure as failure:
-            return (*(no_update,) * 5, f"{failure} {failure.hint or ''}")
+            return (*(no_update,) * 5, *_told(str(failure), from_search))
         verb = "Roll back to" if back else "Publish"
-        plan = Plan("rollback" if back else "publish", target.label, served.id if served else "")
+        action: Literal["publish", "rollback"] = "rollback" if back else "publish"
+        plan = Plan(action, target.label, served.id if served else "", from_search)
         plain = msgspec.to_builtins(plan)
-        return True, f"{verb} {target.label}?", what, f"{verb} {target.label}", plain, ""
+        asked = f"{verb} {target.label}"
+        return True, f"{asked}?", what, asked, plain, *_told("", from_search)
 
 
 def _answering(app: Dash, page: Page, blends: Blends) -> None:
     @app.callback(
         Output("publish-ask", "opened", allow_duplicate=True),
         Output("blends-said", "children", allow_duplicate=True),
+        Output("weights-said", "children", allow_duplicate=True),
         Output("blends-changed", "data", allow_duplicate=True),
+        Output("saved-blend", "data", allow_duplicate=True),
         Input("publish-yes", "n_clicks"),
         Input("publish-no", "n_clicks"),
         State("publish-plan", "data"),
@@ -136,9 +152,9 @@ def _answering(app: Dash, page: Page, blends: Blends) -> None:
     )
     def answer(
         yes: int | None, no: int | None, plan: Plan | None, typed: Name | None
-    ) -> tuple[Any, Any, Any]:
+    ) -> tuple[Any, ...]:
         if ctx.triggered_id != "publish-yes" or not yes or plan is None:
-            return (False, no_update, no_update) if no else (no_update,) * 3
+            return (False if no else no_update, *(no_update,) * 4)
         who = signed_in_name() or typed or ""
         try:
             if plan.action == "rollback":
@@ -146,9 +162,15 @@ def _answering(app: Dash, page: Page, blends: Blends) -> None:
             else:
                 notice = blends.publish(plan.label, who, plan.expect)
         except Failure as failure:
-            return False, f"{failure} {failure.hint or ''}", no_update
+            return False, *_told(str(failure), plan.of_sliders), no_update, no_update
         page.served.refresh()
-        return False, notice, notice
+        kept = None if plan.of_sliders else no_update
+        return False, *_told(notice, plan.of_sliders), notice, kept
+
+
+def _told(words: str, in_search: bool) -> tuple[Any, Any]:
+    """Where it was asked: what stands in Blends, and under the sliders of Search."""
+    return (no_update, words) if in_search else (words, no_update)
 
 
 def what_changes(blends: Blends, served: StoredBlend | None, target: StoredBlend) -> list[Any]:

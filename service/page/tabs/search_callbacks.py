@@ -11,7 +11,7 @@ from msgspec.json import encode
 from indexes.errors import Failure
 from reranker.errors import BadRequest
 from service.page.parts.callback_values import Name
-from service.page.parts.cases import case_of, request_of
+from service.page.parts.cases import case_of, leaks_of, request_of
 from service.page.parts.context import Page
 from service.page.parts.matrix import leave_one_out, matrix, with_factors
 from service.page.parts.request_sets import set_choices
@@ -48,11 +48,14 @@ def _server(app: Dash, page: Page) -> None:
         if not case:
             return None, nothing_searched(page)
         try:
-            request, ratings = request_of(case_of(case), page)
+            asked = case_of(case)
+            request, ratings = request_of(asked, page)
             ranked = matrix(request, page.state, page.thumbnails.thumbnail_of)
             hand = page.judgments.of(request.query or "")
             notice = None if request.candidates else nothing_found(request.query or "")
-            return ranked | {"ratings": ratings, "hand": hand}, notice
+            leaks = leaks_of(asked, page) if ratings else []
+            judged = {"ratings": ratings, "hand": hand, "leaks": bool(leaks)}
+            return ranked | judged, notice or _leaking(leaks)
         except Failure as failure:
             return None, _alert(failure)
 
@@ -77,6 +80,18 @@ def _server(app: Dash, page: Page) -> None:
             return _left_out(leave_one_out(weighed, asked.item, page.state))
         except Failure as failure:
             return _alert(failure)
+
+
+def _leaking(leaks: list[str]) -> Any:
+    """What the figures above the lists are worth then."""
+    if not leaks:
+        return None
+    return dmc.Alert(
+        [html.Div(f"{line[:1].upper()}{line[1:]}.") for line in leaks],
+        variant="light",
+        color="tide",
+        title="NDCG@10 says little here, as reranker evaluate warns",
+    )
 
 
 def _left_out(rows: list[dict[str, Any]]) -> Any:

@@ -79,10 +79,7 @@ def found_view(page: Page, words: str, of: str) -> list[Any]:
     """Who did this, each to be chosen, and how many were looked through. Failure of the store."""
     found = page.shoppers.search(words)
     if not found.shoppers and not words:
-        teach: list[Any] = [
-            *("No events yet: ", html.Code("reranker events import FILE"), " or POST /events.")
-        ]
-        return [html.P(teach, className="quiet small")]
+        return [no_events()]
     listed = [_shopper(one, of) for one in found.shoppers]
     if not words:
         listed.insert(0, _choice("", "new", "nothing is known", [], of))
@@ -94,6 +91,12 @@ def found_view(page: Page, words: str, of: str) -> list[Any]:
         )
         listed.append(html.P(said, className="quiet small"))
     return listed
+
+
+def no_events() -> Any:
+    """Where no shopper did anything: how to change that."""
+    command = html.Code("reranker events import FILE")
+    return html.P(["No events yet: ", command, " or POST /events."], className="quiet small")
 
 
 def _shopper(one: ShopperFound, of: str) -> Any:

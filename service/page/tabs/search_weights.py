@@ -1,14 +1,12 @@
-"""search_weights.py: the sliders' weights -> a comparison, a stored blend, a published one."""
+"""search_weights.py: the sliders' weights -> a comparison, or a stored blend to be published."""
 
 from typing import Any, Final
 
 import dash_mantine_components as dmc
 import msgspec
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
-from flask import request as web_request
 
 from indexes.errors import Failure
-from service.access.sign_in import CALLER
 from service.page.parts.callback_values import Name
 from service.page.parts.context import Page
 from service.page.parts.request_sets import set_choices
@@ -16,10 +14,10 @@ from service.page.parts.slider_blends import stored
 from service.page.parts.widgets import aria
 from service.page.tabs.blend_rows import blend_choices
 from service.page.tabs.compare_tab import ENGINE, start_comparison
+from service.page.tabs.publishing import signed_in_name
 
 _METRICS: Final = ["ndcg@10", "mrr", "precision@10", "recall@10"]
 _SAME: Final = "same"
-_REMARKS: Final = ("note: ", "author: ")  # they rank nothing
 
 
 class Slider(msgspec.Struct, frozen=True):
@@ -32,9 +30,12 @@ def weight_actions(page: Page) -> Any:
         [
             html.Div([_compare(page), _save()], className="row"),
             html.Div(id="weights-said", className="said", role="status"),
-            html.Div(_publish(), id="saved-actions", style={"display": "none"}),
+            html.Div(
+                dmc.Button("Publish …", id="publish-saved", size="compact-xs", variant="light"),
+                id="saved-actions",
+                style={"display": "none"},
+            ),
             dcc.Store(id="saved-blend"),
-            dcc.Store(id="saved-over"),
         ],
         className="weight-actions",
     )
@@ -96,21 +97,8 @@ def _save() -> Any:
     )
 
 
-def _publish() -> Any:
-    return _popover(
-        "Publish …",
-        "publish-saved",
-        [
-            html.H2(id="publish-title"),
-            html.Div(id="publish-changes", className="small"),
-            dmc.Button("Publish it", id="publish-run", size="sm"),
-        ],
-        disabled=False,
-    )
-
-
-def _popover(label: str, name: str, inside: list[Any], disabled: bool = True) -> Any:
-    button = dmc.Button(label, id=name, size="compact-xs", variant="light", disabled=disabled)
+def _popover(label: str, name: str, inside: list[Any]) -> Any:
+    button = dmc.Button(label, id=name, size="compact-xs", variant="light", disabled=True)
     return dmc.Popover(
         [
             dmc.PopoverTarget(button),
@@ -124,7 +112,7 @@ def _popover(label: str, name: str, inside: list[Any], disabled: bool = True) ->
 
 
 def weight_callbacks(app: Dash, page: Page) -> None:
-    """Compare, save, publish."""
+    """Compare, save, offer to publish."""
     app.clientside_callback(
         ClientsideFunction("weights", "moved"),
         Output("weights-compare", "disabled"),
@@ -141,7 +129,7 @@ def weight_callbacks(app: Dash, page: Page) -> None:
     )
     _comparing(app, page)
     _saving(app, page)
-    _publishing(app, page)
+    _publishing(app)
 
 
 def _comparing(app: Dash, page: Page) -> None:
@@ -204,7 +192,12 @@ def _saving(app: Dash, page: Page) -> None:
                 raise Failure("A blend needs a name, such as warmer.", field="name")
             factors = factors_of(values, sliders)
             label = stored(
-                page.state, base or None, factors, name=name or "", note=note or "", who=caller()
+                page.state,
+                base or None,
+                factors,
+                name=name or "",
+                note=note or "",
+                who=signed_in_name(),
             )
         except Failure as failure:
             return no_update, no_update, no_update, str(failure), True
@@ -212,48 +205,12 @@ def _saving(app: Dash, page: Page) -> None:
         return label, blend_choices(page.state), label, said, False
 
 
-def _publishing(app: Dash, page: Page) -> None:
-    @app.callback(
-        Output("saved-actions", "style"),
-        Output("publish-title", "children"),
-        Output("publish-changes", "children"),
-        Output("saved-over", "data"),
-        Input("saved-blend", "data"),
-        Input("publish-saved", "n_clicks"),
-    )
-    def ask(label: Name | None, _clicks: Any) -> tuple[Any, Any, Any, Any]:
-        if not label:
-            return {"display": "none"}, "", None, None
-        state = page.state
-        now = f"{state.published.name}@{state.published_version}"
-        try:
-            lines = [line for line in state.store.diff(now, label) if not line.startswith(_REMARKS)]
-        except Failure as failure:
-            lines = [str(failure)]
-        changes = html.Ul([html.Li(html.Code(line)) for line in lines], className="diff")
-        seen = next((one.id for one in state.store.listed() if one.published), None)
-        return {}, f"{label} instead of {now}, for every shopper?", changes, seen
+def _publishing(app: Dash) -> None:
+    """Once there is something: its button opens the dialog of Blends (publishing.py)."""
 
-    @app.callback(
-        Output("weights-said", "children", allow_duplicate=True),
-        Output("publish-saved-open", "opened"),
-        Output("saved-blend", "data", allow_duplicate=True),
-        Output("blends-changed", "data", allow_duplicate=True),
-        Input("publish-run", "n_clicks"),
-        State("saved-blend", "data"),
-        State("saved-over", "data"),
-        prevent_initial_call=True,
-    )
-    def publish(_clicks: Any, label: Name | None, seen: Name | None) -> tuple[Any, ...]:
-        if not label:
-            return "Save a blend first.", False, no_update, no_update
-        try:
-            page.state.store.publish(label, who=caller(), expect=seen)
-        except Failure as failure:
-            return str(failure), False, no_update, no_update
-        page.served.refresh()
-        said = f"{label} is published; workers take it up within a second."
-        return said, False, None, said
+    @app.callback(Output("saved-actions", "style"), Input("saved-blend", "data"))
+    def offer(label: Name | None) -> dict[str, str]:
+        return {} if label else {"display": "none"}
 
 
 def factors_of(values: list[float | None], sliders: list[Slider | None]) -> dict[str, float]:
@@ -263,8 +220,3 @@ def factors_of(values: list[float | None], sliders: list[Slider | None]) -> dict
         for one, value in zip(sliders, values, strict=False)
         if one is not None
     }
-
-
-def caller() -> str:
-    """The name of the key that opened the page; empty without keys."""
-    return str(web_request.environ.get(CALLER) or "")

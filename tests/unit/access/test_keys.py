@@ -49,6 +49,7 @@ SCOPE = {
     "/items/<path:item>/similar": "rerank",
     "/trending": "rerank",
     "/rerank/batch": "rerank",
+    "/rankings/<ranking>": "rerank",
     "/users/<path:user>": "admin",
     "/openapi.json": "",
 }

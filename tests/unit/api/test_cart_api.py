@@ -103,6 +103,20 @@ def test_a_price_weight_brings_dearer_items_up(shop: FlaskClient) -> None:
     assert int(dear[0]["id"]) >= int(plain[0]["id"])
 
 
+def test_one_component_can_be_asked_alone(shop: FlaskClient) -> None:
+    answer = asked(shop, cart=[{"item": "1"}], blend="cosine", explain=True)
+    for result in answer["complete"]:
+        assert set(result["explanation"]["contributions"]) <= {"cosine", "popular", "filled"}
+    plain = asked(shop, cart=[{"item": "1"}])
+    assert asked(shop, cart=[{"item": "1"}], blend="fitted")["complete"] == plain["complete"]
+
+
+def test_events_from_as_of_on_do_not_count(shop: FlaskClient) -> None:
+    history = [{"type": "cart", "item": item, "time": NEWEST + int(item)} for item in ("1", "16")]
+    assert ids_of_cart(asked(shop, history=history, as_of=NEWEST + 16)) == ["1"]
+    assert ids_of_cart(asked(shop, history=history, time=NEWEST + 16)) == ["1"]
+
+
 def test_a_home_without_a_model_says_so_and_still_answers(client: FlaskClient) -> None:
     answer = asked(client, cart=[{"item": "1"}, {"item": "nothing"}])
     assert len(answer["complete"]) == 10 and "1" not in ids(answer["complete"])
@@ -120,6 +134,8 @@ def test_a_home_without_a_model_says_so_and_still_answers(client: FlaskClient) -
         ({"weights": {"colour": 1}}, "weights.colour"),
         ({"top_n": -1}, "top_n"),
         ({"basket": []}, "basket"),
+        ({"blend": "default"}, "blend"),
+        ({"as_of": 1, "time": 1}, "as_of"),
     ],
 )
 def test_what_is_wrong_is_named(shop: FlaskClient, body: dict[str, Any], field: str) -> None:

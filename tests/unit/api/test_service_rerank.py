@@ -131,7 +131,7 @@ def test_signals_that_fail_are_named_and_the_engine_stays(
         0.0,
     ]  # what is left still ranks
     lost = {part["signal"] for part in found["degraded"]}
-    assert lost == {"semantic", "match", "available", "guards"}
+    assert lost == {"semantic", "match", "available", "coverage", "guards"}
     assert {part["reason"] for part in found["degraded"]} == {"internal_error"}
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from click.testing import CliRunner
 from support.cart_shop import cart_shop
 
@@ -60,5 +61,13 @@ def test_the_command_writes_them(shop_home: Path, tmp_path: Path) -> None:
         cart = json.loads(line)
         assert set(cart["items"]) <= {"20", "21", "22", "23", "24"}
         assert 0 < cart["probability"] < 1 and cart["value"] > 0 and cart["idle_hours"] >= 2
+    table = tmp_path / "carts.parquet"
+    done = CliRunner().invoke(cli, [*args[:-1], str(table)])
+    assert done.exit_code == 0, done.output
+    rows = pq.read_table(table).to_pylist()
+    assert [row["value"] for row in rows] == [
+        json.loads(line)["value"] for line in (tmp_path / "carts.jsonl").read_text().splitlines()
+    ]
+    assert rows[0]["items"][0]["quantity"] > 0 and rows[0]["last_event"].year > 2000
     wrong = CliRunner().invoke(cli, [*args[:-1], str(tmp_path / "carts.txt")])
-    assert wrong.exit_code == 2 and ".jsonl or .csv" in wrong.output
+    assert wrong.exit_code == 2 and ".jsonl, .csv, .parquet" in wrong.output

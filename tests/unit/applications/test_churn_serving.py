@@ -14,6 +14,8 @@ from support.shop import copy_home, patient
 
 from indexes.workspace import Workspace
 from reranker.applications.churn.churn import CHURN, churn_of, load_churn
+from reranker.applications.churn.churn_examples import ChurnEvents, churn_events
+from reranker.applications.churn.churn_publishing import fit_longest
 from reranker.model.versions import model_store
 from service.app import create_app, served
 from service.commands.cli import run
@@ -181,3 +183,14 @@ def test_without_a_model_the_command_names_the_next_one(
     assert run(["--home", str(shop_home), "churn", "u1"]) == 1
     assert "reranker train" in capsys.readouterr().err
     assert run(["--home", str(shop_home), "churn", "--all"]) == 2
+
+
+def test_a_young_base_gets_a_model_of_a_shorter_horizon() -> None:
+    def events(days: float) -> ChurnEvents:
+        past = (event for event in buyers() if event.time >= NEWEST - days * DAY)
+        return churn_events((event.user or "", event) for event in past)
+
+    young = fit_longest(events(90), 1000)
+    assert young is not None and young.days == 14
+    assert young.model_of(30)[0] == "bg-nbd" and young.model_of(14)[0] == young.name
+    assert fit_longest(events(20), 1000) is None

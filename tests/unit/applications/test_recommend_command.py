@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from support.shop import copy_home
 
 from indexes.workspace import Workspace
-from reranker.applications.recommendations.all_shoppers import write_all
+from reranker.applications.recommendations.all_shoppers import Helpers, write_all
 from reranker.applications.recommendations.evaluate_recommend import evaluate_recommend
 from reranker.applications.recommendations.wishes import Wish
 from reranker.events.events import HistoryEvent
@@ -58,6 +58,9 @@ def test_an_interrupted_run_goes_on(trained_home: Path, tmp_path: Path) -> None:
     assert (written.users, written.rows, written.resumed) == (40, 120, 10)
     whole = out.read_bytes()
     assert write_all(histories.users(), wish, state, out).resumed == 0
+    assert out.read_bytes() == whole
+    with Helpers(workspace, 2) as helpers:
+        write_all(histories.users(), wish, state, out, helpers=helpers)
     assert out.read_bytes() == whole
     histories.close()
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from support.service import serving
 
+from indexes.items.changes import ItemChange, ItemChanges
+from indexes.items.settings import ItemSettings
 from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
 from reranker.blends.blend import DEFAULT
@@ -15,6 +17,7 @@ from reranker.events.events import HistoryEvent
 from reranker.histories.store import open_histories
 from service.commands import doctor_machine
 from service.commands.cli import run
+from service.commands.doctor_fleet import changes
 
 
 def states(home: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, str]]]:
@@ -188,3 +191,14 @@ def test_the_service_of_another_home_is_no_failure(
         _, found = states(tmp_path / "nothing published", capsys)
     assert found["service"]["state"] == "warn"
     assert "another index and blend" in found["service"]["message"]
+
+
+def test_changes_that_wait_for_a_rebuild_are_counted(own_home: Path) -> None:
+    few = Workspace(own_home, {ItemSettings: ItemSettings(changed_items=5)})
+    assert changes(few).message.startswith("0 changed items wait")
+    waiting = ItemChanges(own_home, 5)
+    for number in range(4):
+        waiting.apply([ItemChange(str(number), {"price": 1.0})])
+    waiting.close()
+    assert (changes(few).state, changes(Workspace(own_home)).state) == ("warn", "ok")
+    assert changes(few).message.startswith("4 changed items wait")

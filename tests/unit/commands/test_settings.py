@@ -111,6 +111,7 @@ PROVED_BY = {
     "limits.body_bytes": "test_service_errors: test_limits_body_bytes",
     "limits.candidates": "test_service_errors: test_limits_candidates",
     "limits.batch": "test_rerank_batch: test_limits_batch",
+    "limits.kept_rankings": "test_ranking_pages: test_limits_kept_rankings",
     "limits.query_chars": "test_service_errors: test_limits_query_chars",
     "limits.text_chars": "test_service_errors: test_limits_text_chars",
     "limits.history": "test_service_errors: test_limits_history",
@@ -126,6 +127,8 @@ PROVED_BY = {
     "formats.id_share": "test_format_settings: test_formats_id_share",
     "formats.models": "test_format_settings: test_formats_models",
     "reload.seconds": "test_service_reload: test_reload_seconds",
+    "reload.source": "test_fleet_serving: test_reload_source_and_pull_seconds",
+    "reload.pull_seconds": "test_fleet_serving: test_reload_source_and_pull_seconds",
 }
 
 

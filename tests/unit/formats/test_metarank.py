@@ -110,8 +110,19 @@ def test_errors(client: FlaskClient) -> None:
         assert answer.get_json()["error"]["message"]
     answer = client.post("/rank/xgboost", json=BASE | {"items": ITEMS})
     assert answer.status_code == 404 and "xgboost" in answer.get_json()["error"]["message"]
-    for path in ("/recommend/default", "/train/default"):
-        assert client.post(path, json={"count": 3}).status_code == 501
+    assert client.post("/train/default", json={"count": 3}).status_code == 501
+    for sent in ({}, {"count": 0}, {"count": 3, "items": [""]}, {"count": 3, "user": [1]}):
+        assert client.post("/recommend/default", json=sent).status_code == 400
+    assert client.post("/recommend/xgboost", json={"count": 3}).status_code == 404
+
+
+def test_recommendations_are_ours(shop: FlaskClient) -> None:
+    ours = shop.post("/recommend", json={"context": {"cart": ["3"]}, "top_n": 4}).get_json()
+    answer = shop.post("/recommend/default", json={"count": 4, "items": ["3"]}).get_json()
+    assert set(answer) == {"took", "items"}
+    assert [item["item"] for item in answer["items"]] == [one["id"] for one in ours["results"]]
+    scores = [item["score"] for item in answer["items"]]
+    assert sorted(scores, reverse=True) == scores
 
 
 def test_the_ranking_keeps_the_id_that_was_sent(shop: FlaskClient) -> None:

@@ -18,7 +18,7 @@ from indexes.items.index import ItemIndex
 from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
 from reranker.events.events import TYPES, HistoryEvent
-from reranker.model.action_head import ActionCard
+from reranker.model.action_head import ActionCard, load_head
 from reranker.model.card import ACTIONS
 from reranker.model.learned import Learned
 from reranker.model.next_action import NextAction
@@ -179,6 +179,19 @@ def test_too_few_visits_leave_a_model_without_a_head(
     model, items = by_torch.model, by_torch.items
     assert not fit_next_action(model, items, sequences, MINUTES, LENGTH, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_without_an_encoder_recency_and_counts_foresee(tmp_path: Path) -> None:
+    events = [
+        (f"u{at // 8}", HistoryEvent(type=kind, item="1", time=1e9 + 1e5 * at + step))
+        for at in range(80)
+        for step, kind in enumerate(("view", "cart", "purchase")[: 1 + at % 3])
+    ]
+    sequences = sequences_of(events, TYPES)
+    assert fit_next_action(None, None, sequences, MINUTES, LENGTH, tmp_path)
+    loaded = load_head(tmp_path)
+    assert loaded is not None
+    assert not loaded[1].vector and loaded[1].possible == ["purchase", "cart", "leave"]
 
 
 def test_a_failing_text_encoder_is_named_not_a_500(both: tuple[Any, ServedModel, Any]) -> None:

@@ -72,6 +72,19 @@ def test_strangers_have_somebody_elses_history() -> None:
         assert own.candidates == other.candidates and own.history != other.history
 
 
+def test_strangers_are_not_those_who_stand_side_by_side() -> None:
+    """Who came one after the other often came for the same."""
+    ordered = [
+        msgspec.structs.replace(request, history=[Event(type="view", item=str(place))], time=place)
+        for place, request in enumerate(REQUESTS)
+    ]
+    apart = []
+    for place, other in enumerate(with_strangers(ordered)):
+        assert other.history and other.time == float(other.history[0].item or 0)
+        apart.append(abs(place - other.time))
+    assert min(apart) > 0 and np.median(apart) > len(ordered) / 8
+
+
 def test_the_built_in_blend_of_an_earlier_release_gives_way(tmp_path: Path) -> None:
     store = BlendStore(tmp_path)
     earlier = DEFAULT.signals | {"semantic": SignalWeight(1.5), "typical": SignalWeight(0.5)}

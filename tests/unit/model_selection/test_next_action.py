@@ -17,7 +17,7 @@ from reranker.histories.store import open_histories
 from reranker.metrics.classification import action_metrics, calibration_error
 from reranker.model.action_head import ActionCard, fit_head, load_head, save_head
 from reranker.model.next_action import action_features, lacking
-from reranker.training.actions import action_cases, vector_helps
+from reranker.training.actions import action_cases, best_learned
 from reranker.training.sequences import sequences_of
 from service.app import create_app
 from service.commands.cli import run
@@ -211,12 +211,28 @@ def test_the_user_vector_is_read_only_where_it_helps_at_unseen_moments() -> None
     shoppers, unseen = np.arange(1200) // 4, np.arange(1200) % 4 == 3
     whole = np.concatenate([vector, plain], axis=1)
     tells = np.repeat(vector[:, :1] > 0, 3, axis=1)
-    assert vector_helps(whole, plain, tells, shoppers, unseen)
+    assert best_learned(whole, plain, tells, shoppers, unseen) == "everywhere"
     # A vector that has learned the answers of the moments it saw, and knows nothing of others.
     answers = rng.random((1200, 1)) < 0.5
     learned = whole.copy()
     learned[~unseen, 0] = answers[~unseen, 0] * 2.0 - 1.0
     labels = np.repeat(answers, 3, axis=1)
-    assert not vector_helps(learned, plain, labels, shoppers, unseen)
+    assert best_learned(learned, plain, labels, shoppers, unseen) == "logistic"
     nowhere = np.zeros(1200, bool)
-    assert not vector_helps(whole, plain, tells, shoppers, nowhere)  # nothing to try it on
+    assert best_learned(whole, plain, tells, shoppers, nowhere) == "logistic"  # nothing to try on
+
+
+def test_a_head_learns_where_the_encoder_has_seen_nothing_if_that_foresees_better() -> None:
+    """At the moments that it learned from, the vector knows the answer in a number that says
+    nothing later; another number tells something everywhere."""
+    rng = np.random.default_rng(5)
+    count = 6000
+    plain = rng.normal(size=(count, 3)).astype(np.float32)
+    shoppers, unseen = np.arange(count) // 4, np.arange(count) % 2 == 1
+    answers = rng.random(count) < 0.5
+    vector = rng.normal(size=(count, 4)).astype(np.float32)
+    vector[:, 1] += answers * 2.0
+    vector[~unseen, 0] += (answers[~unseen] * 2.0 - 1.0) * 4.0
+    whole = np.concatenate([vector, plain], axis=1)
+    labels = np.repeat(answers[:, None], 3, axis=1)
+    assert best_learned(whole, plain, labels, shoppers, unseen) == "unseen"

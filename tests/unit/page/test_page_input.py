@@ -37,20 +37,8 @@ def callbacks(page: FlaskClient) -> list[dict[str, Any]]:
 
 
 WORDS = (
-    *(
-        "",
-        "search",
-        "shoppers",
-        "base",
-        "compare",
-        "blends",
-        "system",
-        "set",
-        "default",
-        "default@1",
-        "engine",
-        "x",
-    ),
+    *("", "search", "shoppers", "base", "compare", "blends", "system", "set"),
+    *("default", "default@1", "engine", "x"),
     *("data/requests.jsonl.gz", "../x.jsonl", "x.jsonl", "a\0b", "\n", "é", "a" * 600, "NaN"),
     *("blends/default", "default@99999999999999999999", "@", "lamp", "1", "u\u2028"),
 )

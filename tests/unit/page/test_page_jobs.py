@@ -8,18 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from support.page import CALLBACK, LINE, NUL, call, wait_for
+from support.page import CALLBACK, LINE, NUL, call, page_of, wait_for
 
 from indexes.errors import Failure
 from indexes.workspace import Workspace
-from service.api.requests import RequestReader
 from service.app import create_app
-from service.http.settings import LimitSettings
 from service.live import jobs as jobs_module
 from service.live.jobs import BadJob, Jobs
-from service.live.reload import Served
-from service.observability.prometheus import Metrics
-from service.page.parts.context import Applications, Page
 from service.page.tabs.compare_results import result_view
 from service.page.tabs.compare_tab import start_comparison
 
@@ -49,11 +44,7 @@ def test_no_job_starts_that_cannot_end_well(
 def test_a_blend_is_compared_with_itself_under_other_weights(own_home: Path) -> None:
     (own_home / "requests").mkdir()
     (own_home / "requests" / "one.jsonl").write_text(LINE)
-    workspace = Workspace(own_home)
-    metrics, limits = Metrics(), LimitSettings()
-    served = Served(workspace, metrics)
-    applications = Applications.of(served, RequestReader.of(workspace), limits)
-    page = Page(workspace, served, limits, metrics, applications)
+    page = page_of(own_home)
     with pytest.raises(Failure, match="two different"):
         start_comparison(page, "", "default", "one.jsonl", ["mrr"])
     with pytest.raises(Failure, match="no signal"):

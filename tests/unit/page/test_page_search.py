@@ -5,7 +5,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.shop import small_shop
+from support.page import page_of
+from support.shop import TRAINED_AT, copy_home, small_shop
 
 from indexes.workspace import Workspace
 from reranker.blends.blend import DEFAULT, SignalWeight
@@ -17,6 +18,7 @@ from reranker.histories.store import open_histories
 from reranker.ranking.ranking import rank
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, RerankRequest
+from service.page.parts.cases import Case, leaks_of
 from service.page.parts.page_judgments import BadJudgment, PageJudgments
 from service.page.parts.request_sets import RequestSets
 from service.page.parts.shoppers import Shoppers
@@ -123,6 +125,24 @@ def test_who_is_not_looked_through_is_found_by_the_whole_id(
     named = [shoppers.search(user).shoppers[0] for user in ("ann", "bob")]
     assert len({one.user for one in named}) == 2
     assert shoppers.search(named[1].user).shoppers == [named[1]]
+
+
+def test_what_evaluate_refuses_as_a_leak_is_warned_of(trained_home: Path, tmp_path: Path) -> None:
+    home = copy_home(trained_home, tmp_path / "home")
+    (home / "requests").mkdir()
+    rated = {"query": "shoes", "candidates": [{"id": "3"}, {"id": "8"}], "ratings": {"3": 1}}
+    lines = [
+        rated | {"id": "before", "user": "u3", "time": TRAINED_AT - 30 * 86_400},
+        rated | {"id": "after", "user": "u3", "time": TRAINED_AT + 86_400},
+        rated | {"id": "stranger", "user": "nobody", "time": TRAINED_AT - 30 * 86_400},
+    ]
+    (home / "requests" / "set.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    page = page_of(home)
+    [said] = leaks_of(Case(set="set.jsonl", request="before"), page)
+    assert said.startswith("1 request refused: the model was trained on later events")
+    assert leaks_of(Case(set="set.jsonl", request="after"), page) == []
+    assert leaks_of(Case(set="set.jsonl", request="stranger"), page) == []
+    assert leaks_of(Case(query="shoes"), page) == []
 
 
 def test_a_set_is_walked_round_from_a_request(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def test_a_version_is_published_with_what_it_was_made_of(home: Path) -> None:
         "recommend.json",
         "searches.safetensors",
         "shoppers.safetensors",
+        "trends.json",
     ]
     index = index_of(home)
     about = version.about
@@ -209,7 +210,7 @@ def test_setting_min_validation_shoppers(home: Path, capsys: pytest.CaptureFixtu
     assert not {"popular", "together", "near"} & set(degraded_of(home))
     asked = {"history": [{"type": "view", "item": "3", "time": 1.7e9}]}
     answer = create_app(patient(home)).test_client().post("/next-action", json=asked).get_json()
-    assert answer["degraded"] == [{"signal": "next_action", "reason": "no_encoder"}]
+    assert answer["degraded"] == [{"signal": "next_action", "reason": "too_few_visits"}]
     finding = doctor_home.model(workspace_of(home))
     assert finding.state == "warn" and "21 are needed" in finding.do
     assert run(["--home", str(home), "train"]) == 0

@@ -21,6 +21,7 @@ from service.page.parts.context import Page
 from service.page.parts.job_views import ended_view, progress_view
 from service.page.tabs.base.churn_views import churn_cards
 from service.page.tabs.base.coverage_view import coverage_cards
+from service.page.tabs.search_shoppers import no_events
 
 KIND: Final = "customers"
 _POLL: Final = 900
@@ -167,12 +168,7 @@ def is_fresh(page: Page, figures: CustomerBase, newest: float | None) -> bool:
 def _said(figures: CustomerBase, newest: float | None, fresh: bool, running: bool) -> Any:
     """When each part was worked out, and whether it is of what is served now."""
     if newest is None:
-        teach: list[Any] = [
-            "No events yet: ",
-            html.Code("reranker events import FILE"),
-            " or POST /events.",
-        ]
-        return html.Span(teach, className="quiet")
+        return no_events()
     parts = [
         f"{name} worked out {_when(part)} in {part.seconds:.0f} s"
         for name, part in (("Churn", figures.churn), ("Coverage", figures.coverage))

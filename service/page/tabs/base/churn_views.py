@@ -9,7 +9,6 @@ from reranker.applications.customer_base import THIRDS, Calibrated, ChurnBase, S
 from service.page.parts.widgets import BLUE, LIGHT, styled
 
 _HEIGHT: Final = 230
-_PLAIN: Final[Any] = {"displayModeBar": False}
 _LEAST, _MOST = 7.0, 17.0  # pixels across of a point of few examples, and of many
 
 
@@ -85,7 +84,7 @@ def _calibration(calibrated: Calibrated, churn: ChurnBase) -> list[Any]:
 
 
 def _graph(figure: go.Figure) -> Any:
-    return dcc.Graph(figure=figure, config=_PLAIN, style={"height": _HEIGHT})
+    return dcc.Graph(figure=figure, config={"displayModeBar": False}, style={"height": _HEIGHT})
 
 
 def _segments(churn: ChurnBase) -> list[Any]:

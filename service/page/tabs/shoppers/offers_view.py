@@ -43,7 +43,7 @@ def recommendations(page: Page, moment: Moment) -> Offered:
         "explain": True,
         "budget_ms": PATIENCE_MS,
     }
-    answer = page.applications.recommend.answer(encode(body))
+    answer = page.applications.recommend.read_and_answer(encode(body))
     explained = answer.results[0].explanation if answer.results else None
     return Offered(_recommended(page, answer), explained.gate if explained else None)
 

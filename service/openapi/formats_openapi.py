@@ -1,21 +1,22 @@
-"""openapi.py: the formats -> what the OpenAPI document says of their routes."""
+"""formats_openapi.py: the formats -> what the OpenAPI document says of their routes."""
 
 from typing import Any, Final
 
 import msgspec
 
 from service.access.sites import OPEN
-from service.api.openapi import MoreRoutes, Others, Ready, Schema, guarded
 from service.formats.cohere import CohereAnswer, CohereError, CohereRequest
 from service.formats.format_routes import VersionOneError
 from service.formats.infinity import InfinityAnswer, InfinityError, InfinityRequest
 from service.formats.jina import JinaAnswer, JinaError
-from service.formats.metarank import MetarankAnswer, MetarankRequest
-from service.formats.metarank_events import FeedbackAnswer
+from service.formats.metarank.feedback import FeedbackAnswer
+from service.formats.metarank.rank import MetarankAnswer, MetarankRequest
+from service.formats.metarank.recommend import MetarankRecommendations, MetarankWanted
 from service.formats.tei import TeiError, TeiInfo, TeiRequest, TeiResult
 from service.formats.voyage import VoyageAnswer, VoyageRequest
 from service.http.answers import ErrorAnswer
 from service.http.settings import LimitSettings
+from service.openapi.openapi import MoreRoutes, Others, Ready, Schema, guarded
 
 _DOCUMENT: Final[Schema] = {
     "anyOf": [{"type": "string"}, {"type": "number"}, {"type": "object"}],
@@ -38,6 +39,7 @@ _KINDS: Final = (
     *(JinaAnswer, JinaError, VoyageRequest, VoyageAnswer),
     *(TeiRequest, TeiResult, TeiError, TeiInfo),
     *(MetarankRequest, MetarankAnswer, FeedbackAnswer),
+    *(MetarankWanted, MetarankRecommendations),
     *(InfinityRequest, InfinityAnswer, InfinityError),
 )
 
@@ -77,7 +79,16 @@ def described(limits: LimitSettings) -> MoreRoutes:
                 404,
             ),
             "/feedback": _feedback(),
-            "/recommend/{model}": _of_model(_not_yet("/recommend/<model>"), 501),
+            "/recommend/{model}": _of_model(
+                _post(
+                    "/recommend/<model>",
+                    "Recommend as Metarank does, by the blend of this name.",
+                    [MetarankWanted],
+                    [MetarankRecommendations],
+                    [ErrorAnswer],
+                ),
+                404,
+            ),
             "/train/{model}": _of_model(_not_yet("/train/<model>"), 501),
             "/info": _get("/info", "What answers, as TEI says it.", TeiInfo),
             "/health": _get("/health", "Can it re-rank? As TEI says it.", Ready, TeiError),

@@ -1,4 +1,4 @@
-"""metarank_events.py: a body of Metarank's `POST /feedback` -> its events, each checked."""
+"""feedback.py: a body of Metarank's `POST /feedback` -> its events, each checked."""
 
 import json
 from typing import Any, Final
@@ -9,7 +9,7 @@ from reranker.errors import invalid_place
 from reranker.requests import Time
 from service.api.events import BadPart, Rejected, split_events, too_many_events
 from service.api.sent import Name
-from service.formats.metarank import MetarankField, MetarankItem
+from service.formats.metarank.rank import MetarankField, MetarankItem
 from service.http.answers import Malformed
 
 _BLANK: Final = " \t\r\n"

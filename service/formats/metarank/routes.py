@@ -1,6 +1,7 @@
-"""metarank_routes.py: Metarank's addresses -> rankings, kept events, and what is not served."""
+"""routes.py: Metarank's addresses -> rankings, kept events, and what is not served."""
 
 import time
+from collections.abc import Callable
 
 from flask import Blueprint, Response, g, request
 
@@ -9,8 +10,9 @@ from reranker.log_formats.metarank import METARANK
 from service.api.event_routes import LogKeeper
 from service.api.events import not_kept
 from service.formats.foreign import Translator
-from service.formats.metarank import rank_format
-from service.formats.metarank_events import FeedbackAnswer, checked_event, split_feedback
+from service.formats.metarank.feedback import FeedbackAnswer, checked_event, split_feedback
+from service.formats.metarank.rank import rank_format
+from service.formats.metarank.recommend import MetarankRecommendations
 from service.http.answers import error_answer, json_answer
 from service.http.received import arrival, read_body, refuse_long_lists
 from service.http.settings import LimitSettings
@@ -18,8 +20,11 @@ from service.http.settings import LimitSettings
 _YES = frozenset({"true", "1", ""})
 
 
+Recommend = Callable[[str, bytes], MetarankRecommendations]  # the model, the body
+
+
 def metarank_routes(
-    translator: Translator, limits: LimitSettings, logs: LogKeeper, most: int
+    translator: Translator, limits: LimitSettings, logs: LogKeeper, recommend: Recommend, most: int
 ) -> Blueprint:
     """The routes that a client of Metarank calls. most: events in one body."""
     routes = Blueprint("metarank", __name__)
@@ -53,8 +58,11 @@ def metarank_routes(
         )
 
     @routes.post("/recommend/<model>")
-    def recommend(model: str) -> Response:
-        return error_answer(501, "Recommendations are not served in this format yet.")
+    def recommend_route(model: str) -> Response:
+        g.error_format = rank_format(model, False)
+        body = read_body(limits.body_bytes)
+        refuse_long_lists(body, {"items": limits.candidates})
+        return json_answer(recommend(model, body))
 
     @routes.post("/train/<model>")
     def train(model: str) -> Response:

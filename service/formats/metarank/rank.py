@@ -1,4 +1,4 @@
-"""metarank.py: Metarank's `POST /rank/<model>` <-> a ranking; the model is a blend.
+"""rank.py: Metarank's `POST /rank/<model>` <-> a ranking; the model is a blend.
 
 https://docs.metarank.ai/reference/api. Times are milliseconds, as number or text, or ISO 8601.
 """

@@ -20,18 +20,18 @@ from reranker.signals.registry import SIGNALS
 from service.access.guard import NEEDS
 from service.api.cart import CartAnswer, CartRequest
 from service.api.events import EventsAnswer
-from service.api.events_openapi import events_body, sent_event
 from service.api.items import ItemsAnswer
-from service.api.items_openapi import items_body, sent_item
 from service.api.next_action import NextActionAnswer
 from service.api.recommend import RecommendAnswer, RecommendRequest
-from service.api.recommend_openapi import recommend_paths, write_recommend_limits
-from service.api.rerank import RerankAnswer
+from service.api.rerank import PAGE, RankingPage, RerankAnswer
 from service.api.sent import NextActionRequest, SentRequest
 from service.api.users import ExportAnswer, UnprovedAnswer
 from service.http.answers import ErrorAnswer, json_answer
 from service.http.received import TIMEOUT_HEADER
 from service.http.settings import LimitSettings
+from service.openapi.events_openapi import events_body, sent_event
+from service.openapi.items_openapi import items_body, sent_item
+from service.openapi.recommend_openapi import recommend_paths, write_recommend_limits
 
 Schema = dict[str, Any]
 _REF = "#/components/schemas/{name}"
@@ -93,7 +93,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
         *(CartRequest, CartAnswer),
         *(EventsAnswer, ErrorAnswer, Alive, Ready, ChurnAnswer),
         *more.kinds,
-        *(ItemsAnswer, ExportAnswer, ForgetProof, UnprovedAnswer),
+        *(ItemsAnswer, ExportAnswer, ForgetProof, UnprovedAnswer, RankingPage),
     )
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     schemas["RerankRequest"] = schemas.pop("SentRequest")
@@ -119,6 +119,7 @@ def openapi_document(limits: LimitSettings, events: EventSettings, more: MoreRou
             "/users/{user}/churn": {"get": guarded(_churn_operation(), "/users/<user>/churn")},
             **{path: _with_key(path, item) for path, item in recommend_paths().items()},
             **more.paths,
+            "/rankings/{ranking}": {"get": guarded(_page_operation(), "/rankings/<ranking>")},
             "/rerank/batch": {"post": guarded(_batch_operation(), "/rerank/batch")},
             "/users/{user}": _users_operations(),
             "/livez": {"get": _operation("Is the process alive?", "Alive")},
@@ -215,6 +216,17 @@ def _rerank_operation() -> Schema:
 def _items_operation(events: EventSettings) -> Schema:
     operation = _operation("Change items of the catalogue.", "ItemsAnswer", *_BODY, 503, 507)
     operation["requestBody"] = items_body(events)
+    return operation
+
+
+def _page_operation() -> Schema:
+    operation = _operation("A page of a ranking that top_n cut.", "RankingPage", 404, 422)
+    place = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
+    operation["parameters"] = [
+        {"name": "ranking", "in": "path", "required": True, "schema": {"type": "string"}},
+        {"name": "from", "in": "query", "schema": place | {"default": 0}},
+        {"name": "top_n", "in": "query", "schema": place | {"default": PAGE}},
+    ]
     return operation
 
 

@@ -1,0 +1,1 @@
+"""Metarank's addresses: /rank, /feedback, /recommend, /train."""
