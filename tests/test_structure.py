@@ -18,7 +18,13 @@ ROOMS = (
     *("indexes/encoders", "indexes/build"),
     *("reranker", "reranker/client", "reranker/metrics", "reranker/runtime", "reranker/events"),
     "reranker/log_formats",
-    *("reranker/pseudonyms", "reranker/histories", "reranker/ingestion", "reranker/model"),
+    *(
+        "reranker/pseudonyms",
+        "reranker/attributes",
+        "reranker/histories",
+        "reranker/ingestion",
+        "reranker/model",
+    ),
     *("reranker/signals", "reranker/blends", "reranker/ranking", "reranker/feedback"),
     *("reranker/experiments", "reranker/training", "reranker/evaluation", "reranker/tuning"),
     *(

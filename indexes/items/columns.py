@@ -93,7 +93,11 @@ def _other_words(item: Item, title: set[str]) -> set[str]:
 
     An attribute's name says something only where its value is yes.
     """
-    values = [name if value is True else as_text(value) for name, value in item.attributes.items()]
+    values = [
+        name if value is True else as_text(value)
+        for name, value in item.attributes.items()
+        if value is not False
+    ]
     text = " ".join((item.brand, item.category, *values, as_text(item.description)[:_READ]))
     return set(islice((word for word in dict.fromkeys(words(text)) if word not in title), _WORDS))
 

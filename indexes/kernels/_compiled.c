@@ -154,12 +154,21 @@ typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4
 
 #define AT(vector, place) (*(const Lanes *)((vector) + (place)))
 
-static float added(Lanes lanes)
+typedef float Half __attribute__((vector_size(LANES * sizeof(float) / 2)));
+typedef float Quarter __attribute__((vector_size(LANES * sizeof(float) / 4)));
+
+/* The sum of the lanes: halves, quarters, then one by one. */
+static inline __attribute__((always_inline)) float added(Lanes lanes)
 {
-    for (int half = LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; l++)
-            lanes[l] += lanes[l + half];
-    return lanes[0];
+    Half half, other_half;
+    memcpy(&half, &lanes, sizeof half);
+    memcpy(&other_half, (const char *)&lanes + sizeof half, sizeof half);
+    half += other_half;
+    Quarter quarter, other_quarter;
+    memcpy(&quarter, &half, sizeof quarter);
+    memcpy(&other_quarter, (const char *)&half + sizeof quarter, sizeof quarter);
+    quarter += other_quarter;
+    return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
 }
 
 /* One row with one direction. */

@@ -51,7 +51,7 @@ _NO_CHURN: Final = (
     "The model has no part that foresees churn: when it was trained, too few purchases were kept, "
     "or over too short a time. Import more, and run `reranker train` again."
 )
-MadeOf = dict[str, str | float | None]
+Basis = dict[str, str | float | None]
 
 
 class Bin(msgspec.Struct, frozen=True):
@@ -101,7 +101,7 @@ class ChurnBase(msgspec.Struct, frozen=True, kw_only=True):
     """Who may leave, of all active customers. missing: why nothing is known. computed: epoch
     seconds. thirds: what parts the customers by what they spend in 30 days."""
 
-    made_of: MadeOf
+    basis: Basis
     computed: float
     seconds: float
     missing: str = ""
@@ -130,7 +130,7 @@ class CoverageBase(msgspec.Struct, frozen=True, kw_only=True):
     sources: how many got theirs from which fallback.
     """
 
-    made_of: MadeOf
+    basis: Basis
     computed: float
     seconds: float
     users: int
@@ -153,17 +153,17 @@ class CustomerBase(msgspec.Struct, frozen=True):
 P = TypeVar("P", ChurnBase, CoverageBase)
 
 
-def kept(home: Path) -> CustomerBase:
+def stored_figures(home: Path) -> CustomerBase:
     """What was worked out last, whatever it was made of; a file that cannot be read is none."""
     return CustomerBase(_read(home, "churn", ChurnBase), _read(home, "coverage", CoverageBase))
 
 
-def churn_made_of(state: ServedState, newest: float | None) -> MadeOf:
+def churn_basis(state: ServedState, newest: float | None) -> Basis:
     """What the churn part follows from. newest: time of the newest stored event."""
     return {"format": _FORMAT, "model": state.versions["model"], "newest": newest}
 
 
-def coverage_made_of(state: ServedState, newest: float | None) -> MadeOf:
+def coverage_basis(state: ServedState, newest: float | None) -> Basis:
     """What the coverage follows from."""
     blend = f"{state.published.name}@{state.published_version}"
     return {"format": _FORMAT, **state.versions, "blend": blend, "newest": newest}
@@ -184,26 +184,24 @@ def customer_base(
             "There is no event yet, so there is no customer.",
             hint="Run `reranker events import FILE` first.",
         )
-    last = kept(workspace.home)
+    last = stored_figures(workspace.home)
     churn, reach = last.churn, last.coverage
-    if churn is None or churn.made_of != churn_made_of(state, newest):
-        churn = _churn(workspace, state, churn_made_of(state, newest), progress)
+    if churn is None or churn.basis != churn_basis(state, newest):
+        churn = _churn(workspace, state, churn_basis(state, newest), progress)
         _write(workspace.home, "churn", churn)
-    made_of = coverage_made_of(state, newest)
-    if reach is None or reach.made_of != made_of or reach.asked < min(users, reach.users):
-        reach = _coverage(state, histories, made_of, users, progress)
+    basis = coverage_basis(state, newest)
+    if reach is None or reach.basis != basis or reach.asked < min(users, reach.users):
+        reach = _coverage(state, histories, basis, users, progress)
         _write(workspace.home, "coverage", reach)
     return CustomerBase(churn, reach)
 
 
-def _churn(
-    workspace: Workspace, state: ServedState, made_of: MadeOf, progress: Progress
-) -> ChurnBase:
+def _churn(workspace: Workspace, state: ServedState, basis: Basis, progress: Progress) -> ChurnBase:
     began = time.time()
     card = load_churn(state.model.folder) if state.model else None
     if card is None:
         missing = _NO_MODEL if state.model is None else _NO_CHURN
-        return ChurnBase(made_of=made_of, computed=began, seconds=0.0, missing=missing)
+        return ChurnBase(basis=basis, computed=began, seconds=0.0, missing=missing)
     with progress("churn", 2) as advance:
         events = stored_events(workspace, card.user_events)
         figures = _foreseen(card, events)
@@ -211,7 +209,7 @@ def _churn(
         figures["calibrated"] = _calibrated(card, events)
         advance(1)
     now = time.time()
-    return ChurnBase(made_of=made_of, computed=now, seconds=now - began, **figures)
+    return ChurnBase(basis=basis, computed=now, seconds=now - began, **figures)
 
 
 def _foreseen(card: ChurnCard, events: ChurnEvents) -> dict[str, Any]:
@@ -285,7 +283,7 @@ def _calibrated(card: ChurnCard, events: ChurnEvents) -> Calibrated:
 
 
 def _coverage(
-    state: ServedState, histories: Histories, made_of: MadeOf, users: int, progress: Progress
+    state: ServedState, histories: Histories, basis: Basis, users: int, progress: Progress
 ) -> CoverageBase:
     """As POST /recommend recommends, to shoppers who are spread evenly."""
     began = time.time()
@@ -305,7 +303,7 @@ def _coverage(
     best = np.argsort(-shown, kind="stable")[:_MOST]
     best = best[shown[best] > 0]
     return CoverageBase(
-        made_of=made_of,
+        basis=basis,
         computed=now,
         seconds=now - began,
         users=len(names),

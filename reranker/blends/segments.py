@@ -1,5 +1,6 @@
 """segments.py: rules on a request -> the weights that count for it, in place of the blend's own."""
 
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import msgspec
@@ -21,6 +22,8 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
     departments: category paths such as "Audio > Headphones"; one of them holds for at least half
     of the first 10 candidates. known_user: whether anything counts of what the shopper did.
+    attributes: of the user, each with values of which it has one; they hold for known users alone,
+    so that who has no history gets the unpersonalised ranking.
     """
 
     min_query_words: Count | None = None
@@ -29,6 +32,7 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     max_history: Count | None = None
     known_user: bool | None = None
     departments: list[str] = []
+    attributes: dict[str, list[bool | int | float | str]] = {}
 
 
 class Segment(
@@ -78,7 +82,19 @@ def _holds(when: When, context: RankingContext) -> bool:
         and _within(events, when.min_history, when.max_history)
         and when.known_user in (None, events > 0)
         and (not when.departments or _about(when.departments, context))
+        and (not when.attributes or (events > 0 and _is_such(when.attributes, context)))
     )
+
+
+def _is_such(wanted: Mapping[str, Collection[object]], context: RankingContext) -> bool:
+    """Whether the user has one of these values of every attribute."""
+    known = context.attributes
+    for name, values in wanted.items():
+        value = known.get(name)
+        listed = value if isinstance(value, list) else [value]
+        if not any(part in values for part in listed):
+            return False
+    return True
 
 
 def _within(count: int, least: int | None, most: int | None) -> bool:

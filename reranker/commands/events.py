@@ -11,6 +11,7 @@ from tqdm import tqdm
 from indexes.errors import Failure
 from indexes.names import BadName, normalised, read_name
 from indexes.workspace import Workspace
+from reranker.attributes.attributes import Attributes
 from reranker.commands.finite_range import FiniteRange
 from reranker.commands.input_files import InputFile
 from reranker.commands.output import echo_json, echo_result, json_option, show_bad
@@ -160,6 +161,10 @@ def export_command(workspace: Workspace, user: str, session: bool, events_only: 
                 printed = True
                 sessions.add(event.session or "")
                 echo_json(as_sent(_named(event, who)))
+    attributes = {} if events_only else Attributes(workspace.home).of(who.user)
+    if attributes:
+        printed = True
+        echo_json({"user": normalised(user), "attributes": attributes})
     logged = LoggedShopper(rankings_folder(workspace), names, *who, sessions=sessions - {""})
     for row in () if events_only else logged.lines():
         printed = True
@@ -192,6 +197,8 @@ def _forgotten(proof: ForgetProof) -> str:
         f"{proof.events:,} events, {proof.sessions:,} sessions and {proof.rankings:,} logged "
         "rankings"
     )
+    if proof.attributes:
+        counts += f", and {proof.attributes:,} attributes,"
     searched = proof.searched
     lines = [f"{proof.user}: {counts} are deleted."]
     if proof.searched_as == "values":
@@ -286,6 +293,7 @@ def _table(summary: ImportSummary) -> str:
         ("rankings", summary.rankings, "logged: `reranker requests from-events` makes requests"),
         ("logged before", summary.rankings_already_logged, "rankings of an earlier import"),
         ("no ids", summary.rankings_by_number, "rankings of document numbers: not kept"),
+        ("attributes", summary.attributes, "users of whom something is known beside events"),
         ("users", summary.users, ""),
         ("sessions", summary.anonymous_sessions, "without a user"),
         ("visits", summary.visits, "split at silences of events.session_minutes"),

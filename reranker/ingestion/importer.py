@@ -18,6 +18,7 @@ from indexes.readers.bad_lines import BadLine, BadLines
 from indexes.readers.rows import Rows
 from indexes.times import TimeSettings
 from indexes.workspace import Workspace
+from reranker.attributes.attributes import Attributes
 from reranker.events.cleaning import BadEvent, Cleaner, NobodysEvent, NoConsent
 from reranker.events.events import HistoryEvent
 from reranker.events.formats import NO_EVENTS_HINT
@@ -89,6 +90,7 @@ class ImportSummary(msgspec.Struct, kw_only=True):
     types: dict[str, int] = {}
     already_kept: int = 0
     passed_over: dict[str, int] = {}  # what of another format says nothing here
+    attributes: int = 0  # users of whom attributes are kept
     rankings: int = 0  # logged; those of an earlier import, and whose items are no ids, are not
     rankings_already_logged: int = 0
     rankings_by_number: int = 0
@@ -210,7 +212,7 @@ class Importer:
     def _check_lines(self, good: int, max_bad_share: float) -> None:
         """Failure where too many lines are bad, or none holds an event."""
         refused = self.summary.without_consent + self._nobody
-        beside = self._log.rankings + self._log.passed_over.total()
+        beside = self._log.rankings + self._log.passed_over.total() + len(self._log.facts)
         try:
             self.bad.check(good + refused + beside, max_bad_share)
             if not good and not refused and not beside:
@@ -262,7 +264,8 @@ class Importer:
         self.summary.unknown_item_events = unknown_events if ids is not None else None
 
     def _log_rankings(self) -> None:
-        """Those of the file, where somebody takes them."""
+        """Those of the file, where somebody takes them; and what it says of users."""
+        self.summary.attributes = Attributes(self._workspace.home).put(self._log.facts)
         if self._log.sink is None:
             return
         kept, summary = self._log.sink.finish(), self.summary

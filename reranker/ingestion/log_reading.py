@@ -11,7 +11,9 @@ from indexes.errors import Failure
 from indexes.readers.bad_lines import OnBad
 from indexes.readers.file_forms import FileForm
 from indexes.readers.rows import Rows, file_kind, read_rows
+from indexes.times import TimeReader, TimeSettings
 from indexes.workspace import Workspace
+from reranker.attributes.attributes import Fact, read_fact
 from reranker.events.cleaning import BadEvent
 from reranker.events.events import HistoryEvent
 from reranker.events.formats import NO_EVENTS_HINT
@@ -19,7 +21,7 @@ from reranker.events.settings import EventSettings
 from reranker.log_formats.column_maps import COLUMNS, columns_needed, said_otherwise
 from reranker.log_formats.formats import EVENTS, format_of_file, named_format
 from reranker.log_formats.instacart import INSTACART, MADE_UP
-from reranker.log_formats.translated import Log, LogFormat, Translated
+from reranker.log_formats.translated import Log, LogFormat, Translated, careful
 from reranker.log_formats.values import Row
 
 _NEEDED: Final = ("type", "time")  # columns of events as they are here
@@ -62,13 +64,16 @@ class LogReading:
         settings: EventSettings,
         columns: Mapping[str, str],
         sink: RankingSink | None,
+        times: TimeSettings | None = None,
     ) -> None:
         self.format, self.sink = format_, sink
         self.passed_over: Counter[str] = Counter()
         self.rankings = 0
+        self.facts: list[Fact] = []
+        self._times = TimeReader(times)
         self._path, self._columns = path, columns
         own = frozenset((*settings.weights(), *settings.words()))
-        self._translate = format_.opened(Log(path, own, columns)) if format_ else None
+        self._translate = careful(format_, Log(path, own, columns)) if format_ else None
 
     @classmethod
     def of(
@@ -89,7 +94,10 @@ class LogReading:
                     hint=f"Leave --format {EVENTS} out.",
                 )
             format_ = COLUMNS
-        return cls(path, format_, workspace.section(EventSettings), columns or {}, sink)
+        section = workspace.section
+        return cls(
+            path, format_, section(EventSettings), columns or {}, sink, section(TimeSettings)
+        )
 
     def close(self) -> None:
         """Let go of what the sink holds."""
@@ -141,6 +149,7 @@ class LogReading:
             translated = said_otherwise(translated, row, self._columns)
         if translated.passed_over is not None:
             self.passed_over[translated.passed_over] += 1
+        self.facts += [read_fact(fact, self._times) for fact in translated.attributes]
         if translated.rankings or translated.impressions:
             if self.sink is not None:
                 self.sink.add(translated)

@@ -1,4 +1,4 @@
-"""metarank.py: Metarank's events -> events and rankings; facts on items and users are counted.
+"""metarank.py: Metarank's events -> events and rankings; facts on items are counted.
 
 https://docs.metarank.ai/reference/event-schema
 """
@@ -29,6 +29,8 @@ def _is_of(row: Row) -> bool:
 def _opened(log: Log) -> Translate:
     def translate(row: Row) -> Translated:
         kind = row.get("event")
+        if kind == "user" and row.get("fields"):
+            return Translated(attributes=[_attributes(row)])
         if kind in _FACTS:
             return Translated(passed_over=f"{kind} events")
         if kind == "interaction":
@@ -47,6 +49,17 @@ def _about(row: Row) -> Row:
         "user": row.get("user"),
         "session": row.get("session"),
     }
+
+
+def _attributes(row: Row) -> Row:
+    """What is known of a user; a field without a name or value says nothing."""
+    fields = row["fields"] if isinstance(row["fields"], list) else []
+    named = {
+        field["name"]: field["value"]
+        for field in fields
+        if isinstance(field, dict) and field.get("name") and field.get("value") is not None
+    }
+    return {"user": row.get("user"), "time": row.get("timestamp"), "fields": named}
 
 
 def _interaction(row: Row, log: Log) -> Translated:

@@ -21,13 +21,15 @@ class Translated(NamedTuple):
     """What a row says, in rows of ours.
 
     events, rankings: as files of these hold them. by_number: the rankings' items are bare numbers,
-    and nothing says that they are ids. passed_over: why the row, or a part of it, says nothing.
+    and nothing says that they are ids. attributes: user, time and fields of users.
+    passed_over: why the row, or a part of it, says nothing.
     """
 
     events: list[Row] = []
     rankings: list[Row] = []
     impressions: list[Impression] = []
     by_number: bool = False
+    attributes: list[Row] = []
     passed_over: str | None = None
 
 
@@ -55,6 +57,19 @@ class LogFormat(NamedTuple):
     is_of: Callable[[Row], bool]
     opened: Callable[[Log], Translate]
     needs: tuple[str, ...] = ()
+
+
+def careful(format_: LogFormat, log: Log) -> Translate:
+    """What translates the rows of a log; BadEvent, too, for a row of quite another build."""
+    translate = format_.opened(log)
+
+    def translated(row: Row) -> Translated:
+        try:
+            return translate(row)
+        except (TypeError, ValueError, LookupError, AttributeError):
+            raise BadEvent("", f"this is no row of {format_.title}") from None
+
+    return translated
 
 
 def present(row: Row) -> Row:

@@ -12,8 +12,9 @@ from scipy import sparse
 
 from indexes.storage.arrays import Floats, Ints
 from reranker.model.card import NONE
-from reranker.training.batches import Cases, Scores, flat_places
+from reranker.training.batches import Cases, flat_places
 from reranker.training.data import Catalogue
+from reranker.training.inference import Scores
 from reranker.training.sequences import Sequences
 
 Score = Callable[[Cases], Scores]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from indexes.workspace import Workspace
+from reranker.attributes.attributes import Attributes
 from reranker.feedback.files import rankings_folder
 from reranker.feedback.logged_shopper import LoggedShopper
 from reranker.histories.histories import Histories, Shopper
@@ -54,6 +55,7 @@ class ForgetProof(msgspec.Struct, frozen=True, kw_only=True):
     searched_as: str
     searched: Searched
     models: list[OlderModel]
+    attributes: int = 0
     receipt: str = ""
 
 
@@ -61,6 +63,7 @@ class _Deleted(NamedTuple):
     events: int
     sessions: int
     rankings: int
+    attributes: int
     known: bool
 
 
@@ -94,6 +97,7 @@ def forget(workspace: Workspace, histories: Histories, who: Shopper) -> ForgetPr
         searched_as="text" if can_be_searched(name) else "values",
         searched=again,
         models=_models(workspace, pseudonym),
+        attributes=deleted.attributes,
     )
     return msgspec.structs.replace(proof, receipt=receipt_of(proof))
 
@@ -108,6 +112,7 @@ def _delete(
     names = PseudonymKeys(workspace.home).known()
     folder = rankings_folder(workspace)
     rankings = LoggedShopper(folder, names, who.user, who.session, sessions).erase()
+    attributes = Attributes(workspace.home).forget(who.user)
     forgotten = [histories.forget(*form) for form in forms]
     if any(each.known for each in forgotten):
         # The next training begins with nothing that was learned from them.
@@ -116,7 +121,8 @@ def _delete(
         events=sum(each.events for each in forgotten),
         sessions=sum(each.sessions for each in forgotten),
         rankings=rankings,
-        known=rankings > 0 or any(each.known for each in forgotten),
+        attributes=attributes,
+        known=rankings > 0 or attributes > 0 or any(each.known for each in forgotten),
     )
 
 

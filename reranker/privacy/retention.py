@@ -12,6 +12,7 @@ import msgspec
 from indexes.storage.durable import make_own_folder
 from indexes.storage.locks import release, try_lock
 from indexes.workspace import Workspace
+from reranker.attributes.attributes import Attributes
 from reranker.events.settings import HistorySettings
 from reranker.experiments.shadow_files import shadows_folder
 from reranker.feedback.files import delete_old, rankings_folder
@@ -41,6 +42,9 @@ class Expired(msgspec.Struct, frozen=True, kw_only=True):
 def expire(workspace: Workspace, histories: Histories) -> Expired:
     """Delete events older than history.days, rankings older than rankings.days, and leftovers."""
     settings = workspace.section(RankingLogSettings)
+    days = workspace.section(HistorySettings).days
+    if days:
+        Attributes(workspace.home).forget_before(time.time() - days * 86_400)
     return Expired(
         events=histories.forget_old(),
         days_of_rankings=delete_old(rankings_folder(workspace), settings)

@@ -11,6 +11,7 @@ import msgspec
 
 from indexes.storage.locks import exclusive
 from indexes.workspace import Workspace
+from reranker.attributes.attributes import Attributes
 from reranker.feedback.files import rankings_folder, rename_in_rankings
 from reranker.feedback.logged_shopper import SETTLE
 from reranker.histories.store import open_histories
@@ -36,6 +37,7 @@ def rotate(workspace: Workspace) -> Rotated:
         with exclusive(keys.folder / "rotation.lock", "rotate"):
             names = keys.add()
             shoppers = histories.rename(names)
+            Attributes(workspace.home).rename(names)
             folder = rankings_folder(workspace)
             renamed, torn = rename_in_rankings(folder, names)
             if folder.is_dir():

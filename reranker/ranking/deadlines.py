@@ -49,8 +49,8 @@ log = logging.getLogger("reranker")
 
 T = TypeVar("T")
 _MOST_AT_HAND: Final = 1000  # candidates that are ranked without a thread that can be left behind
-_LEAST_LEFT: Final = 0.005  # seconds, several times what such a ranking takes, ...
-_LEFT_A_CANDIDATE: Final = 2e-5  # ... and for each candidate
+_LEAST_LEFT: Final = 0.002  # seconds, several times what such a ranking takes, ...
+_LEFT_A_CANDIDATE: Final = 5e-6  # ... and for each candidate
 _THREADS: Final = 64  # beyond these, all left behind, the engine's order is answered at once
 
 
@@ -140,9 +140,12 @@ class DeadlineRanker:
     ) -> Ranking | None:
         """The same ranking, in this thread, where nothing has to be waited for; None where
         something may have to be: what was never asked for, is not closed, or has too little time.
+        Where the time is over already there is nothing to wait for, either.
 
         Raises what a ranking raises.
         """
+        if time.perf_counter() >= deadline:
+            return engine_order(request, state, "deadline")
         if not self._may_be_at_hand(request, state, deadline):
             return None
         budget = RequestBudget(deadline, self._breakers, at_hand=True)

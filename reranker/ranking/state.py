@@ -12,6 +12,7 @@ from indexes.encoders.query_encoder import load_query_encoder
 from indexes.errors import Failure
 from indexes.items.index import ItemIndex, published_version
 from indexes.workspace import Workspace
+from reranker.attributes.attributes import Attributes
 from reranker.blends.blend import Blend
 from reranker.blends.store import BlendStore
 from reranker.histories.histories import Histories
@@ -145,6 +146,7 @@ def load_personal(workspace: Workspace, index: ItemIndex, histories: Histories) 
         profiles=profiles,
         same_person=histories.same_person,
         at_hand=histories.at_hand,
+        attributes=Attributes(workspace.home).of,
     )
     version = store.current()
     if version is None:

@@ -2,10 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,12 @@ from reranker.requests import Event, RerankRequest
 from reranker.runtime.budget import Stages, Unavailable
 from reranker.runtime.caches import EncodedQuery, QueryVectors
 from reranker.signals.columns import Column, Missing, complete, mask_of
-from reranker.signals.user_history import Personalization, UserHistory, user_history_of
+from reranker.signals.user_history import (
+    Personalization,
+    UserHistory,
+    attributes_of,
+    user_history_of,
+)
 from reranker.times import seconds_of
 
 _HALF_KNOWN: Final = 0.5  # of the query's tokens: from there on its vector counts in full
@@ -260,6 +265,11 @@ class RankingContext:
         """What the shopper did before now, or why nothing of it counts."""
         with self.stages("history"):
             return user_history_of(self.request, lambda: self.now, self.personal, self.index)
+
+    @lazily
+    def attributes(self) -> Mapping[str, Any]:
+        """What is known of the user beside the events."""
+        return attributes_of(self.request, lambda: self.now, self.personal)
 
     @lazily
     def query_encoded(self) -> EncodedQuery:

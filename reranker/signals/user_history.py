@@ -5,9 +5,9 @@ Only what came before the request's time; `history` in the request replaces what
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -36,7 +36,7 @@ class Personalization:
     """reason: why nothing learned is served. recent: none where no histories are read.
 
     profiles: what is kept worked out of stored histories. same_person, at_hand: none where no
-    histories are.
+    histories are. attributes: of a user, known before a time.
     """
 
     learned: Learned | None = None
@@ -45,6 +45,7 @@ class Personalization:
     profiles: UserProfiles = field(default_factory=lambda: UserProfiles(PROFILES))
     same_person: SamePerson | None = None
     at_hand: AtHand | None = None
+    attributes: Callable[[str | None, float | None], Mapping[str, Any]] | None = None
 
     @lazily
     def length(self) -> int:
@@ -84,6 +85,19 @@ def user_history_of(
     if not len(profile.rows) and not any(event.query for event in events):
         return Missing("unknown_history")
     return UserHistory(profile, now())
+
+
+def attributes_of(
+    request: RerankRequest, now: Callable[[], float], personal: Personalization
+) -> Mapping[str, Any]:
+    """What is known of the request's user beside the events; nothing where it cannot be read."""
+    if personal.attributes is None or not request.user or not request.personalize:
+        return {}
+    try:
+        return personal.attributes(request.user, now() if request.time is not None else None)
+    except Exception:  # it must not cost the search
+        log.exception("the attributes cannot be read")
+        return {}
 
 
 def _profile(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from indexes.storage.arrays import Floats, Ints
@@ -14,10 +13,6 @@ from reranker.model.served_model import bucket
 from reranker.training.sequences import Sequences
 
 _WITHIN: Final = 32  # batches of which the histories are sorted by length together
-COPIED: float = 1.0  # of a target that is the item of the event before it
-SEARCHED: float = 1.0  # of a target that is foreseen right after a search
-
-Scores = npt.NDArray[np.float32]
 
 
 class Batch(NamedTuple):
@@ -59,15 +54,6 @@ class Cases:
         return Cases(
             self.shoppers[chosen], self.stops[chosen], self.now[chosen], self.targets[chosen]
         )
-
-
-def target_weights(sequences: Sequences, following: Ints) -> Scores:
-    """How much the target that follows each event counts (events,). following: its position."""
-    weights = np.ones(len(following), np.float32)
-    copied = (sequences.items != NONE) & (sequences.items[following] == sequences.items)
-    weights[copied] = COPIED
-    weights[sequences.queries != NONE] = SEARCHED
-    return weights
 
 
 def cases_at(sequences: Sequences, positions: Ints) -> Cases:
@@ -119,61 +105,40 @@ def case_batches(
         yield chosen, batch_of(sequences, starts[chosen], cases.stops[chosen], cases.now[chosen])[0]
 
 
-class Targets(NamedTuple):
-    """What is foreseen at each event of a batch. rows (p,): of the catalogue. weights (p,)."""
-
-    rows: torch.Tensor
-    weights: torch.Tensor
-
-    def to(self, device: torch.device) -> "Targets":
-        return Targets(*(column.to(device) for column in self))
-
-
 @dataclass(frozen=True, eq=False)
 class TrainingWindows:
-    """What is trained on: of each history at most `length` events before its stop, and what
-    followed them."""
+    """What is trained on: of each history the newest events before its stop, and what followed."""
 
     sequences: Sequences
-    length: int
-    begins: Ints  # the shopper's first event
-    stops: Ints  # the newest target event, exclusive
+    starts: Ints
+    stops: Ints  # the target event, exclusive
     following: Ints  # (events,) position of the next target
-    weights: Scores  # (events,) how much that target counts
 
     @classmethod
     def before(cls, sequences: Sequences, limits: Ints, length: int) -> "TrainingWindows":
         """limits (s,): nothing at or after this position of a shopper is seen."""
         stops = sequences.last_target_before(limits)
         useful = (stops != NONE) & (stops > sequences.at[:-1])
-        following = sequences.next_target()
-        weights = target_weights(sequences, following)
-        begins = sequences.at[:-1][useful]
-        return cls(sequences, length, begins, stops[useful], following, weights)
+        starts = np.maximum(sequences.at[:-1], stops - length)
+        return cls(sequences, starts[useful], stops[useful], sequences.next_target())
 
     def __len__(self) -> int:
         return len(self.stops)
 
-    def batches(self, size: int, rng: np.random.Generator) -> Iterator[tuple[Batch, Targets]]:
-        """A window of every history, in random order, and what is foreseen at each event (p,)."""
-        starts, stops = self._drawn(rng)
-        for chosen in self._shuffled(stops - starts, size, rng):
-            now = self.sequences.times[stops[chosen]]
-            batch, places = batch_of(self.sequences, starts[chosen], stops[chosen], now)
+    def batches(self, size: int, rng: np.random.Generator) -> Iterator[tuple[Batch, torch.Tensor]]:
+        """All windows in random order, with the row to foresee at each event (p,); NONE: none."""
+        for chosen in self._shuffled(size, rng):
+            stops = self.stops[chosen]
+            now = self.sequences.times[stops]
+            batch, places = batch_of(self.sequences, self.starts[chosen], stops, now)
             # The target that ends a window is before its limit, and so are all before it.
             rows = self.sequences.items[self.following[places]]
-            weights = self.weights[places]
-            yield batch, Targets(torch.from_numpy(rows), torch.from_numpy(weights))
+            yield batch, torch.from_numpy(rows)
 
-    def _drawn(self, rng: np.random.Generator) -> tuple[Ints, Ints]:
-        """Start and stop of each history's window: anywhere in it, where it is longer than one."""
-        starts = np.maximum(self.begins, self.stops - self.length)
-        back = rng.integers(0, starts - self.begins, endpoint=True)
-        return starts - back, self.stops - back
-
-    def _shuffled(self, lengths: Ints, size: int, rng: np.random.Generator) -> list[Ints]:
+    def _shuffled(self, size: int, rng: np.random.Generator) -> list[Ints]:
         """Similar lengths together within each stretch, so that little padding is needed."""
         order = rng.permutation(len(self))
+        lengths = self.stops - self.starts
         batches: list[Ints] = []
         for first in range(0, len(order), size * _WITHIN):
             stretch = order[first : first + size * _WITHIN]

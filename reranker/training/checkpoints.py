@@ -125,13 +125,13 @@ class Checkpoint:
     def scope(self) -> Scope | None:
         """What the weights have learned from; None without any that can be read."""
         try:
-            told = msgspec.json.decode(self._metadata()[_SCOPE], type=_Told)
+            header = msgspec.json.decode(self._metadata()[_SCOPE], type=_ScopeHeader)
             columns = _under(load(self.path.read_bytes()), "scope.")
             arrays = {name: value.numpy() for name, value in columns.items()}
             return Scope(
-                Layout(told.shape, told.fingerprint),
-                told.types,
-                told.newest,
+                Layout(header.shape, header.fingerprint),
+                header.types,
+                header.newest,
                 arrays["items"],
                 arrays.get("white"),
                 arrays["shoppers"],
@@ -169,7 +169,7 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
-class _Told(msgspec.Struct):
+class _ScopeHeader(msgspec.Struct):
     shape: str
     fingerprint: str
     types: list[str]
@@ -178,10 +178,10 @@ class _Told(msgspec.Struct):
 
 def _header(notes: Notes, scope: Scope) -> dict[str, str]:
     layout = scope.layout
-    told = _Told(layout.shape, layout.fingerprint, scope.types, scope.newest)
+    header = _ScopeHeader(layout.shape, layout.fingerprint, scope.types, scope.newest)
     return {
         _NOTES: msgspec.json.encode(notes).decode(),
-        _SCOPE: msgspec.json.encode(told).decode(),
+        _SCOPE: msgspec.json.encode(header).decode(),
     }
 
 
@@ -191,7 +191,7 @@ def _columns(scope: Scope) -> Weights:
     return columns | ({} if scope.white is None else {"white": torch.from_numpy(scope.white)})
 
 
-def take_over(model: SequenceModel, weights: Weights, before: Scope, now: Scope) -> int:
+def transfer_weights(model: SequenceModel, weights: Weights, before: Scope, now: Scope) -> int:
     """Set a model to the weights of a training of another scope; how many items it knew of.
 
     An item that is new here begins at the mean of those known, where it counts by its text alone.
@@ -202,7 +202,7 @@ def take_over(model: SequenceModel, weights: Weights, before: Scope, now: Scope)
         now.items, before.items, return_indices=True, assume_unique=True
     )
     for name, learned in weights.items():
-        fresh = state[name].clone()
+        fresh = state[name].detach().cpu().clone()
         if name == "item_ids.weight":
             fresh[1:] = learned[1:].mean(dim=0) if len(learned) > 1 else 0.0
             fresh[torch.from_numpy(1 + here)] = learned[torch.from_numpy(1 + there)]

@@ -1,20 +1,19 @@
 """inference.py: cases and a model -> user vectors, item vectors and ranks of what came."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from indexes.storage.arrays import Ints, Values, Vectors
-from reranker.metrics.ranking import ndcg
+from indexes.storage.arrays import Ints, Vectors
 from reranker.model.card import NONE
-from reranker.training.batches import Cases, Scores, case_batches, flat_places
+from reranker.training.batches import Cases, case_batches, flat_places
 from reranker.training.model import Items, SequenceModel, numbers
 from reranker.training.sequences import Sequences
 
+Scores = npt.NDArray[np.float32]
 _CELLS: Final = 1 << 24  # scores held in memory at a time
 TOP: Final = 10
 
@@ -46,23 +45,6 @@ def ranks(scores: Scores, sequences: Sequences, cases: Cases, mask_seen: bool) -
 def ndcg_at_10(ranks: Ints) -> npt.NDArray[np.float64]:
     """One relevant item, so the ideal is 1."""
     return np.where(ranks <= TOP, 1.0 / np.log2(ranks + 1.0), 0.0)
-
-
-@dataclass(frozen=True, eq=False)
-class CandidateLists:
-    """Searches held out, each with the candidates that an engine gave.
-
-    cases (n,): when each was asked. rows: of each search, the catalogue rows (c,) of its
-    candidates. grades: of these (c,). ratings: the grades of all that was wanted, found or not.
-    """
-
-    cases: Cases
-    rows: Sequence[Ints]
-    grades: Sequence[Values]
-    ratings: Sequence[Values]
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 @torch.no_grad()
@@ -110,18 +92,3 @@ def model_ranks(
             scores[:, unknown] = -np.inf
         target_ranks[chosen] = ranks(scores, sequences, cases.of(chosen), mask_seen)
     return target_ranks
-
-
-def list_ndcg(
-    model: SequenceModel, items: Items, sequences: Sequences, lists: CandidateLists, length: int
-) -> Values:
-    """NDCG@10 (n,) of each list's candidates, ranked by affinity alone; ties as the engine's."""
-    catalogue = item_vectors(model, items)
-    users = user_vectors(model, items, sequences, lists.cases, length)
-    values = np.empty(len(lists))
-    for number, (rows, grades, ratings) in enumerate(
-        zip(lists.rows, lists.grades, lists.ratings, strict=True)
-    ):
-        order = np.argsort(-(catalogue[rows] @ users[number]), kind="stable")
-        values[number] = ndcg(grades[order], ratings)
-    return values

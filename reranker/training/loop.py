@@ -13,8 +13,8 @@ import torch
 from indexes.progress import Progress, silent
 from indexes.storage.arrays import Ints
 from reranker.model.settings import TrainSettings
-from reranker.training.batches import Batch, Targets
-from reranker.training.checkpoints import Checkpoint, Notes, take_over
+from reranker.training.batches import Batch
+from reranker.training.checkpoints import Checkpoint, Notes, transfer_weights
 from reranker.training.data import TrainingData, new_model, scope_of
 from reranker.training.inference import TOP, model_ranks, ndcg_at_10
 from reranker.training.losses import Sampler, next_item_loss
@@ -127,7 +127,7 @@ class Training:
         if self._checkpoint is None or before is None:
             return notes
         weights = self._checkpoint.best()
-        notes.known_before = take_over(self.model, weights, before, self.scope)
+        notes.known_before = transfer_weights(self.model, weights, before, self.scope)
         self.best = self._weights()
         notes.best_ndcg = float(ndcg_at_10(self._ranks()).mean())
         return notes
@@ -173,23 +173,22 @@ class Training:
         epoch = self.notes.epoch + 1
         torch.manual_seed(self.settings.seed * 100_003 + epoch)
         rng = np.random.default_rng((self.settings.seed, epoch))
-        total, targets_worth, complete = 0.0, 0.0, True
+        total, events, complete = 0.0, 0, True
         self.model.train()
         with self._progress(f"epoch {epoch}", len(self.data.windows)) as advance:
             for batch, targets in self.data.windows.batches(self.settings.batch_users, rng):
                 if time.perf_counter() > deadline:
                     complete = False
                     break
-                worth = float(targets.weights.sum())
-                total += self._step(batch, targets, rng) * worth
-                targets_worth += worth
+                total += self._step(batch, targets, rng) * len(targets)
+                events += len(targets)
                 advance(len(batch.lengths))
         # A first epoch that was cut short is still better than nothing.
         if complete or not self.notes.epoch:
-            self._validate(epoch, total / max(targets_worth, 1e-9), began)
+            self._validate(epoch, total / max(events, 1), began)
         return complete
 
-    def _step(self, batch: Batch, targets: Targets, rng: np.random.Generator) -> float:
+    def _step(self, batch: Batch, targets: torch.Tensor, rng: np.random.Generator) -> float:
         drawn = self.sampler.draw(rng).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.notes.bfloat16):
             loss = next_item_loss(

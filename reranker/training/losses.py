@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from indexes.storage.arrays import Ints
-from reranker.training.batches import Batch, Targets
+from reranker.training.batches import Batch
 from reranker.training.model import Items, SequenceModel
 
 _SCORES_AT_ONCE: Final = 2_000_000  # 8 MB of float32
@@ -25,12 +25,7 @@ class _SoftmaxLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        users: torch.Tensor,
-        items: torch.Tensor,
-        places: torch.Tensor,
-        weights: torch.Tensor,
-        bfloat16: bool,
+        ctx: Any, users: torch.Tensor, items: torch.Tensor, places: torch.Tensor, bfloat16: bool
     ) -> torch.Tensor:
         kind = torch.bfloat16 if bfloat16 else users.dtype
         some_users, some_items = users.detach().to(kind), items.detach().to(kind)
@@ -38,7 +33,6 @@ class _SoftmaxLoss(torch.autograd.Function):
         to_users = torch.empty_like(users)
         to_items = torch.zeros_like(items)
         total = users.new_zeros(())
-        counts = (weights / weights.sum()).to(users.dtype)[:, None]
         step = max(_FEWEST, _SCORES_AT_ONCE // max(len(items), 1))
         for first in range(0, len(users), step):
             part, place = some_users[first : first + step], places[first : first + step, None]
@@ -47,37 +41,30 @@ class _SoftmaxLoss(torch.autograd.Function):
             true = scores.gather(1, place)
             shares = scores.exp_()
             sums = shares.sum(dim=1, keepdim=True)
-            count = counts[first : first + step]
-            total += ((sums.log() - true) * count).sum()
-            shares *= count / sums
-            shares.scatter_add_(1, place, -count)
+            total += (sums.log() - true).sum()
+            shares *= 1.0 / (sums * len(users))
+            shares.scatter_add_(1, place, torch.full_like(sums, -1.0 / len(users)))
             slopes = shares.to(kind)
             to_users[first : first + step] = slopes @ some_items
             to_items += slopes.T @ part
         ctx.save_for_backward(to_users, to_items)
-        return total
+        return total / len(users)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         to_users, to_items = ctx.saved_tensors
-        return grads[0] * to_users, grads[0] * to_items, None, None, None
+        return grads[0] * to_users, grads[0] * to_items, None, None
 
 
 def softmax_loss(
-    users: torch.Tensor,
-    items: torch.Tensor,
-    places: torch.Tensor,
-    weights: torch.Tensor | None = None,
-    bfloat16: bool = False,
+    users: torch.Tensor, items: torch.Tensor, places: torch.Tensor, bfloat16: bool = False
 ) -> torch.Tensor:
     """Mean of -log softmax(users @ items.T) at each user's true place, as cross_entropy gives it.
 
-    users (p, d), items (k, d), places (p,): numbers from 0 to k - 1. weights (p,), above 0 in sum:
-    how much each counts in the mean; None: all the same. bfloat16: of the products; sums and
-    exponentials stay as precise as the vectors.
+    users (p, d), items (k, d), places (p,): numbers from 0 to k - 1. bfloat16: of the products;
+    sums and exponentials stay as precise as the vectors.
     """
-    weights = torch.ones_like(users[:, 0]) if weights is None else weights
-    loss: torch.Tensor = _SoftmaxLoss.apply(users, items, places, weights, bfloat16)  # type: ignore[no-untyped-call]
+    loss: torch.Tensor = _SoftmaxLoss.apply(users, items, places, bfloat16)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -118,25 +105,21 @@ def next_item_loss(
     model: SequenceModel,
     items: Items,
     batch: Batch,
-    targets: Targets,
+    targets: torch.Tensor,
     denominator: Denominator,
 ) -> torch.Tensor:
-    """Mean loss of the events of a batch, by the targets' weights."""
-    rows = targets.rows
+    """Mean loss of the events of a batch; targets (p,) are catalogue rows."""
     known = model.known_ids()
     users = model(batch, items, known)  # (p, d)
     others_vectors = model.item_vectors(items, denominator.rows, known)  # (k, d)
     if denominator.log_expected is None:
-        place = torch.full((len(items),), -1, device=rows.device)
-        place[denominator.rows] = torch.arange(len(denominator.rows), device=rows.device)
+        place = torch.full((len(items),), -1, device=targets.device)
+        place[denominator.rows] = torch.arange(len(denominator.rows), device=targets.device)
         bfloat16 = torch.is_autocast_enabled(users.device.type)
-        return softmax_loss(
-            users.float(), others_vectors.float(), place[rows], targets.weights, bfloat16
-        )
+        return softmax_loss(users.float(), others_vectors.float(), place[targets], bfloat16)
     logits = users @ others_vectors.T  # (p, k)
-    true = (users * model.item_vectors(items, rows, known)).sum(dim=1, keepdim=True)
+    true = (users * model.item_vectors(items, targets, known)).sum(dim=1, keepdim=True)
     others = logits.float() - denominator.log_expected
-    others = others.masked_fill(denominator.rows == rows[:, None], -torch.inf)
+    others = others.masked_fill(denominator.rows == targets[:, None], -torch.inf)
     both = torch.cat([true.float(), others], dim=1)
-    losses = torch.logsumexp(both, dim=1) - both[:, 0]
-    return (losses * targets.weights).sum() / targets.weights.sum()
+    return (torch.logsumexp(both, dim=1) - both[:, 0]).mean()

@@ -14,14 +14,16 @@ from indexes.errors import Failure
 from indexes.readers.bad_lines import BadLine
 from indexes.readers.file_forms import FileForm
 from indexes.readers.json_shapes import Opener
+from indexes.times import TimeReader, TimeSettings
 from indexes.workspace import Workspace
+from reranker.attributes.attributes import Attributes, Fact, read_fact
 from reranker.errors import BadRequest, HistoryFailure
 from reranker.events.cleaning import BadEvent
 from reranker.feedback.imported_rankings import ImportedRankings
 from reranker.ingestion.log_reading import RankingsKept
 from reranker.log_formats.column_maps import COLUMNS, read_columns, said_otherwise
 from reranker.log_formats.formats import EVENTS, NAMES, detected_format, named_format
-from reranker.log_formats.translated import Log, LogFormat
+from reranker.log_formats.translated import Log, LogFormat, careful
 from reranker.log_formats.values import Row
 from service.api.events import (
     BadPart,
@@ -82,8 +84,9 @@ class LogKeeper:
         """Keep what they say; HistoryFailure: no event of theirs is kept. decode: BadPart for what
         is none of its format's."""
         columns, rejected = columns or {}, list[Rejected]()
-        translate = format_.opened(Log(own=self._own, columns=columns))
+        translate = careful(format_, Log(own=self._own, columns=columns))
         events, places, passed = list[bytes](), list[int](), 0
+        facts, times = list[Fact](), TimeReader(self._workspace.section(TimeSettings))
         sink = ImportedRankings(self._workspace)
         try:
             for place, row in _rows(parts, decode, rejected):
@@ -91,16 +94,20 @@ class LogKeeper:
                     translated = translate(row)
                     if columns and format_ is not COLUMNS:
                         translated = said_otherwise(translated, row, columns)
+                    facts += [read_fact(fact, times) for fact in translated.attributes]
                     sink.add(translated)
                 except BadEvent as bad:
                     rejected.append(Rejected(place, bad.field or "", f"{bad.message}."))
                     continue
+                except Failure as failure:  # of the format as a whole: it needs other files
+                    raise BadRequest(str(failure), field="format") from None
                 passed += translated.passed_over is not None
                 events += [msgspec.json.encode(event) for event in translated.events]
                 places += [place] * len(translated.events)
                 if len(events) > self._keeper.settings.request_events:
                     raise too_many_events(self._keeper.settings.request_events)
             done = self._keeper.keep(events)
+            users = Attributes(self._workspace.home).put(facts)
             kept = _logged(sink)
         finally:
             sink.close()
@@ -112,6 +119,7 @@ class LogKeeper:
             rejected=sorted(rejected, key=lambda bad: bad.position),
             format=format_.name,
             rankings=kept.logged,
+            attributes=users,
             passed_over=passed,
             warnings=kept.warnings,
         )

@@ -51,8 +51,9 @@ class EventsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     events.bot_events_per_minute.
 
     Of a log in another format, and only where they say something: format, its name; rankings, how
-    many were logged; passed_over, objects that say nothing here; warnings. position is then the
-    place of the object that was sent, and an object may be several events.
+    many were logged; attributes, of how many users; passed_over, objects that say nothing here;
+    warnings. position is then the place of the object that was sent, and an object may be several
+    events.
     """
 
     accepted: int
@@ -62,6 +63,7 @@ class EventsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     rejected: list[Rejected]
     format: str = "events"
     rankings: int = 0
+    attributes: int = 0
     passed_over: int = 0
     warnings: list[str] = []
 

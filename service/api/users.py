@@ -11,6 +11,7 @@ from flask import Blueprint, Response, request
 
 from indexes.names import normalised
 from indexes.workspace import Workspace
+from reranker.attributes.attributes import Attributes
 from reranker.errors import BadRequest, HistoryFailure
 from reranker.events.events import HistoryEvent, as_sent
 from reranker.feedback.files import rankings_folder
@@ -29,12 +30,13 @@ _FLAG = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 class ExportAnswer(msgspec.Struct, frozen=True):
     """What `GET /users/<id>` answers: events as `POST /events` takes them, and logged rankings,
-    each oldest first."""
+    each oldest first; attributes: what is known of a user beside them."""
 
     user: str | None
     session: str | None
     events: list[dict[str, Any]]
     rankings: list[dict[str, Any]]
+    attributes: dict[str, Any]
 
 
 class UnprovedAnswer(msgspec.Struct, frozen=True):
@@ -56,7 +58,7 @@ def users_routes(workspace: Workspace, histories: Histories) -> Blueprint:
             exported = export_of(workspace, histories, who)
         except HistoryFailure as failure:
             return _failed(failure, "The history cannot be read now.")
-        if not exported.events and not exported.rankings:
+        if not (exported.events or exported.rankings or exported.attributes):
             return _unknown(who)
         return json_answer(exported)
 
@@ -89,7 +91,8 @@ def export_of(workspace: Workspace, histories: Histories, who: Shopper) -> Expor
         as_sent(msgspec.structs.replace(event, user=user, session=session or event.session))
         for event in events
     ]
-    return ExportAnswer(user, session, rows, list(logged.lines()))
+    attributes = Attributes(workspace.home).of(who.user)
+    return ExportAnswer(user, session, rows, list(logged.lines()), attributes)
 
 
 def _who(user: str) -> Shopper:

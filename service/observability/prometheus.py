@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 from prometheus_client.core import Metric
 
 from reranker.events.cleaning import FIELDS
@@ -44,6 +44,7 @@ class Metrics(DeclaredMetrics):
         self._served: AskServed | None = None
         self._caches = CacheDeltas()
         self._pending = Pending()
+        self._bound: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._drifting: deque[Ranking] = deque(maxlen=WINDOW)
 
     def note_ranking(self, asked: RerankRequest, ranking: Ranking, stages: Stages) -> None:
@@ -62,11 +63,13 @@ class Metrics(DeclaredMetrics):
             self._drifting.append(ranking)
 
     def note_answer(self, route: str, status: int, seconds: float) -> None:
-        """An answer that Flask had no part in."""
-        pending = self._pending
-        with pending.lock:
-            pending.inc(self.requests, (route, str(status)))
-            pending.observe(self.seconds, seconds, (route,))
+        """An answer that Flask had no part in: written at once, as those that it had are."""
+        bound = self._bound.get((route, status))
+        if bound is None:
+            bound = self.requests.labels(route, status), self.seconds.labels(route)
+            self._bound[route, status] = bound
+        bound[0].inc()
+        bound[1].observe(seconds)
 
     def began(self) -> None:
         """A request is being answered."""

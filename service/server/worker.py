@@ -2,8 +2,8 @@
 
 gunicorn's threaded worker gives every connection to its pool, whose queue has no end, and a thread
 waits for what a slow sender sends or a slow reader reads. Here the main thread reads, decides,
-refuses, and sends what does not leave at once. Between two looks at the clients it answers one
-search of which all is in memory (service/api/short_road.py): nothing changes hands then. The rest
+refuses, and sends what does not leave at once. Between two looks at the clients it answers
+searches of which all is in memory (service/api/short_road.py): nothing changes hands then. The rest
 is for the threads, which get whole requests, and are free when the answer is computed. Health has a
 thread of its own, and so has everything that is no /rerank, so that neither waits behind searches.
 """
@@ -51,6 +51,7 @@ _ACCEPTS: Final = 32  # connections taken between two looks at the others
 _SPARE: Final = 200  # connections above the limit, to tell them that they are too many
 _OTHER_FILES: Final = 300  # that a worker has open beside its connections
 _NO_FILES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_SEARCH_SECONDS: Final = 0.008  # that the loop searches on before it looks at its clients again
 _SHORT_BYTES: Final = 262_144  # of a search that the loop may take; a longer one takes a thread
 _PAUSE_SECONDS: Final = 1.0  # without new connections, when none can be opened
 _READ: Final = selectors.EVENT_READ
@@ -106,9 +107,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self._stop()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """One turn of the loop: read and refuse what has come, then rank one search of those that
-        were let in. What it finds at once came while the turn before it went on, half of that ago
-        in the mean, and gets no younger in this one."""
+        """One turn of the loop: read and refuse what has come, then answer some of the searches
+        that were let in. What it finds at once came while the turn before it went on, half of that
+        ago in the mean, and gets no younger in this one."""
         began = time.perf_counter()
         events = self.poller.select(0.0 if self._searches else timeout)
         now = time.perf_counter()
@@ -118,7 +119,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             for key, _ in events:
                 key.data(key.fileobj)
         if self._searches:
-            self._search(*self._searches.popleft())
+            self._search_for(time.perf_counter() - now)
 
     def _look(self) -> bool:
         """What is due every second; False when the master is gone."""
@@ -316,6 +317,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             and self.nr + 1 < self.max_requests
             and len(self.keepalived_conns) < self.max_keepalived
         )
+
+    def _search_for(self, reading: float) -> None:
+        """Answer at least one search, and go on for twice as long as reading took, so that a flood
+        of what is refused leaves time for what was let in."""
+        until = time.perf_counter() + min(2 * reading, _SEARCH_SECONDS)
+        while self._searches:
+            self._search(*self._searches.popleft())
+            if time.perf_counter() >= until:
+                return
 
     def _search(self, conn: Connection, request: Any, body: bytes) -> None:
         """Answer this search here, where all that it needs is at hand; else in a thread."""

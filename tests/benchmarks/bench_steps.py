@@ -86,7 +86,8 @@ def one(state: ServedState, body: bytes, limits: LimitSettings, steps: Steps) ->
     steps("item vectors", lambda: context.item_vectors)
     steps("query vector", lambda: context.query_encoded)
     steps("query words", lambda: context.terms)
-    steps("user vector", lambda: context.user_vector)
+    if state.model and state.model.has_encoder:
+        steps("user vector", lambda: context.user_vector)
     columns: Columns = {}
     for name in wanted(blend, {}):
         column = steps(f"signal {name}", partial(SIGNALS[name].compute, context))

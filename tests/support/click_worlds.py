@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from indexes.storage.arrays import Floats, Values
+from indexes.storage.arrays import Floats, Ints, Values
 from reranker.blends.blend import Blend, SignalWeight
 from reranker.metrics.ranking import ndcg
 from reranker.requests import Candidate, JudgedRequest
 from reranker.signals.columns import Column, everything
+from reranker.signals.registry import Columns
 from reranker.tuning.columns import JudgedColumns
 
 SIGNALS = ("engine", "semantic", "match", "popular", "fresh")
@@ -48,7 +49,7 @@ def searches(count: int, seed: int, labels: str) -> list[JudgedColumns]:
     return made
 
 
-def _columns(number: int, values: Floats, grades: Values, order: Floats | None) -> JudgedColumns:
+def _columns(number: int, values: Floats, grades: Values, order: Ints | None) -> JudgedColumns:
     ids = [f"{place}" for place in range(CANDIDATES)]
     shown = None if order is None else [ids[place] for place in order.tolist()]
     positions = None
@@ -58,7 +59,7 @@ def _columns(number: int, values: Floats, grades: Values, order: Floats | None) 
     request = JudgedRequest(
         [Candidate(item) for item in ids], id=f"r{number}", query=f"q{number}", shown=shown
     )
-    signals = {
+    signals: Columns = {
         name: Column(column, everything(CANDIDATES))
         for name, column in zip(SIGNALS, values.T.copy(), strict=True)
     }

@@ -27,7 +27,7 @@ class ShopperFound(NamedTuple):
     did: list[str]
 
 
-class Found(NamedTuple):
+class ShopperMatches(NamedTuple):
     """Who was found. looked: how many were looked through; everybody: whether these are all."""
 
     shoppers: list[ShopperFound]
@@ -60,7 +60,7 @@ class Shoppers:
         """The pseudonyms of those who are looked through."""
         return [one.user for one in self._read()]
 
-    def search(self, words: str, most: int = 20) -> Found:
+    def search(self, words: str, most: int = 20) -> ShopperMatches:
         """Those one of whose events has all of these words, those with the most such events first.
 
         Words are parts of titles, queries, ids or types of event. Without words: a sample. Before
@@ -71,7 +71,7 @@ class Shoppers:
         named = self._named(words.strip())
         others = [one for one in found if named is None or one.user != named.user]
         shoppers = others if named is None else [named, *others]
-        return Found(shoppers, len(known), self._everybody)
+        return ShopperMatches(shoppers, len(known), self._everybody)
 
     def _named(self, name: str) -> ShopperFound | None:
         """The shopper of this name or pseudonym, by the store's own look-up."""

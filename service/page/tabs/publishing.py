@@ -124,17 +124,17 @@ def _asking(app: Dash, blends: Blends) -> None:
         target = blends.previous() if back else next((r for r in rows if r.label == label), None)
         if target is None or target == served:
             words = "There is nothing to publish: choose another version."
-            return (*(no_update,) * 5, *_told(words, from_search))
+            return (*(no_update,) * 5, *_notice(words, from_search))
         try:
             what = what_changes(blends, served, target)
         except Failure as failure:
-            return (*(no_update,) * 5, *_told(str(failure), from_search))
+            return (*(no_update,) * 5, *_notice(str(failure), from_search))
         verb = "Roll back to" if back else "Publish"
         action: Literal["publish", "rollback"] = "rollback" if back else "publish"
         plan = Plan(action, target.label, served.id if served else "", from_search)
         plain = msgspec.to_builtins(plan)
         asked = f"{verb} {target.label}"
-        return True, f"{asked}?", what, asked, plain, *_told("", from_search)
+        return True, f"{asked}?", what, asked, plain, *_notice("", from_search)
 
 
 def _answering(app: Dash, page: Page, blends: Blends) -> None:
@@ -162,13 +162,13 @@ def _answering(app: Dash, page: Page, blends: Blends) -> None:
             else:
                 notice = blends.publish(plan.label, who, plan.expect)
         except Failure as failure:
-            return False, *_told(str(failure), plan.of_sliders), no_update, no_update
+            return False, *_notice(str(failure), plan.of_sliders), no_update, no_update
         page.served.refresh()
-        kept = None if plan.of_sliders else no_update
-        return False, *_told(notice, plan.of_sliders), notice, kept
+        remaining = None if plan.of_sliders else no_update
+        return False, *_notice(notice, plan.of_sliders), notice, remaining
 
 
-def _told(words: str, in_search: bool) -> tuple[Any, Any]:
+def _notice(words: str, in_search: bool) -> tuple[Any, Any]:
     """Where it was asked: what stands in Blends, and under the sliders of Search."""
     return (no_update, words) if in_search else (words, no_update)
 

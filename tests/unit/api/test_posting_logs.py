@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from support.shop import copy_home, patient
 
 from reranker.feedback.records import ranking_files, read_rankings
+from reranker.log_formats.formats import FORMATS
 from service.app import create_app, served
 
 AT = "2026-11-20T10:00:00.000Z"
@@ -74,6 +75,26 @@ def test_a_format_and_a_map_may_be_named(shop: FlaskClient) -> None:
     own = {"user": "u", "type": "view", "item": "17", "time": AT, "colour": "red"}
     answer = shop.post("/events", json=own).get_json()  # a misspelling is still one
     assert answer["rejected"][0]["field"] == "colour" and "format" not in answer
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_row_of_quite_another_build_costs_itself(shop: FlaskClient, name: str) -> None:
+    odd: list[Any] = [[], {}, [{}], [[1]], {"a": [None]}, 5, True, "x", None]
+    keys = (
+        *CLICK,
+        *QUERY,
+        "event",
+        "items",
+        "event_name",
+        "event_params",
+        "eventType",
+        "visitorId",
+    )
+    keys += ("productDetails", "fields", "product_id", "order_id", "Quantity", "Invoice", "item")
+    rows = [dict.fromkeys(keys, value) for value in odd]
+    rows += [{"event": kind, "items": [[]], "fields": [5]} for kind in ("ranking", "user", "x")]
+    answer = shop.post(f"/events?format={name}", json=rows)
+    assert answer.status_code == (422 if name == "instacart" else 200), answer.text
 
 
 def test_feedback_logs_rankings(shop: FlaskClient, home: Path) -> None:

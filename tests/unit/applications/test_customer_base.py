@@ -12,7 +12,7 @@ from support.shop import copy_home, patient
 from indexes.errors import Failure
 from indexes.progress import silent
 from indexes.workspace import Workspace
-from reranker.applications.customer_base import CustomerBase, customer_base, kept
+from reranker.applications.customer_base import CustomerBase, customer_base, stored_figures
 from reranker.events.events import HistoryEvent
 from reranker.histories.store import open_histories
 from reranker.ranking.state import load_state
@@ -98,7 +98,7 @@ def test_nothing_is_worked_out_twice_and_what_was_done_is_kept(home: Path, tmp_p
     own = copy_home(home, tmp_path / "home")
     first = worked_out(own)
     again = Stages()
-    assert worked_out(own, again) == first == kept(own) and again.begun == []
+    assert worked_out(own, again) == first == stored_figures(own) and again.begun == []
     with closing(open_histories(Workspace(own))) as histories:
         newest = histories.newest_time()
         assert newest is not None
@@ -108,7 +108,9 @@ def test_nothing_is_worked_out_twice_and_what_was_done_is_kept(home: Path, tmp_p
     with pytest.raises(KeyboardInterrupt):
         worked_out(own, stopped)
     assert stopped.begun == ["churn", "recommend"]
-    assert kept(own).coverage == first.coverage and kept(own).churn != first.churn
+    assert (
+        stored_figures(own).coverage == first.coverage and stored_figures(own).churn != first.churn
+    )
     rest = Stages()
     assert worked_out(own, rest) != first and rest.begun == ["recommend"]
 

@@ -46,7 +46,7 @@ def test_a_blend_is_served_where_several_signals_tell() -> None:
 @pytest.mark.parametrize("told", ["engine", "together", "behaviour"])
 def test_what_ships_is_at_least_as_good_as_each_signal_alone(told: str) -> None:
     card = best_card(moments((told,)), encoder=told == "behaviour")
-    assert card.ndcg[card.chosen] == max(card.ndcg.values()) == card.ndcg[told] == 1.0
+    assert card.ndcg[card.chosen] == max(card.ndcg.values()) >= card.ndcg[told] > 0.98
     assert card.blend.signals[told].weight > 0
     assert ("behaviour" in card.ndcg) == (told == "behaviour")
 

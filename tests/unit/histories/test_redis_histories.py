@@ -126,6 +126,7 @@ class Both:
     def rotate(self) -> None:
         names = self.keys.add()
         assert self.redis.rename(names) == self.file.rename(names)
+        self.other._entry = None  # type: ignore[attr-defined] # a second later it has looked again
 
     def compare(self) -> int:
         """Every read of both; how many."""

@@ -61,6 +61,26 @@ def test_columns_hold_what_the_catalogue_said(tmp_path: Path) -> None:
     assert set(owner.tolist()) == {0}
 
 
+def test_other_words_are_those_that_the_title_lacks(tmp_path: Path) -> None:
+    attributes = {"wireless": True, "wired": False, "colour": "deep blue"}
+    mouse = Item(
+        id="m",
+        title="Blue mouse",
+        brand="Pico",
+        category="Desk > Mice",
+        description="<b>For</b> travel",
+        attributes=attributes,
+    )
+    book = Item(id="b", title="Book", description=" ".join(f"word{n}" for n in range(5_000)))
+    write_items(tmp_path, [mouse, book])
+    other_words = ItemColumns(tmp_path).other_words
+    assert other_words is not None
+    words, owner = other_words.gather(np.array([0, 1]))
+    expected = {"pico", "desk", "mice", "wireless", "deep", "for", "travel"}
+    assert words[owner == 0].tolist() == word_hashes(expected).tolist()
+    assert (owner == 1).sum() == 128  # a description may be a book
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     rows=st.lists(st.lists(st.integers(0, 2**32 - 1), max_size=5), min_size=1, max_size=10),

@@ -121,6 +121,13 @@ def test_nor_is_anything_with_little_time_left(ranker: Ranker) -> None:
     assert ranker.at_hand(seconds=0.001) is None
 
 
+def test_where_the_time_is_over_the_engines_order_is_at_hand(ranker: Ranker) -> None:
+    late = ranker.at_hand(asked(query="never asked before"), seconds=-1.0)
+    assert late is not None
+    assert [one.id for one in late.results] == [one.id for one in ASKED.candidates]
+    assert [(one.signal, one.reason) for one in late.degraded] == [("all", "deadline")]
+
+
 def test_nor_while_anything_fails(ranker: Ranker) -> None:
     ranker.rerank()
     breaker = ranker.breakers.of("history")

@@ -15,7 +15,7 @@ from torch import nn
 from indexes.errors import Failure
 from reranker.model.served_model import Whitening
 from reranker.model.settings import ENCODERS
-from reranker.training.batches import Batch, Targets
+from reranker.training.batches import Batch
 from reranker.training.data import new_model
 from reranker.training.encoders import Layout
 from reranker.training.inference import TOP, model_ranks
@@ -145,7 +145,7 @@ def test_sampled_softmax_comes_to_the_full_one() -> None:
     """With logQ the estimate of the denominator is right on average, whoever is drawn."""
     model, items, sequences = random_model(tiny_settings())
     batch = windows(sequences, [0, 1])
-    targets = Targets((batch.items + 1) % CIRCLE, torch.ones(len(batch.items)))
+    targets = (batch.items + 1) % CIRCLE
     seen = np.arange(CIRCLE)
     counts = 1 + np.arange(CIRCLE) ** 2
     with torch.no_grad():

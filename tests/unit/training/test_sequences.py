@@ -97,16 +97,16 @@ def test_no_training_window_holds_or_foresees_what_is_at_or_after_its_limit(
     found = made(events)
     limits = np.minimum(found.at[1:], np.maximum(found.at[:-1], cut))
     windows = TrainingWindows.before(found, limits, length)
-    owner = np.searchsorted(found.at, windows.begins, side="right") - 1
+    owner = np.searchsorted(found.at, windows.starts, side="right") - 1
     assert (windows.stops < limits[owner]).all()
+    assert (windows.stops - windows.starts <= length).all()
     for batch, targets in windows.batches(2, np.random.default_rng(0)):
-        assert (batch.lengths <= length).all()
-        assert len(batch.items) == len(targets.rows) == int(batch.lengths.sum())
-        assert (targets.rows >= 0).all()
+        assert len(batch.items) == len(targets) == int(batch.lengths.sum())
+        assert (targets >= 0).all()
     following = found.next_target()
     owners = found.owner
-    for begin, stop, shopper in zip(windows.begins, windows.stops, owner, strict=True):
-        for place in range(begin, stop):
+    for start, stop, shopper in zip(windows.starts, windows.stops, owner, strict=True):
+        for place in range(start, stop):
             assert place < following[place] <= stop < limits[shopper]
             assert owners[following[place]] == shopper
 

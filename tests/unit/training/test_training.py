@@ -20,7 +20,7 @@ from indexes.errors import Failure
 from reranker.events.events import TYPES, HistoryEvent
 from reranker.model.served_model import Whitening
 from reranker.model.settings import ENCODERS, TrainSettings
-from reranker.training.checkpoints import FILE, Checkpoint, take_over
+from reranker.training.checkpoints import FILE, Checkpoint, transfer_weights
 from reranker.training.data import (
     Catalogue,
     TrainingData,
@@ -263,7 +263,7 @@ def test_axes_of_another_whitening_are_turned_back(tmp_path: Path) -> None:
     scopes = [replace(scope_of(data, settings), white=whitening.matrix) for whitening in (old, new)]
     trained, fresh = new_model(data, settings), new_model(data, settings)
     trained.adaptor.weight.data = torch.randn(16, 16)
-    take_over(fresh, trained.state_dict(), *scopes)
+    transfer_weights(fresh, trained.state_dict(), *scopes)
     centred = torch.from_numpy(vectors[:20] - old.mean)
     torch.testing.assert_close(
         fresh.text_part(centred @ torch.from_numpy(new.matrix)),

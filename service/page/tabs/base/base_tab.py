@@ -11,9 +11,9 @@ from reranker.applications.customer_base import (
     ChurnBase,
     CoverageBase,
     CustomerBase,
-    churn_made_of,
-    coverage_made_of,
-    kept,
+    churn_basis,
+    coverage_basis,
+    stored_figures,
 )
 from service.live.jobs import Job
 from service.page.parts.callback_values import Name
@@ -87,12 +87,12 @@ def _looking(app: Dash, page: Page) -> None:
             alert = dmc.Alert(str(failure), variant="light")
             return "", no_update, True, alert, no_update, no_update, True
         running = job is not None and job.state == "running"
-        figures = kept(page.workspace.home)
+        figures = stored_figures(page.workspace.home)
         fresh = is_fresh(page, figures, newest)
         parts = [part for part in (figures.churn, figures.coverage) if part is not None]
         now = [part.computed for part in parts]
         return (
-            _said(figures, newest, fresh, running),
+            _status(figures, newest, fresh, running),
             _label(figures),
             fresh or running or newest is None,
             _job(job, started),
@@ -149,7 +149,7 @@ def start_figures(page: Page) -> str:
     newest = page.applications.churn.newest()
     if newest is None:
         raise Failure("There is no event yet, so there is no customer.")
-    if is_fresh(page, kept(page.workspace.home), newest):
+    if is_fresh(page, stored_figures(page.workspace.home), newest):
         raise Failure("Nothing was published or stored since; the figures stand as they are.")
     return page.jobs.start(KIND, _TITLE, {}, ["customers", "--json"])
 
@@ -160,12 +160,12 @@ def is_fresh(page: Page, figures: CustomerBase, newest: float | None) -> bool:
     return (
         churn is not None
         and reach is not None
-        and churn.made_of == churn_made_of(state, newest)
-        and reach.made_of == coverage_made_of(state, newest)
+        and churn.basis == churn_basis(state, newest)
+        and reach.basis == coverage_basis(state, newest)
     )
 
 
-def _said(figures: CustomerBase, newest: float | None, fresh: bool, running: bool) -> Any:
+def _status(figures: CustomerBase, newest: float | None, fresh: bool, running: bool) -> Any:
     """When each part was worked out, and whether it is of what is served now."""
     if newest is None:
         return no_events()
@@ -182,6 +182,8 @@ def _said(figures: CustomerBase, newest: float | None, fresh: bool, running: boo
         )
     if fresh:
         parts.append("of what is served and stored now")
+    elif figures.coverage is None:
+        parts.append("coverage is to come")
     elif not running:
         parts.append("something was published or stored since")
     return html.Span(" · ".join(parts), className="quiet")
@@ -192,7 +194,9 @@ def _when(part: ChurnBase | CoverageBase) -> str:
 
 
 def _label(figures: CustomerBase) -> str:
-    return "Work out" if figures.churn is None else "Work out again"
+    if figures.churn is None:
+        return "Work out"
+    return "Work out the rest" if figures.coverage is None else "Work out again"
 
 
 def _job(job: Job | None, started: str | None) -> Any:

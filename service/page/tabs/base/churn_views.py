@@ -7,6 +7,7 @@ from dash import dcc, html
 
 from reranker.applications.customer_base import THIRDS, Calibrated, ChurnBase, Segment
 from service.page.parts.widgets import BLUE, LIGHT, styled
+from service.page.tabs.shoppers.reasons import marked, nothing
 
 _HEIGHT: Final = 230
 _LEAST, _MOST = 7.0, 17.0  # pixels across of a point of few examples, and of many
@@ -15,7 +16,7 @@ _LEAST, _MOST = 7.0, 17.0  # pixels across of a point of few examples, and of ma
 def churn_cards(churn: ChurnBase) -> list[Any]:
     """Three cards; one that says why where nothing is known."""
     if churn.missing:
-        return [_card("Leaving", html.P(churn.missing, className="small teach"))]
+        return [_card("Leaving", nothing(marked(churn.missing)))]
     return [
         _card(f"Chance to buy nothing within {churn.days:g} days", *_distribution(churn)),
         _card("Does the chance come true?", *_calibration(churn.calibrated, churn)),
@@ -42,17 +43,17 @@ def _distribution(churn: ChurnBase) -> list[Any]:
     styled(figure, height=_HEIGHT, bargap=0.08)
     figure.update_xaxes(range=[0, 1], tickformat=".0%", title="chance of leaving")
     figure.update_yaxes(title="customers")
-    said = (
+    words = (
         f"{churn.customers:,} active customers; on average {churn.mean:.1%} leave, and "
         f"{churn.at_risk:,.0f} of what they spend is at risk. By {churn.model}, as of "
         f"{churn.as_of[:10]}."
     )
-    return [_graph(figure), html.P(said, className="quiet small")]
+    return [_graph(figure), html.P(words, className="quiet small")]
 
 
 def _calibration(calibrated: Calibrated, churn: ChurnBase) -> list[Any]:
     if calibrated.missing:
-        return [html.P(calibrated.missing, className="small teach")]
+        return [nothing(marked(calibrated.missing))]
     bins = calibrated.bins
     largest = max(each.examples for each in bins)
     figure = go.Figure()
@@ -74,13 +75,13 @@ def _calibration(calibrated: Calibrated, churn: ChurnBase) -> list[Any]:
     styled(figure, height=_HEIGHT)
     figure.update_xaxes(range=[0, 1.02], tickformat=".0%", title="foreseen")
     figure.update_yaxes(range=[0, 1.04], tickformat=".0%", title="came")
-    said = (
+    words = (
         f"{calibrated.examples:,} examples at {calibrated.moments} past moments, foreseen by "
         f"{churn.model}, fitted anew on what had ended by then; {calibrated.base_rate:.1%} left. "
         f"Expected calibration error {calibrated.ece:.3f}; on the dotted line what is foreseen "
         "comes true."
     )
-    return [_graph(figure), html.P(said, className="quiet small")]
+    return [_graph(figure), html.P(words, className="quiet small")]
 
 
 def _graph(figure: go.Figure) -> Any:
@@ -89,15 +90,21 @@ def _graph(figure: go.Figure) -> Any:
 
 def _segments(churn: ChurnBase) -> list[Any]:
     """A row a third by value, a column a band of risk; the fuller the shade, the more at risk."""
-    rows = {name: [one for one in churn.segments if one.value == name] for name in THIRDS}
+    rows = {
+        name: [segment for segment in churn.segments if segment.value == name] for name in THIRDS
+    }
     bands = rows[THIRDS[0]]
-    largest = max((one.at_risk for one in churn.segments), default=0.0) or 1.0
-    heads = ["spends in 30 days", *(f"{one.low:.0%} to {one.high:.0%}" for one in bands), "all"]
+    largest = max((segment.at_risk for segment in churn.segments), default=0.0) or 1.0
+    heads = [
+        "spends in 30 days",
+        *(f"{segment.low:.0%} to {segment.high:.0%}" for segment in bands),
+        "all",
+    ]
     body = [
         html.Tr(
             [
                 html.Th(_third(name, churn.thirds), scope="row"),
-                *(_cell(one, largest) for one in rows[name]),
+                *(_cell(segment, largest) for segment in rows[name]),
                 _sum(rows[name]),
             ]
         )
@@ -123,12 +130,12 @@ def _segments(churn: ChurnBase) -> list[Any]:
 
 def _third(name: str, ends: list[float]) -> list[Any]:
     low, high = ends
-    said = {"low": f"up to {low:,.2f}", "middle": f"to {high:,.2f}", "high": f"above {high:,.2f}"}
-    return [html.B(name), html.Span(f" {said[name]}", className="quiet")]
+    words = {"low": f"up to {low:,.2f}", "middle": f"to {high:,.2f}", "high": f"above {high:,.2f}"}
+    return [html.B(name), html.Span(f" {words[name]}", className="quiet")]
 
 
-def _cell(one: Segment, largest: float) -> Any:
-    return html.Td(_counts([one]), style={"--share": f"{one.at_risk / largest:.3f}"})
+def _cell(segment: Segment, largest: float) -> Any:
+    return html.Td(_counts([segment]), style={"--share": f"{segment.at_risk / largest:.3f}"})
 
 
 def _sum(parts: list[Segment]) -> Any:
@@ -136,6 +143,6 @@ def _sum(parts: list[Segment]) -> Any:
 
 
 def _counts(parts: list[Segment]) -> list[Any]:
-    customers = sum(one.customers for one in parts)
-    at_risk = sum(one.at_risk for one in parts)
+    customers = sum(segment.customers for segment in parts)
+    at_risk = sum(segment.at_risk for segment in parts)
     return [html.B(f"{customers:,}"), html.Div(f"{at_risk:,.0f} at risk", className="small")]

@@ -10,7 +10,7 @@ from service.page.parts.context import Page
 from service.page.parts.widgets import aria
 from service.page.tabs.shoppers.moments import Moment
 from service.page.tabs.shoppers.offers_view import PATIENCE_MS
-from service.page.tabs.shoppers.reasons import left_out, nothing, sentence
+from service.page.tabs.shoppers.reasons import left_out, marked, nothing, sentence
 
 _MODELS: Final = {"sequence": "the sequence model", "logistic": "logistic regression on counts"}
 _ACTIONS: Final = {"purchase": "buys", "cart": "fills the cart", "leave": "leaves"}
@@ -29,21 +29,23 @@ def churn_view(page: Page, moment: Moment) -> Any:
 
 
 def _unknown(reason: str, message: str) -> Any:
-    return nothing([message] if reason in _OWN_WORDS else sentence(reason))
+    return nothing(marked(message) if reason in _OWN_WORDS else sentence(reason))
 
 
 def _chance(answer: ChurnAnswer) -> Any:
     assert answer.probability is not None
     share = f"{answer.probability:.0%}"
-    said = f"buys nothing within {answer.days:g} days"
+    words = f"buys nothing within {answer.days:g} days"
     return html.Div(
         [
-            html.Div([html.B(share, className="figure"), html.Span(said)], className="figure-line"),
+            html.Div(
+                [html.B(share, className="figure"), html.Span(words)], className="figure-line"
+            ),
             html.Div(
                 html.Div(style={"width": share}),
                 className="meter",
                 role="img",
-                **aria(label=f"{said}: {share}"),
+                **aria(label=f"{words}: {share}"),
             ),
         ]
     )
@@ -97,11 +99,11 @@ def next_action_view(page: Page, moment: Moment) -> Any:
         )
         for action, chance in sorted(answer.actions.items(), key=lambda pair: -pair[1])
     ]
-    said = [part["message"] for part in answer.degraded if "message" in part]
+    words = [part["message"] for part in answer.degraded if "message" in part]
     return html.Div(
         [
             html.Table(html.Tbody(rows), className="plain"),
             html.P(f"By {_MODELS.get(answer.model or '', answer.model)}.", className="quiet small"),
-            nothing([" ".join(said)]) if said else left_out(lost),
+            nothing([" ".join(words)]) if words else left_out(lost),
         ]
     )

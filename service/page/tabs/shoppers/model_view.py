@@ -64,9 +64,14 @@ def _without(reason: str) -> list[Any]:
 def _gate(gate: float | None, state: ServedState) -> list[Any]:
     """How much personal signals count, as Search has it."""
     if gate is None:
-        reason = state.personal.reason if state.model is None else ""
-        words = sentence(reason) if reason else ["The published blend weighs no personal signal."]
-        return [nothing(words)]
+        no_gate = "The blend of these recommendations has no gate: the history counts in what is "
+        return [
+            nothing(
+                [f"{no_gate}retrieved."]
+                if state.model is not None
+                else sentence(state.personal.reason)
+            )
+        ]
     share = f"{gate:.0%}"
     return [
         html.Div([html.Span("gate"), html.B(f"{gate:.3f}")], className="gate-line"),

@@ -101,7 +101,7 @@ def _in_cart(page: Page, answer: CartAnswer) -> list[Any]:
 def _ordered(chance: float | None) -> list[Any]:
     if chance is None:
         return []
-    said = f"ordered in this visit: {chance:.0%}"
+    words = f"ordered in this visit: {chance:.0%}"
     return [
         html.Div(
             [html.Span("ordered in this visit"), html.B(f"{chance:.0%}")], className="gate-line"
@@ -110,7 +110,7 @@ def _ordered(chance: float | None) -> list[Any]:
             html.Div(style={"width": f"{chance:.0%}"}),
             className="meter",
             role="img",
-            **aria(label=said),
+            **aria(label=words),
         ),
     ]
 

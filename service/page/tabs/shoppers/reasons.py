@@ -58,9 +58,15 @@ def left_out(parts: Iterable[tuple[str, str]]) -> Any:
 def sentence(reason: str) -> list[Any]:
     """A reason in words, with the command that mends it."""
     if reason in _MADE_BY:
-        said, command = _MADE_BY[reason]
-        return [said, " ", html.Code(command), " makes one."]
+        words, command = _MADE_BY[reason]
+        return [words, " ", html.Code(command), " makes one."]
     return [_PLAIN.get(reason, f"{reason.replace('_', ' ')}.")]
+
+
+def marked(text: str) -> list[Any]:
+    """A message with what stands in backticks as code."""
+    parts = text.split("`")
+    return [html.Code(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def nothing(words: list[Any]) -> Any:
