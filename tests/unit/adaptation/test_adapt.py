@@ -79,6 +79,12 @@ def judged() -> list[JudgedRequest]:
     ]
 
 
+def as_it_was(home: Workspace) -> Workspace:
+    """The same home with the model as it was before anything was published."""
+    plain = msgspec.structs.replace(home.section(EncoderSettings), adapted=False)
+    return Workspace(home.home, {**home.sections, EncoderSettings: plain})
+
+
 def test_what_is_learned_holds_for_queries_that_were_not(home: Workspace, tmp_path: Path) -> None:
     """And the next rebuild encodes with it; without it again where the settings say so."""
     report = adapt(home, LEARNING, judged(), publish=True, progress=silent)
@@ -96,19 +102,13 @@ def test_what_is_learned_holds_for_queries_that_were_not(home: Workspace, tmp_pa
     assert summary.encoded == len(rows) and "The encoder changed" in summary.notes[0]
     assert before is not None
 
-    plain = msgspec.structs.replace(home.section(EncoderSettings), adapted=False)
-    without = Workspace(home.home, {**home.sections, EncoderSettings: plain})
+    without = as_it_was(home)
+    plain = without.section(EncoderSettings)
     assert encoder_settings(without).model == plain.model
     other = msgspec.structs.replace(plain, adapted=True, model="minilm")
     another = Workspace(home.home, {**home.sections, EncoderSettings: other})
     assert encoder_settings(another).model == "minilm"
     rebuild(without, items, progress=silent)
-
-    weights = next(Path(settings.model).rglob("*.safetensors"))
-    weights.chmod(0o600)
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    with pytest.raises(Damaged, match="adapt --publish"):
-        encoder_settings(home)
 
 
 def test_what_is_not_proved_is_not_kept(home: Workspace) -> None:
@@ -136,9 +136,9 @@ def test_minutes_end_it_with_what_there_is(home: Workspace) -> None:
 def test_an_anchor_holds_vectors_where_they_were(home: Workspace) -> None:
     """Twice as many epochs are twice as many steps; a firm anchor leaves less to be learned."""
     moved = []
-    for anchor, epochs in ((0.0, 4), (1000.0, 4), (0.0, 8)):
+    for anchor, epochs in ((0.0, 10), (1000.0, 10), (0.0, 20)):
         settings = msgspec.structs.replace(LEARNING, anchor=anchor, epochs=epochs)
-        tuned = adapt(home, settings, judged(), progress=silent).tuned
+        tuned = adapt(as_it_was(home), settings, judged(), progress=silent).tuned
         moved.append((tuned["steps"], tuned["chosen"]["1"] - tuned["chosen"]["0"]))
     (steps, free), (_, held), (twice, _) = moved
     assert twice == 2 * steps
@@ -258,3 +258,20 @@ def test_only_the_last_layers_learn(tmp_path: Path) -> None:
     weight = torch.nn.Parameter(torch.zeros(2))
     mixed({"w": weight}, {"w": torch.zeros(2)}, {"w": torch.tensor([4.0, -8.0])}, 0.25)
     assert weight.tolist() == [1.0, -2.0]
+
+
+def test_a_damaged_encoder_is_refused_with_what_mends_it(home: Workspace, tmp_path: Path) -> None:
+    """A rebuild never encodes with files that are not as they were written."""
+    sections = dict(home.sections)
+    store = encoder_store(tmp_path)
+    with store.stage() as staged:
+        (staged / "model.safetensors").write_bytes(b"weights")
+        version = store.publish(staged, {"base": home.section(EncoderSettings).model})
+    workspace = Workspace(tmp_path, sections)
+    assert encoder_settings(workspace).model == str(version.folder)
+    weights = version.folder / "model.safetensors"
+    weights.chmod(0o600)
+    weights.write_bytes(b"weightz")
+    with pytest.raises(Damaged, match="is damaged") as failure:
+        encoder_settings(workspace)
+    assert "adapt --publish" in str(failure.value.hint)
