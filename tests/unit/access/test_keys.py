@@ -92,7 +92,7 @@ def test_every_route_but_health_needs_a_key_of_its_scope(locked: Any) -> None:
                 continue  # gunicorn refuses such headers
             refused = status(key)
             assert refused.status_code == 401, (rule, method)
-                assert code(refused) in ("unauthorized", None), (rule, method)
+            assert code(refused) in ("unauthorized", None), (rule, method)
             assert refused.headers["WWW-Authenticate"].startswith("Bearer")
         for scope, key in keys.items():
             answer = status(key)
