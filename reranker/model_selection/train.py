@@ -25,6 +25,7 @@ from reranker.model.training_times import training_times
 from reranker.model.training_users import save_training_users
 from reranker.model.versions import model_store
 from reranker.model_selection.default_model import DefaultModel, choose, trial_state
+from reranker.model_selection.position_weights import position_weights
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.training.actions import fit_next_action
 from reranker.training.checkpoints import Checkpoint
@@ -110,7 +111,19 @@ class TrainingRun:
         seen_before = published_first_seen(model_store(self.workspace))
         items = with_first_seen(items, self.index.ids.hashes, seen_before)
         items.save(folder)
-        searches = count_searches(sequences, catalogue.searches, settings, self.session_minutes)
+        searches = count_searches(
+            sequences,
+            catalogue.searches,
+            settings,
+            self.session_minutes,
+            position_weights(
+                rankings_folder(self.workspace),
+                sequences,
+                catalogue.ids,
+                self.sessions,
+                self.session_minutes,
+            ),
+        )
         searches.save(folder, items.numbers(len(catalogue.ids)))
 
 

@@ -52,6 +52,11 @@ class Sequences:
         wanted = np.array([weight > 0 for weight in self.weights.values()])
         return np.flatnonzero(wanted[self.types] & (self.items != NONE))
 
+    @property
+    def searches(self) -> Ints:
+        """Positions of the events that are searches: words, and no item."""
+        return np.flatnonzero((self.queries != NONE) & (self.items == NONE))
+
     def with_rows(self, rows: Ints) -> "Sequences":
         """The same with items as rows of a catalogue: rows (items,), NONE where it lacks one."""
         known = np.append(rows, NONE)  # so that NONE stays NONE
