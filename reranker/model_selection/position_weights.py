@@ -5,8 +5,8 @@ What stands on top is taken for its place, too. So an item that was taken at pos
 position-based model of these very rankings and what followed them (feedback/click_models.py).
 """
 
+from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +25,6 @@ from reranker.tuning.logged_searches import APART, shopper_of
 
 LEAST_PAIRS: Final = 20  # clicked at several positions; of fewer no curve is believed
 
-Shown = list[tuple[int, int]]  # position, pair
-
 
 def position_weights(
     folder: Path,
@@ -34,91 +32,100 @@ def position_weights(
     ids: Sequence[str],
     sessions: Mapping[str, str],
     minutes: float,
+    limits: Ints,
 ) -> Floats | None:
     """How far each event counts (events,): 1 / p of the position at which its search showed its
     item, at most CLIP; 1 where that is not known. None where the log does not tell p.
 
     folder: of the log; it may be missing. ids: of the sequences' items, by their number. sessions:
-    those of users, and whose, as sequences name them. Memory grows with the searches and the items
-    that were taken after them, not with the log.
+    those of users, and whose, as sequences name them. limits (s,): p is fitted to what each
+    shopper did before. Memory grows with the searches and the items that were taken after them,
+    not with the log.
     """
     files = [path for _, path in logged_days(folder)]
     searches, targets = led_by_searches(sequences, minutes)
     if not files or not len(targets):
         return None
-    asked = _Searches.of(sequences, searches, targets, ids)
+    shown = _Shown(sequences, searches, targets, ids)
     for ranking in read_rankings(files, lambda _line: None):
         if (who := shopper_of(ranking, sessions)) is not None:
-            asked.meet(who, ranking)
-    examination = asked.examination(searches, targets)
+            shown.meet(who, ranking)
+    examination = shown.examination(limits)
     if examination is None:
         return None
-    places = asked.positions(searches, targets)
-    shown = places >= 0
+    places = shown.positions()
+    known = places >= 0
     weights = np.ones(len(sequences.items))
-    chances = np.maximum(examination.at(places[shown], MAX_POSITIONS), 1.0 / CLIP)
-    weights[targets[shown]] = 1.0 / chances
+    chances = np.maximum(examination.at(places[known], MAX_POSITIONS), 1.0 / CLIP)
+    weights[targets[known]] = 1.0 / chances
     return weights
 
 
-@dataclass(eq=False)
-class _Searches:
-    """Every search of the sequences, and at which positions it showed what is taken after it."""
+class _Shown:
+    """At which position each search showed what was taken after its query, by whomever.
 
-    sequences: Sequences
-    numbers: dict[tuple[str, str], int]  # (folded query, item) that was taken after it -> pair
-    rows: dict[int, str]  # the items taken, by their number
-    asked: dict[tuple[str, str], list[int]]  # (shopper, folded query) -> positions of its events
-    nearest: dict[int, tuple[float, Shown]] = field(default_factory=dict)
+    searches, targets (t,): what led to what, as positions in the sequences.
+    """
 
-    @classmethod
-    def of(
-        cls, sequences: Sequences, searches: Ints, targets: Ints, ids: Sequence[str]
-    ) -> "_Searches":
+    def __init__(
+        self, sequences: Sequences, searches: Ints, targets: Ints, ids: Sequence[str]
+    ) -> None:
+        self._sequences, self._searches = sequences, searches
         texts = [folded(text) for text in sequences.query_texts]
-        items = sequences.items
-        rows = {row: ids[row] for row in np.unique(items[targets]).tolist()}
-        numbers: dict[tuple[str, str], int] = {}
-        queries = sequences.queries[searches].tolist()
-        for query, row in zip(queries, items[targets].tolist(), strict=True):
-            numbers.setdefault((texts[query], rows[row]), len(numbers))
-        asked: dict[tuple[str, str], list[int]] = {}
+        self._numbers: dict[str, dict[str, int]] = {}  # folded query -> item -> pair
+        rows = sequences.items[targets]
+        names = {row: ids[row] for row in np.unique(rows).tolist()}
+        pairs, count = array("q"), 0
+        for query, row in zip(sequences.queries[searches].tolist(), rows.tolist(), strict=True):
+            pair = self._numbers.setdefault(texts[query], {}).setdefault(names[row], count)
+            count += pair == count
+            pairs.append(pair)
+        self._pairs = np.array(pairs, np.int64)  # of each target (t,)
+        self._asked: dict[tuple[str, str], list[int]] = {}  # (shopper, folded query) -> searches
         events = sequences.searches
         owners = sequences.shoppers_at(events).tolist()
         for event, owner in zip(events.tolist(), owners, strict=True):
-            words = texts[sequences.queries[event]]
-            asked.setdefault((sequences.shoppers[owner], words), []).append(event)
-        return cls(sequences, numbers, rows, asked)
+            if (words := texts[sequences.queries[event]]) in self._numbers:
+                self._asked.setdefault((sequences.shoppers[owner], words), []).append(event)
+        # Of each search the nearest ranking: seconds between them, positions, pairs.
+        self._nearest: dict[int, tuple[float, array[int], array[int]]] = {}
 
     def meet(self, who: str, ranking: LoggedRanking) -> None:
         """Note what this ranking showed for the searches that it answered."""
         query = folded(ranking.query)
-        for event in self.asked.get((who, query), ()):
-            apart = abs(ranking.at - float(self.sequences.times[event]))
-            if apart <= APART and (event not in self.nearest or apart < self.nearest[event][0]):
-                places = enumerate(ranking.items[:MAX_POSITIONS])
-                pairs = ((place, self.numbers.get((query, item))) for place, item in places)
-                shown = [(place, pair) for place, pair in pairs if pair is not None]
-                self.nearest[event] = apart, shown
+        for event in self._asked.get((who, query), ()):
+            apart = abs(ranking.at - float(self._sequences.times[event]))
+            if apart <= APART and (event not in self._nearest or apart < self._nearest[event][0]):
+                numbers, places, pairs = self._numbers[query], array("B"), array("i")
+                for place, item in enumerate(ranking.items[:MAX_POSITIONS]):
+                    if (pair := numbers.get(item)) is not None:
+                        places.append(place)
+                        pairs.append(pair)
+                self._nearest[event] = apart, places, pairs
 
-    def positions(self, searches: Ints, targets: Ints) -> Ints:
+    def positions(self) -> Ints:
         """From 0, of each target in what its search showed (t,); -1 where that is not known."""
-        places = np.full(len(targets), -1)
-        for number, (event, pair) in enumerate(self._pairs(searches, targets)):
-            for place, other in self.nearest.get(event, (0.0, []))[1]:
-                if other == pair:
-                    places[number] = place
-        return places
+        found = np.full(len(self._pairs), -1)
+        searches = self._searches.tolist()
+        for number, (event, pair) in enumerate(zip(searches, self._pairs.tolist(), strict=True)):
+            if event in self._nearest and pair in self._nearest[event][2]:
+                _, places, pairs = self._nearest[event]
+                found[number] = places[pairs.index(pair)]
+        return found
 
-    def examination(self, searches: Ints, targets: Ints) -> Examination | None:
-        """Fitted to all rankings that answered a search; None where too few pairs tell it.
+    def examination(self, limits: Ints) -> Examination | None:
+        """Fitted to all rankings that answered a search before the shopper's limit (s,), whether
+        something was taken or not; None where too few pairs tell it.
 
         What nobody took after a query tells nothing of positions and is left out.
         """
-        taken = set(self._pairs(searches, targets))
+        taken = set(zip(self._searches.tolist(), self._pairs.tolist(), strict=True))
+        events = np.fromiter(self._nearest, np.int64, len(self._nearest))
+        early = events < limits[self._sequences.shoppers_at(events)]
         counts: dict[tuple[int, int], list[int]] = {}
-        for event, (_, shown) in self.nearest.items():
-            for place, pair in shown:
+        for event in events[early].tolist():
+            _, places, pairs = self._nearest[event]
+            for place, pair in zip(places, pairs, strict=True):
                 count = counts.setdefault((pair, place), [0, 0])
                 count[0] += 1
                 count[1] += (event, pair) in taken
@@ -126,18 +133,7 @@ class _Searches:
             return None
         keys = np.array(list(counts), np.int64)
         times, clicks = np.array(list(counts.values()), np.float64).T
-        pairs, places = np.unique(keys[:, 0], return_inverse=True)[1], keys[:, 1]
-        if telling_pairs(pairs, clicks) < LEAST_PAIRS or not sums(places, clicks)[0]:
+        pair_numbers, position = np.unique(keys[:, 0], return_inverse=True)[1], keys[:, 1]
+        if telling_pairs(pair_numbers, clicks) < LEAST_PAIRS or not sums(position, clicks)[0]:
             return None
-        return fit_clicks(pairs, places, times, clicks).examination
-
-    def _pairs(self, searches: Ints, targets: Ints) -> list[tuple[int, int]]:
-        """The search that led to each target, and the number of their query and item."""
-        texts, sequences = self.sequences.query_texts, self.sequences
-        queries = sequences.queries[searches].tolist()
-        items = sequences.items[targets].tolist()
-        pairs = [
-            self.numbers[folded(texts[query]), self.rows[row]]
-            for query, row in zip(queries, items, strict=True)
-        ]
-        return list(zip(searches.tolist(), pairs, strict=True))
+        return fit_clicks(pair_numbers, position, times, clicks).examination

@@ -50,7 +50,7 @@ def shop(folder: Path, shuffled: float, searches: int = 400) -> Sequences:
 
 
 def weights(folder: Path, sequences: Sequences) -> Floats | None:
-    return position_weights(folder, sequences, IDS, {}, 30.0)
+    return position_weights(folder, sequences, IDS, {}, 30.0, sequences.at[1:])
 
 
 def shares(sequences: Sequences, weighed: Floats | None) -> Floats:
@@ -82,6 +82,19 @@ def test_weights_are_clipped_and_of_clicks_on_what_was_shown_alone(tmp_path: Pat
     late = sequences.before(sequences.at[1:])
     late.times[:] += 3600.0  # the log holds none of these searches
     assert weights(tmp_path / "rankings", late) is None
+
+
+def test_what_is_held_out_says_nothing_of_positions(tmp_path: Path) -> None:
+    sequences = shop(tmp_path / "rankings", shuffled=0.2)
+    nothing = sequences.at[:-1]
+    folder = tmp_path / "rankings"
+    assert position_weights(folder, sequences, IDS, {}, 30.0, nothing) is None
+    some = np.where(np.arange(len(sequences)) < 3000, sequences.at[1:], nothing)
+    fitted = position_weights(folder, sequences, IDS, {}, 30.0, some)
+    first = sequences.is_before(some)
+    alone = weights(folder, sequences.before(some))
+    assert fitted is not None and alone is not None
+    assert fitted[first].tolist() == alone.tolist()
 
 
 def test_without_a_log_that_tells_positions_all_count_as_they_are(tmp_path: Path) -> None:
