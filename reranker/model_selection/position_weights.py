@@ -119,21 +119,23 @@ class _Shown:
 
         What nobody took after a query tells nothing of positions and is left out.
         """
-        taken = set(zip(self._searches.tolist(), self._pairs.tolist(), strict=True))
         events = np.fromiter(self._nearest, np.int64, len(self._nearest))
-        early = events < limits[self._sequences.shoppers_at(events)]
-        counts: dict[tuple[int, int], list[int]] = {}
-        for event in events[early].tolist():
-            _, places, pairs = self._nearest[event]
-            for place, pair in zip(places, pairs, strict=True):
-                count = counts.setdefault((pair, place), [0, 0])
-                count[0] += 1
-                count[1] += (event, pair) in taken
-        if not counts:
+        events = events[events < limits[self._sequences.shoppers_at(events)]]
+        if not len(events):
             return None
-        keys = np.array(list(counts), np.int64)
-        times, clicks = np.array(list(counts.values()), np.float64).T
-        pair_numbers, position = np.unique(keys[:, 0], return_inverse=True)[1], keys[:, 1]
-        if telling_pairs(pair_numbers, clicks) < LEAST_PAIRS or not sums(position, clicks)[0]:
+        _, places, pairs = zip(*(self._nearest[event] for event in events.tolist()), strict=True)
+        place, pair = (np.concatenate(part).astype(np.int64) for part in (places, pairs))
+        most = len(self._pairs)
+        shown = np.repeat(events, [len(each) for each in pairs]) * most + pair
+        was_taken = np.isin(shown, self._searches * most + self._pairs)
+        keys, row = np.unique(pair * MAX_POSITIONS + place, return_inverse=True)
+        times, clicks = sums(row, np.ones(len(row))), sums(row, was_taken.astype(np.float64))
+        pair_numbers = np.unique(keys // MAX_POSITIONS, return_inverse=True)[1]
+        position = keys % MAX_POSITIONS
+        if (
+            not len(keys)
+            or telling_pairs(pair_numbers, clicks) < LEAST_PAIRS
+            or not sums(position, clicks)[0]
+        ):
             return None
         return fit_clicks(pair_numbers, position, times, clicks).examination
