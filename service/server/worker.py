@@ -53,7 +53,7 @@ _SPARE: Final = 200  # connections above the limit, to tell them that they are t
 _OTHER_FILES: Final = 300  # that a worker has open beside its connections
 _NO_FILES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _READ_SECONDS: Final = 0.004  # that the loop reads and refuses while searches wait ...
-_SEARCH_SECONDS: Final = 0.008  # ... and that it searches before it goes on with its clients
+_SEARCH_SECONDS: Final = 0.008  # ... and that it searches at most, before it looks at clients again
 _SHORT_BYTES: Final = 262_144  # of a search that the loop may take; a longer one takes a thread
 _PAUSE_SECONDS: Final = 1.0  # without new connections, when none can be opened
 _READ: Final = selectors.EVENT_READ
@@ -332,9 +332,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         )
 
     def _search_for(self, reading: float) -> None:
-        """Answer at least one search, and go on for twice as long as reading took, so that a flood
-        of what is refused leaves time for what was let in."""
-        until = time.perf_counter() + min(2 * reading, _SEARCH_SECONDS)
+        """Answer at least one search, and go on for as long as reading took: a flood of what is
+        refused leaves half of the time for what was let in, and is not kept waiting for longer."""
+        until = time.perf_counter() + min(reading, _SEARCH_SECONDS)
         while self._searches:
             self._search(*self._searches.popleft())
             if time.perf_counter() >= until:
