@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,7 +52,8 @@ _ACCEPTS: Final = 32  # connections taken between two looks at the others
 _SPARE: Final = 200  # connections above the limit, to tell them that they are too many
 _OTHER_FILES: Final = 300  # that a worker has open beside its connections
 _NO_FILES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_SEARCH_SECONDS: Final = 0.008  # that the loop searches on before it looks at its clients again
+_READ_SECONDS: Final = 0.004  # that the loop reads and refuses while searches wait ...
+_SEARCH_SECONDS: Final = 0.008  # ... and that it searches at most, before it looks at clients again
 _SHORT_BYTES: Final = 262_144  # of a search that the loop may take; a longer one takes a thread
 _PAUSE_SECONDS: Final = 1.0  # without new connections, when none can be opened
 _READ: Final = selectors.EVENT_READ
@@ -107,19 +109,30 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self._stop()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """One turn of the loop: read and refuse what has come, then answer some of the searches
-        that were let in. What it finds at once came while the turn before it went on, half of that
-        ago in the mean, and gets no younger in this one."""
+        """One turn of the loop: read and refuse what has come, and answer searches that were let in
+        in between, so that neither waits for the whole of the other. What it finds at once came
+        while the turn before it went on, half of that ago in the mean, and gets no younger in this
+        one."""
         began = time.perf_counter()
         events = self.poller.select(0.0 if self._searches else timeout)
         now = time.perf_counter()
         before = began - self._woke if now - began < _AT_ONCE_SECONDS else 0.0
         self._woke, self._arrived = now, now - before / 2
-        with self._turn:
-            for key, _ in events:
-                key.data(key.fileobj)
-        if self._searches:
+        come = iter(events)
+        while self._read_from(come):
             self._search_for(time.perf_counter() - now)
+            now = time.perf_counter()
+        self._search_for(time.perf_counter() - now)
+
+    def _read_from(self, come: Iterator[tuple[Any, int]]) -> bool:
+        """Read and refuse some of what has come; whether more may be left."""
+        until = time.perf_counter() + _READ_SECONDS
+        with self._turn:
+            for key, _ in come:
+                key.data(key.fileobj)
+                if time.perf_counter() >= until:
+                    return True
+        return False
 
     def _look(self) -> bool:
         """What is due every second; False when the master is gone."""
@@ -319,9 +332,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         )
 
     def _search_for(self, reading: float) -> None:
-        """Answer at least one search, and go on for twice as long as reading took, so that a flood
-        of what is refused leaves time for what was let in."""
-        until = time.perf_counter() + min(2 * reading, _SEARCH_SECONDS)
+        """Answer at least one search, and go on for as long as reading took: a flood of what is
+        refused leaves half of the time for what was let in, and is not kept waiting for longer."""
+        until = time.perf_counter() + min(reading, _SEARCH_SECONDS)
         while self._searches:
             self._search(*self._searches.popleft())
             if time.perf_counter() >= until:

@@ -127,15 +127,17 @@ def test_past_the_capacity_the_accepted_are_in_time(
     slope=st.floats(5e-7, 2e-5),
     small=st.integers(1, 300),
     large=st.integers(600, 5000),
-    shares=st.lists(st.booleans(), min_size=5, max_size=20),
+    shares=st.lists(st.booleans(), min_size=5, max_size=12),
 )
 def test_what_a_request_takes_is_learned_from_those_before(
     intercept: float, slope: float, small: int, large: int, shares: list[bool]
 ) -> None:
-    """Whatever the sizes are that come, each is known, and so is what they take together."""
+    """Whatever the sizes are that come, each is known, and so is what they take together, once
+    what the first ones seemed to take is forgotten: far from what was expected, they counted as
+    less far, and where one in ten is large, it takes a hundred of those."""
     times = ServiceTimes()
     sizes = [large if share else small for share in shares]
-    for size in sizes * 60:
+    for size in sizes * 200:
         times.note(1, size, intercept + slope * size)
     taken = sum(intercept + slope * size for size in sizes)
     assert times.seconds(len(sizes), sum(sizes)) == pytest.approx(taken, rel=0.1)
