@@ -88,10 +88,18 @@ class ImportedRankings:
         """Log them, each under its own day; those of an earlier import of the same log stay."""
         by_number = self._are_document_numbers()
         dropped = sum(self._doubtful) if by_number else 0
-        for name, shown in self._impressions.items():
-            if name not in self._ids or (by_number and name in self._numbers):
-                self._add(self._seen(name, shown), False)
         warnings = [by_number] if by_number else []
+        refused = [
+            bad
+            for name, shown in self._impressions.items()
+            if name not in self._ids or (by_number and name in self._numbers)
+            if (bad := self._refused(name, shown)) is not None
+        ]
+        if refused:
+            warnings.append(
+                f"impressions of {len(refused):,} rankings are not kept, such as: "
+                f"{refused[0].message}."
+            )
         kept = [at for at, doubt in enumerate(self._doubtful) if not (by_number and doubt)]
         if kept and (refusal := self._refusal()):
             return RankingsKept(0, 0, dropped, [*warnings, refusal])
@@ -141,6 +149,14 @@ class ImportedRankings:
                 shown.about[key] = value
         place = _place(seen.position)
         shown.items.setdefault(item, (place, len(shown.items)))
+
+    def _refused(self, name: str, shown: _Shown) -> BadEvent | None:
+        """What is wrong with the ranking that impressions were of; None where it is taken."""
+        try:
+            self._add(self._seen(name, shown), False)
+        except BadEvent as bad:
+            return bad
+        return None
 
     def _seen(self, name: str, shown: _Shown) -> Row:
         """The ranking that impressions were of, by position, else as they came."""
@@ -227,5 +243,5 @@ def _place(position: Any) -> float:
     """A position as a number; behind all others where it is none."""
     try:
         return float("inf") if position is None or position == "" else float(position)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return float("inf")
