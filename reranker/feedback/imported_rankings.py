@@ -89,17 +89,7 @@ class ImportedRankings:
         by_number = self._are_document_numbers()
         dropped = sum(self._doubtful) if by_number else 0
         warnings = [by_number] if by_number else []
-        refused = [
-            bad
-            for name, shown in self._impressions.items()
-            if name not in self._ids or (by_number and name in self._numbers)
-            if (bad := self._refused(name, shown)) is not None
-        ]
-        if refused:
-            warnings.append(
-                f"impressions of {len(refused):,} rankings are not kept, such as: "
-                f"{refused[0].message}."
-            )
+        warnings += self._add_seen(by_number)
         kept = [at for at, doubt in enumerate(self._doubtful) if not (by_number and doubt)]
         if kept and (refusal := self._refusal()):
             return RankingsKept(0, 0, dropped, [*warnings, refusal])
@@ -150,13 +140,20 @@ class ImportedRankings:
         place = _place(seen.position)
         shown.items.setdefault(item, (place, len(shown.items)))
 
-    def _refused(self, name: str, shown: _Shown) -> BadEvent | None:
-        """What is wrong with the ranking that impressions were of; None where it is taken."""
-        try:
-            self._add(self._seen(name, shown), False)
-        except BadEvent as bad:
-            return bad
-        return None
+    def _add_seen(self, by_number: str) -> list[str]:
+        """Take the rankings that only impressions are of; what is to be said of those that are
+        none."""
+        wrong: list[str] = []
+        for name, shown in self._impressions.items():
+            if name not in self._ids or (by_number and name in self._numbers):
+                try:
+                    self._add(self._seen(name, shown), False)
+                except BadEvent as bad:
+                    wrong.append(f"of {name!r} {bad.message}")
+        if not wrong:
+            return []
+        many = "1 ranking" if len(wrong) == 1 else f"{len(wrong):,} rankings"
+        return [f"{many} of impressions are not kept: {wrong[0]}."]
 
     def _seen(self, name: str, shown: _Shown) -> Row:
         """The ranking that impressions were of, by position, else as they came."""
