@@ -15,6 +15,7 @@ from indexes.items.settings import IndexSettings, ItemSettings
 from indexes.quoting import nearest, nearest_or_all
 from indexes.times import TimeSettings
 from indexes.workspace import Settings, Workspace
+from reranker.adaptation.settings import AdaptSettings
 from reranker.evaluation.settings import EvaluationSettings
 from reranker.events.settings import EventSettings, HistorySettings
 from reranker.feedback.settings import RankingLogSettings
@@ -38,6 +39,7 @@ SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "events": EventSettings,
     "history": HistorySettings,
     "train": TrainSettings,
+    "adapt": AdaptSettings,
     "evaluation": EvaluationSettings,
     "serve": ServeSettings,
     "admission": AdmissionSettings,

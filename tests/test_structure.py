@@ -28,6 +28,7 @@ ROOMS = (
     *("reranker/signals", "reranker/blends", "reranker/ranking", "reranker/feedback"),
     *("reranker/experiments", "reranker/training", "reranker/evaluation", "reranker/tuning"),
     *(
+        "reranker/adaptation",
         "reranker/model_selection",
         "reranker/applications/recommendations",
         "reranker/applications/carts",
@@ -37,6 +38,7 @@ ROOMS = (
         "reranker/backups",
         "reranker/fleet",
         "reranker/commands",
+        "reranker/commands/learning",
         "reranker/commands/applications",
     ),
     *("service/http", "service/observability", "service/access", "service/live", "service/api"),
@@ -53,7 +55,7 @@ MOST_FILES, MANY_FILES = 18, 15
 CLIENT = "reranker/client"
 COMMANDS = ("indexes/build/commands.py", "reranker/commands", "service/commands", "service/demo")
 TORCH = (
-    *("indexes/encoders", "reranker/training"),
+    *("indexes/encoders", "reranker/training", "reranker/adaptation"),
     "reranker/model/action_head.py",  # at the end of a training; serving reads its numbers
 )
 WEB = {"flask", "werkzeug", "gunicorn", "dash", "http"}

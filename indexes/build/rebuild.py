@@ -17,8 +17,8 @@ from indexes.build.settings import RebuildSettings
 from indexes.build.vector_cache import VectorCache
 from indexes.build.vector_parts import cache_key, take_parts
 from indexes.build.vectors import encode_missing, write_vectors
+from indexes.encoders.adapted import encoder_settings
 from indexes.encoders.query_encoder import export_query_encoder
-from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import TextEncoder, load_encoder
 from indexes.errors import Failure
 from indexes.items.changes import ChangesFailure, ItemChanges
@@ -81,7 +81,7 @@ class _Job:
         self.root = workspace.index_root
         self.settings = workspace.section(RebuildSettings)
         self.factory = workspace.section(IndexSettings).factory
-        self.encoder_settings = workspace.section(EncoderSettings)
+        self.encoder_settings = encoder_settings(workspace)
         self.force, self.progress = options.force, progress
         self.vectors, self.drive = options.vectors, options.drive
         self.template = ItemText(self.settings.template)

@@ -23,6 +23,7 @@ from indexes.build.known_keys import NEW, KnownKeys
 from indexes.build.settings import RebuildSettings
 from indexes.build.vector_cache import DIGEST, Digests, VectorCache, text_digest
 from indexes.build.vectors import usable
+from indexes.encoders.adapted import encoder_settings
 from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import TextEncoder, load_encoder
 from indexes.errors import Failure
@@ -108,7 +109,7 @@ def encode_part(
     """
     existing(source)
     durable.make_folder(folder)
-    encoder = load_encoder(workspace.section(EncoderSettings))
+    encoder = load_encoder(encoder_settings(workspace))
     template = workspace.section(RebuildSettings).template
     key = cache_key(encoder, template)
     done = Encoded(part=share.k, parts=share.n, file=str(folder / f"{share.name}.bin"))

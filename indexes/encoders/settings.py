@@ -17,6 +17,13 @@ class EncoderSettings(Settings, frozen=True):
             "sentence-transformers model, or its hub name (downloaded on first use)."
         ),
     ] = "minilm"
+    adapted: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Rebuild with what `reranker adapt --publish` made of the model, where it "
+            "has; false: with the model as it is."
+        ),
+    ] = True
     query_prompt: Annotated[
         str,
         msgspec.Meta(description="Put before every query; empty: what the model itself says."),

@@ -5,6 +5,7 @@ and a crash see it as it was before or after a change. Each attribute has its ti
 replaces it, and a request at a moment sees what was known then.
 """
 
+import math
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from indexes.storage.locks import waiting
 from indexes.times import BadTime, TimeReader
 from reranker.events.cleaning import BadEvent
 from reranker.pseudonyms.keys import PseudonymKeys
-from reranker.pseudonyms.pseudonyms import Pseudonyms
+from reranker.pseudonyms.pseudonyms import Pseudonyms, generation_of
 
 FOLDER: Final = "attributes"
 _LOCK: Final = "lock"
@@ -55,7 +56,7 @@ def read_fact(row: Mapping[str, Any], times: TimeReader) -> Fact:
             "fields", f"fields has {len(fields):,} entries; at most {_MOST_FIELDS} may be"
         )
     for name, value in fields.items():
-        if not isinstance(name, str) or not _is_value(value) or len(name) > _MOST_CHARS:
+        if not isinstance(name, str) or not _is_value(name) or not _is_value(value):
             raise BadEvent(
                 "fields",
                 f"{shown(name)} is {shown(value)}; a text of at most {_MOST_CHARS} characters, a "
@@ -69,9 +70,10 @@ def _is_value(value: Any) -> bool:
         return len(value) <= _MOST_FIELDS and all(
             not isinstance(part, list) and _is_value(part) for part in value
         )
-    return isinstance(value, bool | int | float) or (
-        isinstance(value, str) and len(value) <= _MOST_CHARS
-    )
+    if isinstance(value, str):
+        return len(value) <= _MOST_CHARS and not any("\ud800" <= char <= "\udfff" for char in value)
+    # What is kept as JSON has to be read again: neither NaN nor infinities.
+    return isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 class Attributes:
@@ -85,16 +87,17 @@ class Attributes:
 
     def put(self, facts: Iterable[Fact]) -> int:
         """Keep facts, on the disk when this returns; of how many users."""
-        by_file: dict[Path, list[tuple[str, Fact]]] = {}
-        names: Pseudonyms | None = None
-        for fact in facts:
-            names = names or self._keys.open()
-            name = names.user(fact.user)
-            by_file.setdefault(self._file(name), []).append((name, fact))
-        if not by_file:
+        facts = list(facts)
+        if not facts:
             return 0
+        by_file: dict[Path, list[tuple[str, Fact]]] = {}
+        self._keys.open()
         make_own_folder(self._folder)
         with waiting(self._folder / _LOCK):
+            names = self._keys.open()  # a new key may have come while others held the lock
+            for fact in facts:
+                name = names.user(fact.user)
+                by_file.setdefault(self._file(name), []).append((name, fact))
             for path, of_file in by_file.items():
                 users = self._users(path)
                 for name, fact in of_file:
@@ -107,8 +110,9 @@ class Attributes:
         names = self._keys.known() if user and self._folder.is_dir() else None
         if names is None or user is None:
             return {}
-        name = names.user(user)
-        kept = self._users_at_hand(self._file(name)).get(name, {})
+        kept: _Kept = {}
+        for name in _of_every_key(names, user):
+            kept = _newest(kept, self._users_at_hand(self._file(name)).get(name, {}))
         return {
             field: value for field, (value, at) in kept.items() if before is None or at < before
         }
@@ -118,14 +122,15 @@ class Attributes:
         names = self._keys.known() if user and self._folder.is_dir() else None
         if names is None or user is None:
             return 0
-        name = names.user(user)
+        gone: _Kept = {}
         with waiting(self._folder / _LOCK):
-            path = self._file(name)
-            users = self._users(path)
-            gone = users.pop(name, None)
-            if gone is not None:
-                self._write(path, users)
-        return len(gone or ())
+            for name in _of_every_key(names, user):
+                path = self._file(name)
+                users = self._users(path)
+                if name in users:
+                    gone = _newest(gone, users.pop(name))
+                    self._write(path, users)
+        return len(gone)
 
     def forget_before(self, time: float) -> int:
         """Delete attributes that are older; how many."""
@@ -197,6 +202,13 @@ class Attributes:
                 file.write(msgspec.json.encode(users))
         else:
             path.unlink(missing_ok=True)
+
+
+def _of_every_key(names: Pseudonyms, user: str) -> list[str]:
+    """What a user was called under each key, oldest first: a rotation may be at work, or have been
+    cut off, and then what is kept has names of both."""
+    first = max(generation_of(user), 1)
+    return [names.at(number).user(user) for number in range(first, names.generation + 1)]
 
 
 def _kept(fact: Fact) -> _Kept:

@@ -21,7 +21,7 @@ from reranker.histories.files import FILE
 
 NOTE: Final = "backup.json"
 FORM: Final = 1
-STORES: Final = ("index", "model", "blends")
+STORES: Final = ("index", "model", "blends", "encoder")
 HISTORIES: Final = f"events/{FILE}"
 CHANGES: Final = f"{changes.FOLDER}/{changes.FILE}"
 LOGS: Final = ("rankings", "shadows")  # processes append lines to them

@@ -11,7 +11,7 @@ from reranker.commands.finite_range import FiniteRange
 from reranker.commands.input_files import InputFile
 from reranker.commands.next_item import read_sequences
 from reranker.commands.output import echo_result, json_option
-from reranker.commands.train import with_options
+from reranker.commands.train_options import with_options
 from reranker.events.settings import EventSettings
 from reranker.model.settings import ENCODERS, TrainSettings
 

@@ -14,7 +14,7 @@ from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
 from reranker.commands.input_files import InputFile
 from reranker.commands.output import echo_result, json_option, show_bad
-from reranker.commands.train import with_options
+from reranker.commands.train_options import with_options
 from reranker.model.settings import ENCODERS, TrainSettings
 
 BASELINES: Final = ("popular", "popular-7d", "own-newest", "last-item", "together", "ease")

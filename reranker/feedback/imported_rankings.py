@@ -88,10 +88,8 @@ class ImportedRankings:
         """Log them, each under its own day; those of an earlier import of the same log stay."""
         by_number = self._are_document_numbers()
         dropped = sum(self._doubtful) if by_number else 0
-        for name, shown in self._impressions.items():
-            if name not in self._ids or (by_number and name in self._numbers):
-                self._add(self._seen(name, shown), False)
         warnings = [by_number] if by_number else []
+        warnings += self._add_seen(by_number)
         kept = [at for at, doubt in enumerate(self._doubtful) if not (by_number and doubt)]
         if kept and (refusal := self._refusal()):
             return RankingsKept(0, 0, dropped, [*warnings, refusal])
@@ -141,6 +139,21 @@ class ImportedRankings:
                 shown.about[key] = value
         place = _place(seen.position)
         shown.items.setdefault(item, (place, len(shown.items)))
+
+    def _add_seen(self, by_number: str) -> list[str]:
+        """Take the rankings that only impressions are of; what is to be said of those that are
+        none."""
+        wrong: list[str] = []
+        for name, shown in self._impressions.items():
+            if name not in self._ids or (by_number and name in self._numbers):
+                try:
+                    self._add(self._seen(name, shown), False)
+                except BadEvent as bad:
+                    wrong.append(f"of {name!r} {bad.message}")
+        if not wrong:
+            return []
+        many = "1 ranking" if len(wrong) == 1 else f"{len(wrong):,} rankings"
+        return [f"{many} of impressions are not kept: {wrong[0]}."]
 
     def _seen(self, name: str, shown: _Shown) -> Row:
         """The ranking that impressions were of, by position, else as they came."""
@@ -227,5 +240,5 @@ def _place(position: Any) -> float:
     """A position as a number; behind all others where it is none."""
     try:
         return float("inf") if position is None or position == "" else float(position)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return float("inf")

@@ -6,9 +6,10 @@ Three links name what a home serves. They are swapped while nobody reads them (`
 
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from indexes.build.settings import RebuildSettings
 from indexes.errors import Failure
 from indexes.storage import durable
+from indexes.storage.current import is_version_id
 from indexes.storage.locks import release, sharing, try_lock, waiting
 from indexes.storage.manifests import Manifest
 from indexes.storage.versions import VersionStore
@@ -34,6 +36,7 @@ from reranker.fleet.sets import (
 SET_FILE: Final = "set.json"
 _SWAP: Final = "swap.lock"
 _PULL: Final = "pull.lock"
+_SUM: Final = re.compile("[0-9a-f]{64}")
 
 
 @contextmanager
@@ -114,10 +117,52 @@ def _take(store: ObjectStore, versions: VersionStore, part: Part) -> None:
     raw = store.read(object_name(part.manifest))
     if raw is None or hashlib.sha256(raw).hexdigest() != part.manifest:
         raise damaged(store, object_name(part.manifest))
-    manifest = msgspec.json.decode(raw, type=Manifest)
+    manifest = _sound(store, part, raw)
     if versions.holds(raw, manifest):
         return
     here = versions.files_by_sum()
+    try:
+        _assemble(store, versions, raw, manifest, here)
+    except ValueError:
+        try:  # a file that is here may be the one that rotted: all is fetched
+            _assemble(store, versions, raw, manifest, {})
+        except ValueError as error:
+            sums = {name: wanted.sha256 for name, wanted in manifest.files.items()}
+            spoilt = object_name(sums.get(str(error), part.manifest))
+            raise damaged(store, f"{spoilt} ({error} of {manifest.id})") from None
+
+
+def _sound(store: ObjectStore, part: Part, raw: bytes) -> Manifest:
+    """A manifest that leads to its own version's folder and nowhere else; else StoreFailure."""
+    try:
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except (ValueError, RecursionError):
+        raise damaged(store, object_name(part.manifest)) from None
+    inside = all(
+        _is_inside(name) and _SUM.fullmatch(wanted.sha256)
+        for name, wanted in manifest.files.items()
+    )
+    if not inside or not is_version_id(manifest.id) or manifest.id != part.version:
+        raise damaged(store, f"{object_name(part.manifest)} ({part.version})")
+    return manifest
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a file of this name lies in the folder of its version, written as a manifest has
+    it."""
+    path = PurePosixPath(name)
+    plain = path.as_posix() == name and bool(path.parts) and "\0" not in name
+    return plain and not path.is_absolute() and ".." not in path.parts
+
+
+def _assemble(
+    store: ObjectStore,
+    versions: VersionStore,
+    raw: bytes,
+    manifest: Manifest,
+    here: Mapping[str, Path],
+) -> None:
+    """The version of this manifest, of files that are here and others of the store."""
     with versions.stage() as staged:
         for name, wanted in manifest.files.items():
             target = staged / name
@@ -125,12 +170,7 @@ def _take(store: ObjectStore, versions: VersionStore, part: Part) -> None:
             source = here.get(wanted.sha256)
             if source is None or not _linked(source, target):
                 store.fetch(object_name(wanted.sha256), target)
-        try:
-            versions.adopt(staged, raw, manifest)
-        except ValueError as error:
-            sums = {name: wanted.sha256 for name, wanted in manifest.files.items()}
-            spoilt = object_name(sums.get(str(error), part.manifest))
-            raise damaged(store, f"{spoilt} ({error} of {manifest.id})") from None
+        versions.adopt(staged, raw, manifest)
 
 
 def _linked(source: Path, target: Path) -> bool:

@@ -24,7 +24,7 @@ from reranker.histories.redis_writes import RedisWriter
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.pseudonyms.pseudonyms import Pseudonyms, generation_of
 
-_SETTLE: Final = 1.5 * NAMES_SECONDS  # by when every process knows of a new generation
+_SETTLE: Final = 1.5  # times the seconds by when who writes under older names must have ended
 
 
 class RedisHistories(RedisReader):
@@ -55,7 +55,11 @@ class RedisHistories(RedisReader):
         return self.keys.of(entry.generation, entry.fingerprint)
 
     def forget(self, user: str | None = None, session: str | None = None) -> Forgotten:
-        """See Histories: every node writes its files anew."""
+        """See Histories: every node writes its files anew. A rotation that is not at its end is
+        brought there before: it would bring back what lies under older names."""
+        entry, newest = self.names_entry(look=True), self.keys.read()
+        if entry is not None and entry.since is not None and newest is not None:
+            self.rename(newest)
         names = self._names()
         if names is None or (user is None and session is None):
             return Forgotten()
@@ -192,7 +196,8 @@ class RedisHistories(RedisReader):
         changes = "generation", names.generation, "fingerprint", names.fingerprint
         self.mend_moves()
         self._nodes.one(key, "HSET", key, *changes, "since", since, "to_erase", 1)
-        time.sleep(_SETTLE)
+        # Who looked the generation up before may hold it for as long, then try as long to write.
+        time.sleep(_SETTLE * (NAMES_SECONDS + self._settings.wait_seconds))
         self.mend_moves()
         changed: set[Tag] = set()
         while moved := self._rename_once(names):

@@ -112,9 +112,16 @@ def _opened(log: Log) -> Translate:
 def _ranking(fields: Row, items: Any) -> Row:
     shown = items if isinstance(items, list) else _APART.split(str(items).strip("[]() "))
     listed = [item.strip("\"'") if isinstance(item, str) else item for item in shown]
+    listed = [item for item in listed if item not in (None, "")]  # but 0 is an id
     kept = {name: fields[name] for name in ("time", "user", "session", "query") if name in fields}
     name = fields.get("ranking", fields.get("id"))
-    return present(kept | {"id": name, "items": list(dict.fromkeys(filter(None, listed)))})
+    return present(
+        kept
+        | {
+            "id": name,
+            "items": list(dict.fromkeys(listed)),
+        }
+    )
 
 
 COLUMNS: Final = LogFormat(

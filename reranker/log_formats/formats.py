@@ -14,7 +14,7 @@ from reranker.log_formats.google_retail import GOOGLE_RETAIL
 from reranker.log_formats.instacart import INSTACART
 from reranker.log_formats.metarank import METARANK
 from reranker.log_formats.public_exports import ONLINE_RETAIL, REES46, RETAILROCKET
-from reranker.log_formats.translated import LogFormat
+from reranker.log_formats.translated import ODD, LogFormat
 from reranker.log_formats.ubi import UBI
 from reranker.log_formats.values import Row
 
@@ -45,9 +45,17 @@ def detected_format(rows: Iterable[Row]) -> LogFormat | None:
     """The format that most of these rows are of; None where they are ours or nobody's."""
     looked: Sequence[Row] = list(islice(rows, _LOOKED_AT))
     for format_ in FORMATS.values():
-        if 2 * sum(not row.keys() >= _OWN and format_.is_of(row) for row in looked) > len(looked):
+        if 2 * sum(not row.keys() >= _OWN and _is_of(format_, row) for row in looked) > len(looked):
             return format_
     return None
+
+
+def _is_of(format_: LogFormat, row: Row) -> bool:
+    """Whether a row is of a format; a row of quite another build is of none."""
+    try:
+        return format_.is_of(row)
+    except ODD:
+        return False
 
 
 def format_of_file(path: Path) -> LogFormat | None:

@@ -2,10 +2,16 @@
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from reranker.events.cleaning import BadEvent
 from reranker.log_formats.values import Row
+
+# What a row of quite another build may raise: lists for names, numbers beyond any float, depth.
+ODD: Final = (
+    *(TypeError, ValueError, LookupError, AttributeError),
+    *(ArithmeticError, RecursionError),
+)
 
 
 class Impression(NamedTuple):
@@ -66,7 +72,7 @@ def careful(format_: LogFormat, log: Log) -> Translate:
     def translated(row: Row) -> Translated:
         try:
             return translate(row)
-        except (TypeError, ValueError, LookupError, AttributeError):
+        except ODD:
             raise BadEvent("", f"this is no row of {format_.title}") from None
 
     return translated

@@ -59,6 +59,22 @@ class ItemStatistics:
         sums = np.bincount(place, amounts, len(neighbours))
         return CoOccurrences(neighbours, np.asarray(sums, np.float64))
 
+    def shares_with(self, history: Rows, wanted: Rows) -> Values:
+        """What meeting each of these rows (h,) alone says for each of the wanted (n,): (n, h)."""
+        numbers, place = np.unique(self.numbers(wanted), return_inverse=True)
+        of_history = self.numbers(history)
+        met = np.flatnonzero(of_history >= 0)
+        starts = self._at[of_history[met]]
+        lengths = self._at[of_history[met] + 1] - starts
+        flat = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+        flat = flat + np.arange(len(flat))
+        near, whose = self._near[flat], np.repeat(met, lengths)
+        at = np.minimum(np.searchsorted(numbers, near), len(numbers) - 1)
+        hit = np.flatnonzero(numbers[at] == near) if len(numbers) else at
+        shares = np.zeros((len(numbers), len(history)))
+        np.add.at(shares, (at[hit], whose[hit]), self._shares[flat[hit]].astype(np.float64))
+        return np.asarray(shares[place])
+
     def amounts_of(self, met: "CoOccurrences", candidates: Rows) -> Values:
         """That, for each candidate row (n,)."""
         if not len(met.numbers):

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from indexes.cached import lazily
 from indexes.items.index import ItemIndex
 from indexes.progress import Progress, bars
+from indexes.storage.arrays import Floats
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore, publish_default, served_default
 from reranker.events.settings import EventSettings
@@ -25,6 +27,7 @@ from reranker.model.training_times import training_times
 from reranker.model.training_users import save_training_users
 from reranker.model.versions import model_store
 from reranker.model_selection.default_model import DefaultModel, choose, trial_state
+from reranker.model_selection.position_weights import position_weights
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.training.actions import fit_next_action
 from reranker.training.checkpoints import Checkpoint
@@ -83,12 +86,15 @@ class TrainingRun:
     def write_trial(self, folder: Path, trained: Trained | None) -> None:
         """The model as it is tried: nothing in it has seen what was held out."""
         write_model(folder, trained, self.data, self.whitening, self.settings)
-        self._write_counts(folder, self.sequences.before(self.data.held_out.limits))
+        weights, limits = self.position_weights, self.data.held_out.limits
+        if weights is not None:
+            weights = weights[self.sequences.is_before(limits)]
+        self._write_counts(folder, self.sequences.before(limits), weights)
 
     def write(self, folder: Path, trained: Trained | None) -> None:
         """The model as it is served: the counts of all events, and whose they were."""
         write_model(folder, trained, self.data, self.whitening, self.settings)
-        self._write_counts(folder, self.sequences)
+        self._write_counts(folder, self.sequences, self.position_weights)
         ids = self.data.catalogue.ids
         names = PseudonymKeys(self.workspace.home).open()
         save_training_users(self.sequences, folder, names, ids, self.sessions)
@@ -102,7 +108,19 @@ class TrainingRun:
             self.data.held_out.limits,
         )
 
-    def _write_counts(self, folder: Path, sequences: "Sequences") -> None:
+    @lazily
+    def position_weights(self) -> Floats | None:
+        """How far each event counts by the position of its item (events,); None: all alike."""
+        return position_weights(
+            rankings_folder(self.workspace),
+            self.sequences,
+            self.data.catalogue.ids,
+            self.sessions,
+            self.session_minutes,
+            self.data.held_out.limits,
+        )
+
+    def _write_counts(self, folder: Path, sequences: "Sequences", weights: Floats | None) -> None:
         catalogue, settings = self.data.catalogue, self.settings
         items = count_statistics(
             sequences, catalogue.ids, settings, shelves_of(self.index), self.session_minutes
@@ -110,7 +128,13 @@ class TrainingRun:
         seen_before = published_first_seen(model_store(self.workspace))
         items = with_first_seen(items, self.index.ids.hashes, seen_before)
         items.save(folder)
-        searches = count_searches(sequences, catalogue.searches, settings, self.session_minutes)
+        searches = count_searches(
+            sequences,
+            catalogue.searches,
+            settings,
+            self.session_minutes,
+            weights,
+        )
         searches.save(folder, items.numbers(len(catalogue.ids)))
 
 

@@ -113,10 +113,10 @@ def _delete(
     folder = rankings_folder(workspace)
     rankings = LoggedShopper(folder, names, who.user, who.session, sessions).erase()
     attributes = Attributes(workspace.home).forget(who.user)
-    forgotten = [histories.forget(*form) for form in forms]
-    if any(each.known for each in forgotten):
+    if forms:  # before the events: cut off in between, the next run still finds whom it was of
         # The next training begins with nothing that was learned from them.
         (workspace.home / "model" / "work" / CHECKPOINT).unlink(missing_ok=True)
+    forgotten = [histories.forget(*form) for form in forms]
     return _Deleted(
         events=sum(each.events for each in forgotten),
         sessions=sum(each.sessions for each in forgotten),

@@ -46,13 +46,7 @@ def scored(
     themselves less, by that. Without `explained`, trees whose weights are all 1 leave the
     contributions out: they cost forty times the scores.
     """
-    factors = {
-        name: part.weight
-        * weights.get(name, 1.0)
-        * (gate if name in SIGNALS and SIGNALS[name].personal else 1.0)
-        * trust_of(columns.get(name))
-        for name, part in blend.signals.items()
-    }
+    factors = factors_of(blend, columns, weights, gate)
     if blend.kind == "linear" and not explained and n:
         return weighed(blend, columns, factors, n), []
     if blend.trees is None or not n:
@@ -70,6 +64,19 @@ def scored(
         for factor in (factors.get(name, 1.0),)
     ]
     return tree_scores(blend.trees, inputs) if plain else added_up(parts, n), parts
+
+
+def factors_of(
+    blend: Blend, columns: Columns, weights: Mapping[str, float], gate: float
+) -> dict[str, float]:
+    """By signal, what its normalised values are multiplied with in this request."""
+    return {
+        name: part.weight
+        * weights.get(name, 1.0)
+        * (gate if name in SIGNALS and SIGNALS[name].personal else 1.0)
+        * trust_of(columns.get(name))
+        for name, part in blend.signals.items()
+    }
 
 
 def trust_of(column: Column | Missing | None) -> float:

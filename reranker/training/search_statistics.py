@@ -1,7 +1,8 @@
 """search_statistics.py: all sequences -> what shoppers took after each search: counts by query.
 
 A search led to what its shopper met after it in the same visit, until the next search. Each shopper
-counts once for a query and an item, by the strongest thing that was done, halved every 90 days.
+counts once for a query and an item, by the strongest thing that was done, halved every 90 days;
+where it is known at which position the item was shown, what was taken further down counts more.
 What too few shoppers did is left out, so that no query tells of one person.
 """
 
@@ -56,15 +57,22 @@ class CountedSearches:
 
 
 def count_searches(
-    sequences: Sequences, vectors: Vectors | None, settings: TrainSettings, minutes: float
+    sequences: Sequences,
+    vectors: Vectors | None,
+    settings: TrainSettings,
+    minutes: float,
+    position_weights: Floats | None = None,
 ) -> CountedSearches:
     """sequences: their items are rows of the catalogue. vectors: of their query texts (t, d).
 
     settings: min_users_together, shoppers who went from a query to an item.
+    position_weights: how far each event counts by the position of its item (events,).
     """
-    queries, targets = _led(sequences, sequences.targets, minutes * _VISIT)
-    shoppers = sequences.shoppers_at(targets)
-    weights = np.array(list(sequences.weights.values()))[sequences.types[targets]]
+    searches, targets = led_by_searches(sequences, minutes)
+    queries = sequences.queries[searches]
+    shoppers, weights = sequences.shoppers_at(targets), _weights(sequences, targets)
+    if position_weights is not None:
+        weights = weights * position_weights[targets]
     today = days(sequences.times).max(initial=0)
     worth = weights * np.exp2(-(today - days(sequences.times[targets])) / HALF_LIFE_DAYS)
     texts = [folded(text) for text in sequences.query_texts]
@@ -96,16 +104,33 @@ def count_searches(
     )
 
 
-def _led(sequences: Sequences, targets: Ints, seconds: float) -> tuple[Ints, Ints]:
-    """The query of the search that led to each target, and those targets that one led to."""
-    searches = np.flatnonzero((sequences.queries != NONE) & (sequences.items == NONE))
+def searched_pairs(sequences: Sequences, minutes: float) -> tuple[Ints, Ints, Ints, Floats]:
+    """What each shopper met after each query in the same visit, each pair once: numbers of the
+    query texts, items, shoppers and the weight of the most that was done, (p,) each."""
+    searches, targets = led_by_searches(sequences, minutes)
+    shoppers, queries = sequences.shoppers_at(targets), sequences.queries[searches]
+    return _pairs(queries, sequences.items[targets], shoppers, _weights(sequences, targets))
+
+
+def _weights(sequences: Sequences, targets: Ints) -> Floats:
+    """By the type of each of these events (t,)."""
+    weights: Floats = np.array(list(sequences.weights.values()))[sequences.types[targets]]
+    return weights
+
+
+def led_by_searches(sequences: Sequences, minutes: float) -> tuple[Ints, Ints]:
+    """Positions (t,) of the search that led to each target, and of those targets.
+
+    minutes: after a search within which something belongs to it.
+    """
+    searches, targets = sequences.searches, sequences.targets
     if not len(searches) or not len(targets):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     place = np.searchsorted(searches, targets) - 1
     search = searches[np.maximum(place, 0)]
     led = (place >= 0) & (search >= sequences.at[sequences.shoppers_at(targets)])
-    led &= sequences.times[targets] - sequences.times[search] <= seconds
-    return sequences.queries[search[led]], targets[led]
+    led &= sequences.times[targets] - sequences.times[search] <= minutes * _VISIT
+    return search[led], targets[led]
 
 
 def _pairs(

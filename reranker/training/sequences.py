@@ -10,7 +10,7 @@ import numpy as np
 
 from indexes.readers.bad_lines import BadLine
 from indexes.readers.rows import read_rows
-from indexes.storage.arrays import Floats, Ints
+from indexes.storage.arrays import Floats, Ints, Mask
 from indexes.times import TimeSettings
 from reranker.events.cleaning import BadEvent, Cleaner, NoConsent
 from reranker.events.events import HistoryEvent
@@ -52,6 +52,11 @@ class Sequences:
         wanted = np.array([weight > 0 for weight in self.weights.values()])
         return np.flatnonzero(wanted[self.types] & (self.items != NONE))
 
+    @property
+    def searches(self) -> Ints:
+        """Positions of the events that are searches: words, and no item."""
+        return np.flatnonzero((self.queries != NONE) & (self.items == NONE))
+
     def with_rows(self, rows: Ints) -> "Sequences":
         """The same with items as rows of a catalogue: rows (items,), NONE where it lacks one."""
         known = np.append(rows, NONE)  # so that NONE stays NONE
@@ -59,7 +64,7 @@ class Sequences:
 
     def before(self, limits: Ints) -> "Sequences":
         """The same shoppers with only their events before limits (s,)."""
-        kept = np.arange(len(self.items)) < np.repeat(limits, np.diff(self.at))
+        kept = self.is_before(limits)
         return replace(
             self,
             at=np.append(0, np.cumsum(limits - self.at[:-1])),
@@ -68,6 +73,10 @@ class Sequences:
             types=self.types[kept],
             times=self.times[kept],
         )
+
+    def is_before(self, limits: Ints) -> Mask:
+        """Which events (events,) stand before their shopper's limit (s,)."""
+        return np.asarray(np.arange(len(self.items)) < np.repeat(limits, np.diff(self.at)))
 
     def shoppers_at(self, positions: Ints) -> Ints:
         """Whose event is at each of these positions (n,)."""

@@ -11,7 +11,7 @@ from reranker.model.card import NONE
 from reranker.training.held_out import HeldOut
 from reranker.training.sequences import Sequences
 
-_APART: Final = 60.0  # seconds between a search as an event and the ranking that answered it
+APART: Final = 60.0  # seconds between a search as an event and the ranking that answered it
 
 
 def logged_searches(
@@ -31,17 +31,17 @@ def logged_searches(
     nearest: dict[int, tuple[float, LoggedRanking]] = {}
     files = [path for _, path in logged_days(folder)] if wanted else []
     for ranking in read_rankings(files, lambda _line: None):
-        if (who := _shopper(ranking, sessions)) is None:
+        if (who := shopper_of(ranking, sessions)) is None:
             continue
         for number in wanted.get((who, folded(ranking.query)), ()):
             apart = abs(ranking.at - float(sequences.times[moments.begins[number]]))
-            if apart <= _APART and (number not in nearest or apart < nearest[number][0]):
+            if apart <= APART and (number not in nearest or apart < nearest[number][0]):
                 nearest[number] = apart, ranking
     return {number: ranking for number, (_, ranking) in nearest.items()}
 
 
-def _shopper(ranking: LoggedRanking, sessions: Mapping[str, str]) -> str | None:
-    """As sequences name them."""
+def shopper_of(ranking: LoggedRanking, sessions: Mapping[str, str]) -> str | None:
+    """Whose it is, as sequences name them; None where nobody is named."""
     if ranking.user:
         return f"u {ranking.user}"
     return sessions.get(ranking.session, f"s {ranking.session}") if ranking.session else None

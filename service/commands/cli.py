@@ -119,7 +119,14 @@ class Commands(Menu):
             "reranker.commands.events:events_commands", "Begin", "Import what shoppers did."
         ),
         "train": Entry(
-            "reranker.commands.train:train_command", "Begin", "Learn from what shoppers did."
+            "reranker.commands.learning.train:train_command",
+            "Begin",
+            "Learn from what shoppers did.",
+        ),
+        "adapt": Entry(
+            "reranker.commands.learning.adapt:adapt_command",
+            "Begin",
+            "Fine-tune the text encoder on the shop's own data.",
         ),
         "recommend": Entry(
             "reranker.commands.applications.recommend:recommend_command",

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from indexes.storage.versions import exclusive
 from indexes.workspace import Workspace
 from reranker.applications.applications import BESIDE
-from reranker.commands.train import with_options
+from reranker.commands.train_options import with_options
 from reranker.evaluation.requests import read_requests
 from reranker.model_selection.train import train
 from reranker.ranking.state import load_state

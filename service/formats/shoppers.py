@@ -65,7 +65,7 @@ def shopper_of(query: str, *, named_beside: bool = False) -> Shopper:
 def opened(query: str, headers: Headers, *, enveloped: bool) -> Shopper:
     """The same for these headers. enveloped: whether the key has the right, and the duty."""
     sent = {
-        field: next((_text(headers[name]) for name in names if headers.get(name)), None)
+        field: next((header_text(headers[name]) for name in names if headers.get(name)), None)
         for field, names in HEADERS.items()
     }
     personalize = headers.get(CONSENT, "").strip().lower() not in _NO
@@ -102,7 +102,7 @@ def _as_built(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return envelope
 
 
-def _text(header: str) -> str:
+def header_text(header: str) -> str:
     """A header as it was sent: WSGI hands out its bytes as Latin-1."""
     try:
         return header.encode("latin-1").decode().strip()

@@ -11,6 +11,7 @@ import msgspec
 from service.proxy.json_paths import value_at
 
 _raw: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_object: Final = msgspec.json.Decoder(dict[str, Any])
 _raws: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -46,7 +47,7 @@ def read_page(body: bytes | msgspec.Raw, id_field: str) -> Page | None:
 
 
 def _hit(raw: msgspec.Raw, id_field: str) -> Hit:
-    hit = msgspec.json.decode(raw)
+    hit = _object.decode(raw)
     score = hit.get("_score")
     known = isinstance(score, int | float) and not isinstance(score, bool)
     return Hit(raw, _item(hit, id_field), float(score) if known else None)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from werkzeug.datastructures import EnvironHeaders
@@ -38,6 +39,7 @@ _HOP: Final = frozenset(
         *("transfer-encoding", "upgrade", "host", "expect"),
     )
 )
+_ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
 _PIECE: Final = 64 * 1024
 _responses: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _raws: Final = msgspec.json.Decoder(list[msgspec.Raw])
@@ -78,7 +80,7 @@ class Proxy:
     def _search(
         self, method: str, target: str, headers: EnvironHeaders, body: bytes, start: Start
     ) -> Iterable[bytes]:
-        search = read_search(target, headers, body, self._rules)
+        search = self._read(target, headers, body)
         if isinstance(search, Passed):
             return self._passed(method, target, headers, body, start, search.reason)
         asked = target if search.ask is None else widened(target, search.ask)
@@ -97,6 +99,13 @@ class Proxy:
         else:
             changed = written(page, places, search.first, search.size)
         return _answer(start, status, answered, changed, *said)
+
+    def _read(self, target: str, headers: EnvironHeaders, body: bytes) -> Search | Passed:
+        try:
+            return read_search(target, headers, body, self._rules)
+        except Exception:  # whatever it is, the search goes out
+            log.exception("a search cannot be read")
+            return Passed("failed")
 
     def _order(
         self, search: Search, page: Page, headers: EnvironHeaders
@@ -132,9 +141,11 @@ class Proxy:
         """The answer of a _msearch with every page re-ranked that can be, or why none is."""
         parts = _responses.decode(answer)
         responses = _raws.decode(parts["responses"]) if "responses" in parts else []
+        if len(responses) != len(searches):  # which is whose, nobody can tell
+            return answer, "no_hits"
         pairs = [
             (at, search, page)
-            for at, (search, response) in enumerate(zip(searches, responses, strict=False))
+            for at, (search, response) in enumerate(zip(searches, responses, strict=True))
             if isinstance(search, Search)
             and (page := read_page(response, self._id_field)) is not None
             and page.hits
@@ -213,7 +224,9 @@ def _pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
 def _target(environ: Mapping[str, Any]) -> str:
     """Path and query as they were sent: decoding them would lose what is a slash and what not."""
     raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "/")
-    return raw if raw.startswith("/") else f"/{raw.split('://', 1)[-1].partition('/')[2]}"
+    target = raw if raw.startswith("/") else f"/{raw.split('://', 1)[-1].partition('/')[2]}"
+    # WSGI hands out bytes as Latin-1, and http.client sends no more than ASCII.
+    return target if target.isascii() else quote(target.encode("latin-1"), safe=_ASCII)
 
 
 def _chunked(headers: EnvironHeaders) -> bool:

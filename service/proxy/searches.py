@@ -4,15 +4,15 @@ A search is re-ranked where its order is by score, it asks for hits, its page be
 window, and it says what was typed. Everything else passes as it is.
 """
 
-import gzip
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 from werkzeug.datastructures import Headers
 
+from service.formats.shoppers import header_text
 from service.proxy.json_paths import text_at
 from service.proxy.query_text import query_text
 
@@ -52,7 +52,7 @@ class Passed(NamedTuple):
 
 def kind_of(method: str, target: str) -> str | None:
     """`search` or `msearch` where a request is one; None for anything else."""
-    parts = [part for part in urlsplit(target).path.split("/") if part]
+    parts = [part for part in target.partition("?")[0].split("/") if part]
     if method not in ("GET", "POST") or not 1 <= len(parts) <= 2:
         return None
     if parts[-1] == "_search" and (len(parts) == 1 or not parts[0].startswith("_")):
@@ -68,16 +68,19 @@ def decoded_body(body: bytes, encoding: str) -> bytes | None:
         return body
     if encoding != "gzip":
         return None
+    packed = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
-        unpacked = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(body, MAX_BODY)
-    except (zlib.error, gzip.BadGzipFile, EOFError):
+        unpacked = packed.decompress(body, MAX_BODY)
+    except zlib.error:
         return None
-    return unpacked if len(unpacked) < MAX_BODY else None
+    # Not where it is torn, or where more follows: that would be lost.
+    whole = packed.eof and not packed.unused_data
+    return unpacked if whole and len(unpacked) < MAX_BODY else None
 
 
 def read_search(target: str, headers: Headers, body: bytes, rules: Rules) -> Search | Passed:
     """The search of a request whose body is unpacked."""
-    said = dict(parse_qsl(urlsplit(target).query, keep_blank_values=True))
+    said = dict(parse_qsl(target.partition("?")[2], keep_blank_values=True))
     if _OTHER & said.keys():
         return Passed("other_search")
     try:
@@ -86,13 +89,15 @@ def read_search(target: str, headers: Headers, body: bytes, rules: Rules) -> Sea
         return Passed("no_json")
     if not isinstance(sent, dict):
         return Passed("no_json")
-    typed = headers.get(rules.header) or query_text(sent, rules.paths) or said.get("q")
+    named = header_text(headers.get(rules.header, ""))
+    typed = named or query_text(sent, rules.paths) or said.get("q")
     return _search(sent, said, typed, rules)
 
 
 def read_searches(body: bytes, headers: Headers, rules: Rules) -> list[Search | Passed]:
-    """Those of a _msearch body: header and search in turns. Each page is re-ranked as it is."""
-    lines = [line for line in body.split(b"\n") if line.strip()]
+    """Those of a _msearch body: header, which may be empty, and search in turns. Each page is
+    re-ranked as it is."""
+    lines = body.rstrip().split(b"\n")
     searches: list[Search | Passed] = []
     for line in lines[1::2]:
         try:
@@ -153,12 +158,12 @@ def _number(value: Any, default: int) -> int | None:
 def widened(target: str, ask: int) -> str:
     """The address of the same search for its first hits: in it, from and size come before those of
     the body."""
-    parts = urlsplit(target)
+    path, _, said = target.partition("?")
     kept = [
         (name, value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+        for name, value in parse_qsl(said, keep_blank_values=True)
         if name not in ("from", "size")
     ]
     pairs = [*kept, ("from", "0"), ("size", str(ask))]
     query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
-    return f"{parts.path}?{query}"
+    return f"{path}?{query}"

@@ -19,13 +19,17 @@ class Upstream:
 
     def __init__(self, url: str, name: str, timeout: float, ca: str | None = None) -> None:
         """name: of the option that the address came by, for what is wrong with it."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            port, known = parts.port, parts.scheme in ("http", "https")
+        except ValueError:  # no port, or no IPv6 address
+            known = False
+        if not known or not parts.hostname:
             raise Failure(
                 f"{name} is {url!r}; an address such as http://localhost:9200 is expected.",
                 field=name.lstrip("-"),
             )
-        self.host, self.port = parts.hostname, parts.port
+        self.host, self.port = parts.hostname, port
         self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self.prefix = parts.path.rstrip("/")
         self.authorization = _basic(parts.username, parts.password)

@@ -112,7 +112,11 @@ class Tab:
         thumb.focus()
         for _ in range(times):
             self.page.keyboard.press(key)
-        self.page.wait_for_timeout(250)
+        self.settle()
+        drawn = (
+            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+        self.page.evaluate(drawn)  # on a busy machine a frame takes its time
 
     def bars(self) -> dict[str, dict[str, float]]:
         """What the bars of the rows that stand in the page are made of, by item and signal."""

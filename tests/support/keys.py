@@ -1,6 +1,7 @@
 """keys.py: API keys of a test's home -> requests with them."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from flask import Flask
 
@@ -19,3 +20,9 @@ def everywhere(app: Flask) -> Iterator[tuple[str, str, str]]:
         address = rule.rule.replace("<path:file>", "x.js").replace("<path:user>", "u9")
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield rule.rule, method, address
+
+
+def code(answer: Any) -> str | None:
+    """The code of an error in our shape; None for one in another system's, which has no codes."""
+    error = answer.get_json(silent=True).get("error")
+    return error["code"] if isinstance(error, dict) and "code" in error else None

@@ -3,10 +3,13 @@
 What too few shoppers did is left out, numbers are rounded: they must not tell of one shopper.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import cho_factor, lapack
+from scipy.sparse.csgraph import connected_components
 
 from indexes.storage.arrays import Floats, Ints
 from reranker.applications.carts.baskets import Baskets
@@ -55,10 +58,13 @@ def count_baskets(
 
 def ease_weights(held: sparse.csr_matrix, ridge: float) -> Floats:
     """EASE (Steck 2019) of baskets x items: the linear map to items, its diagonal held at 0."""
-    gram = np.asarray((held.T @ held).todense(), np.float64)
+    gram = (held.T @ held).toarray().astype(np.float64, copy=False)
     gram[np.diag_indices_from(gram)] += ridge
-    inverse = np.linalg.inv(gram)
-    weights = inverse / -np.diag(inverse)
+    # Symmetric and positive: half the work of a general inverse. Only one triangle is filled.
+    factor, _ = cho_factor(gram.T, lower=True, overwrite_a=True, check_finite=False)
+    weights = np.tril(lapack.dpotri(factor, lower=True, overwrite_c=True)[0])
+    weights += np.tril(weights, -1).T
+    weights /= -np.diag(weights).copy()
     np.fill_diagonal(weights, 0.0)
     return np.asarray(weights)
 
@@ -92,39 +98,82 @@ def _met_together(baskets: Baskets, items: int, least: int) -> sparse.csr_matrix
     """1 for two items that so many different shoppers had in one basket; None: any will do."""
     if least <= 1:
         return None
-    held = _matrix(baskets, items)
     met = sparse.csr_matrix((items, items))
-    begin = np.append(np.unique(baskets.shoppers, return_index=True)[1], len(baskets))
-    waiting: list[Ints] = []
-    for first, end in zip(begin[:-1].tolist(), begin[1:].tolist(), strict=True):
-        own = held[first:end]
-        pairs = (own.T @ own).tocoo()  # of one shopper: each pair once
-        waiting.append(pairs.row.astype(np.int64) * items + pairs.col)
-        if sum(map(len, waiting)) > _PAIRS or end == len(baskets):
-            keys, shoppers = np.unique(np.concatenate(waiting), return_counts=True)
-            shape = (items, items)
-            met = met + sparse.csr_matrix((shoppers, (keys // items, keys % items)), shape=shape)
-            waiting = []
-    return (met >= least).astype(np.float64).tocsr()
+    for first, end in _stretches(baskets):
+        pairs = _pairs_once(baskets.where(np.arange(first, end)), items)
+        met = met + sparse.csr_matrix(
+            (np.ones(len(pairs)), (pairs // items, pairs % items)), shape=(items, items)
+        )
+    return (met + met.T >= least).astype(np.float64).tocsr()
+
+
+def _stretches(baskets: Baskets) -> Iterator[tuple[int, int]]:
+    """Baskets from the first to the end, shoppers whole, of about _PAIRS pairs each."""
+    sizes = np.diff(baskets.at)
+    before = np.append(0, np.cumsum(sizes * (sizes - 1) // 2))
+    shopper_at = np.append(np.unique(baskets.shoppers, return_index=True)[1], len(baskets))
+    first = 0
+    while first < len(baskets):
+        most = int(np.searchsorted(before, before[first] + _PAIRS, side="right")) - 1
+        place = int(np.searchsorted(shopper_at, most, side="right")) - 1
+        end = max(int(shopper_at[place]), int(shopper_at[shopper_at > first][0]))
+        yield first, end
+        first = end
+
+
+def _pairs_once(baskets: Baskets, items: int) -> Ints:
+    """Two items of one basket as lower * items + higher (p,), of each shopper once."""
+    behind = np.repeat(baskets.at[1:], np.diff(baskets.at)) - np.arange(len(baskets.items)) - 1
+    one = np.repeat(np.arange(len(baskets.items)), behind)
+    first_of = np.repeat(np.cumsum(behind) - behind, behind)
+    other = one + 1 + np.arange(len(one)) - first_of
+    left, right = baskets.items[one], baskets.items[other]
+    keys = np.minimum(left, right).astype(np.int64) * items + np.maximum(left, right)
+    distinct, place = np.unique(keys, return_inverse=True)
+    # Numbered closely first: shopper x items x items may be more than 64 bits hold.
+    shopper = np.unique(baskets.shoppers, return_inverse=True)[1][baskets.owner[one]]
+    once = np.unique(shopper.astype(np.int64) * max(len(distinct), 1) + place)
+    return np.asarray(distinct[once % max(len(distinct), 1)])
 
 
 def _ease(held: sparse.csr_matrix, together: sparse.csr_matrix | None, ridge: float) -> Any:
-    """The strongest positive weights of each item, among the DENSE_ITEMS that are bought most."""
+    """The strongest positive weights of each item, among the DENSE_ITEMS that are bought most.
+
+    Items that no chain of baskets connects have no weight for each other: each connected component
+    is inverted alone.
+    """
     items = held.shape[1]
     most = np.argsort(-np.asarray(held.sum(axis=0)).ravel(), kind="stable")[:DENSE_ITEMS]
     most = np.sort(most)
-    weights = ease_weights(held[:, most], ridge)
-    if together is not None:
-        weights = weights * together[most][:, most].toarray()
-    np.maximum(weights, 0.0, out=weights)
-    if len(most) > NEIGHBOURS:
-        least = np.partition(weights, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS]
-        weights[weights < least[:, None]] = 0.0
-    kept = sparse.coo_matrix(weights)
-    placed: Any = sparse.csr_matrix(
-        (kept.data, (most[kept.row], most[kept.col])), shape=(items, items)
+    bought = held[:, most].tocsc()
+    parts = [sparse.coo_matrix((items, items))]
+    for group in _connected(bought):
+        columns = most[group]
+        weights = ease_weights(bought[:, group], ridge)
+        if together is not None:
+            weights *= together[columns][:, columns].toarray()
+        np.maximum(weights, 0.0, out=weights)
+        if len(columns) > NEIGHBOURS:
+            least = np.partition(weights, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS]
+            weights[weights < least[:, None]] = 0.0
+        strong = sparse.coo_matrix(weights)
+        parts.append(
+            sparse.coo_matrix(
+                (strong.data, (columns[strong.row], columns[strong.col])), shape=(items, items)
+            )
+        )
+    data, rows, cols = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "row", "col")
     )
-    return placed
+    return sparse.csr_matrix((data, (rows, cols)), shape=(items, items))
+
+
+def _connected(held: sparse.csc_matrix) -> Iterator[Ints]:
+    """The columns of each connected component of two or more, by who is in one basket."""
+    count, label = connected_components(held.T @ held, directed=False)
+    order = np.argsort(label, kind="stable")
+    ends = np.cumsum(np.bincount(label, minlength=count))
+    yield from (group for group in np.split(order, ends[:-1]) if len(group) > 1)
 
 
 def _cosines(pairs: sparse.csr_matrix, counts: Floats) -> Floats:

@@ -18,7 +18,7 @@ import msgspec
 from indexes.errors import Failure
 from indexes.workspace import Workspace
 from reranker.applications.recommendations.candidates import CatalogueLists
-from reranker.applications.recommendations.recommend import recommend
+from reranker.applications.recommendations.unexplained import recommend_unexplained
 from reranker.applications.recommendations.wishes import Wish
 from reranker.ranking.state import ServedState, load_state
 
@@ -140,7 +140,7 @@ def _each(
 
 def _rows(user: str, wish: Wish, state: ServedState, lists: CatalogueLists) -> list[Row]:
     shopper = msgspec.structs.replace(wish.shopper, user=user)
-    answer = recommend(msgspec.structs.replace(wish, shopper=shopper), state, lists)
+    answer = recommend_unexplained(msgspec.structs.replace(wish, shopper=shopper), state, lists)
     return [
         Row(
             user,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex
@@ -22,6 +23,7 @@ from reranker.signals.user_history import UserHistory
 
 MOST: Final = 200  # items of one list
 FUSION: Final = 60.0
+_AT_HAND: Final = 100_000  # items whose ids are kept, some 10 MB
 
 
 class Listed(NamedTuple):
@@ -50,6 +52,16 @@ class CatalogueLists:
         """recommend: instead of the published one."""
         self.index, self.learned, self._recommend = index, learned, recommend
         self.filters = ItemFilters(index)
+
+    def ids(self, rows: Rows) -> list[str]:
+        """The ids of these rows (n,); of a catalogue of up to _AT_HAND items they are kept."""
+        if len(self.index) > _AT_HAND:
+            return self.index.ids.ids(rows)
+        return list(self._ids[rows])
+
+    @lazily
+    def _ids(self) -> npt.NDArray[np.object_]:
+        return np.array(self.index.ids.ids(np.arange(len(self.index))), object)
 
     @lazily
     def space(self) -> ItemSpace:

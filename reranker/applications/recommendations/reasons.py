@@ -29,25 +29,31 @@ _LONGEST: Final = 80  # characters of a title in a reason
 
 def reasons_of(
     results: Sequence[Ranked],
+    signals: Sequence[str | None],
     sources: Sequence[str],
     context: PageContext,
     category: str,
     history: UserHistory | None,
     index: ItemIndex,
     learned: Learned | None,
+    cosines: Vectors | None = None,
 ) -> list[Reason]:
-    """One reason for each result (n,). sources (n,): the list that speaks most for each."""
+    """One reason for each result (n,).
+
+    signals (n,): the personal one that speaks most for each. sources (n,): the list that does.
+    cosines (n, h): with the newest items met, where they are known already.
+    """
     rows = index.rows([result.id for result in results])
-    personal = _Personal(history, rows, index, learned) if history is not None else None
+    personal = _Personal(history, rows, index, learned, cosines) if history is not None else None
     reasons = []
-    for result, source, row in zip(results, sources, rows.tolist(), strict=True):
-        signal = _largest_personal(result.explanation)
-        reason = personal.reason(result.id, row, signal, source) if personal else None
+    each = zip(results, signals, sources, rows.tolist(), strict=True)
+    for place, (result, signal, source, row) in enumerate(each):
+        reason = personal.reason(result.id, place, signal, source) if personal else None
         reasons.append(reason or page_reason(row, source, context, category, index, learned))
     return reasons
 
 
-def _largest_personal(explanation: Explanation | None) -> str | None:
+def largest_personal(explanation: Explanation | None) -> str | None:
     """The personal signal with the largest contribution, where one is above 0."""
     if explanation is None:
         return None
@@ -63,8 +69,15 @@ class _Personal:
     """Reasons from a history, for rows (n,)."""
 
     def __init__(
-        self, history: UserHistory, rows: Rows, index: ItemIndex, learned: Learned | None
+        self,
+        history: UserHistory,
+        rows: Rows,
+        index: ItemIndex,
+        learned: Learned | None,
+        cosines: Vectors | None,
     ) -> None:
+        self._cosines = cosines
+        self._titles: dict[int, str] = {}
         self.profile, self.index, self.learned = history.profile, index, learned
         met = history.profile.met
         there = index.rows([event.item or "" for event in met]) >= 0
@@ -80,31 +93,43 @@ class _Personal:
     @lazily
     def _nearness(self) -> Vectors:
         """Cosines (n, h) of the wanted rows with those of the history."""
+        if self._cosines is not None:
+            return self._cosines
         others, own = self.index.vectors(self.rows), self.index.vectors(self._wanted)
         if self.learned is not None:
             white = self.learned.model.whitening
             others, own = white(others), white(own)
         return np.asarray(own @ others.T)
 
-    def reason(self, item: str, row: int, signal: str | None, source: str) -> Reason | None:
-        """None where nothing of the history speaks for it."""
+    @lazily
+    def _places(self) -> dict[str, list[int]]:
+        return self.profile.places
+
+    def reason(self, item: str, place: int, signal: str | None, source: str) -> Reason | None:
+        """Of the wanted row at this place; None where nothing of the history speaks for it."""
         if signal is None and source not in ("repeat", "together", "next"):
             return None
-        places = self.profile.places.get(item)
+        places = self._places.get(item)
         if places and (signal in (None, "repeat") or source == "repeat"):
             event = self.profile.events[places[-1]]
             return _done(event, "it", item)
         if not self.met:
             return self._searched()
-        place = int(np.flatnonzero(self._wanted == row)[0])
         if signal == "together" or (signal is None and source == "together"):
             best = _largest(self._amounts[place])
             if best is not None:
-                text = f"often chosen together with {_title(self.index, int(self.rows[best]))}"
+                text = f"often chosen together with {self._title(best)}"
                 return Reason("together", text, self.met[best].item)
         near = int(np.argmax(self._nearness[place]))
         event = self.met[near]
-        return _done(event, _title(self.index, int(self.rows[near])), event.item)
+        return _done(event, self._title(near), event.item)
+
+    def _title(self, place: int) -> str:
+        """Of the item of the history at this place (h,)."""
+        title = self._titles.get(place)
+        if title is None:
+            title = self._titles[place] = _title(self.index, int(self.rows[place]))
+        return title
 
     def _searched(self) -> Reason | None:
         for event in reversed(self.profile.events):
@@ -121,13 +146,9 @@ def _done(event: HistoryEvent, name: str, item: str | None) -> Reason:
 
 def met_with(learned: Learned | None, rows: Rows, wanted: Rows) -> Floats:
     """How often those who met each of rows (h,) met each of the wanted (n,): (n, h)."""
-    amounts = np.zeros((len(wanted), len(rows)))
-    if learned is not None:
-        one = np.ones(1)
-        for at in range(len(rows)):
-            met = learned.statistics.co_occurrences(rows[at : at + 1], one)
-            amounts[:, at] = learned.statistics.amounts_of(met, wanted)
-    return amounts
+    if learned is None:
+        return np.zeros((len(wanted), len(rows)))
+    return learned.statistics.shares_with(rows, wanted)
 
 
 def _largest(amounts: Floats) -> int | None:

@@ -3,15 +3,15 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from indexes.items.index import ItemIndex
-from indexes.storage.arrays import Mask, Rows
+from indexes.storage.arrays import Mask, Rows, Vectors
 from reranker.applications.recommendations.candidates import (
     FUSION,
     MOST,
@@ -21,12 +21,12 @@ from reranker.applications.recommendations.candidates import (
     first,
     fused,
 )
-from reranker.applications.recommendations.reasons import reasons_of
+from reranker.applications.recommendations.reasons import largest_personal, reasons_of
 from reranker.applications.recommendations.recommend_blend import NAME, for_page
 from reranker.applications.recommendations.wishes import Recommendations, Recommended, Source, Wish
 from reranker.blends.diversity import Diversity
 from reranker.events.events import HistoryEvent
-from reranker.ranking.ranking import Degraded, Ranking, rerank
+from reranker.ranking.ranking import Degraded, Ranked, Ranking, rerank
 from reranker.ranking.state import ServedState
 from reranker.requests import Candidate, RerankRequest
 from reranker.signals.columns import Missing
@@ -100,18 +100,37 @@ def without_history(
     return _prepared(wish, shopper, state, lists, _allowed(wish, shopper, state, lists), None)
 
 
-def recommended(prepared: Prepared, ranking: Ranking, late: str = "") -> Recommendations:
+class Speaking(NamedTuple):
+    """What reasons read of a ranking's results (n,): see `reasons_of`."""
+
+    signals: list[str | None]
+    cosines: Vectors | None = None
+
+
+def _explained(results: Sequence[Ranked]) -> Speaking:
+    return Speaking([largest_personal(result.explanation) for result in results])
+
+
+def recommended(
+    prepared: Prepared,
+    ranking: Ranking,
+    late: str = "",
+    speaking: Callable[[Sequence[Ranked]], Speaking] = _explained,
+) -> Recommendations:
     """A ranking of the prepared candidates -> recommendations. late: why no history counted."""
     wish, state = prepared.wish, prepared.state
     results = shown(ranking, wish.top_n).results
+    speaks = speaking(results)
     reasons = reasons_of(
         results,
+        speaks.signals,
         [prepared.sources[result.index] for result in results],
         wish.context,
         prepared.category,
         prepared.history,
         state.index,
         state.personal.learned,
+        speaks.cosines,
     )
     degraded = [*ranking.degraded, *([Degraded("history", late)] if late else [])]
     if not results:
@@ -220,7 +239,7 @@ def _prepared(
 
 def _asked(prepared: Prepared, candidates: Candidates) -> Prepared:
     """With these candidates."""
-    ids = prepared.state.index.ids.ids(candidates.rows)
+    ids = prepared.lists.ids(candidates.rows)
     request = msgspec.structs.replace(
         prepared.request,
         candidates=[

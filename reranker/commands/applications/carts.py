@@ -22,7 +22,7 @@ from reranker.commands.finite_range import FiniteRange
 from reranker.commands.input_files import InputFile
 from reranker.commands.next_item import read_sequences
 from reranker.commands.output import echo_result, json_option
-from reranker.commands.train import time_option
+from reranker.commands.train_options import time_option
 from reranker.events.settings import EventSettings
 from reranker.histories.store import open_histories
 from reranker.model.settings import TrainSettings

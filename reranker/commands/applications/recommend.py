@@ -139,7 +139,7 @@ def evaluate_recommend_command(
     every item by the same blend (up to 20,000 items).
     """
     from reranker.applications.recommendations.evaluate_recommend import evaluate_recommend
-    from reranker.commands.train import with_options
+    from reranker.commands.train_options import with_options
 
     settings = with_options(workspace, minutes=minutes)
     report = evaluate_recommend(workspace, settings, users, lambda line: click.echo(line, err=True))

@@ -97,6 +97,37 @@ def test_a_row_of_quite_another_build_costs_itself(shop: FlaskClient, name: str)
     assert answer.status_code == (422 if name == "instacart" else 200), answer.text
 
 
+@pytest.mark.parametrize("value", ["[1]", "{}", "1" + "0" * 400, "null", "true"])
+@pytest.mark.parametrize("name", ["event", "action_name", "event_name", "eventType", "invoice"])
+def test_what_no_format_knows_is_told_from_all_of_them(
+    shop: FlaskClient, name: str, value: str
+) -> None:
+    row = f'{{"{name}": {value}, "timestamp": {value}, "event_timestamp": 1, "visitorId": "v"}}'
+    assert shop.post("/events", data=row).status_code == 200
+
+
+def test_a_number_beyond_any_float_costs_its_row(shop: FlaskClient) -> None:
+    good = {"invoice": "123456", "stockcode": "85123A", "quantity": 6, "customerid": 17850}
+    good |= {"invoicedate": "12/1/2010 8:26", "price": 2.5}
+    rows = [good | {"quantity": 10**400}, good]
+    answer = shop.post("/events?format=online-retail", json=rows)
+    assert answer.status_code == 200, answer.text
+    assert [bad["position"] for bad in answer.get_json()["rejected"]] == [0]
+    assert answer.get_json()["accepted"] == 1
+
+
+def test_impressions_without_a_time_cost_only_their_own_ranking(
+    shop: FlaskClient, home: Path
+) -> None:
+    seen = CLICK | {"action_name": "impression", "query_id": "q8"}
+    timeless = {name: value for name, value in seen.items() if name != "timestamp"}
+    rows = [timeless | {"query_id": "q7"}, seen, QUERY]
+    answer = shop.post("/events?format=ubi", json=rows).get_json()
+    kept = read_rankings(ranking_files(home / "rankings"), pytest.fail)
+    assert sorted(ranking.id for ranking in kept) == ["q1", "q8"]
+    assert answer["rankings"] == 2 and "time" in answer["warnings"][0]
+
+
 def test_feedback_logs_rankings(shop: FlaskClient, home: Path) -> None:
     base = {"timestamp": "1795428000000", "user": "m9"}
     rows = [

@@ -1,8 +1,13 @@
 """What a cart says for other items, by hand."""
 
+from itertools import permutations
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from indexes.storage.arrays import Ints
+from reranker.applications.carts import cart_counts
 from reranker.applications.carts.baskets import Baskets
 from reranker.applications.carts.cart_counts import count_baskets, same_shelf_lifts
 from reranker.applications.carts.cart_fitting import completions, fit_carts, next_baskets, numbered
@@ -56,6 +61,55 @@ def test_what_one_shopper_put_together_says_nothing() -> None:
     assert set(counts.ease_near.tolist()) <= {2, 3}
     few, rows = numbered(twice, least=2)
     assert rows.tolist() == [2, 3] and few.items.tolist() == [0, 1, 0, 1]
+
+
+def drawn_baskets(shoppers: int, items: int) -> Baskets:
+    """Of 1 to 4 baskets each, of 1 to 5 items; even and odd items are never together."""
+    rng = np.random.default_rng(3)
+    lists = []
+    for shopper in range(shoppers):
+        for _ in range(rng.integers(1, 5)):
+            own = rng.permutation(items // 2)[: rng.integers(1, 6)] * 2 + rng.integers(2)
+            lists.append((shopper, own.tolist()))
+    return baskets(*lists)
+
+
+@pytest.mark.parametrize("pairs_at_a_time", [1, 40, 4_000_000])
+@pytest.mark.parametrize("least", [2, 3])
+def test_items_are_together_where_so_many_shoppers_had_both(
+    monkeypatch: pytest.MonkeyPatch, least: int, pairs_at_a_time: int
+) -> None:
+    """As a plain loop over shoppers has it, however few pairs are held at a time."""
+    monkeypatch.setattr(cart_counts, "_PAIRS", pairs_at_a_time)
+    drawn = drawn_baskets(60, 16)
+    who: dict[tuple[int, int], set[int]] = {}
+    for at in range(len(drawn)):
+        for pair in permutations(drawn[at].tolist(), 2):
+            who.setdefault(pair, set()).add(int(drawn.shoppers[at]))
+    wanted = {pair for pair, shoppers in who.items() if len(shoppers) >= least}
+    counts = count_baskets(drawn, np.zeros(16, np.int64), least)
+    assert wanted and pairs_of(counts.at, counts.near) == wanted
+    assert pairs_of(counts.ease_at, counts.ease_near) <= wanted
+
+
+def test_ease_is_the_inverse_of_all_items_at_once() -> None:
+    """Items that nothing connects are worked out apart, and come to the same."""
+    drawn, items = drawn_baskets(60, 16), 18  # two were never bought
+    held = np.zeros((len(drawn), items))
+    held[drawn.owner, drawn.items] = 1.0
+    inverse = np.linalg.inv(held.T @ held + 5.0 * np.eye(items))
+    wanted = np.maximum(inverse / -np.diag(inverse), 0.0)
+    wanted[np.abs(wanted) < 1e-12] = 0.0
+    np.fill_diagonal(wanted, 0.0)
+    counts = count_baskets(drawn, np.zeros(items, np.int64), ridge=5.0)
+    found = np.zeros((items, items))
+    found[np.repeat(np.arange(items), np.diff(counts.ease_at)), counts.ease_near] = counts.ease
+    np.testing.assert_allclose(found, wanted, rtol=2**-7)  # as published: rounded
+
+
+def pairs_of(at: Ints, near: npt.NDArray[np.int32]) -> set[tuple[int, int]]:
+    rows = np.repeat(np.arange(len(at) - 1), np.diff(at))
+    return set(zip(rows.tolist(), near.tolist(), strict=True))
 
 
 def test_a_category_whose_items_are_never_bought_together_completes_nothing() -> None:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from support.buyers import buyers
 
+from indexes.storage.arrays import Floats
 from reranker.applications.churn.churn_evaluation import (
     TooFewPurchases,
     calibration,
@@ -37,6 +39,7 @@ from reranker.applications.churn.churn_examples import (
 from reranker.applications.churn.churn_models import (
     GROUP_OF,
     BgNbd,
+    BgNbdSlope,
     ChurnModel,
     Mean,
     bg_nbd_likelihood,
@@ -167,6 +170,47 @@ def test_bg_nbd_by_hand(x: int, last: float, tenure: float) -> None:
     none = ((alpha + tenure) / (alpha + tenure + 10)) ** (r + x)
     wanted = 1 - (1 - none) / (1 + odds)
     assert model.no_purchase(columns[0], recency, columns[2], 10.0)[0] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("values", [(0.5, 6.0, 0.9, 2.5), (3.0, 100.0, 0.01, 40.0)])
+def test_slopes_of_bg_nbd_are_those_of_its_likelihood(values: tuple[float, ...]) -> None:
+    at, (x, last, tenure) = np.array(values), drawn_customers(300)
+    mean, slope = BgNbdSlope(x, last, tenure)(at)
+    assert mean == pytest.approx(bg_nbd_likelihood(at, x, last, tenure).mean(), rel=1e-12)
+    for place in range(4):
+        step = 1e-5 * at * (np.arange(4) == place)
+        ends = [bg_nbd_likelihood(at + sign * step, x, last, tenure).mean() for sign in (1, -1)]
+        assert slope[place] == pytest.approx((ends[0] - ends[1]) / (2 * step[place]), rel=1e-5)
+
+
+def test_bg_nbd_is_fitted_as_by_finite_differences() -> None:
+    """The same likelihood at its top, and the same chances."""
+    x, last, tenure = drawn_customers(300)
+    columns = np.zeros((300, len(NAMES)))
+    columns[:, [NAMES.index(name) for name in ("frequency", "recency", "tenure")]] = (
+        np.column_stack([x, tenure - last, tenure])
+    )
+
+    def loss(logs: Floats) -> float:
+        each = bg_nbd_likelihood(np.exp(logs), x, last, tenure)
+        return float(-each.mean() + 1e-4 * logs @ logs)
+
+    start = np.array([0.0, np.log(tenure.mean()), 0.0, 1.0])
+    plain = minimize(loss, start, method="L-BFGS-B", bounds=[(-7.0, 9.0)] * 4)
+    model = fit_bg_nbd(columns, 30)
+    fitted = np.array([model.r, model.alpha, model.a, model.b])
+    assert loss(np.log(fitted)) <= plain.fun + 1e-9
+    r, alpha, a, b = np.exp(plain.x).tolist()
+    slow = BgNbd(r, alpha, a, b, 30, model.typical)
+    chances = probabilities(slow, columns)
+    np.testing.assert_allclose(probabilities(model, columns), chances, atol=2e-3)
+
+
+def drawn_customers(n: int) -> tuple[Floats, Floats, Floats]:
+    """x, last and tenure (n,), a third of them without a repeat purchase."""
+    rng = np.random.default_rng(0)
+    x, tenure = rng.poisson(1.2, n).astype(float), rng.uniform(1, 400, n)
+    return x, np.where(x > 0, tenure * rng.random(n), 0.0), tenure
 
 
 def test_bg_nbd_without_purchases_to_come_by_simulation() -> None:

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -10,8 +12,11 @@ from support.shop import copy_home
 
 from indexes.workspace import Workspace
 from reranker.applications.recommendations.all_shoppers import Helpers, write_all
+from reranker.applications.recommendations.candidates import CatalogueLists
 from reranker.applications.recommendations.evaluate_recommend import evaluate_recommend
-from reranker.applications.recommendations.wishes import Wish
+from reranker.applications.recommendations.recommend import recommend
+from reranker.applications.recommendations.unexplained import recommend_unexplained
+from reranker.applications.recommendations.wishes import Exclude, PageContext, Wish
 from reranker.events.events import HistoryEvent
 from reranker.histories.store import open_histories
 from reranker.model.settings import TrainSettings
@@ -37,6 +42,46 @@ def test_one_user_and_everyone(trained_home: Path, tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "r.parquet").to_pylist()
     assert counts["users"] == 40 and counts["rows"] == len(table) == 160
     assert {row["source"] for row in table} == {"personal"}
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Wish(RerankRequest([])),
+        Wish(RerankRequest([]), exclude=Exclude(bought=True), top_n=5, diversity=0.3),
+        Wish(RerankRequest([], time=1.7e9, weights={"near": 0.0}), top_n=5),
+        Wish(RerankRequest([], explain=True), context=PageContext(query="jacket")),
+    ],
+)
+def test_everyone_gets_what_one_user_gets(trained_home: Path, wish: Wish) -> None:
+    """The same items, scores, reasons and remarks, with less work."""
+    histories = open_histories(Workspace(trained_home))
+    state = load_state(Workspace(trained_home), histories)
+    lists = CatalogueLists(state.index, state.personal.learned)
+    for user in [*histories.users(), "nobody"]:
+        asked = msgspec.structs.replace(
+            wish, shopper=msgspec.structs.replace(wish.shopper, user=user)
+        )
+        one, many = recommend(asked, state, lists), recommend_unexplained(asked, state, lists)
+        assert many.results and [each.id for each in many.results] == [
+            each.id for each in one.results
+        ]
+        scores = [each.score for each in one.results]
+        assert [each.score for each in many.results] == pytest.approx(scores, abs=1e-6)
+        assert [each.reason for each in many.results] == [each.reason for each in one.results]
+        assert (many.degraded, many.source, many.blend) == (one.degraded, one.source, one.blend)
+
+
+def test_what_was_met_is_the_same_item_by_item_and_at_once(trained_home: Path) -> None:
+    state = load_state(Workspace(trained_home))
+    assert state.personal.learned is not None
+    statistics, rows = state.personal.learned.statistics, np.arange(len(state.index))
+    wanted = np.append(rows[::-1], rows[:3])  # in any order, twice, too
+    every = statistics.shares_with(rows, wanted)
+    assert every.any()
+    for row in rows.tolist():
+        met = statistics.co_occurrences(rows[row : row + 1], np.ones(1))
+        np.testing.assert_allclose(every[:, row], statistics.amounts_of(met, wanted))
 
 
 def test_an_interrupted_run_goes_on(trained_home: Path, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What is known of users beside events: kept, read by segments, exported and erased with them."""
 
 import json
+import math
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from support.shop import copy_home, patient
 
 from indexes.errors import Failure
 from indexes.times import TimeReader
+from reranker.attributes import attributes as kept
 from reranker.attributes.attributes import Attributes, Fact, read_fact
 from reranker.blends.blend import DEFAULT
 from reranker.blends.segments import Segment, When
@@ -78,6 +81,36 @@ def test_a_new_key_keeps_everybody(tmp_path: Path) -> None:
     assert text.count(b'"~02') == 600 and b'"~01' not in text
 
 
+def test_a_rotation_that_was_cut_off_loses_nobody(tmp_path: Path) -> None:
+    attributes = Attributes(tmp_path)
+    attributes.put([Fact("u1", 10, {"tier": "gold", "a": 1}), Fact("u2", 10, {"tier": "new"})])
+    older = PseudonymKeys(tmp_path).open().user("u1")
+    names = PseudonymKeys(tmp_path).add()  # and it was killed here
+    assert attributes.of("u1") == attributes.of(older) == {"tier": "gold", "a": 1}
+    attributes.put([Fact("u1", 20, {"tier": "silver"})])
+    assert attributes.of("u1") == {"tier": "silver", "a": 1}
+    assert attributes.forget("u1") == 2 and attributes.of("u1") == {}
+    attributes.rename(names)
+    assert attributes.of("u1") == {} and attributes.of("u2") == {"tier": "new"}
+
+
+def test_who_waited_for_a_rotation_writes_under_the_new_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attributes, waiting = Attributes(tmp_path), kept.waiting
+    attributes.put([Fact("u1", 10, {"tier": "gold"})])
+
+    def after_a_rotation(lock: Path) -> AbstractContextManager[None]:
+        monkeypatch.setattr(kept, "waiting", waiting)
+        Attributes(tmp_path).rename(PseudonymKeys(tmp_path).add())
+        return waiting(lock)
+
+    monkeypatch.setattr(kept, "waiting", after_a_rotation)
+    attributes.put([Fact("u1", 20, {"tier": "silver"})])
+    assert b'"~01' not in b"".join(path.read_bytes() for path in tmp_path.glob("attributes/*.json"))
+    assert attributes.of("u1") == {"tier": "silver"}
+
+
 @pytest.mark.parametrize(
     ("row", "field"),
     [
@@ -86,6 +119,9 @@ def test_a_new_key_keeps_everybody(tmp_path: Path) -> None:
         ({"user": "u", "time": AT, "fields": {"a": {"b": 1}}}, "fields"),
         ({"user": "u", "time": AT, "fields": {"a": "x" * 600}}, "fields"),
         ({"user": "u", "time": AT, "fields": {str(n): n for n in range(200)}}, "fields"),
+        ({"user": "u", "time": AT, "fields": {"a": math.nan}}, "fields"),
+        ({"user": "u", "time": AT, "fields": {"a": [1.0, -math.inf]}}, "fields"),
+        ({"user": "u", "time": AT, "fields": {"a": "\ud800"}}, "fields"),
     ],
 )
 def test_a_fact_that_is_none(row: dict[str, Any], field: str) -> None:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from support.service import environment
 
+from indexes.encoders.adapted import encoder_store
 from indexes.errors import Failure
 from indexes.progress import silent
 from indexes.storage.versions import Damaged, VersionStore
@@ -71,6 +72,18 @@ def test_all_comes_back_but_what_a_process_at_work_needs(home: Path, tmp_path: P
     }
     passing = ("lock", ".lock", "-wal", "-shm")
     assert not {name for name in lost if not name.endswith(passing) and "/verified/" not in name}
+
+
+def test_the_adapted_encoder_comes_back_as_the_served_one(home: Path, tmp_path: Path) -> None:
+    store = encoder_store(home)
+    with store.stage() as staged:
+        (staged / "model.safetensors").write_bytes(b"weights")
+        version = store.publish(staged, {"base": "any"})
+    assert not back_up(home, tmp_path / "backup", progress=silent).left_out
+    restore(tmp_path / "backup", tmp_path / "new", progress=silent)
+    there = encoder_store(tmp_path / "new").current()
+    assert there is not None and there.id == version.id
+    encoder_store(tmp_path / "new").ensure_verified(there)
 
 
 def test_rights_are_as_they_were(home: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One set of index, model and blend on every machine: published, taken, rolled back, damaged."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -20,7 +21,7 @@ from reranker.fleet import pull as pulling
 from reranker.fleet.object_store import ObjectStore, StoreFailure, open_store
 from reranker.fleet.pull import local_set, pull, pull_at_start
 from reranker.fleet.push import push, roll_back
-from reranker.fleet.sets import object_name, read_pointer
+from reranker.fleet.sets import object_name, point_to, read_pointer, read_set
 from reranker.ranking.state import load_state
 from service.commands.cli import run
 from service.commands.doctor_fleet import fleet
@@ -130,6 +131,61 @@ def test_a_damaged_object_is_named_and_the_old_set_goes_on(
     (replica.home / "set.json").unlink()
     with pytest.raises(StoreFailure, match=f"sets/{pointer.set}.json is damaged"):
         pull(replica, store)
+
+
+def test_a_file_that_rotted_here_is_fetched_again(
+    publisher: Workspace, store: ObjectStore, tmp_path: Path
+) -> None:
+    replica = Workspace(tmp_path / "replica")
+    push(publisher, store, silent)
+    pull(replica, store)
+    next_set(publisher, store)
+    [first] = VersionStore(replica.index_root).versions()
+    rotted = first.folder / "vectors.faiss"
+    rotted.chmod(0o644)
+    rotted.write_bytes(bytes(rotted.stat().st_size))
+    assert pull(replica, store) is not None
+    assert named(replica) == named(publisher)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": {"../../../../stray": {"sha256": "", "bytes": 5}}},
+        {"files": {"/{tmp}/stray": {"sha256": "", "bytes": 5}}},
+        {"id": "../../../stray"},
+        {"id": "0999-20260101T000000Z"},
+    ],
+)
+def test_nothing_in_a_store_leads_out_of_the_home(
+    publisher: Workspace, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    store = open_store((tmp_path / "store").as_uri())
+    replica = Workspace(tmp_path / "a" / "replica")
+    push(publisher, store, silent)
+    pull(replica, store)
+    before = named(replica)
+    next_set(publisher, store)
+    pointer = read_pointer(store)
+    assert pointer is not None
+    there = read_set(store, pointer.set)
+    stray = hashlib.sha256(b"stray").hexdigest()
+    store.write(object_name(stray), b"stray")
+    raw = store.read(object_name(there.blends.manifest)) or b""
+    text = json.dumps(json.loads(raw) | change).replace('"sha256": ""', f'"sha256": "{stray}"')
+    manifest = text.replace("/{tmp}", str(tmp_path)).encode()
+    sha256 = hashlib.sha256(manifest).hexdigest()
+    store.write(object_name(sha256), manifest)
+    blends = msgspec.structs.replace(there.blends, manifest=sha256)
+    changed = msgspec.structs.replace(there, blends=blends)
+    content = msgspec.json.encode(changed)
+    store.write(f"sets/{changed.id}.json", content)
+    point_to(store, changed, content)
+    with pytest.raises(StoreFailure, match="is damaged"):
+        pull(replica, store)
+    assert named(replica) == before
+    places = [path for path in tmp_path.rglob("stray*") if "store" not in path.parts]
+    assert not places
 
 
 def test_a_store_that_is_away_changes_nothing(publisher: Workspace, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from reranker.events.events import HistoryEvent
 from reranker.events.settings import HistorySettings
 from reranker.histories.histories import Histories, Shopper
 from reranker.histories.redis_nodes import Command, Nodes, read_url
+from reranker.histories.redis_reads import NAMES_SECONDS
+from reranker.histories.redis_store import RedisHistories
 from reranker.histories.store import open_histories
 from reranker.privacy.forget import forget
 from reranker.pseudonyms.keys import PseudonymKeys
@@ -274,6 +276,49 @@ def test_rotation_goes_on_where_it_was_cut_off(redis_store: MakeStore, tmp_path:
         assert [event.item for event in later.recent("u")] == [str(n) for n in range(7)]
         assert [event.item for event in later.recent(session="t")] == ["7"]
         assert set(later.users()) == {names.user("u")}
+
+
+def test_who_writes_late_under_the_older_names_is_waited_for(
+    redis_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer tries for history.wait_seconds, after it looked up which names there are."""
+    monkeypatch.setattr("reranker.histories.redis_store._SETTLE", 1.5)
+    keys = PseudonymKeys(tmp_path)
+    store, writer = redis_store(tmp_path, None, keys), redis_store(tmp_path, None, keys)
+    assert isinstance(store, RedisHistories) and isinstance(writer, RedisHistories)
+    older = writer.open_names()
+    late = [lambda: writer.writer.append([view(1, user="u")], [1], older)]
+
+    def passed(seconds: float) -> None:
+        if seconds > NAMES_SECONDS + HistorySettings().wait_seconds:
+            late.pop()()
+
+    monkeypatch.setattr("reranker.histories.redis_store.time.sleep", passed)
+    store.rename(keys.add())
+    for write in late:
+        write()
+    assert [event.item for event in store.recent("u")] == ["1"]
+
+
+def test_who_is_forgotten_in_a_rotation_that_was_cut_off_does_not_come_back(
+    redis_store: MakeStore, tmp_path: Path
+) -> None:
+    keys = PseudonymKeys(tmp_path)
+    for run in range(0, 24, 2):
+        store = redis_store(tmp_path / str(run), None, keys)
+        store.append([view(n, str(n), user="u") for n in range(3)])
+        store.append([view(n + 3, str(n + 3), session="s") for n in range(3)])
+        store.append([view(6, "6", user="u", session="s"), view(7, "7", session="t")])
+        names = keys.add()
+        with pytest.raises(CutOff), cut_off_after(store, run):
+            store.rename(names)
+            raise CutOff
+        later = redis_store(tmp_path / str(run), None, PseudonymKeys(tmp_path))
+        later.forget("u")
+        later.forget(session="t")
+        later.mend()
+        assert later.recent("u") == later.recent(session="s") == later.recent(session="t") == []
+        assert not list(later.stream())
 
 
 @pytest.fixture

@@ -431,6 +431,23 @@ def test_a_map_of_columns(tmp_path: Path) -> None:
     answers = table(tmp_path / "a.csv", "id,user,time,query,shown", f"x9,9,{AT},lamp,17|5|3")
     assert put(tmp_path / "a", answers, "items=shown").rankings == 1
     assert rankings(tmp_path / "a")[0].items == ["17", "5", "3"]
+    shown = lines(tmp_path / "z.jsonl", {"id": "x9", "user": "9", "time": AT, "shown": [5, 0, 3]})
+    put(tmp_path / "z", shown, "items=shown")
+    assert rankings(tmp_path / "z")[0].items == ["5", "0", "3"]
+
+
+def test_an_impression_that_tells_no_time_costs_itself(tmp_path: Path) -> None:
+    seen = {"type": "impression", "user": "9", "item": "17"}
+    path = lines(
+        tmp_path / "seen.jsonl",
+        seen | {"ranking": "x1", "time": AT},
+        seen | {"ranking": "x2"},
+        {"type": "click", "user": "9", "item": "17", "time": AT},
+    )
+    done = put(tmp_path / "h", path, "user=user")
+    assert (done.stored, done.rankings) == (1, 1)
+    assert [ranking.id for ranking in rankings(tmp_path / "h")] == ["x1"]
+    assert "1 ranking" in " ".join(done.warnings)
 
 
 @pytest.mark.parametrize("said", ["colour=x", "user", "user=", "user=a,user=b"])

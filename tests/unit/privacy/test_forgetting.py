@@ -30,6 +30,7 @@ from reranker.feedback.days import append_lines, day_file
 from reranker.feedback.files import delete_old, make_room
 from reranker.feedback.settings import RankingLogSettings
 from reranker.histories.store import open_histories
+from reranker.model.card import CHECKPOINT
 from reranker.privacy.erasure import search_home
 from reranker.privacy.rotation import rotate
 from reranker.pseudonyms.keys import KeysFailure, PseudonymKeys
@@ -431,3 +432,22 @@ def test_a_log_goes_on_when_its_clock_is_set_back(tmp_path: Path) -> None:
     assert len(list(folder.iterdir())) == 3
     done = forget(tmp_path, "shopper-1")
     assert (done["rankings"], done["verified"]) == (3, True)
+
+
+def test_what_was_learned_goes_before_the_events_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `forget` that is killed in its middle leaves events, by which the next one knows whom."""
+    keep(tmp_path, "u1")
+    checkpoint = tmp_path / "model" / "work" / CHECKPOINT
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"learned")
+
+    def killed(*_: object, **_more: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        with pytest.raises(RuntimeError):
+            forget(tmp_path, "u1")
+    assert forget(tmp_path, "u1")["known"] and not checkpoint.exists()

@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 from flask import Flask
 from support.engine import AGGREGATIONS, Engine
+from werkzeug.datastructures import Headers
 from werkzeug.test import Client, TestResponse
 
+from indexes.errors import Failure
 from service.app import ranking_log
+from service.proxy.hits import read_page
 from service.proxy.proxy import Proxy
 from service.proxy.reranked import Reranker
-from service.proxy.searches import Rules
+from service.proxy.searches import Rules, Search, read_search, read_searches
 from service.proxy.upstreams import Upstream
 
 QUERY = {"query": {"match": {"title": "tea kettle"}}}
@@ -263,3 +266,61 @@ def test_many_threads_at_once(make: Make, engine: Engine) -> None:
     for thread in threads:
         thread.join()
     assert seen == [usual] * 18
+
+
+def test_an_address_beyond_ascii_passes_and_is_searched(make: Make, engine: Engine) -> None:
+    """As curl sends it: bytes, which WSGI hands out as Latin-1."""
+    raw = "/items/_search?q=süße".encode().decode("latin-1")
+    plain = "/items/_doc/ü".encode().decode("latin-1")
+    proxy = make()
+    answer = proxy.get("/x", environ_overrides={"RAW_URI": raw, "REQUEST_URI": raw})
+    assert answer.status_code == 200
+    assert engine.asked[-1].query["q"] == "süße"
+    assert proxy.get("/x", environ_overrides={"RAW_URI": plain}).status_code < 500
+
+
+@pytest.mark.parametrize("target", ["//[/_search", "//secret/_search", "//secret/_search?q=a"])
+def test_an_address_is_never_read_as_another_host(make: Make, engine: Engine, target: str) -> None:
+    answer = make().get("/x", environ_overrides={"RAW_URI": target})
+    assert answer.status_code < 500
+    assert engine.asked[-1].path.lstrip("/") == target.partition("?")[0].lstrip("/")
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['{"size": ' + "1" + "0" * 5000 + "}", '{"sort": ' + "[" * 400 + "]" * 400 + "}"],
+)
+def test_a_search_that_cannot_be_read_passes(make: Make, body: str) -> None:
+    answer = make().post("/items/_search", data=body, content_type="application/json")
+    assert answer.headers["X-Reranker"].startswith("passed")
+
+
+def test_a_packed_body_that_is_torn_or_has_more_passes_whole(make: Make, engine: Engine) -> None:
+    one, other = (gzip.compress(text) for text in (b'{"query":{}', b',"size":3}'))
+    for body in (one + other, one[:-6]):
+        make().post("/items/_search", data=body, headers={"Content-Encoding": "gzip"})
+        assert engine.asked[-1].body == body
+        assert engine.asked[-1].headers["content-encoding"] == "gzip"
+
+
+def test_what_was_typed_may_be_beyond_ascii(make: Make, engine: Engine) -> None:
+    rules = Rules()
+    headers = {"X-Search-Query": "Käse".encode().decode("latin-1")}
+    search = read_search("/items/_search", Headers(headers), b"", rules)
+    assert isinstance(search, Search) and search.query == "Käse"
+
+
+def test_a_many_search_may_have_empty_headers(make: Make) -> None:
+    first, second = {"query": {"match": {"title": "a"}}}, {"query": {"match": {"title": "b"}}}
+    body = f"\n{json.dumps(first)}\n\n{json.dumps(second)}\n".encode()
+    searches = read_searches(body, Headers(), Rules())
+    assert [search.query for search in searches if isinstance(search, Search)] == ["a", "b"]
+
+
+def test_hits_that_are_no_objects_pass(make: Make) -> None:
+    assert read_page(b'{"hits": {"hits": [null, 5]}}', "_id") is None
+
+
+def test_a_port_that_is_none_is_named() -> None:
+    with pytest.raises(Failure, match="--elasticsearch is 'http://localhost:abc'"):
+        Upstream("http://localhost:abc", "--elasticsearch", 1)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from support.shop import PATIENT, copy_home, patient
 from support.torch_models import load_model
 
@@ -16,7 +17,10 @@ from indexes.workspace import Workspace
 from reranker.blends.blend import PERSONAL, WITHOUT_ENCODER
 from reranker.blends.store import BlendStore
 from reranker.events.events import HistoryEvent
+from reranker.feedback.files import rankings_folder
+from reranker.histories.histories import Shopper
 from reranker.histories.store import open_histories
+from reranker.model.search_statistics import SEARCHES
 from reranker.model.versions import ModelMismatch, check_fits, model_store
 from reranker.ranking.settings import RankingSettings
 from reranker.training.loop import Training
@@ -235,6 +239,31 @@ def test_counts_alone_are_published_in_seconds_and_an_interrupted_training_stays
     assert checkpoint.read_bytes() == b"where it stood"
     checkpoint.unlink()
     assert answer_of(home, capsys)["encoder"] == "transformer"
+
+
+def test_what_the_home_logged_as_shown_further_down_counts_more(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def amounts() -> np.ndarray[Any, Any]:
+        version = model_store(workspace_of(home)).current()
+        assert version
+        return load_file(version.folder / SEARCHES)["amounts"]
+
+    before = amounts()
+    histories, lines = open_histories(Workspace(home)), []
+    for shopper in range(40):  # half of them were shown what they took from the third place on
+        first = shopper + (2 if shopper < 20 else 0)
+        items = [f"{(first + place) % 20}" for place in range(20)]
+        who = histories.hidden(Shopper(f"{shopper}", None)).user
+        shown = {"id": f"{shopper}", "time": 1e9 + 70, "user": who, "items": items, "query": "Lamp"}
+        lines.append(msgspec.json.encode(shown) + b"\n")
+    histories.close()
+    folder = rankings_folder(workspace_of(home))
+    folder.mkdir(exist_ok=True)
+    (folder / "2001-09-09.jsonl").write_bytes(b"".join(lines))
+    answer_of(home, capsys, "--counts-only")
+    after = amounts()
+    assert len(after) == len(before) and (after >= before).all() and after.sum() > before.sum()
 
 
 def test_an_encoder_that_hits_nothing_is_not_published(

@@ -3,14 +3,13 @@
 from typing import Any
 
 import click
-import msgspec
 
 from indexes.storage.versions import exclusive
-from indexes.times import BadTime, TimeReader, TimeSettings
 from indexes.workspace import Workspace
 from reranker.commands.finite_range import FiniteRange
 from reranker.commands.output import echo_result, json_option
-from reranker.model.settings import ENCODERS, TrainSettings
+from reranker.commands.train_options import time_option, with_options
+from reranker.model.settings import ENCODERS
 
 
 @click.command("train")
@@ -73,14 +72,6 @@ def train_command(
     echo_result(summary, _report(summary), as_json)
 
 
-def time_option(workspace: Workspace, value: str, name: str) -> float:
-    """The time that an option names, in epoch seconds."""
-    try:
-        return TimeReader(workspace.section(TimeSettings)).read(value, name).seconds
-    except BadTime as error:
-        raise click.UsageError(f"{error}.") from None
-
-
 def _report(summary: dict[str, Any]) -> str:
     lines = [f"model {summary['version']} published"]
     if summary["encoder"] is None:
@@ -135,9 +126,3 @@ def _proof_lines(proof: dict[str, Any]) -> list[str]:
             f"({difference['low']:+.4f} to {difference['high']:+.4f})"
         )
     return lines
-
-
-def with_options(workspace: Workspace, **options: Any) -> TrainSettings:
-    """The home's settings with what the command line says instead."""
-    changes = {name: value for name, value in options.items() if value is not None}
-    return msgspec.structs.replace(workspace.section(TrainSettings), **changes)

@@ -1,0 +1,1 @@
+"""Commands that learn, with torch: the sequence encoder and counts, the text encoder."""
