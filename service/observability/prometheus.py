@@ -46,6 +46,7 @@ class Metrics(DeclaredMetrics):
         self._pending = Pending()
         self._bound: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._drifting: deque[Ranking] = deque(maxlen=WINDOW)
+        self._refreshing = threading.Lock()
 
     def note_ranking(self, asked: RerankRequest, ranking: Ranking, stages: Stages) -> None:
         """Everything about an answered POST /rerank; some microseconds."""
@@ -99,6 +100,10 @@ class Metrics(DeclaredMetrics):
 
     def refresh(self) -> None:
         """Write what waits and look at what only changes slowly; twice a second is enough."""
+        with self._refreshing:  # /metrics does it, too
+            self._refresh()
+
+    def _refresh(self) -> None:
         self._pending.write()
         if self._served is not None:
             state = self._served()

@@ -1,7 +1,9 @@
 """Metrics: stages add up, many observations count like each, drift is seen, the page lists all."""
 
 import re
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -184,3 +186,18 @@ def test_the_page_lists_every_metric_and_no_other() -> None:
 def test_metrics_of_an_application(shop_home: Path) -> None:
     app = create_app(patient(shop_home))
     assert metrics_of(app) is not metrics_of(create_app(patient(shop_home)))
+
+
+def test_threads_that_refresh_at_once_do_not_hinder_each_other(shop_home: Path) -> None:
+    """/metrics is asked while the background writes, and with rankings that wait."""
+    metrics = metrics_of(create_app(patient(shop_home)))
+    for _ in range(500):
+        metrics._drifting.append(ranking(0.5))
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for one in [pool.submit(metrics.refresh) for _ in range(4)]:
+                one.result()
+    finally:
+        sys.setswitchinterval(before)
