@@ -49,8 +49,9 @@ def read_page(body: bytes | msgspec.Raw, id_field: str) -> Page | None:
 def _hit(raw: msgspec.Raw, id_field: str) -> Hit:
     hit = _object.decode(raw)
     score = hit.get("_score")
-    known = isinstance(score, int | float) and not isinstance(score, bool)
-    return Hit(raw, _item(hit, id_field), float(score) if known else None)
+    if not isinstance(score, int | float) or isinstance(score, bool):
+        score = None
+    return Hit(raw, _item(hit, id_field), None if score is None else float(score))
 
 
 def _item(hit: dict[str, Any], id_field: str) -> str | None:
