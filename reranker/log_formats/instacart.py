@@ -101,7 +101,7 @@ def _opened(log: Log) -> Translate:
         said = folded(row)
         if "productid" not in said:
             raise Failure(
-                f"{log.path} holds Instacart's orders, not what was in them.",
+                f"{log.path or 'The body'} holds Instacart's orders, not what was in them.",
                 hint="Import order_products__prior.csv, with orders.csv beside it.",
             )
         if not orders:
@@ -125,6 +125,11 @@ def _orders_beside(path: Path | None, first: Row) -> Path:
     for name in _ORDERS:
         if path is not None and (path.parent / name).exists():
             return path.parent / name
+    if path is None:
+        raise Failure(
+            "Instacart's lines name orders, and only orders.csv says whose they are.",
+            hint="Import both as files, in one folder: `reranker events import`.",
+        )
     raise Failure(
         f"{path} names orders, and orders.csv, which says whose they are, is not beside it.",
         hint="Put orders.csv into the same folder and run the import again.",

@@ -4,7 +4,7 @@ https://docs.metarank.ai/reference/api. Times are milliseconds, as number or tex
 """
 
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -124,11 +124,17 @@ def _document(item: MetarankItem) -> Document:
     texts = [text for name in _TEXT_FIELDS if isinstance(text := fields.get(name), str) and text]
     score = fields.get(_SCORE) if item.relevancy is None else item.relevancy
     known = isinstance(score, int | float) and not isinstance(score, bool)
-    return Document(
-        as_text(item.id),
-        ". ".join(texts) or None,
-        float(score) if known else None,  # type: ignore[arg-type]
-    )
+    return Document(as_text(item.id), ". ".join(texts) or None, _number(score) if known else None)
+
+
+def _number(score: Any) -> float:
+    try:
+        return float(score)
+    except OverflowError:
+        raise BadRequest(
+            f"{_SCORE} has {len(str(abs(score))):,} digits; a number within ±1.8e308 is expected.",
+            field=_SCORE,
+        ) from None
 
 
 def _write(foreign: Foreign, answer: RerankAnswer, pairs: list[Pair]) -> MetarankAnswer:

@@ -128,6 +128,13 @@ def test_impressions_without_a_time_cost_only_their_own_ranking(
     assert answer["rankings"] == 2 and "time" in answer["warnings"][0]
 
 
+def test_lines_that_need_a_file_say_so(shop: FlaskClient) -> None:
+    answer = shop.post("/events?format=instacart", json={"order_id": 1, "product_id": 2})
+    error = answer.get_json()["error"]
+    assert (answer.status_code, error["field"]) == (422, "format")
+    assert "None" not in error["message"] and "reranker events import" in error["message"]
+
+
 def test_feedback_logs_rankings(shop: FlaskClient, home: Path) -> None:
     base = {"timestamp": "1795428000000", "user": "m9"}
     rows = [

@@ -68,6 +68,13 @@ def test_the_shopper_in_the_body_counts(shop: FlaskClient) -> None:
     assert nobody["items"] != known["items"]
 
 
+def test_a_relevancy_beyond_any_float_is_named(client: FlaskClient) -> None:
+    items = [{"id": "40", "fields": [{"name": "relevancy", "value": 10**400}]}]
+    answer = client.post("/rank/default", json={"id": "r", "timestamp": 1, "items": items})
+    assert answer.status_code == 400
+    assert answer.get_json()["error"]["field"] == "relevancy"
+
+
 def test_relevancy_is_the_engines_score(client: FlaskClient) -> None:
     scored = [{"id": "40", "relevancy": 1}, {"id": "41", "relevancy": 30.5}]
     assert rank(client, BASE | {"items": scored})["items"][0]["item"] == "41"
