@@ -1,6 +1,7 @@
 """churn.py: a published churn model and one customer's events -> who leaves, and why, in words."""
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -191,10 +192,11 @@ def _reason(group: str, effect: float, columns: Floats) -> Reason:
     if group == "rhythm" and not math.isfinite(own["mean_gap"]):
         value, words = None, "has bought on one day alone"
     direction = "raises" if effect > 0 else "lowers"
-    text = words.format(**own)
+    text = _MANY_OF_ONE.sub(r"1\1", words.format(**own))
     return Reason(group, value, effect, f"{text[0].upper()}{text[1:]}: {direction} the risk.")
 
 
+_MANY_OF_ONE: Final = re.compile(r"\b1((?: different)? (?:day|order|item|line|view))s\b")
 _WORDS: Final = {  # of each group its main input, and what is said of it
     "recency": ("recency", "the last purchase was {recency:.0f} days ago"),
     "tenure": ("tenure", "the first purchase was {tenure:.0f} days ago"),

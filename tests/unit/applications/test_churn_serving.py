@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def test_a_customer_has_a_probability_and_three_reasons_in_words(client: FlaskCl
         for reason in answer["reasons"]:
             raises = "raises" if reason["effect"] > 0 else "lowers"
             assert reason["text"].endswith(f": {raises} the risk.")
+            assert not re.search(r"\b1 (days|orders|items|lines|views)\b", reason["text"])
         assert answer["value_at_risk"] >= 0 and answer["degraded"] == []
     assert len({answer["probability"] for answer in answers}) > 10
 
