@@ -119,7 +119,7 @@ class FineTuning:
         self._before = [torch.from_numpy(query) for query in queries], items
         learning = trainable(self._model.modules, self._settings.layers)
         before = {name: weight.detach().clone() for name, weight in learning.items()}
-        steps, stopped = self._learn(learned, list(learning.values()), began)
+        steps, stopped = self._learn(learned, list(learning.values()))
         after = {name: weight.detach().clone() for name, weight in learning.items()}
         ndcgs = {}
         for share in SHARES:
@@ -137,15 +137,13 @@ class FineTuning:
             stopped=stopped,
         )
 
-    def _learn(
-        self, questions: Sequence[Question], weights: list[nn.Parameter], began: float
-    ) -> tuple[int, str]:
+    def _learn(self, questions: Sequence[Question], weights: list[nn.Parameter]) -> tuple[int, str]:
         an_epoch = math.ceil(len(questions) / BATCH)
         most = an_epoch * self._settings.epochs
         optimiser = torch.optim.AdamW(weights, lr=self._settings.rate, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, most))
         self._model.modules.train()
-        step = 0
+        began, step = self._clock(), 0  # minutes are of learning: what there was is encoded by now
         for _ in range(self._settings.epochs):
             for numbers in np.array_split(self._rng.permutation(len(questions)), an_epoch):
                 limit = self._settings.minutes * _SECONDS

@@ -25,7 +25,8 @@ class AdaptSettings(Settings, frozen=True):
     ] = 1.0
     epochs: Annotated[int, msgspec.Meta(ge=1, description="Times that each query is seen.")] = 3
     minutes: Annotated[
-        float, msgspec.Meta(ge=0, description="End after this with the best so far; 0: never.")
+        float,
+        msgspec.Meta(ge=0, description="End learning after this with what there is; 0: never."),
     ] = 15.0
     min_users: Annotated[
         int,
