@@ -21,7 +21,7 @@ demo: $(READY)  ## the demo shop: rebuild, evaluate, serve on 127.0.0.1:8000
 serve: $(READY)  ## serve what is published in ./var
 	$(BIN)/reranker serve
 
-test: $(READY)  ## the fast suite (some 5 minutes on 2 cores)
+test: $(READY)  ## the fast suite (some 6 to 8 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not heavy" -n 3 --dist loadfile --no-loadscope-reorder
 
 test-heavy: $(READY)  ## the tests that take minutes
