@@ -142,6 +142,7 @@ def test_a_part_that_fails_says_why_and_nothing_is_published(
     assert VersionStore(workspace.index_root).current() is None
 
 
+@pytest.mark.heavy
 def test_a_killed_part_goes_on_where_it_was(
     tmp_path: Path, encoder: EncoderSettings, items: Path, plain: dict[str, str]
 ) -> None:
