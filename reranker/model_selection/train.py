@@ -15,13 +15,13 @@ import msgspec
 
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex
+from indexes.modalities.whitening import Whitening
 from indexes.progress import Progress, bars
 from indexes.storage.arrays import Floats
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore, publish_default, served_default
 from reranker.events.settings import EventSettings
 from reranker.feedback.files import rankings_folder
-from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
 from reranker.model.training_times import training_times
 from reranker.model.training_users import save_training_users

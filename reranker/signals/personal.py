@@ -11,8 +11,8 @@ import numpy as np
 
 from indexes.items.columns import ItemColumns
 from indexes.kernels import kernels
+from indexes.modalities.whitening import row_by_row
 from indexes.storage.arrays import Mask, Rows, Values
-from reranker.model.served_model import row_by_row
 from reranker.signals.columns import (
     Column,
     Missing,

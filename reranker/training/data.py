@@ -9,9 +9,9 @@ import torch
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.errors import Failure
 from indexes.items.index import ItemIndex
+from indexes.modalities.whitening import Whitening
 from indexes.storage.arrays import Ints, Vectors
 from reranker.model.card import NONE
-from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
 from reranker.training.batches import Cases, TrainingWindows, flat_places
 from reranker.training.checkpoints import Layout, Scope, hashes_of

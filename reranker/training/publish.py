@@ -8,9 +8,9 @@ import msgspec
 import torch
 from safetensors.torch import save_file
 
+from indexes.modalities.whitening import Whitening
 from indexes.storage.versions import Version, VersionStore
 from reranker.model.card import CARD, WEIGHTS, WHITE, Card
-from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
 from reranker.training.data import TrainingData
 from reranker.training.loop import Trained

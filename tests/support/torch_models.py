@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from indexes.items.index import ItemIndex
+from indexes.modalities.whitening import Whitening
 from indexes.storage.arrays import Vectors
 from indexes.storage.versions import Version
 from indexes.workspace import Workspace
 from reranker.events.events import HistoryEvent
 from reranker.model.card import CARD, WEIGHTS, WHITE, Card
-from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
 from reranker.model.versions import check_fits, model_store
 from reranker.training.batches import Cases
