@@ -2,8 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from indexes.build.catalogue_pass import Catalogue, Rejected, Source, TextSpool, read_catalogue
 from indexes.build.folding import Folding
+from indexes.build.item_vectors import Joined, identity_of, item_vectors
 from indexes.build.notes import many_alike, source_notes
 from indexes.build.settings import RebuildSettings
 from indexes.build.vector_cache import VectorCache
@@ -27,6 +28,7 @@ from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, cosine_spread, par
 from indexes.items.records import ItemReader, Unreadable
 from indexes.items.settings import IndexSettings, ItemSettings
 from indexes.items.text import ItemText
+from indexes.modalities.entries import MODALITIES
 from indexes.progress import Progress, bars
 from indexes.readers.file_forms import FileForm
 from indexes.readers.lines import existing
@@ -53,6 +55,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     unknown_tokens: float
     fields: dict[str, Unreadable]  # of which values could not be read and are absent
     columns: dict[str, Any]  # {"from": {"title": "name"}, "not_read": [...]}
+    item_vectors: dict[str, Joined] = {}  # by modality
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class RebuildOptions:
     force: publish even when a guard would refuse. strict: a value that cannot be read costs its
     line. encoding: of the file, where it is not found out. vectors: a folder of parts that were
     encoded elsewhere. drive: encodes parts into a folder before anything is read, but for what a
-    vector cache holds.
+    vector cache holds. item_vectors: files of vectors by item id, by modality; "" leaves one out.
     """
 
     force: bool = False
@@ -70,6 +73,7 @@ class RebuildOptions:
     encoding: str | None = None
     vectors: Path | None = None
     drive: Callable[[Path, Path], None] | None = None
+    item_vectors: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Job:
@@ -95,6 +99,7 @@ class _Job:
         self.store = VersionStore(self.root)
         self.items_before = 0
         self.old = self._served()
+        self.item_vectors = item_vectors(workspace, options.item_vectors, self.old)
         self.changes = ItemChanges(workspace.home, workspace.section(ItemSettings).changed_items)
         before = int(self.old.about.get("changes", 0)) if self.old else 0
         self.folding = Folding(self.changes.since(before), self.old)
@@ -137,12 +142,14 @@ class _Job:
                 if same is not None:
                     return same, replace(catalogue, fresh=0), False, 0
                 removed = self._guard_removed(catalogue)
+                modalities = self.item_vectors.write(staged)
                 encode_missing(spool, encoder, cache, self.progress)
             finally:
                 spool.close()
             self._write_vectors(staged, catalogue, cache)
             export_query_encoder(encoder, _new_folder(staged / ENCODER_FOLDER))
             about = self._about(catalogue, encoder, alike)
+            about[MODALITIES] = msgspec.to_builtins(modalities)
             about["cosine_spread"] = cosine_spread(
                 lambda rows: cache.vectors(catalogue.texts[rows]), len(catalogue)
             )
@@ -243,6 +250,9 @@ class _Job:
             return None
         if self.folding.pending.fields:  # a version has to say that it holds them
             return None
+        if identity_of(old) != self.item_vectors.identity:
+            return None
+        self.item_vectors.unchanged(self.old)
         return self.old
 
     def _guard_removed(self, catalogue: Catalogue) -> int:
@@ -307,9 +317,12 @@ def rebuild(
     encoding: str | None = None,
     vectors: Path | None = None,
     drive: Callable[[Path, Path], None] | None = None,
+    item_vectors: Mapping[str, str] | None = None,
     progress: Progress = bars,
 ) -> Summary:
     """Build the index of a catalogue and publish it, if there is anything new in it.
+
+    The options are those of RebuildOptions.
 
     Raises Failure, with the served version untouched, for an unreadable or too dirty catalogue, a
     suspicious result without `force`, another rebuild at work, or a disk that does not take it.
@@ -318,7 +331,7 @@ def rebuild(
     try:
         durable.make_folder(workspace.index_root)
         with exclusive(workspace.index_root / "lock", f"reranker rebuild --items {source}"):
-            options = RebuildOptions(force, strict, encoding, vectors, drive)
+            options = RebuildOptions(force, strict, encoding, vectors, drive, item_vectors or {})
             job = _Job(workspace, source, options, progress)
             try:
                 version, catalogue, changed, removed = job.run()
@@ -346,11 +359,12 @@ def _summary(
         seconds=round(seconds, 3),
         items=len(catalogue),
         changed=changed,
-        notes=job.notes,
+        notes=[*job.notes, *job.item_vectors.notes],
         bad=[{"line": bad.line, "reason": bad.reason} for bad in job.rejected.first],
         unknown_tokens=float(version.about.get("unknown_tokens", 0.0)),
         fields=job.source.reader.fields,
         columns=_named(job.source.reader.chooser.report()),
+        item_vectors=job.item_vectors.joined,
     )
 
 

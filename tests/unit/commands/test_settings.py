@@ -35,6 +35,8 @@ PROVED_BY = {
     "rebuild.max_bad_share": "test_rebuild: test_too_many_bad_lines_leave_the_old_version",
     "rebuild.max_shrink": "test_rebuild: test_a_sudden_loss_of_items_needs_force",
     "rebuild.columns": "test_item_fields: test_rebuild_columns_go_before_the_table",
+    "rebuild.item_vectors": "test_item_vectors: test_setting_item_vectors",
+    "rebuild.vector_weights": "test_item_vectors: test_setting_vector_weights",
     "rebuild.keep": "test_service_setting_effects: test_rebuild_keep",
     "encoder.model": "test_service_setting_effects: test_encoder_model",
     "encoder.adapted": "test_adapt: test_what_is_learned_holds_for_queries_that_were_not",
