@@ -94,10 +94,10 @@ class RecentlyUsed(Generic[K, V]):
 class RowMemo:
     """A number of each item's vector that never changes, worked out once a row.
 
-    of: vectors (m, d) -> numbers (m,), never 0, which stands for "not asked yet".
+    of: rows (m,), vectors (m, d) -> numbers (m,), never 0, which stands for "not asked yet".
     """
 
-    def __init__(self, rows: int, of: Callable[[Vectors], Lengths]) -> None:
+    def __init__(self, rows: int, of: Callable[[Rows, Vectors], Lengths]) -> None:
         self._numbers = np.zeros(rows + 1, np.float32)  # the last, of row -1, stays 0
         self._of = of
 
@@ -109,7 +109,7 @@ class RowMemo:
         numbers = self._numbers[rows]
         if not np.minimum.reduce(numbers, initial=1.0):  # of no rows: nothing to work out
             new = numbers == 0
-            numbers[new] = self._of(vectors[new])
+            numbers[new] = self._of(rows[new], vectors[new])
             lasting = new & (rows >= 0)
             self._numbers[rows[lasting]] = numbers[lasting]
         return numbers
