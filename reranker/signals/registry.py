@@ -13,6 +13,7 @@ from reranker.errors import BadRequest
 from reranker.runtime.budget import Left, RequestBudget, Unavailable
 from reranker.signals.columns import Column, Missing
 from reranker.signals.context import RankingContext
+from reranker.signals.looks import NO_VECTORS, depicts, looks
 from reranker.signals.personal import (
     behaviour,
     clicked,
@@ -47,6 +48,7 @@ class Signal:
     meaning: str
     personal: bool = False  # asked only where the shopper has a history
     learned: bool = False  # asked only where a model is served
+    vectors: bool = False  # asked only where the index has vectors that no text made
 
 
 SIGNALS: Mapping[str, Signal] = {
@@ -59,6 +61,7 @@ SIGNALS: Mapping[str, Signal] = {
         Signal("fresh", fresh, "halves with every 90 days since the item was updated"),
         Signal("semantic", semantic, "cosine of the query vector with the item vector"),
         Signal("typical", typical, "cosine with what a first pass mostly finds"),
+        Signal("depicts", depicts, "how well the query fits the picture", vectors=True),
         Signal(
             "popular",
             popular,
@@ -74,6 +77,13 @@ SIGNALS: Mapping[str, Signal] = {
         Signal("together", together, "met by others together with the newest met", True, True),
         Signal("near", near, "cosine with the nearest item of the history, whitened", True, True),
         Signal("taste", taste, "share of brand and category in the history, its price level", True),
+        Signal(
+            "looks",
+            looks,
+            "nearness to the items met by picture, sound, ..., whitened",
+            personal=True,
+            vectors=True,
+        ),
     )
 }
 
@@ -135,6 +145,8 @@ def _computed(signal: Signal, context: RankingContext, budget: RequestBudget) ->
 
 def _lacking(signal: Signal, context: RankingContext) -> Missing | None:
     """Why this signal cannot be asked."""
+    if signal.vectors and not context.index.modalities:
+        return NO_VECTORS
     if signal.personal and isinstance(context.history, Missing):
         return context.history
     if signal.learned and context.personal.learned is None:
