@@ -2,11 +2,14 @@
 
     python tests/benchmarks/bench_pictures.py prepare HOME --demo DEMO [--seconds 60]
     python tests/benchmarks/bench_pictures.py rebuild HOME [--template '{category}'] [--share 0.67]
+    python tests/benchmarks/bench_pictures.py ranking HOME
     python tests/benchmarks/bench_pictures.py next-item HOME [--minutes 2]
 
 prepare: copies a demo's home, draws its pictures as PNG of 48 pixels (with chromium), and trains a
 small CLIP (real architecture, random beginning) on pairs of picture and caption for so long.
 rebuild: with these pictures, or a share of them, and what the text encoder is to read.
+ranking: the demo's judged searches, by the default blend without an encoder, with and without what
+pictures say.
 next-item: ranks each shopper's last item among all, by a model that reads the pictures, one trained
 without modality dropout, and one that reads texts alone; by items with and without a picture.
 """
@@ -35,7 +38,11 @@ from indexes.encoders.settings import ImageSettings
 from indexes.items.text import DEFAULT_TEMPLATE
 from indexes.items.words import words
 from indexes.workspace import Workspace
+from reranker.blends.blend import WITHOUT_ENCODER
+from reranker.evaluation.evaluate import evaluate
+from reranker.evaluation.requests import read_requests
 from reranker.model.settings import TrainSettings
+from reranker.ranking.state import NamedBlend, load_state
 from reranker.training.batches import cases_at
 from reranker.training.data import index_catalogue, training_data
 from reranker.training.inference import model_ranks, ndcg_at_10
@@ -50,7 +57,7 @@ _PAGE = 1600  # pictures drawn at once
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("step", choices=["prepare", "rebuild", "next-item"])
+    parser.add_argument("step", choices=["prepare", "rebuild", "ranking", "next-item"])
     parser.add_argument("home", type=Path)
     parser.add_argument("--demo", type=Path)
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -62,6 +69,8 @@ def main() -> None:
         prepare(options.demo, options.home, options.seconds)
     elif options.step == "rebuild":
         show(build(options.home, options.template, options.share))
+    elif options.step == "ranking":
+        show(ranking(options.home))
     else:
         show(next_item(options.home, options.minutes))
 
@@ -168,6 +177,26 @@ def build(home: Path, template: str, share: float) -> dict[str, Any]:
     done = rebuild(Workspace(home, sections), source)
     images = msgspec.to_builtins(done.images)
     return {"template": template, "share": share, "seconds": done.seconds, "images": images}
+
+
+def ranking(home: Path) -> dict[str, Any]:
+    """NDCG@10 of each arm, and how far it is above the one without pictures."""
+    state = load_state(Workspace(home))
+    requests = list(read_requests(home / "data" / "requests.jsonl.gz", lambda _bad: None))
+    arms = {
+        "pictures": {},
+        "looks alone": {"depicts": 0.0},
+        "depicts alone": {"looks": 0.0},
+        "no pictures": {"looks": 0.0, "depicts": 0.0},
+    }
+    *tried, without = (NamedBlend(name, WITHOUT_ENCODER, 0, of) for name, of in arms.items())
+    done = evaluate(requests, state, tried, compare=without)
+    differences = {
+        name: {of: round(value, 4) for of, value in msgspec.to_builtins(of["ndcg@10"]).items()}
+        for name, of in done.differences.items()
+    }
+    metrics = {name: round(of["ndcg@10"], 4) for name, of in done.metrics.items()}
+    return {"queries": done.queries, "ndcg@10": metrics, "above no pictures": differences}
 
 
 def next_item(home: Path, minutes: float) -> dict[str, Any]:

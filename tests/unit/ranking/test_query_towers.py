@@ -24,6 +24,7 @@ from reranker.runtime.guarded_encoder import GuardedEncoder
 from reranker.signals.columns import Column, Missing
 from reranker.signals.context import RankingContext
 from reranker.signals.registry import compute
+from service.live.reload import check_canary
 
 COLOURS = 5  # items i0 to i4 have each another, i5 to i9 again in this order
 
@@ -63,6 +64,10 @@ def test_who_buys_a_look_is_shown_it(state: ServedState, bought: int) -> None:
     assert ranked.results[0].id == f"i{bought + COLOURS}"
     explanation = ranked.results[0].explanation
     assert explanation is not None and explanation.signals["looks"].contribution > 0
+
+
+def test_models_that_know_none_of_its_words_are_ready(state: ServedState) -> None:
+    assert len(check_canary(state).results) > 1
 
 
 def test_an_index_without_pictures_has_no_towers(shop_home: Path) -> None:
