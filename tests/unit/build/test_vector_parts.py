@@ -22,12 +22,12 @@ from indexes.build.known_keys import NEW, KnownKeys
 from indexes.build.part_processes import _PROGRAM, encode_in_processes, part_jobs
 from indexes.build.rebuild import Summary, rebuild
 from indexes.build.settings import RebuildSettings
-from indexes.build.vector_cache import text_digest
 from indexes.build.vector_parts import Share, encode_part, parsed_share
 from indexes.encoders.settings import EncoderSettings
 from indexes.errors import Failure
 from indexes.items import columns
 from indexes.items.index import ItemIndex
+from indexes.items.text import text_digest
 from indexes.progress import silent
 from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
@@ -291,13 +291,13 @@ import sys
 from pathlib import Path
 import msgspec
 from indexes.build.rebuild import rebuild
-from indexes.build.vector_cache import DIGEST, VectorCache, text_digest
-from indexes.build.vector_parts import cache_key
+from indexes.build.vector_cache import DIGEST, VectorCache
+from indexes.items.text import text_digest
 from indexes.build.settings import RebuildSettings
 from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import load_encoder
 from indexes.items.records import Item
-from indexes.items.text import ItemText
+from indexes.items.text import ItemText, vectors_key
 from indexes.progress import silent
 from indexes.workspace import Workspace
 import numpy as np
@@ -307,7 +307,7 @@ settings = EncoderSettings(model=model, threads=1)
 encoder = load_encoder(settings)
 template = ItemText(RebuildSettings().template)
 rng = np.random.default_rng(1)
-key = cache_key(encoder, RebuildSettings().template)
+key = vectors_key(encoder.fingerprint, RebuildSettings().template)
 with VectorCache(home / "index" / "vectors" / f"{key}.bin") as cache:
     for start in range(0, count, 8192):
         texts = [template.render(Item(f"item {n}", f"title {n}"))
