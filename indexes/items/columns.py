@@ -117,8 +117,13 @@ class ItemWords(NamedTuple):
     title_key: int
     brand_key: int
 
+    @property
+    def runs(self) -> tuple[list[int], ...]:
+        """Those that are hashes, in the order of `RUNS`."""
+        return self[:5]
 
-_RUNS: Final = ItemWords._fields[:5]  # the names of their files, too
+
+RUNS: Final = ItemWords._fields[:5]  # the names of their files, too
 # Fields that no words are of, and no text unless its template names them.
 NUMBERS: Final = frozenset({"price", "updated", "available", "image"})
 
@@ -178,7 +183,7 @@ class ColumnsWriter:
         self._record_lengths, self._id_ends = array("Q"), array("Q", [0])
         self.id_hashes, self._title_keys = array("Q"), array("Q")
         self._price, self._updated, self._available = array("f"), array("d"), array("b")
-        self._runs = {name: _RaggedWriter() for name in _RUNS}
+        self._runs = {name: _RaggedWriter() for name in RUNS}
         self._brand_keys = array("Q")
         self._encode = msgspec.msgpack.Encoder()
 
@@ -192,7 +197,7 @@ class ColumnsWriter:
         self._id_ends.append(self._id_ends[-1] + len(encoded_id))
         self.id_hashes.append(hashed_id)
         own = item_words(item)
-        for writer, hashes in zip(self._runs.values(), own, strict=False):
+        for writer, hashes in zip(self._runs.values(), own.runs, strict=True):
             writer.add(hashes)
         self._title_keys.append(own.title_key)
         self._brand_keys.append(own.brand_key)
@@ -331,13 +336,13 @@ class _ChangedWords:
 
     def _begun(self) -> dict[str, GrowingRuns[np.uint32]]:
         self._slots = RowSlots(self._items)
-        return {name: GrowingRuns(self._slots, np.uint32) for name in _RUNS}
+        return {name: GrowingRuns(self._slots, np.uint32) for name in RUNS}
 
     def add(self, row: int, own: ItemWords) -> None:
         """Those of one row, in place of others that it had."""
         if self._slots.taken > 2 * len(self._rows) + _SLACK:
             self._tidy()
-        for runs, hashes in zip(self.runs.values(), own, strict=False):
+        for runs, hashes in zip(self.runs.values(), own.runs, strict=True):
             runs.append(np.array(hashes, np.uint32))
         self._slots.point(row)
         self._rows.add(row)

@@ -14,6 +14,7 @@ from support.waiting import wait_until
 
 from indexes.build.rebuild import Summary, rebuild
 from indexes.items.changes import ItemChange, ItemChanges
+from indexes.items.columns import RUNS
 from indexes.items.index import ItemIndex, published_version
 from indexes.items.records import Item
 from indexes.items.settings import ItemSettings
@@ -268,7 +269,7 @@ def test_changed_words_are_those_of_a_rebuild(home: Path) -> None:
     again = ItemIndex(published_version(Workspace(home)))
     ids = [item["id"] for item in items]
     rows, there = index.rows(ids), again.rows(ids)
-    for name in ("title_words", "other_words", "brand_words", "codes", "categories"):
+    for name in RUNS:
         one, other = getattr(index.columns, name), getattr(again.columns, name)
         for live, anew in zip(one.gather(rows), other.gather(there), strict=True):
             assert live.tolist() == anew.tolist()
