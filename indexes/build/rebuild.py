@@ -16,7 +16,7 @@ from indexes.build.item_vectors import Joined, identity_of, item_vectors
 from indexes.build.notes import many_alike, source_notes
 from indexes.build.settings import RebuildSettings
 from indexes.build.vector_cache import VectorCache
-from indexes.build.vector_parts import cache_key, take_parts
+from indexes.build.vector_parts import take_parts, take_vectors
 from indexes.build.vectors import encode_missing, write_vectors
 from indexes.encoders.adapted import encoder_settings
 from indexes.encoders.query_encoder import export_query_encoder
@@ -27,7 +27,7 @@ from indexes.items.columns import FORMAT, ItemIds
 from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, cosine_spread, parsed_factory
 from indexes.items.records import ItemReader, Unreadable
 from indexes.items.settings import IndexSettings, ItemSettings
-from indexes.items.text import ItemText
+from indexes.items.text import ItemText, vectors_key
 from indexes.modalities.entries import MODALITIES
 from indexes.progress import Progress, bars
 from indexes.readers.file_forms import FileForm
@@ -134,6 +134,7 @@ class _Job:
                     take_parts(folder, encoder, self.settings.template, cache)
             if driven is not None:
                 shutil.rmtree(driven)
+            take_vectors(self.changes.vectors(cache.path.stem), cache)
             spool = TextSpool(self.root / "work" / f"{staged.name}.texts")
             try:
                 catalogue = self._read(staged, cache, spool)
@@ -160,7 +161,7 @@ class _Job:
 
     def _cache_path(self, encoder: TextEncoder) -> Path:
         """One file an encoder and template: change either, and all vectors are made anew."""
-        key = cache_key(encoder, self.settings.template)
+        key = vectors_key(encoder.fingerprint, self.settings.template)
         return self.root / "vectors" / f"{key}.bin"
 
     def _driven(self, encoder: TextEncoder) -> Path | None:

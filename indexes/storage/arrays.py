@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.kernels import kernels
+from indexes.storage.overlays import GrowingRuns
 
 Values = npt.NDArray[np.float64]
 
@@ -68,25 +69,57 @@ class Runs:
 class Ragged(Generic[T]):
     """A few numbers for each row: `NAME.npy`, and `NAME.at.npy` with n + 1 offsets.
 
-    Those of row r are values[at[r]:at[r + 1]].
+    Those of row r are values[at[r]:at[r + 1]]. changed: what lies over them since.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.values: npt.NDArray[T] = load(folder / f"{name}.npy")
-        self.at: Ints = load(folder / f"{name}.at.npy").view(np.int64)
+        self._values: npt.NDArray[T] = load(folder / f"{name}.npy")
+        self._at: Ints = load(folder / f"{name}.at.npy").view(np.int64)
+        self.changed: GrowingRuns[T] | None = None
 
     def gather(self, rows: Rows) -> tuple[npt.NDArray[T], npt.NDArray[np.int64]]:
         """All numbers of these rows (m,), and to which of the rows each belongs (m,)."""
-        starts = self.at[rows]
-        lengths = self.at[rows + 1] - starts
-        ends = np.add.accumulate(lengths)
-        places = np.arange(int(ends[-1]) if len(ends) else 0)
-        places += np.repeat(starts - ends + lengths, lengths)
-        return self.values[places], np.repeat(np.arange(len(rows)), lengths)
+        values, owner = _gathered(self._values, self._at, rows)
+        changed = self.changed
+        found = changed.slots.find(rows) if changed else None
+        if changed is None or found is None:
+            return values, owner
+        places, slots = found
+        new, of = _gathered(*changed.runs(), slots)
+        same = ~np.isin(owner, places)
+        owner = np.concatenate([owner[same], places[of]])
+        order = np.argsort(owner, kind="stable")
+        return np.concatenate([values[same], new])[order], owner[order]
 
     def count(self, rows: Rows, wanted: npt.NDArray[T]) -> tuple[Rows, Rows]:
         """How many of each row's numbers are wanted (sorted), and how many it has; each (n,)."""
-        return kernels.counted(self.values, self.at, rows, wanted)
+        matched, lengths = kernels.counted(self._values, self._at, rows, wanted)
+        changed = self.changed
+        found = changed.slots.find(rows) if changed else None
+        if changed is not None and found is not None:
+            places, slots = found
+            matched[places], lengths[places] = kernels.counted(*changed.runs(), slots, wanted)
+        return matched, lengths
+
+    def mean_shares(self, rows: Rows, keys: npt.NDArray[T], worth: Values) -> Values:
+        """The mean over each row's numbers of their worth (k,), where they are among keys (k,),
+        sorted; 0 without any. (n,)"""
+        shares = kernels.mean_shares(self._values, self._at, rows, keys, worth)
+        changed = self.changed
+        found = changed.slots.find(rows) if changed else None
+        if changed is not None and found is not None:
+            places, slots = found
+            shares[places] = kernels.mean_shares(*changed.runs(), slots, keys, worth)
+        return shares
+
+
+def _gathered(values: npt.NDArray[T], at: Ints, rows: Rows) -> tuple[npt.NDArray[T], Ints]:
+    starts = at[rows]
+    lengths = at[rows + 1] - starts
+    ends = np.add.accumulate(lengths)
+    places = np.arange(int(ends[-1]) if len(ends) else 0)
+    places += np.repeat(starts - ends + lengths, lengths)
+    return values[places], np.repeat(np.arange(len(rows)), lengths)
 
 
 def save_ragged(

@@ -12,11 +12,18 @@ class RowVectors:
     """A vector (d,) of each row that was asked for lately, at most `size` of them.
 
     of: rows (m,) -> vectors (m, d), each by itself, so that it does not matter with which others it
-    was worked out. Safe between threads: what was written is never written again.
+    was worked out. versions: rows (n,) -> numbers (n,), another one when a row's vector is another.
+    Safe between threads: what was written is never written again.
     """
 
-    def __init__(self, size: int, dimensions: int, of: Callable[[Rows], Vectors]) -> None:
-        self._size, self._dimensions, self._of = size, dimensions, of
+    def __init__(
+        self,
+        size: int,
+        dimensions: int,
+        of: Callable[[Rows], Vectors],
+        versions: Callable[[Rows], Rows] = lambda rows: rows,
+    ) -> None:
+        self._size, self._dimensions, self._of, self._versions = size, dimensions, of, versions
         self._lock = threading.Lock()
         self._begin()
 
@@ -27,24 +34,26 @@ class RowVectors:
 
     def __call__(self, rows: Rows) -> Vectors:
         """The vectors (n, d) of rows (n,), n at most `size`."""
+        keys = self._versions(rows).tolist()  # before the vectors: those may be newer, never older
         slots, vectors = self._kept
         try:
-            places = np.array([slots[row] for row in rows.tolist()], np.int64)
+            places = np.array([slots[key] for key in keys], np.int64)
         except KeyError:
-            return self._worked_out(rows)
+            return self._worked_out(rows, keys)
         return vectors.take(places, axis=0)
 
-    def _worked_out(self, rows: Rows) -> Vectors:
-        new = [row for row in dict.fromkeys(rows.tolist()) if row not in self._kept[0]]
-        found = self._of(np.array(new, np.int64))
+    def _worked_out(self, rows: Rows, keys: list[int]) -> Vectors:
+        slots = self._kept[0]
+        new = {key: row for key, row in zip(keys, rows.tolist(), strict=True) if key not in slots}
+        vectors_of_new = self._of(np.array(list(new.values()), np.int64))
         with self._lock:
             if len(self._kept[0]) + len(new) > self._size:
                 self._begin()
             slots, vectors = self._kept
-            for row, vector in zip(new, found, strict=True):
-                if row not in slots:
+            for key, vector in zip(new, vectors_of_new, strict=True):
+                if key not in slots:
                     vectors[len(slots)] = vector
-                    slots[row] = len(slots)  # seen by others once the vector is whole
-        if any(row not in slots for row in rows.tolist()):  # what was known before went meanwhile
+                    slots[key] = len(slots)  # seen by others once the vector is whole
+        if any(key not in slots for key in keys):  # what was known before went meanwhile
             return self._of(rows)
-        return vectors[[slots[row] for row in rows.tolist()]]
+        return vectors[[slots[key] for key in keys]]

@@ -65,7 +65,9 @@ class ServedModel:
         white = {name: tensors.pop(WHITE + name) for name in ("mean", "matrix")}
         self.whitening = Whitening(**white)
         self.white_lengths = RowMemo(len(index), self.whitening.lengths)
-        self._towards = RowVectors(_DIRECTIONS, index.dimensions, self._directions)
+        self._towards = RowVectors(
+            _DIRECTIONS, index.dimensions, self._directions, index.live.versions
+        )
         self._query_lengths: dict[str, float] = {}
         self._search_vectors: RecentlyUsed[str, Vectors] = RecentlyUsed(_QUERIES)
         self.prefixes: RecentlyUsed[Hashable, Prefix] = RecentlyUsed(_PREFIXES)

@@ -230,8 +230,8 @@ class RankingContext:
         known = self.indexed.copy()
         vectors = np.zeros((len(self.ids), self.index.dimensions), dtype=np.float32)
         vectors[known] = self.index.vectors(self.indexed_rows)
-        if self.index.new:
-            self.index.new.fill(self.ids, vectors, known)
+        if self.index.live:
+            self.index.live.fill(self.ids, vectors, known)
         texts = [
             (position, candidate.text)
             for position, candidate in enumerate(self.request.candidates)

@@ -176,8 +176,7 @@ def taste(context: RankingContext) -> Column | Missing:
 
 def _category_share(columns: ItemColumns, profile: UserProfile, rows: Rows) -> Values:
     """Mean over the candidate's levels of the share of the history below that level."""
-    levels = columns.categories
-    return kernels.mean_shares(levels.values, levels.at, rows, *profile.categories)
+    return columns.categories.mean_shares(rows, *profile.categories)
 
 
 def _price_nearness(columns: ItemColumns, profile: UserProfile, rows: Rows) -> Values:
