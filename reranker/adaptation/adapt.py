@@ -11,6 +11,7 @@ import numpy as np
 
 from indexes.build.settings import RebuildSettings
 from indexes.encoders.adapted import encoder_settings, encoder_store
+from indexes.encoders.model_folders import model_folder
 from indexes.encoders.models import load_modules
 from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import TextEncoder, load_encoder
@@ -20,6 +21,7 @@ from indexes.items.text import ItemText
 from indexes.progress import Progress, bars
 from indexes.storage.arrays import Ints, Vectors
 from indexes.workspace import Workspace
+from reranker.adaptation.candidates import Candidates
 from reranker.adaptation.fine_tuning import FineTuning
 from reranker.adaptation.question_texts import QuestionTexts
 from reranker.adaptation.questions import (
@@ -35,7 +37,6 @@ from reranker.adaptation.trials import Parts, parts_of
 from reranker.events.settings import EventSettings
 from reranker.requests import JudgedRequest
 from reranker.training.sources import NoEvents, imported_sequences, published_index
-from reranker.tuning.lexical_engine import LexicalEngine
 
 LEAST: Final = 50  # queries with wanted items without which nothing is tried
 _MOST_GENERAL: Final = 100  # queries of the catalogue that check what others cost
@@ -61,7 +62,9 @@ def adapt(
     asks. Raises NoIndex, TooFewQueries.
     """
     index = published_index(workspace)
-    questions, general = _questions(workspace, settings, index, requests)
+    encoder = load_encoder(encoder_settings(workspace))
+    candidates = Candidates(index, encoder, progress)
+    questions, general = _questions(workspace, settings, index, requests, candidates)
     parts = parts_of(questions, _SEED)
     if len(questions) < LEAST or not all(parts):
         raise TooFewQueries(
@@ -72,7 +75,7 @@ def adapt(
     store = encoder_store(workspace.home)
     store.root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=store.root) as kept:  # gone with the process, however it ends
-        adapting = _Adapting(workspace, settings, index, parts, general, kept, progress)
+        adapting = _Adapting(workspace, settings, encoder, parts, general, kept, progress)
         report = adapting.report()
         if report.reason:
             return report
@@ -91,7 +94,7 @@ class _Adapting:
         self,
         workspace: Workspace,
         settings: AdaptSettings,
-        index: ItemIndex,
+        encoder: TextEncoder,
         parts: Parts,
         general: list[Question],
         kept: IO[bytes],
@@ -100,8 +103,7 @@ class _Adapting:
         self._workspace, self._parts, self._general = workspace, parts, general
         self._settings, self._progress = settings, progress
         self._base = workspace.section(EncoderSettings).model
-        used = encoder_settings(workspace)
-        encoder = _loaded(used)
+        index = published_index(workspace)
         template = ItemText(workspace.section(RebuildSettings).template)
         self._texts = QuestionTexts(
             [*parts.learned, *parts.chosen, *parts.proof, *general],
@@ -111,7 +113,7 @@ class _Adapting:
         self._model = TextModel(
             load_modules(encoder.model.folder), self._texts.texts, settings.layers, kept, progress
         )
-        self._again = used.model != self._base
+        self._again = encoder.settings.model != self._base
 
     def report(self) -> AdaptReport:
         """Learns, and measures what it was worth."""
@@ -123,7 +125,7 @@ class _Adapting:
         after = self._measured_with(self._model, "proof") if tuned.share else before
         original = before
         if self._again:
-            modules = load_modules(_loaded(self._workspace.section(EncoderSettings)).model.folder)
+            modules = load_modules(model_folder(self._base))
             original = self._measured_with(self._model.another(modules), "original")
         gains = gains_of(parts.proof, before.proof, after.proof)
         general = self._of_general(original, after)
@@ -168,25 +170,20 @@ class _Measured(NamedTuple):
     general: list[float]
 
 
-def _loaded(settings: EncoderSettings) -> TextEncoder:
-    return load_encoder(msgspec.structs.replace(settings, dtype="float32"))
-
-
 def _questions(
     workspace: Workspace,
     settings: AdaptSettings,
     index: ItemIndex,
     requests: Sequence[JudgedRequest],
+    candidates: Candidates,
 ) -> tuple[list[Question], list[Question]]:
     """What is learned from and proved on; and what checks that nothing else is lost."""
-    engine = LexicalEngine(index)
     questions = judged_questions(requests, index)
     with suppress(NoEvents):
         sequences = imported_sequences(workspace)
         sequences = sequences.with_rows(index.rows(sequences.item_ids))
         minutes = workspace.section(EventSettings).session_minutes
-        questions += behaviour_questions(sequences, minutes, settings.min_users, engine)
-    asked = catalogue_questions(index, engine, _SEED)
+        questions += behaviour_questions(sequences, minutes, settings.min_users, candidates)
     if not questions:
-        return asked, []
-    return questions, asked[:_MOST_GENERAL]
+        return catalogue_questions(index, candidates, _SEED), []
+    return questions, catalogue_questions(index, candidates, _SEED, _MOST_GENERAL)
