@@ -2,16 +2,15 @@
 
 from typing import Any, Final
 
-from gunicorn.http.errors import (
+from service.http.answers import RAW_HEADERS, error_body
+from service.observability.request_ids import REQUEST_ID, new_request_id
+from service.server.gunicorn_api import (
     ExpectationFailed,
     LimitRequestHeaders,
     LimitRequestLine,
     ParseException,
     UnsupportedTransferCoding,
 )
-
-from service.http.answers import RAW_HEADERS, error_body
-from service.observability.request_ids import REQUEST_ID, new_request_id
 
 GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _REASONS: Final = {
