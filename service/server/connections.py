@@ -5,7 +5,7 @@ import struct
 from typing import Any, Final
 
 from service.server.admission import Admitted
-from service.server.incoming import Incoming
+from service.server.incoming import Heads, Incoming
 from service.server.outgoing import Outgoing
 
 END_SECONDS: Final = 2.0  # that a client gets to read its last answer
@@ -16,13 +16,12 @@ _RESET: Final = struct.pack("ii", 1, 0)  # linger: on, no seconds
 class Connection:
     """All that the worker knows of one connection.
 
-    cfg: gunicorn's. body_bytes: of a request's body at most. unread_bytes: of answers that may
-    wait for the client.
+    body_bytes: of a request's body at most. unread_bytes: of answers that may wait for the client.
     """
 
     def __init__(
         self,
-        cfg: Any,
+        heads: Heads,
         sock: socket.socket,
         client: Any,
         server: Any,
@@ -31,10 +30,11 @@ class Connection:
     ) -> None:
         sock.setblocking(False)
         self.socket, self.client, self.server = sock, client, server
-        self.incoming = Incoming(cfg, client, body_bytes)
+        self.incoming = Incoming(heads, client, body_bytes)
         self.sock = Outgoing(sock, unread_bytes)  # under the name that gunicorn writes to
         self.caller = self.address = str(client[0]) if client else ""  # whose bytes these are
-        self.watched = 0  # the events that the main loop waits for; 0 while a thread answers
+        self.watched = 0  # the events that the main loop waits for; 0 while it is answered
+        self.polled = 0  # the events that the poller looks for, also while it is answered
         self.until = 0.0  # on `time.monotonic`: then it is closed, if nothing has come of it
         self.counted = 0  # bytes held that the worker has counted
         self.arrived = 0.0  # on `time.perf_counter`: when the request had come

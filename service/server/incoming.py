@@ -18,6 +18,7 @@ from service.server.gunicorn_api import (
     InvalidChunkSize,
     LimitRequestHeaders,
     ParseError,
+    PlainConfig,
     PythonProtocol,
     Request,
     Unreader,
@@ -28,6 +29,8 @@ LONGEST_LINE: Final = 4094  # of a request, as gunicorn has it
 _MOST_FRAMING: Final = 1 << 20  # bytes around the chunks of one body
 _PIECE: Final = 8192  # that the parser gets at once, as from a socket: it copies what it has left
 _HEAD_END: Final = b"\r\n\r\n"
+_MOST_KNOWN: Final = 1024  # heads that are remembered ...
+_LONGEST_KNOWN: Final = 1024  # ... of so many bytes at most
 _CHUNKED: Final = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -66,14 +69,56 @@ class _Source(Unreader):  # type: ignore[misc]  # gunicorn publishes no types
         return left
 
 
+class Heads:
+    """Whole heads -> requests, for one thread. cfg: gunicorn's.
+
+    Clients repeat themselves: what the parser made of the very same bytes, from the same address
+    (whose forwarding fields may count), is remembered and copied. It is most of what a refusal
+    costs.
+    """
+
+    def __init__(self, cfg: Any) -> None:
+        self._cfg = PlainConfig(cfg)
+        self._known: dict[tuple[bytes, Any], dict[str, Any]] = {}
+
+    def request_of(self, head: bytes, client: Any) -> tuple[Any, bytes]:
+        """The request, without its body, and what the parser left; ParseException as it says."""
+        key = head, client[0] if isinstance(client, tuple) else client
+        known = self._known.get(key)
+        if known is None:
+            return self._parsed(head, client, key)
+        request = Request.__new__(Request)
+        request.__dict__.update(known, peer_addr=client, remote_addr=client)
+        request.headers = request.headers.copy()
+        return request, b""
+
+    def _parsed(self, head: bytes, client: Any, key: tuple[bytes, Any]) -> tuple[Any, bytes]:
+        source = _Source()
+        source.give(head)
+        try:
+            request = Request(self._cfg, source, client)
+        except _Unfinished:  # not while these are gunicorn's rules
+            raise LimitRequestHeaders("max buffer headers") from None
+        left = source.left()
+        if len(head) <= _LONGEST_KNOWN and not left and not _in_chunks(request):
+            if len(self._known) >= _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[key] = {**vars(request), "headers": request.headers.copy()}
+        return request, left
+
+
+def _in_chunks(request: Any) -> bool:
+    return isinstance(request.body.reader, ChunkedReader)
+
+
 class Incoming:
     """What came on one connection and nobody has taken yet.
 
-    cfg: gunicorn's. client: its address. most: bytes of body that anybody will read.
+    client: its address. most: bytes of body that anybody will read.
     """
 
-    def __init__(self, cfg: Any, client: Any, most: int) -> None:
-        self._cfg, self._client, self._most = cfg, client, most
+    def __init__(self, heads: Heads, client: Any, most: int) -> None:
+        self._heads, self._client, self._most = heads, client, most
         self._received = bytearray()
         self._begin()
 
@@ -157,15 +202,10 @@ class Incoming:
             if lines == data.count(b"\r\n", max(0, since - 1)):  # no newline stands alone
                 if self._lines or size <= LONGEST_LINE + 2:
                     return False
-        source = _Source()
-        source.give(bytes(data[:size]))
-        try:
-            request = Request(self._cfg, source, self._client)
-        except _Unfinished:  # not while these are gunicorn's rules
-            raise LimitRequestHeaders("max buffer headers") from None
-        data[:size] = source.left()
+        request, left = self._heads.request_of(bytes(data[:size]), self._client)
+        data[:size] = left
         self.request = request
-        if isinstance(request.body.reader, ChunkedReader):
+        if _in_chunks(request):
             self._chunks = PythonProtocol(limit_request_fields=0)
             self._chunks.feed(_CHUNKED)
         else:

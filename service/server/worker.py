@@ -30,10 +30,10 @@ from service.server.connections import END_SECONDS, Connection
 from service.server.gunicorn_api import (
     SERVER,
     ParseException,
-    PlainConfig,
     ThreadWorker,
     http_date,
 )
+from service.server.incoming import Heads
 from service.server.lanes import SHORT, Lane, lane_of
 from service.server.raw_answers import GO_ON, failed, refusal, too_slow
 from service.server.searches import budget_of, candidates_of
@@ -83,7 +83,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self._searches: deque[tuple[Connection, Any, bytes]] = deque()  # that may be at hand
         self._road: ShortRoad | None = None
         self._head = (0, b"")
-        self._plain = PlainConfig(self.cfg)
+        self._heads = Heads(self.cfg)
+        self._keep_alive = float(self.cfg.keepalive)
 
     def init_process(self) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -189,7 +190,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             limits = self.limits
             server = listener.getsockname()
             conn = Connection(
-                self._plain, sock, client, server, limits.body_bytes, limits.unread_bytes
+                self._heads, sock, client, server, limits.body_bytes, limits.unread_bytes
             )
             full = self.nr_conns > self.worker_connections and not self.clients.make_room()
             self.clients.watch(conn, _READ, limits.arrival_seconds)
@@ -212,6 +213,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             self._writable(conn)
         elif conn.watched:
             self._readable(conn)
+        else:
+            self.clients.ignore(conn)
 
     def _readable(self, conn: Connection) -> None:
         begun = conn.incoming.begun
@@ -247,7 +250,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         elif not goes_on:
             self._end(conn)
         else:
-            seconds = self.cfg.keepalive if self.alive else END_SECONDS
+            seconds = self._keep_alive if self.alive else END_SECONDS
             self.clients.watch(conn, _READ, seconds)
 
     def _sent(self, conn: Connection, goes_on: bool) -> None:
@@ -268,7 +271,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
 
     def _next(self, conn: Connection) -> None:
         """Let in, or refuse, what has come whole."""
-        while conn.watched == _READ and not conn.ending and self._whole(conn):
+        while conn.watched == _READ and not conn.ending and conn.incoming.begun:
+            if not self._whole(conn):
+                return
             request, body = conn.incoming.take()
             conn.asked, conn.arrived = True, self._arrived
             if body is None:  # it is too large, and may still be coming

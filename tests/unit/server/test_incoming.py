@@ -17,19 +17,17 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import RequestRedirect
 
 from service.server import incoming as reading
-from service.server.gunicorn_api import PlainConfig
-from service.server.incoming import Incoming
+from service.server.incoming import Heads, Incoming
 from service.server.lanes import Lane, lane_of
 
 CLIENT = ("127.0.0.1", 40_000)
-CFG = PlainConfig(Config())
 MOST_FIELDS = 100  # gunicorn's limit
 MOST = 100_000
 
 
 def requests_in(sent: bytes, cuts: list[int]) -> list[tuple[str, bytes]]:
     """Method and body of each whole request, the bytes coming in pieces that end at the cuts."""
-    incoming = Incoming(CFG, CLIENT, MOST)
+    incoming = Incoming(Heads(Config()), CLIENT, MOST)
     found = []
     ends = sorted({cut % (len(sent) + 1) for cut in cuts} | {len(sent)})
     for begin, end in zip([0, *ends], ends, strict=False):
@@ -81,7 +79,7 @@ def test_chunks_are_read_as_the_parser_reads_them(pieces: list[bytes]) -> None:
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunks = b"".join(pieces)
     ours: bytes | None = None
-    incoming = Incoming(CFG, CLIENT, MOST)
+    incoming = Incoming(Heads(Config()), CLIENT, MOST)
     incoming.add(head + chunks)
     try:
         if incoming.look():
@@ -111,7 +109,7 @@ def test_a_head_is_parsed_once_however_many_packets_follow(
 
     long = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 8000) for number in range(7))
     sent = framed(1, b"{}" * 700, framing, 50).replace(b"Host", long + b"Host")
-    incoming = Incoming(CFG, CLIENT, MOST)
+    incoming = Incoming(Heads(Config()), CLIENT, MOST)
     for number, byte in enumerate(sent):
         assert not incoming.look(), number
         incoming.add(bytes([byte]))
@@ -122,15 +120,15 @@ def test_a_head_is_parsed_once_however_many_packets_follow(
 
 def test_heads_have_an_end() -> None:
     line = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
-    incoming = Incoming(CFG, CLIENT, MOST)
+    incoming = Incoming(Heads(Config()), CLIENT, MOST)
     incoming.add(line + b"a: b\r\n" * (MOST_FIELDS - 1) + b"\r\n")
     assert incoming.look()
     for more in (b"a: b\r\n" * MOST_FIELDS + b"\r\n", b"a: b\r\n" * 12_000, b"a" * 70_000):
-        incoming = Incoming(CFG, CLIENT, MOST)
+        incoming = Incoming(Heads(Config()), CLIENT, MOST)
         incoming.add(line + more)
         with pytest.raises(LimitRequestHeaders):
             incoming.look()
-    incoming = Incoming(CFG, CLIENT, MOST)
+    incoming = Incoming(Heads(Config()), CLIENT, MOST)
     incoming.add(b"GET /" + b"a" * 4200)
     with pytest.raises(LimitRequestLine):
         incoming.look()
@@ -142,7 +140,7 @@ def test_heads_have_an_end() -> None:
     [b"GET /livez\n", b"GET / HTTP/1.1\nHost: a\n\n", b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n"],
 )
 def test_a_bare_newline_is_refused_where_it_stands(head: bytes, pieces: int) -> None:
-    incoming = Incoming(CFG, CLIENT, MOST)
+    incoming = Incoming(Heads(Config()), CLIENT, MOST)
     with pytest.raises(ParseException):
         for at in range(0, len(head), pieces):
             incoming.add(head[at : at + pieces])
@@ -163,7 +161,7 @@ def test_a_bare_newline_is_refused_where_it_stands(head: bytes, pieces: int) -> 
     ids=["announced", "a chunk that goes on", "a whole chunk", "tiny chunks"],
 )
 def test_a_body_that_is_too_large_is_not_kept(sent: bytes) -> None:
-    incoming = Incoming(CFG, CLIENT, MOST)
+    incoming = Incoming(Heads(Config()), CLIENT, MOST)
     incoming.add(b"POST / HTTP/1.1\r\nHost: localhost\r\n" + sent)
     assert incoming.look()
     request, body = incoming.take()
@@ -231,7 +229,7 @@ def test_what_is_routed_to_the_searches_passes_the_gate_and_nothing_else_does(
 ) -> None:
     cfg = Config()
     cfg.set("forwarder_headers", "")  # as the service sets it
-    incoming = Incoming(PlainConfig(cfg), CLIENT, MOST)
+    incoming = Incoming(Heads(cfg), CLIENT, MOST)
     incoming.add(blank + method + b" " + target + b" HTTP/1.1\r\nHost: localhost\r\n" + header)
     incoming.add(b"\r\n0\r\n\r\n" if b"chunked" in header else b"\r\n")
     try:
@@ -247,3 +245,57 @@ def test_what_is_routed_to_the_searches_passes_the_gate_and_nothing_else_does(
         assert lane is Lane.HEALTH
     elif rule is not None and rule not in searches:
         assert lane is Lane.OTHER
+
+
+# Heads that were seen before
+
+
+def lines() -> st.SearchStrategy[bytes]:
+    """Heads that the parser takes, or refuses."""
+    target = st.sampled_from([b"/rerank", b"/%72erank?x=1", b"//x", b"*"])
+    version = st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0"])
+    fields = st.lists(
+        st.sampled_from(
+            [b"Host: a", b"Content-Length: 7", b"Connection: close", b"Expect: 100-continue",
+             b"X-Forwarded-Proto: https", b"Transfer-Encoding: chunked", b"X_A: 1", b"A: \xff"]
+        ),
+        max_size=4,
+    )  # fmt: skip
+    parts = st.tuples(st.sampled_from(METHODS), target, version, fields)
+    return parts.map(
+        lambda head: (
+            b" ".join(head[:3]) + b"\r\n" + b"".join(f + b"\r\n" for f in head[3]) + b"\r\n"
+        )
+    )
+
+
+def read(heads: Heads, head: bytes, client: tuple[str, int]) -> dict[str, Any] | str:
+    """What is known of the request but for the objects that it reads with."""
+    try:
+        request, left = heads.request_of(head, client)
+    except ParseException as error:
+        return type(error).__name__
+    assert not left
+    known = {**vars(request), "headers": list(request.headers)}
+    del known["cfg"], known["unreader"]
+    reader = known.pop("body").reader
+    request.headers.clear()  # what becomes of one is no matter of the next
+    request.must_close = request._expected_100_continue = True
+    return {**known, "length": getattr(reader, "length", None)}
+
+
+@given(asked=st.lists(st.tuples(lines(), st.sampled_from(["127.0.0.1", "10.0.0.1"])), max_size=8))
+def test_a_head_seen_before_is_read_as_the_first_time(asked: list[tuple[bytes, str]]) -> None:
+    heads = Heads(Config())
+    for number, (head, address) in enumerate(asked * 2):
+        client = address, number
+        assert read(heads, head, client) == read(Heads(Config()), head, client)
+
+
+def test_not_all_heads_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_MOST_KNOWN", 3)
+    heads = Heads(Config())
+    for number in range(9):
+        heads.request_of(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number, CLIENT)
+        heads.request_of(b"GET /%d HTTP/1.1\r\nA: %s\r\n\r\n" % (number, b"a" * 2000), CLIENT)
+    assert len(heads._known) == 3

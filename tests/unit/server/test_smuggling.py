@@ -9,8 +9,7 @@ from gunicorn.config import Config
 from gunicorn.http.errors import ParseException
 from gunicorn.http.parser import RequestParser
 
-from service.server.gunicorn_api import PlainConfig
-from service.server.incoming import Incoming
+from service.server.incoming import Heads, Incoming
 
 CLIENT = ("127.0.0.1", 40_000)
 GET = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -139,7 +138,7 @@ def stock(sent: bytes, size: int) -> tuple[Seen, bool]:
 def ours(sent: bytes, size: int) -> tuple[Seen, bool]:
     """The same of our worker, the bytes coming in pieces of this size."""
     seen: Seen = []
-    incoming = Incoming(PlainConfig(Config()), CLIENT, 100_000)
+    incoming = Incoming(Heads(Config()), CLIENT, 100_000)
     try:
         for start in range(0, len(sent), size):
             incoming.add(sent[start : start + size])
