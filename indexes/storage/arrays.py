@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.kernels import kernels
+from indexes.kernels.numpy_kernels import COUNTED
 
 Values = npt.NDArray[np.float64]
 
@@ -49,19 +50,20 @@ class Runs:
     """A run of bytes for each row: `NAME.bin`, and `NAME.at.npy` with n + 1 offsets."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._bytes = _bytes_of(folder / f"{name}.bin").data
-        self._at = load(folder / f"{name}.at.npy")
+        self.values = _bytes_of(folder / f"{name}.bin")
+        self.at: Ints = load(folder / f"{name}.at.npy").view(np.int64)
+        self._bytes = self.values.data
 
     def __len__(self) -> int:
-        return len(self._at) - 1
+        return len(self.at) - 1
 
     def get(self, row: int) -> bytes:
         """The bytes of one row."""
-        return bytes(self._bytes[int(self._at[row]) : int(self._at[row + 1])])
+        return bytes(self._bytes[int(self.at[row]) : int(self.at[row + 1])])
 
     def get_many(self, rows: Rows) -> list[bytes]:
         """The bytes of these rows; two gathers, then plain slicing."""
-        starts, ends = self._at[rows].tolist(), self._at[rows + 1].tolist()
+        starts, ends = self.at[rows].tolist(), self.at[rows + 1].tolist()
         return [bytes(self._bytes[a:b]) for a, b in zip(starts, ends, strict=True)]
 
 
@@ -84,9 +86,10 @@ class Ragged(Generic[T]):
         places += np.repeat(starts - ends + lengths, lengths)
         return self.values[places], np.repeat(np.arange(len(rows)), lengths)
 
-    def count(self, rows: Rows, wanted: npt.NDArray[T]) -> tuple[Rows, Rows]:
-        """How many of each row's numbers are wanted (sorted), and how many it has; each (n,)."""
-        return kernels.counted(self.values, self.at, rows, wanted)
+    def count(self, rows: Rows, wanted: npt.NDArray[T]) -> Values:
+        """How many of each row's numbers are wanted (sorted) (n,)."""
+        program = COUNTED, self.values, self.at, wanted
+        return np.asarray(kernels.filled(rows, [program])[0])
 
 
 def save_ragged(

@@ -115,46 +115,61 @@ class RowMemo:
         return numbers
 
 
-class RowVectors:
-    """A vector (d,) of each row that was asked for lately, at most `size` of them.
+class Kept(NamedTuple):
+    """Some rows' vectors and numbers, where they stand: table[places] (n, d), numbers[places]."""
 
-    of: rows (m,) -> vectors (m, d), each by itself, so that it does not matter with which others it
-    was worked out. Safe between threads: what was written is never written again.
+    table: Vectors
+    numbers: npt.NDArray[np.float32]
+    places: Rows
+
+
+class RowVectors:
+    """A vector (d,) and a number of each row that was asked for lately, at most `size` of them.
+
+    of: rows (m,) -> vectors (m, d) and numbers (m,), each by itself, so that it does not matter
+    with which others it was worked out. Safe between threads: what was written is never written
+    again.
     """
 
-    def __init__(self, size: int, dimensions: int, of: Callable[[Rows], Vectors]) -> None:
+    def __init__(
+        self,
+        size: int,
+        dimensions: int,
+        of: Callable[[Rows], tuple[Vectors, npt.NDArray[np.float32]]],
+    ) -> None:
         self._size, self._dimensions, self._of = size, dimensions, of
         self._lock = threading.Lock()
         self._begin()
 
     def _begin(self) -> None:
-        """With nothing; pages of the array take memory once they are written to."""
+        """With nothing; pages of the arrays take memory once they are written to."""
         vectors = np.zeros((self._size, self._dimensions), np.float32)
-        self._kept: tuple[dict[int, int], Vectors] = ({}, vectors)
+        self._kept: tuple[dict[int, int], Vectors, npt.NDArray[np.float32]]
+        self._kept = {}, vectors, np.zeros(self._size, np.float32)
 
-    def __call__(self, rows: Rows) -> Vectors:
-        """The vectors (n, d) of rows (n,), n at most `size`."""
-        slots, vectors = self._kept
+    def __call__(self, rows: Rows) -> Kept:
+        """Those of rows (n,), n at most `size`; what comes back stays as it is."""
+        slots, vectors, numbers = self._kept
         try:
-            places = np.array([slots[row] for row in rows.tolist()], np.int64)
+            places = np.array(list(map(slots.__getitem__, rows.tolist())), np.int64)
         except KeyError:
             return self._worked_out(rows)
-        return vectors.take(places, axis=0)
+        return Kept(vectors, numbers, places)
 
-    def _worked_out(self, rows: Rows) -> Vectors:
+    def _worked_out(self, rows: Rows) -> Kept:
         new = [row for row in dict.fromkeys(rows.tolist()) if row not in self._kept[0]]
-        found = self._of(np.array(new, np.int64))
+        found = zip(*self._of(np.array(new, np.int64)), strict=True)
         with self._lock:
             if len(self._kept[0]) + len(new) > self._size:
                 self._begin()
-            slots, vectors = self._kept
-            for row, vector in zip(new, found, strict=True):
+            slots, vectors, numbers = self._kept
+            for row, (vector, number) in zip(new, found, strict=True):
                 if row not in slots:
-                    vectors[len(slots)] = vector
+                    vectors[len(slots)], numbers[len(slots)] = vector, number
                     slots[row] = len(slots)  # seen by others once the vector is whole
         if any(row not in slots for row in rows.tolist()):  # what was known before went meanwhile
-            return self._of(rows)
-        return vectors[[slots[row] for row in rows.tolist()]]
+            return Kept(*self._of(rows), np.arange(len(rows)))
+        return Kept(vectors, numbers, np.array([slots[row] for row in rows.tolist()], np.int64))
 
 
 class Encoder(Protocol):

@@ -18,7 +18,7 @@ from reranker.events.events import SEARCH, TYPES, HistoryEvent
 from reranker.model.item_statistics import CoOccurrences
 from reranker.model.learned import Learned
 from reranker.model.served_model import Prefix
-from reranker.runtime.caches import CacheCounts, QueryVectors, RecentlyUsed
+from reranker.runtime.caches import CacheCounts, Kept, QueryVectors, RecentlyUsed
 
 Keys = npt.NDArray[np.unsignedinteger[Any]]
 RECENT: Final = 20  # items of a history that candidates are held against
@@ -128,8 +128,8 @@ class UserProfile:
         return float(np.median(np.log(prices))) if len(prices) else None
 
     @property
-    def nearest(self) -> tuple[Vectors, Vectors]:
-        """The newest items met, as `ServedModel.towards` has them: (r, d) and (r,).
+    def nearest(self) -> Kept:
+        """The newest items met, as `ServedModel.towards` has them.
 
         The model keeps them, since shoppers meet the same items."""
         return self.learned.model.towards(self.rows[:RECENT])

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes.cached import lazily
+from indexes.kernels import kernels
 from reranker.blends.blend import PERSONAL, Blend, SignalWeight
 from reranker.events.events import HistoryEvent
 from reranker.ranking.ranking import rerank
@@ -221,4 +222,5 @@ def test_habits_of_a_shop_where_nobody_met_the_same(state: ServedState) -> None:
     rows = np.array([0, 1, -1])
     assert statistics.counts_by_type(rows) == {}
     weights = np.ones(len(statistics.card.types))
-    assert statistics.popularity(rows, weights).tolist() == [0.0, 0.0, 0.0]
+    popularity = kernels.filled(rows, [statistics.popularity(weights)])
+    assert popularity.tolist() == [[0.0, 0.0, 0.0]]
