@@ -17,9 +17,10 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from indexes.items.index import ItemIndex
+from indexes.kernels import kernels
 from indexes.modalities.whitening import Whitening, lengths, row_by_row
 from indexes.storage.arrays import Floats, Ints, Rows, Vectors
-from indexes.storage.row_vectors import RowVectors
+from indexes.storage.row_vectors import Kept, RowVectors
 from indexes.storage.versions import Version
 from reranker.events.events import SEARCH, HistoryEvent
 from reranker.model.card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
@@ -98,14 +99,14 @@ class ServedModel:
         indexed = rows >= 0  # an item may have left the index since
         self._numbers[rows[indexed]] = 1 + np.flatnonzero(indexed)
 
-    def towards(self, rows: Rows) -> tuple[Vectors, Vectors]:
+    def towards(self, rows: Rows) -> Kept:
         """A (h, d) and b (h,) of rows (h,): x @ A.T - b, over x's whitened length, is x's cosine
         with each of these items."""
-        towards = self._towards(rows)
-        return towards, towards @ self.whitening.mean
+        return self._towards(rows)
 
-    def _directions(self, rows: Rows) -> Vectors:
-        return self.whitening.towards(self.index.vectors(rows))
+    def _directions(self, rows: Rows) -> tuple[Vectors, Vectors]:
+        towards = self.whitening.towards(self.index.vectors(rows))
+        return towards, kernels.dots(towards, self.whitening.mean[None])[:, 0]
 
     def text_part(self, vectors: Vectors) -> Vectors:
         """Text vectors (n, text width) of items or queries -> text parts (n, width) of length 1."""

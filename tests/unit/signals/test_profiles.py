@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex, published_version
+from indexes.kernels import kernels
+from indexes.storage.arrays import Rows, Vectors
 from indexes.storage.row_vectors import RowVectors
 from indexes.workspace import Workspace
 from reranker.blends.blend import PERSONAL, Blend, SignalWeight
@@ -91,7 +93,11 @@ def test_numbers_and_directions_of_a_changed_vector_are_worked_out_anew(home: Pa
     index = ItemIndex(published_version(Workspace(home)))
     rows = index.rows(["1", "6", "9"])
     lengths = RowMemo(len(index), lambda vectors: np.linalg.norm(vectors * 3, axis=1))
-    doubled = RowVectors(2, 1, lambda own: 2 * index.vectors(own)[:, :1], index.live.versions)
+
+    def of(own: Rows) -> tuple[Vectors, Vectors]:
+        return 2 * index.vectors(own)[:, :1], index.vectors(own)[:, 1]
+
+    doubled = RowVectors(2, 1, of, index.live.versions)
     for title in ("Red lamp", "Blue boots", "Blue boots"):
         lengths(rows, index.vectors(rows))
         doubled(rows[:2])
@@ -105,7 +111,9 @@ def test_numbers_and_directions_of_a_changed_vector_are_worked_out_anew(home: Pa
         live = index.vectors(rows)
         assert live[1].tolist() == [number] * index.dimensions
         np.testing.assert_allclose(lengths(rows, live), np.linalg.norm(live * 3, axis=1), rtol=1e-6)
-        np.testing.assert_array_equal(doubled(rows[:2]), 2 * live[:2, :1])
+        kept = doubled(rows[:2])
+        np.testing.assert_array_equal(kept.table[kept.places], 2 * live[:2, :1])
+        np.testing.assert_array_equal(kept.numbers[kept.places], live[:2, 1])
     index.change({"6": {"title": index.columns.published(int(rows[1])).title}})
     assert index.vectors(rows)[1].tolist() != live[1].tolist()
 
@@ -271,4 +279,5 @@ def test_habits_of_a_shop_where_nobody_met_the_same(state: ServedState) -> None:
     rows = np.array([0, 1, -1])
     assert statistics.counts_by_type(rows) == {}
     weights = np.ones(len(statistics.card.types))
-    assert statistics.popularity(rows, weights).tolist() == [0.0, 0.0, 0.0]
+    popularity = kernels.filled(rows, [statistics.popularity(weights)])
+    assert popularity.tolist() == [[0.0, 0.0, 0.0]]
