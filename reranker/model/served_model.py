@@ -18,12 +18,13 @@ from safetensors.numpy import load_file
 
 from indexes.items.index import ItemIndex
 from indexes.kernels import kernels
-from indexes.modalities.whitening import Whitening, lengths, row_by_row
+from indexes.modalities.whitening import Whitening
 from indexes.storage.arrays import Floats, Ints, Rows, Vectors
 from indexes.storage.row_vectors import Kept, RowVectors
 from indexes.storage.versions import Version
 from reranker.events.events import SEARCH, HistoryEvent
 from reranker.model.card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
+from reranker.model.model_modalities import item_content
 from reranker.model.settings import TrainSettings
 from reranker.runtime.caches import QueryVectors, RecentlyUsed, RowMemo
 
@@ -65,7 +66,9 @@ class ServedModel:
         self.weights = card.weights
         white = {name: tensors.pop(WHITE + name) for name in ("mean", "matrix")}
         self.whitening = Whitening(**white)
-        self.white_lengths = RowMemo(len(index), self.whitening.lengths)
+        self.white_lengths = RowMemo(
+            len(index), lambda _rows, vectors: self.whitening.lengths(vectors)
+        )
         self._towards = RowVectors(
             _DIRECTIONS, index.dimensions, self._directions, index.live.versions
         )
@@ -87,13 +90,12 @@ class ServedModel:
         self._centre = self._ids[1:].sum(axis=0) / max(len(self._ids) - 1, 1)
         self._types, self._gaps = tensors["types.weight"], tensors["gaps.weight"]
         self._ages = tensors["ages.weight"]
-        adaptor = tensors["adaptor.weight"]  # (width, text width)
-        # Whitening and adaptor are one linear map; the length between them does not matter.
-        self._to_text = np.ascontiguousarray(self.whitening.matrix @ adaptor.T)
+        self._content = item_content(
+            self.folder, tensors, self.whitening, index, self.white_lengths
+        )
         self._read_text = np.ascontiguousarray(tensors["read_text.weight"].T) * TEXT_SCALE
         self._foresee = np.ascontiguousarray(tensors["foresee_text.weight"].T)
         self._foresee_bias = tensors["foresee_text.bias"]
-        self._text_lengths = RowMemo(len(index), self._as_text_lengths)
         self._numbers = np.zeros(len(index) + 1, np.int32)  # the last: of row -1, outside
         rows = index.rows(card.item_ids)
         indexed = rows >= 0  # an item may have left the index since
@@ -108,17 +110,6 @@ class ServedModel:
         towards = self.whitening.towards(self.index.vectors(rows))
         return towards, kernels.dots(towards, self.whitening.mean[None])[:, 0]
 
-    def text_part(self, vectors: Vectors) -> Vectors:
-        """Text vectors (n, text width) of items or queries -> text parts (n, width) of length 1."""
-        projected = self._as_text(vectors)
-        return np.asarray(projected / lengths(projected)[:, None])
-
-    def _as_text(self, vectors: Vectors) -> Vectors:
-        return np.asarray((vectors - self.whitening.mean) @ self._to_text)
-
-    def _as_text_lengths(self, vectors: Vectors) -> Vectors:
-        return lengths(row_by_row(vectors - self.whitening.mean, self._to_text))
-
     def numbers(self, rows: Rows) -> npt.NDArray[np.int32]:
         """The model's own number of each row (n,); 0 for an item that training did not see."""
         return self._numbers[rows]
@@ -127,24 +118,21 @@ class ServedModel:
         """Item vectors (n, d) of rows (n,), -1 outside the index, with text vectors (n, w)."""
         numbers = self.numbers(rows)
         ids = np.where((numbers > 0)[:, None], self._ids[numbers] - self._centre, 0.0)
-        return np.concatenate([self.text_part(vectors), ids], axis=1).astype(np.float32)
+        return np.concatenate([self._content.parts(rows, vectors), ids], axis=1).astype(np.float32)
 
     def affinities(self, user_vector: Vectors, rows: Rows, vectors: Vectors) -> Vectors:
         """User vector (d,) . item vectors (n,) of rows (n,), -1 outside, with text vectors (n, w).
 
-        Equal to `item_vectors(rows, vectors) @ user_vector`. The user vector is taken back to the
-        text vectors' space, once, instead of every item to the user vector's.
+        Equal to `item_vectors(rows, vectors) @ user_vector`.
         """
         width = self._ids.shape[1]
-        towards = self._to_text @ user_vector[:width]
-        # Not `@`: its rounding depends on a row's place.
-        along = np.vecdot(vectors, towards) - self.whitening.mean @ towards
+        content = self._content.along(user_vector[:width], rows, vectors)
         numbers = self.numbers(rows)
         ids = (
             np.vecdot(self._ids[numbers], user_vector[width:]) - self._centre @ user_vector[width:]
         )
         ids[numbers == 0] = 0.0
-        return np.asarray(along / self._text_lengths(rows, vectors) + ids)
+        return np.asarray(content + ids)
 
     def user_vector(
         self, events: Sequence[HistoryEvent], now: float, query_vectors: QueryVectors
@@ -217,7 +205,7 @@ class ServedModel:
         types = np.array([self.types[event.type] for event in events], np.int64)
         inputs = self._ids[self.numbers(rows)] + self._types[types] + self._gaps[gaps]
         if known.any():
-            inputs[known] += self.text_part(texts[known]) @ self._read_text
+            inputs[known] += self._content.parts(rows[known], texts[known]) @ self._read_text
         return np.asarray(inputs)
 
     def _rows(self, events: Sequence[HistoryEvent]) -> Rows:
