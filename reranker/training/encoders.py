@@ -59,8 +59,11 @@ class Layout:
         ) - starts.repeat_interleave(lengths)
         window = torch.arange(self.windows, device=lengths.device).repeat_interleave(lengths)
         self._places = window * self.longest + self.steps
-        square = torch.full((self.longest, self.longest), -torch.inf, device=lengths.device)
-        self.later = square.triu(1)  # added to scores: 0, and -inf for what comes later
+        step = torch.arange(self.longest, device=lengths.device)
+        back = step[:, None] - step
+        self.back = back.clamp(min=0)  # (l, l): how many events before one another stands
+        # Added to scores: 0, and -inf for what comes later.
+        self.later = torch.zeros(back.shape, device=back.device).masked_fill(back < 0, -torch.inf)
 
     def padded(self, packed: torch.Tensor) -> torch.Tensor:
         """(p, d) -> (windows, longest, d), zeros at the ends."""
@@ -74,11 +77,16 @@ class Layout:
 
 
 class Block(nn.Module):
-    """Attention, then a two-layer network, each added to its own normalised input."""
+    """Attention, then a two-layer network, each added to its own normalised input.
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    What an event is looked at for also depends on how many events ago it was: each distance has a
+    learned number, added to the scores (Raffel et al. 2020, arXiv:1910.10683, as in HSTU).
+    """
+
+    def __init__(self, width: int, heads: int, length: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
+        self.distances = nn.Parameter(torch.zeros(heads, length))
         self.before_attention = LayerNorm(width)
         self.query_key_value = Linear(width, 3 * width)
         self.joined = Linear(width, width)
@@ -97,7 +105,8 @@ class Block(nn.Module):
         shape = (layout.windows, layout.longest, 3, self.heads, -1)
         query, key, value = projected.view(shape).permute(2, 0, 3, 1, 4)  # each (b, h, l, d / h)
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-        shares = torch.softmax(scores + layout.later.to(scores.dtype), dim=-1)
+        added = self.distances[:, layout.back] + layout.later  # (h, l, l)
+        shares = torch.softmax(scores + added.to(scores.dtype), dim=-1)
         return layout.packed((shares @ value).transpose(1, 2).flatten(2))
 
     def _drop(self, values: torch.Tensor) -> torch.Tensor:
@@ -110,7 +119,7 @@ class TransformerEncoder(nn.Module):
     def __init__(self, width: int, blocks: int, heads: int, length: int, dropout: float) -> None:
         super().__init__()
         self.positions = nn.Embedding(length, width)
-        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList(Block(width, heads, length, dropout) for _ in range(blocks))
         self.last = LayerNorm(width)
 
     def forward(self, events: torch.Tensor, layout: Layout) -> torch.Tensor:

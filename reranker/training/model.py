@@ -93,6 +93,11 @@ class SequenceModel(nn.Module):
             nn.init.orthogonal_(self.adaptor.weight)
             nn.init.eye_(self.read_text.weight)
 
+    @torch.no_grad()
+    def begin_ids(self, vectors: torch.Tensor) -> None:
+        """Let the known items' ids begin with these vectors (k, width) of mean square 1."""
+        self.item_ids.weight[1:] = vectors * _START
+
     @property
     def dimensions(self) -> int:
         """Length of user and item vectors."""
