@@ -56,6 +56,7 @@ CLIENT = "reranker/client"
 COMMANDS = ("indexes/build/commands.py", "reranker/commands", "service/commands", "service/demo")
 TORCH = (
     *("indexes/encoders", "reranker/training", "reranker/adaptation"),
+    "reranker/model_selection/epoch_logs.py",  # TensorBoard's writer is torch's
     "reranker/model/action_head.py",  # at the end of a training; serving reads its numbers
 )
 WEB = {"flask", "werkzeug", "gunicorn", "dash", "http"}

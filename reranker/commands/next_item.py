@@ -112,7 +112,7 @@ _WHY: Final = {
 
 def _trained(data: Any, parts: Any, settings: TrainSettings) -> tuple[Any, dict[str, Any]]:
     """Ranks by a model trained on the training part, and what it took."""
-    from reranker.training.epoch_logs import epoch_bars, epoch_log
+    from reranker.model_selection.epoch_logs import epoch_bars, epoch_log
     from reranker.training.inference import model_ranks
     from reranker.training.loop import Training
 

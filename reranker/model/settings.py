@@ -42,6 +42,14 @@ class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     batch_users: Annotated[
         int, msgspec.Meta(ge=1, description="Histories in one training step.")
     ] = 128
+    batch_events: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Most events in one training step: long histories are learned from a few "
+            "at a time, in more steps.",
+        ),
+    ] = 4096
     min_users: Annotated[
         int,
         msgspec.Meta(

@@ -15,6 +15,7 @@ from reranker.model.card import NONE
 from reranker.model.settings import TrainSettings
 from reranker.training.batches import Cases, TrainingWindows, flat_places
 from reranker.training.checkpoints import Layout, Scope, hashes_of
+from reranker.training.cooccurrence import cooccurrence_vectors
 from reranker.training.held_out import MINUTES, HeldOut, held_out
 from reranker.training.model import Items, SequenceModel
 from reranker.training.sequences import Sequences, met_by
@@ -146,10 +147,28 @@ def items_of(catalogue: Catalogue, ids: Ints) -> Items:
 
 
 def new_model(data: TrainingData, settings: TrainSettings) -> SequenceModel:
-    """A model at its beginning, the same for the same seed."""
+    """A model at its beginning, the same for the same seed and data."""
     torch.manual_seed(settings.seed)
     text_width = 0 if data.catalogue.texts is None else data.catalogue.texts.shape[1]
-    return SequenceModel(settings, len(data.known), text_width, len(data.sequences.weights))
+    model = SequenceModel(settings, len(data.known), text_width, len(data.sequences.weights))
+    vectors = _beside_each_other(data, settings)
+    if vectors is not None:
+        model.begin_ids(torch.from_numpy(vectors))
+    return model
+
+
+def _beside_each_other(data: TrainingData, settings: TrainSettings) -> Vectors | None:
+    """Vectors (k, width) of the known items by whom they were met near; None where too few are."""
+    sequences = data.sequences
+    numbers = np.full(len(data.catalogue.ids), NONE)
+    numbers[data.known] = np.arange(len(data.known))
+    places = flat_places(sequences.at[:-1], data.held_out.limits)
+    rows = sequences.items[places]
+    items = np.where(rows == NONE, NONE, numbers[rows])
+    known = items != NONE
+    owners = sequences.owner[places][known]
+    count, width, seed = len(data.known), settings.width, settings.seed
+    return cooccurrence_vectors(items[known], owners, count, width, seed)
 
 
 def index_catalogue(

@@ -17,7 +17,13 @@ from reranker.model.card import TEXT_SCALE
 from reranker.model.served_model import BUCKETS
 from reranker.model.settings import TrainSettings
 from reranker.training.batches import Batch
-from reranker.training.encoders import Layout, RecurrentEncoder, TransformerEncoder, dropout
+from reranker.training.encoders import (
+    Layout,
+    Linear,
+    RecurrentEncoder,
+    TransformerEncoder,
+    dropout,
+)
 
 _START: Final = 0.02  # standard deviation of what is learned, at the beginning
 
@@ -71,25 +77,36 @@ class SequenceModel(nn.Module):
         width = settings.width
         self.id_dropout = settings.id_dropout if text_width else 0.0
         self.dropout = settings.dropout
+        self.bfloat16 = False  # while training; what is learned stays float32
         self.item_ids = nn.Embedding(known_items + 1, width, padding_idx=0)
         self.types = nn.Embedding(types, width)
         self.gaps = nn.Embedding(BUCKETS, width)
         self.ages = nn.Embedding(BUCKETS, width)
         self.text_width = text_width
         if text_width:
-            self.adaptor = nn.Linear(text_width, width, bias=False)
-            self.read_text = nn.Linear(width, width, bias=False)
-            self.foresee_text = nn.Linear(width, width)
+            self.adaptor = Linear(text_width, width, bias=False)
+            self.read_text = Linear(width, width, bias=False)
+            self.foresee_text = Linear(width, width)
         self.encoder: Encoder = _encoder(settings)
         self.apply(_begin)
         if text_width:
             nn.init.orthogonal_(self.adaptor.weight)
             nn.init.eye_(self.read_text.weight)
 
+    @torch.no_grad()
+    def begin_ids(self, vectors: torch.Tensor) -> None:
+        """Let the known items' ids begin with these vectors (k, width) of mean square 1."""
+        self.item_ids.weight[1:] = vectors * _START
+
     @property
     def dimensions(self) -> int:
         """Length of user and item vectors."""
         return self.item_ids.embedding_dim * (2 if self.text_width else 1)
+
+    @property
+    def kind(self) -> torch.dtype:
+        """Of the numbers that a step computes with."""
+        return torch.bfloat16 if self.training and self.bfloat16 else self.item_ids.weight.dtype
 
     def known_ids(self) -> torch.Tensor:
         """1 by id (k, 1); 0 for no id, and for some left out while training, as new items are."""
@@ -102,14 +119,16 @@ class SequenceModel(nn.Module):
 
     def text_part(self, texts: torch.Tensor) -> torch.Tensor:
         """Whitened text vectors (n, d) -> text parts (n, width) of length 1, or 0 for no text."""
-        return functional.normalize(self.adaptor(texts), dim=1)
+        projected: torch.Tensor = self.adaptor(texts.to(self.kind))
+        return functional.normalize(projected.to(self.adaptor.weight.dtype), dim=1)
 
     def forward(
         self, batch: Batch, items: Items, known: torch.Tensor | None = None
     ) -> torch.Tensor:
         """User vectors (p, dimensions) after each event of the batch; known: known_ids()."""
         known = self.known_ids() if known is None else known
-        states: torch.Tensor = self.states(batch, items, known) + self.ages(batch.ages)
+        states: torch.Tensor = self.states(batch, items, known)
+        states = states + self.ages(batch.ages).to(states.dtype)
         if not self.text_width:
             return states
         return torch.cat([self.foresee_text(states), states], dim=1)
@@ -121,9 +140,10 @@ class SequenceModel(nn.Module):
         events = ids[numbers] + self.types(batch.types) + self.gaps(batch.gaps)
         if items.texts is not None:
             texts = items.texts[items.text_places(batch)]
-            events = events + self.read_text(self.text_part(texts)) * TEXT_SCALE
+            text = self.read_text(self.text_part(texts).to(self.kind))
+            events = events + text * TEXT_SCALE
         events = dropout(events, self.dropout, self.training)
-        return self.encoder(events, Layout(batch.lengths))
+        return self.encoder(events.to(self.kind), Layout(batch.lengths))
 
     def item_vectors(
         self, items: Items, rows: torch.Tensor, known: torch.Tensor | None = None

@@ -93,6 +93,7 @@ PROVED_BY = {
     "train.id_dropout": "test_training: test_setting_changes_what_is_learned",
     "train.learning_rate": "test_training: test_setting_changes_what_is_learned",
     "train.batch_users": "test_training: test_setting_changes_what_is_learned",
+    "train.batch_events": "test_training: test_setting_changes_what_is_learned",
     "train.full_softmax_items": "test_training: test_setting_changes_what_is_learned",
     "train.negatives": "test_training: test_setting_changes_what_is_learned",
     "train.validation_users": "test_training: test_setting_changes_what_is_learned",

@@ -14,10 +14,12 @@ from indexes.items.index import ItemIndex
 from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
 from reranker.events.events import TYPES, HistoryEvent
+from reranker.model.numpy_encoders import numpy_encoder
 from reranker.model.served_model import ServedModel
 from reranker.model.settings import ENCODERS, TrainSettings
 from reranker.model.versions import model_store
 from reranker.runtime.caches import QueryVectors
+from reranker.training.encoders import TransformerEncoder
 from reranker.training.publish import publish_model, write_model
 
 
@@ -86,6 +88,29 @@ def test_user_vectors_are_torchs_within_1e_5(both: tuple[Any, Any]) -> None:
         found = served.user_vector(events, now, queries)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, right, atol=1e-5, rtol=1e-5)
+
+
+def test_a_model_from_before_distances_were_learned_is_one_that_learned_none() -> None:
+    rng = np.random.default_rng(6)
+    settings = TrainSettings(width=8, length=6, heads=2)
+    shapes = {
+        name: tuple(value.shape)
+        for name, value in TransformerEncoder(8, 2, 2, 6, 0.0).state_dict().items()
+    }
+    tensors = {
+        f"encoder.{name}": np.zeros(shape, np.float32)
+        if name.endswith("distances")
+        else rng.normal(size=shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    older = {name: value for name, value in tensors.items() if not name.endswith("distances")}
+    assert len(older) == len(tensors) - 2
+    events = rng.normal(size=(6, 8)).astype(np.float32)
+    states = []
+    for weights in (tensors, older):
+        encoder = numpy_encoder(settings, weights)
+        states.append(encoder.end(encoder.begin(events[:-1]), events[-1]))
+    np.testing.assert_array_equal(*states)
 
 
 def test_item_vectors_are_torchs_within_1e_5(both: tuple[Any, Any]) -> None:
