@@ -36,6 +36,7 @@ from reranker.signals.user_history import Personalization
 from reranker.tuning.clicks import clicked
 from reranker.tuning.columns import JudgedColumns, judged_columns
 from reranker.tuning.default_blend import (
+    BASE,
     LEARNED,
     DefaultFit,
     Fitted,
@@ -171,7 +172,7 @@ def _chosen(
     served: Blend | None,
     needs_proof: bool,
 ) -> DefaultModel:
-    plain = _worth(own, DEFAULT)
+    plain = _worth(own, BASE)
     values = {PLAIN: plain} | {name: fitted.ndcg for name, fitted in results.items()}
     if served is not None:
         values[SERVED] = _worth(own, served)

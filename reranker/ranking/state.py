@@ -53,7 +53,10 @@ class NamedBlend(NamedTuple):
 
 @dataclass(frozen=True)
 class ServedState:
-    """One index, its query encoder and the blends, read together and swapped together."""
+    """One index, its query encoder and the blends, read together and swapped together.
+
+    towers: by modality, what reads a query into the space of its vectors, where something does.
+    """
 
     index: ItemIndex
     query_vectors: QueryVectors
@@ -64,6 +67,7 @@ class ServedState:
     text_limit: int
     others: dict[str, tuple[Blend, int]] = field(default_factory=dict)  # asked for by name so far
     personal: Personalization = field(default_factory=Personalization)
+    towers: Mapping[str, QueryVectors] = field(default_factory=dict)
 
     @lazily
     def model(self) -> ServedModel | None:

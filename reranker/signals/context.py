@@ -156,6 +156,7 @@ class RankingContext:
     clock: Callable[[], float] = time.time
     deadline: float | None = None  # on `time.perf_counter`
     personal: Personalization = field(default_factory=Personalization)
+    towers: Mapping[str, QueryVectors] = field(default_factory=dict)  # by modality
     columns: dict[str, Column | Missing] = field(default_factory=dict)  # signals worked out so far
     stages: Stages = field(default_factory=Stages)
     together: tuple[tuple[Read, ...], ...] = ()  # what is read of the items in one call each
