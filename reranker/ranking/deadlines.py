@@ -171,7 +171,7 @@ class DeadlineRanker:
             and deadline - time.perf_counter() >= _LEAST_LEFT + count * _LEFT_A_CANDIDATE
             and self._breakers.closed
             and all(only_computes(name) for name in blend.signals)
-            and (not request.query.strip() or state.query_vectors.holds(request.query))
+            and (not request.query.strip() or _read_before(request.query, state))
             and not any(candidate.text for candidate in request.candidates)
         )
 
@@ -232,6 +232,13 @@ class DeadlineRanker:
             self._queue.get().run()
             with self._lock:
                 self._idle += 1
+
+
+def _read_before(query: str, state: ServedState) -> bool:
+    """Whether every encoder has read this query, so that its vectors are remembered."""
+    return state.query_vectors.holds(query) and all(
+        tower.holds(query) for tower in state.towers.values()
+    )
 
 
 def _look_at_the_history(begun: PartialRanking) -> None:
