@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 OURS = ("indexes", "reranker", "service")
 # Bottom to top: a room may import itself and what stands before it (docs/design.md).
 ROOMS = (
-    *("indexes", "indexes/kernels", "indexes/storage", "indexes/readers", "indexes/items"),
-    *("indexes/encoders", "indexes/build"),
+    *("indexes", "indexes/kernels", "indexes/storage", "indexes/readers"),
+    *("indexes/modalities", "indexes/items", "indexes/encoders", "indexes/build"),
     *("reranker", "reranker/client", "reranker/metrics", "reranker/runtime", "reranker/events"),
     "reranker/log_formats",
     *(
@@ -26,7 +26,8 @@ ROOMS = (
         "reranker/model",
     ),
     *("reranker/signals", "reranker/blends", "reranker/ranking", "reranker/feedback"),
-    *("reranker/experiments", "reranker/training", "reranker/evaluation", "reranker/tuning"),
+    *("reranker/experiments", "reranker/training/adaptors", "reranker/training"),
+    *("reranker/evaluation", "reranker/tuning"),
     *(
         "reranker/adaptation",
         "reranker/model_selection",

@@ -2,58 +2,66 @@
 
 FAISS writes an index that is whole in memory. Where the codes of all vectors are one array at the
 end of the file, as in flat and scalar-quantised ones, the same bytes can be written as they come:
-two numbers before them say how many there are. Whether a kind of index is written so is tried on
-one vector, never assumed.
+two numbers before them say how many there are. Those of inverted files: faiss_lists.py. Whether a
+kind of index is written so is tried on some vectors, never assumed.
 """
 
 import struct
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import faiss
 import numpy as np
 
+from indexes.build.faiss_lists import ListsFile, lists_head
 from indexes.storage.arrays import Vectors
 
-_TOTAL_AT: Final = 8  # after the kind and the dimensions, 4 bytes each
+TOTAL_AT: Final = 8  # after the kind and the dimensions, 4 bytes each
 _U64: Final = struct.Struct("<Q")
 
 
-class FaissFile:
-    """A FAISS index on its way to a file. index: trained and empty."""
-
-    def __init__(self, path: Path, index: Any, first: Vectors) -> None:
-        """first: some vectors, to see how this kind of index is written."""
-        self._index, self._path = index, path
-        self._layout = _streamed_layout(index, first[:1])
-        self._count = 0
-        self._file = path.open("wb") if self._layout else None
-        if self._file and self._layout:
-            self._file.write(self._layout.head)
+class FaissFile(Protocol):
+    """A FAISS index on its way to a file."""
 
     def add(self, vectors: Vectors) -> None:
         """Add vectors (n, d) as the next rows."""
-        self._index.add(vectors)
-        if self._file:
-            self._file.write(_codes(self._index))
-            self._index.reset()
-            self._count += len(vectors)
 
     def finish(self) -> None:
         """Write what is left; the file is whole then."""
-        if self._file is None or self._layout is None:
-            faiss.write_index(self._index, str(self._path))
-            return
-        self._file.seek(_TOTAL_AT)
-        self._file.write(_U64.pack(self._count))
-        self._file.seek(len(self._layout.head) - _U64.size)
-        self._file.write(_U64.pack(self._count * self._layout.units))
-        self._file.close()
 
     def close(self) -> None:
         """Let go of a file that is not finished."""
-        if self._file is not None:
-            self._file.close()
+
+
+def faiss_file(path: Path, index: Any, sample: Vectors, count: int) -> FaissFile:
+    """The way to a file that needs the least memory, for this kind of index.
+
+    index: trained and empty. sample: some vectors, to try it on. count: of vectors to come.
+    """
+    if isinstance(index, faiss.IndexFlatCodes):
+        layout = _streamed_layout(index, sample[:1])
+        if layout is not None:
+            return _CodesFile(path, index, layout)
+    head = lists_head(path.with_suffix(".trial"), index, sample)
+    if head is not None:
+        return ListsFile(path, index, head, count)
+    return _WholeFile(path, index)
+
+
+class _WholeFile:
+    """Any kind: the whole index in memory."""
+
+    def __init__(self, path: Path, index: Any) -> None:
+        self._path, self._index = path, index
+
+    def add(self, vectors: Vectors) -> None:
+        self._index.add(vectors)
+
+    def finish(self) -> None:
+        faiss.write_index(self._index, str(self._path))
+
+    def close(self) -> None:
+        pass
 
 
 class _Layout:
@@ -64,17 +72,41 @@ class _Layout:
         self.head, self.units = head, units
 
 
+class _CodesFile:
+    """Flat and scalar-quantised: the codes in the order of rows."""
+
+    def __init__(self, path: Path, index: Any, layout: _Layout) -> None:
+        self._index, self._layout = index, layout
+        self._count = 0
+        self._file = path.open("wb")
+        self._file.write(layout.head)
+
+    def add(self, vectors: Vectors) -> None:
+        self._index.add(vectors)
+        self._file.write(_codes(self._index))
+        self._index.reset()
+        self._count += len(vectors)
+
+    def finish(self) -> None:
+        self._file.seek(TOTAL_AT)
+        self._file.write(_U64.pack(self._count))
+        self._file.seek(len(self._layout.head) - _U64.size)
+        self._file.write(_U64.pack(self._count * self._layout.units))
+        self._file.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+
 def _streamed_layout(index: Any, vector: Vectors) -> _Layout | None:
     """How this kind is written; None where its codes are not one array at the end."""
-    if not isinstance(index, faiss.IndexFlatCodes):
-        return None
     head = faiss.serialize_index(index).tobytes()
     index.add(vector)
     whole, codes = faiss.serialize_index(index).tobytes(), _codes(index)
     index.reset()
     (units,) = _U64.unpack_from(whole, len(head) - _U64.size)
     made = bytearray(head + codes)
-    _U64.pack_into(made, _TOTAL_AT, 1)
+    _U64.pack_into(made, TOTAL_AT, 1)
     _U64.pack_into(made, len(head) - _U64.size, units)
     return _Layout(head, units) if bytes(made) == whole else None
 

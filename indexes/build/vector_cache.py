@@ -26,11 +26,6 @@ _MAGIC: Final = b"vectors1"
 _SYNC_SECONDS: Final = 1.0  # what a power cut may cost; a disk takes some 10 ms for each sync
 
 
-def text_digest(text: str) -> bytes:
-    """16 bytes that stand for one item text."""
-    return xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass"))
-
-
 class VectorCache:
     """Item vectors by text digest, for one encoder; use as a context manager."""
 

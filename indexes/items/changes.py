@@ -2,18 +2,21 @@
 
 One row a changed field: its newest value and the number of the change. Numbers only grow, so a
 reader asks for what came after the last it knows, and a rebuild clears up to the last it read.
+Vectors of changed texts stand beside them: one process encodes, all serve, the rebuild takes them.
 """
 
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from indexes.errors import Failure
 from indexes.storage.durable import make_own_folder, sync
@@ -29,6 +32,10 @@ CREATE TABLE IF NOT EXISTS change (
     id TEXT NOT NULL, field TEXT NOT NULL, value BLOB NOT NULL, number INTEGER NOT NULL,
     time REAL NOT NULL, PRIMARY KEY (id, field)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS change_number ON change (number);
+CREATE TABLE IF NOT EXISTS vector (
+    digest BLOB NOT NULL, key TEXT NOT NULL, vector BLOB NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (digest, key)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS vector_number ON vector (number);
 CREATE TABLE IF NOT EXISTS newest (
     one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER, items INTEGER);
 """
@@ -61,12 +68,17 @@ class Kept(msgspec.Struct, frozen=True):
     duplicates: int = 0
 
 
+Vector = npt.NDArray[np.float16]  # (d,)
+
+
 class Pending(NamedTuple):
-    """Changes by item, up to a number. times: of the newest of each, epoch seconds."""
+    """Changes by item, up to a number. times: of the newest of each, epoch seconds. vectors: by
+    the digests of texts, of the encoder and template that were asked for."""
 
     fields: dict[str, dict[str, Any]]
     number: int
     times: dict[str, float]
+    vectors: dict[bytes, Vector] = {}
 
 
 class ItemChanges:
@@ -112,22 +124,41 @@ class ItemChanges:
                 hint="Run `reranker rebuild`: it takes them up and clears them.",
             )
 
-    def since(self, number: int) -> Pending:
-        """What was changed after this number: of each item the fields changed since."""
+    def since(self, number: int, key: str = "") -> Pending:
+        """What was changed after this number: of each item the fields changed since; and the
+        vectors that came with this key (indexes.items.text.vectors_key)."""
         if not self.path.exists():
             return Pending({}, number, {})
         fields: dict[str, dict[str, Any]] = {}
         times: dict[str, float] = {}
-        with self._lock, self._failing():
-            rows = self._connection().execute(
-                "SELECT id, field, value, number, time FROM change WHERE number > ? "
-                "ORDER BY number",
-                (number,),
-            )
-            for item_id, field, value, at, when in rows:
+        with self._lock, self._failing(), self._transaction("DEFERRED") as db:
+            changes = db.execute(_CHANGES, (number,)).fetchall()
+            vectors = db.execute(_VECTORS, (number, key)).fetchall()
+            for item_id, field, value, _, when in changes:
                 fields.setdefault(item_id, {})[field] = msgspec.json.decode(value)
-                times[item_id], number = when, at
-        return Pending(fields, number, times)
+                times[item_id] = when
+        newest = max([number, *(change[3] for change in changes), *(row[2] for row in vectors)])
+        return Pending(fields, newest, times, _by_digest(vectors))
+
+    def vectors(self, key: str) -> dict[bytes, Vector]:
+        """Every vector of this encoder and template, by the digest of its text."""
+        if not self.path.exists():
+            return {}
+        with self._lock, self._failing():
+            return _by_digest(self._connection().execute(_VECTORS, (-1, key)).fetchall())
+
+    def keep_vectors(self, key: str, vectors: Mapping[bytes, npt.NDArray[Any]]) -> None:
+        """Keep vectors (d,) of texts, by their digests, for all processes and the next rebuild."""
+        with self._lock, self._failing(), self._transaction() as db:
+            [(number,)] = db.execute("SELECT number FROM newest")
+            for digest, vector in vectors.items():
+                number += 1
+                packed = vector.astype(np.float16).tobytes()
+                db.execute(_KEEP, (digest, key, packed, number))
+            db.execute("UPDATE newest SET number = ?", (number,))
+            # Of texts that were changed again: they would be encoded anew, should they come back.
+            [(count,)] = db.execute("SELECT COUNT(*) FROM vector")
+            db.execute(_DROP, (max(0, count - self._most),))
 
     def titled(self, item_ids: Iterable[str]) -> set[str]:
         """Which of these items wait with a title: they will be items."""
@@ -154,6 +185,7 @@ class ItemChanges:
         if self.path.exists():
             with self._lock, self._failing(), self._transaction() as db:
                 db.execute("DELETE FROM change WHERE number <= ?", (number,))
+                db.execute(_CLEAR_VECTORS, (number,))
                 db.execute("UPDATE newest SET items = (SELECT COUNT(DISTINCT id) FROM change)")
 
     def copy(self, target: Path) -> None:
@@ -176,9 +208,9 @@ class ItemChanges:
             self._db = self._opened = None
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
         db = self._connection()
-        db.execute("BEGIN IMMEDIATE")
+        db.execute(f"BEGIN {kind}")
         try:
             yield db
             db.execute("COMMIT")
@@ -213,12 +245,27 @@ def _opened(path: Path) -> sqlite3.Connection:
     return db
 
 
+_CHANGES: Final = (
+    "SELECT id, field, value, number, time FROM change WHERE number > ? ORDER BY number"
+)
+_VECTORS: Final = "SELECT digest, vector, number FROM vector WHERE number > ? AND key = ?"
+_KEEP: Final = "INSERT OR REPLACE INTO vector VALUES (?, ?, ?, ?)"
+_DROP: Final = """
+DELETE FROM vector WHERE number IN (SELECT number FROM vector ORDER BY number LIMIT ?)
+"""
+_CLEAR_VECTORS: Final = """
+DELETE FROM vector WHERE number <= ? OR NOT EXISTS (SELECT 1 FROM change)
+"""
 _HAS: Final = "SELECT 1 FROM change WHERE id = ? LIMIT 1"
 _UPSERT: Final = """
 INSERT INTO change VALUES (?, ?, ?, ?, ?) ON CONFLICT (id, field) DO UPDATE SET
 value = excluded.value, number = excluded.number, time = excluded.time
 WHERE value IS NOT excluded.value
 """
+
+
+def _by_digest(rows: Iterable[tuple[bytes, bytes, int]]) -> dict[bytes, Vector]:
+    return {digest: np.frombuffer(vector, np.float16) for digest, vector, _ in rows}
 
 
 def _rows(change: ItemChange, number: int, now: float) -> list[tuple[str, str, bytes, int, float]]:

@@ -148,7 +148,8 @@ def read_sequences(workspace: Workspace, source: Path | None, ids_only: bool) ->
     if ids_only:
         catalogue, sequences = own_catalogue(sequences)
         return sequences, catalogue
-    catalogue, sequences, _ = index_catalogue(published_index(workspace), sequences)
+    index, settings = published_index(workspace), workspace.section(TrainSettings)
+    catalogue, sequences, _ = index_catalogue(index, sequences, modalities=settings.modalities)
     return sequences, catalogue
 
 

@@ -15,13 +15,13 @@ import msgspec
 
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex
+from indexes.modalities.whitening import Whitening
 from indexes.progress import Progress, bars
 from indexes.storage.arrays import Floats
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore, publish_default, served_default
 from reranker.events.settings import EventSettings
 from reranker.feedback.files import rankings_folder
-from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
 from reranker.model.training_times import training_times
 from reranker.model.training_users import save_training_users
@@ -217,7 +217,9 @@ def training_run(
     sessions: dict[str, str] = {}
     index = published_index(workspace)
     sequences = imported_sequences(workspace, sessions, until)
-    catalogue, sequences, whitening = index_catalogue(index, sequences)
+    catalogue, sequences, whitening = index_catalogue(
+        index, sequences, modalities=settings.modalities
+    )
     minutes = workspace.section(EventSettings).session_minutes
     before = None if from_scratch else Checkpoint(work_folder(workspace)).scope()
     data = training_data(sequences, catalogue, sequences.at[1:], settings, minutes, before)

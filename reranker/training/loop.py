@@ -262,4 +262,6 @@ def training_key(data: TrainingData, settings: TrainSettings) -> str:
     digest.update("\n".join(data.catalogue.ids).encode("utf-8", "surrogatepass"))
     for texts in (data.catalogue.texts, data.catalogue.queries):
         digest.update(b"" if texts is None else texts.tobytes())
+    for name, of in data.catalogue.modalities.items():
+        digest.update(name.encode() + of.vectors.tobytes() + of.known.tobytes())
     return digest.hexdigest()

@@ -35,6 +35,8 @@ PROVED_BY = {
     "rebuild.max_bad_share": "test_rebuild: test_too_many_bad_lines_leave_the_old_version",
     "rebuild.max_shrink": "test_rebuild: test_a_sudden_loss_of_items_needs_force",
     "rebuild.columns": "test_item_fields: test_rebuild_columns_go_before_the_table",
+    "rebuild.item_vectors": "test_item_vectors: test_setting_item_vectors",
+    "rebuild.vector_weights": "test_item_vectors: test_setting_vector_weights",
     "rebuild.keep": "test_service_setting_effects: test_rebuild_keep",
     "encoder.model": "test_service_setting_effects: test_encoder_model",
     "encoder.adapted": "test_adapt: test_what_is_learned_holds_for_queries_that_were_not",
@@ -44,6 +46,14 @@ PROVED_BY = {
     "adapt.epochs": "test_adapt: test_an_anchor_holds_vectors_where_they_were",
     "adapt.minutes": "test_adapt: test_minutes_end_it_with_what_there_is",
     "adapt.min_users": "test_adapt: test_what_one_shopper_typed_is_not_learned",
+    "image.model": "test_image_vectors: test_without_a_model_no_picture_is_read",
+    "image.max_bytes": "test_image_encoder: test_image_limits",
+    "image.max_pixels": "test_image_encoder: test_image_limits",
+    "image.batch": "test_image_vectors: test_pictures_are_encoded_so_many_at_once",
+    "train.modalities": "test_model_modalities: "
+    "test_training_reads_them_unless_the_settings_say_no",
+    "train.modality_dropout": "test_item_modalities: "
+    "test_an_item_without_a_picture_does_not_suffer",
     "encoder.query_prompt": "test_service_setting_effects: test_encoder_prompts",
     "encoder.document_prompt": "test_service_setting_effects: test_encoder_prompts",
     "encoder.dtype": "test_service_setting_effects: test_encoder_dtype",

@@ -13,7 +13,7 @@ from support.sequence_worlds import (
 from torch import nn
 
 from indexes.errors import Failure
-from reranker.model.served_model import Whitening
+from indexes.modalities.whitening import Whitening
 from reranker.model.settings import ENCODERS
 from reranker.training.batches import Batch
 from reranker.training.data import new_model

@@ -18,8 +18,8 @@ from support.sequence_worlds import (
 )
 
 from indexes.errors import Failure
+from indexes.modalities.whitening import Whitening
 from reranker.events.events import TYPES, HistoryEvent
-from reranker.model.served_model import Whitening
 from reranker.model.settings import ENCODERS, TrainSettings
 from reranker.training import loop
 from reranker.training.checkpoints import FILE, Checkpoint, transfer_weights
