@@ -169,7 +169,8 @@ class DeadlineRanker:
         """Whether the query's vector is what is missing, and is being worked out now; then: called
         in another thread, when it may be at hand. Nobody has to wait for it."""
         return (
-            not state.query_vectors.holds(request.query)
+            bool(request.query.strip())
+            and not state.query_vectors.holds(request.query)
             and self._is_plain(request, state, deadline)
             and state.query_vectors.fetch(request.query, then)
         )

@@ -101,7 +101,7 @@ class SequenceModel(nn.Module):
         width = settings.width
         self.id_dropout = settings.id_dropout if text_width else 0.0
         self.dropout = settings.dropout
-        self.in_bfloat16 = False  # while training; what is learned stays float32
+        self.kind = torch.float32  # of the numbers computed with; what is learned stays float32
         self.item_ids = nn.Embedding(known_items + 1, width, padding_idx=0)
         self.types = nn.Embedding(types, width)
         self.gaps = nn.Embedding(BUCKETS, width)
@@ -127,11 +127,6 @@ class SequenceModel(nn.Module):
     def dimensions(self) -> int:
         """Length of user and item vectors."""
         return self.item_ids.embedding_dim * (2 if self.text_width else 1)
-
-    @property
-    def kind(self) -> torch.dtype:
-        """Of the numbers that a step computes with."""
-        return torch.bfloat16 if self.training and self.in_bfloat16 else self.item_ids.weight.dtype
 
     def known_ids(self) -> torch.Tensor:
         """1 by id (k, 1); 0 for no id, and for some left out while training, as new items are."""
