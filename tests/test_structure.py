@@ -26,7 +26,8 @@ ROOMS = (
         "reranker/model",
     ),
     *("reranker/signals", "reranker/blends", "reranker/ranking", "reranker/feedback"),
-    *("reranker/experiments", "reranker/training", "reranker/evaluation", "reranker/tuning"),
+    *("reranker/experiments", "reranker/training/adaptors", "reranker/training"),
+    *("reranker/evaluation", "reranker/tuning"),
     *(
         "reranker/adaptation",
         "reranker/model_selection",

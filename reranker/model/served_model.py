@@ -18,12 +18,13 @@ from safetensors.numpy import load_file
 
 from indexes.items.index import ItemIndex
 from indexes.kernels import kernels
-from indexes.modalities.whitening import Whitening, lengths, row_by_row
+from indexes.modalities.whitening import Whitening
 from indexes.storage.arrays import Floats, Ints, Rows, Vectors
 from indexes.storage.row_vectors import Kept, RowVectors
 from indexes.storage.versions import Version
 from reranker.events.events import SEARCH, HistoryEvent
-from reranker.model.card import CARD, NEW_TEXT, TEXT_SCALE, WEIGHTS, WHITE, Card
+from reranker.model.card import CARD, NEW_CONTENT, TEXT_SCALE, WEIGHTS, WHITE, Card
+from reranker.model.model_modalities import item_content
 from reranker.model.settings import TrainSettings
 from reranker.runtime.caches import QueryVectors, RecentlyUsed, RowMemo
 
@@ -77,7 +78,9 @@ class ServedModel:
         self.weights = card.weights
         white = {name: tensors.pop(WHITE + name) for name in ("mean", "matrix")}
         self.whitening = Whitening(**white)
-        self.white_lengths = RowMemo(len(index), self.whitening.lengths)
+        self.white_lengths = RowMemo(
+            len(index), lambda _rows, vectors: self.whitening.lengths(vectors)
+        )
         self._towards = RowVectors(
             _DIRECTIONS, index.dimensions, self._directions, index.live.versions
         )
@@ -99,14 +102,13 @@ class ServedModel:
         self.dimensions = 2 * int(self._ids.shape[1])
         self._ids[0] = 0  # of items that training did not see
         self._centre = self._ids[1:].sum(axis=0) / max(len(self._ids) - 1, 1)
-        adaptor = tensors["adaptor.weight"]  # (width, text width)
-        # Whitening and adaptor are one linear map; the length between them does not matter.
-        self._to_text = np.ascontiguousarray(self.whitening.matrix @ adaptor.T)
+        self._content = item_content(
+            self.folder, tensors, self.whitening, index, self.white_lengths
+        )
         self._read_text = np.ascontiguousarray(tensors["read_text.weight"].T) * TEXT_SCALE
         self._foresee = np.ascontiguousarray(tensors["foresee_text.weight"].T)
         self._foresee_bias = tensors["foresee_text.bias"]
-        self._new_text = np.float32(tensors.get(NEW_TEXT, 1.0))
-        self._text_lengths = RowMemo(len(index), self._as_text_lengths)
+        self._new_content = np.float32(tensors.get(NEW_CONTENT, 1.0))
         self._numbers = np.zeros(len(index) + 1, np.int32)  # the last: of row -1, outside
         rows = index.rows(card.item_ids)
         indexed = rows >= 0  # an item may have left the index since
@@ -121,17 +123,6 @@ class ServedModel:
         towards = self.whitening.towards(self.index.vectors(rows))
         return towards, kernels.dots(towards, self.whitening.mean[None])[:, 0]
 
-    def text_part(self, vectors: Vectors) -> Vectors:
-        """Text vectors (n, text width) of items or queries -> text parts (n, width) of length 1."""
-        projected = self._as_text(vectors)
-        return np.asarray(projected / lengths(projected)[:, None])
-
-    def _as_text(self, vectors: Vectors) -> Vectors:
-        return np.asarray((vectors - self.whitening.mean) @ self._to_text)
-
-    def _as_text_lengths(self, vectors: Vectors) -> Vectors:
-        return lengths(row_by_row(vectors - self.whitening.mean, self._to_text))
-
     def numbers(self, rows: Rows) -> npt.NDArray[np.int32]:
         """The model's own number of each row (n,); 0 for an item that training did not see."""
         return self._numbers[rows]
@@ -141,29 +132,25 @@ class ServedModel:
         numbers = self.numbers(rows)
         known = (numbers > 0)[:, None]
         ids = np.where(known, self._ids[numbers] - self._centre, 0.0)
-        texts = self.text_part(vectors)
-        texts = np.where(known, texts, texts * self._new_text)
-        return np.concatenate([texts, ids], axis=1).astype(np.float32)
+        content = self._content.parts(rows, vectors)
+        content = np.where(known, content, content * self._new_content)
+        return np.concatenate([content, ids], axis=1).astype(np.float32)
 
     def affinities(self, user_vector: Vectors, rows: Rows, vectors: Vectors) -> Vectors:
         """User vector (d,) . item vectors (n,) of rows (n,), -1 outside, with text vectors (n, w).
 
-        Equal to `item_vectors(rows, vectors) @ user_vector`. The user vector is taken back to the
-        text vectors' space, once, instead of every item to the user vector's.
+        Equal to `item_vectors(rows, vectors) @ user_vector`.
         """
         width = self._ids.shape[1]
-        towards = self._to_text @ user_vector[:width]
-        # Not `@`: its rounding depends on a row's place.
-        along = np.vecdot(vectors, towards) - self.whitening.mean @ towards
+        content = self._content.along(user_vector[:width], rows, vectors)
         numbers = self.numbers(rows)
         ids = (
             np.vecdot(self._ids[numbers], user_vector[width:]) - self._centre @ user_vector[width:]
         )
-        texts = along / self._text_lengths(rows, vectors)
         new = numbers == 0
         ids[new] = 0.0
-        texts[new] *= self._new_text
-        return np.asarray(texts + ids)
+        content[new] *= self._new_content
+        return np.asarray(content + ids)
 
     def user_vector(
         self, events: Sequence[HistoryEvent], now: float, query_vectors: QueryVectors
@@ -241,11 +228,11 @@ class ServedModel:
         rows = self._rows(events)
         vectors, known = self._texts(events, rows, query_vectors)
         ids = self._ids[self.numbers(rows)]
-        texts = np.zeros_like(ids)
+        content = np.zeros_like(ids)
         if known.any():
-            texts[known] = self.text_part(vectors[known]) @ self._read_text
-        searches = np.where((rows < 0)[:, None], texts, 0.0)
-        parts = [ids + texts] if len(self._readers) == 1 else [ids + searches, texts]
+            content[known] = self._content.parts(rows[known], vectors[known]) @ self._read_text
+        searches = np.where((rows < 0)[:, None], content, 0.0)
+        parts = [ids + content] if len(self._readers) == 1 else [ids + searches, content]
         types = np.array([self.types[event.type] for event in events], np.int64)
         return [
             part + reader.types[types] + reader.gaps[gaps]

@@ -217,7 +217,9 @@ def training_run(
     sessions: dict[str, str] = {}
     index = published_index(workspace)
     sequences = imported_sequences(workspace, sessions, until)
-    catalogue, sequences, whitening = index_catalogue(index, sequences)
+    catalogue, sequences, whitening = index_catalogue(
+        index, sequences, modalities=settings.modalities
+    )
     minutes = workspace.section(EventSettings).session_minutes
     before = None if from_scratch else Checkpoint(work_folder(workspace)).scope()
     data = training_data(sequences, catalogue, sequences.at[1:], settings, minutes, before)

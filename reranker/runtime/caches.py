@@ -94,10 +94,10 @@ class RecentlyUsed(Generic[K, V]):
 class RowMemo:
     """A number of each item's vector, worked out once a row, and again when its vector changed.
 
-    of: vectors (m, d) -> numbers (m,), never 0, which stands for "not asked yet".
+    of: rows (m,), vectors (m, d) -> numbers (m,), never 0, which stands for "not asked yet".
     """
 
-    def __init__(self, rows: int, of: Callable[[Vectors], Lengths]) -> None:
+    def __init__(self, rows: int, of: Callable[[Rows, Vectors], Lengths]) -> None:
         # A number and the first number of its vector, which another vector has not: 8 bytes, so
         # that both are of one writing. The last, of row -1, stays 0.
         self._known = np.zeros(rows + 1, np.uint64)
@@ -113,7 +113,7 @@ class RowMemo:
         good = (numbers != 0) & (known[:, 1] == first)
         if not np.logical_and.reduce(good):
             new = ~good
-            numbers[new] = self._of(vectors[new])
+            numbers[new] = self._of(rows[new], vectors[new])
             lasting = new & (rows >= 0)
             pairs = np.stack([numbers[lasting], first[lasting]], axis=1)
             self._known[rows[lasting]] = pairs.view(np.uint64)[:, 0]

@@ -98,7 +98,7 @@ def model_ranks(
     return target_ranks
 
 
-def new_text_weight(
+def new_content_weight(
     model: SequenceModel,
     items: Items,
     sequences: Sequences,
@@ -106,7 +106,7 @@ def new_text_weight(
     length: int,
     mask_seen: bool,
 ) -> float:
-    """How often the text of an item without an id has to count, to stand fairly beside known ones.
+    """How often the content part of an item without an id has to count, beside known items.
 
     A tenth of the known items are taken for new ones: the weight with which these cases have the
     best NDCG@10, over three such tenths. 1 where nothing is gained.
@@ -119,11 +119,11 @@ def new_text_weight(
     worth = np.zeros(len(_TRIED))
     for part in blocks(len(cases), len(items)):
         some = cases.of(np.arange(part.start, part.stop))
-        texts = users[part, :width] @ catalogue[:, :width].T
-        both = texts + users[part, width:] @ catalogue[:, width:].T
+        content = users[part, :width] @ catalogue[:, :width].T
+        both = content + users[part, width:] @ catalogue[:, width:].T
         for tenth in _TENTHS:
             new = (ids == 0) | (ids % 10 == tenth)
             for place, weight in enumerate(_TRIED):
-                scores = np.where(new, np.float32(weight) * texts, both)
+                scores = np.where(new, np.float32(weight) * content, both)
                 worth[place] += ndcg_at_10(ranks(scores, sequences, some, mask_seen)).sum()
     return _TRIED[int(np.argmax(worth))]

@@ -16,7 +16,7 @@ from reranker.model.settings import TrainSettings
 from reranker.training.batches import Batch, Cases
 from reranker.training.checkpoints import Checkpoint, Notes, transfer_weights
 from reranker.training.data import TrainingData, new_model, scope_of
-from reranker.training.inference import TOP, model_ranks, ndcg_at_10, new_text_weight
+from reranker.training.inference import TOP, model_ranks, ndcg_at_10, new_content_weight
 from reranker.training.losses import Sampler, next_item_loss
 from reranker.training.model import SequenceModel
 from reranker.training.sequences import Sequences
@@ -148,7 +148,7 @@ class Training:
         self.model.load_state_dict(self.best)
         self.model.bfloat16 = False
         if self.model.text_width:
-            self._weigh_new_texts()
+            self._weigh_new_content()
         self.model.eval()
         return Trained(
             model=self.model,
@@ -239,9 +239,9 @@ class Training:
         """Of each held-out item among the whole catalogue."""
         return model_ranks(self.model, self.items, *self._asked)
 
-    def _weigh_new_texts(self) -> None:
-        weight = new_text_weight(self.model, self.items, *self._asked)
-        torch.nn.init.constant_(self.model.new_text, weight)
+    def _weigh_new_content(self) -> None:
+        weight = new_content_weight(self.model, self.items, *self._asked)
+        torch.nn.init.constant_(self.model.new_content, weight)
 
     @property
     def _asked(self) -> tuple[Sequences, Cases, int, bool]:
@@ -266,4 +266,6 @@ def training_key(data: TrainingData, settings: TrainSettings) -> str:
     digest.update("\n".join(data.catalogue.ids).encode("utf-8", "surrogatepass"))
     for texts in (data.catalogue.texts, data.catalogue.queries):
         digest.update(b"" if texts is None else texts.tobytes())
+    for name, of in data.catalogue.modalities.items():
+        digest.update(name.encode() + of.vectors.tobytes() + of.known.tobytes())
     return digest.hexdigest()

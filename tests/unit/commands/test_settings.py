@@ -46,6 +46,14 @@ PROVED_BY = {
     "adapt.epochs": "test_adapt: test_an_anchor_holds_vectors_where_they_were",
     "adapt.minutes": "test_adapt: test_minutes_end_it_with_what_there_is",
     "adapt.min_users": "test_adapt: test_what_one_shopper_typed_is_not_learned",
+    "image.model": "test_image_vectors: test_without_a_model_no_picture_is_read",
+    "image.max_bytes": "test_image_encoder: test_image_limits",
+    "image.max_pixels": "test_image_encoder: test_image_limits",
+    "image.batch": "test_image_vectors: test_pictures_are_encoded_so_many_at_once",
+    "train.modalities": "test_model_modalities: "
+    "test_training_reads_them_unless_the_settings_say_no",
+    "train.modality_dropout": "test_item_modalities: "
+    "test_an_item_without_a_picture_does_not_suffer",
     "encoder.query_prompt": "test_service_setting_effects: test_encoder_prompts",
     "encoder.document_prompt": "test_service_setting_effects: test_encoder_prompts",
     "encoder.dtype": "test_service_setting_effects: test_encoder_dtype",

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from support.item_vectors import in_memory
 from support.torch_models import load_model
 
 from indexes.encoders.query_encoder import load_query_encoder
@@ -16,7 +17,7 @@ from indexes.storage.manifests import Manifest
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.events.events import TYPES, HistoryEvent
-from reranker.model.card import CARD, NEW_TEXT, WEIGHTS
+from reranker.model.card import CARD, NEW_CONTENT, WEIGHTS
 from reranker.model.numpy_encoders import numpy_encoder
 from reranker.model.served_model import ServedModel
 from reranker.model.settings import ENCODERS, TrainSettings
@@ -26,9 +27,17 @@ from reranker.training.encoders import TransformerEncoder
 from reranker.training.publish import publish_model, write_model
 
 JOINTLY = "transformer for ids and texts jointly"
+KINDS = (*ENCODERS, "transformer of two heads", "transformer and pictures", JOINTLY)
 
 
-@pytest.fixture(scope="module", params=[*ENCODERS, "transformer of two heads", JOINTLY])
+def pictured(index: ItemIndex, folder: Path) -> ItemIndex:
+    """The same index with vectors of pictures, which every third item lacks."""
+    rows = np.array([row for row in range(len(index)) if row % 3])
+    vectors = np.random.default_rng(3).normal(0.5, 1.0, (len(rows), 12))
+    return in_memory(index, folder, index.ids.ids(rows), vectors)
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def both(request: Any, shop_home: Path, tmp_path_factory: Any) -> Iterator[tuple[Any, Any]]:
     """A model with random weights, read by torch and by numpy."""
     import torch
@@ -45,18 +54,22 @@ def both(request: Any, shop_home: Path, tmp_path_factory: Any) -> Iterator[tuple
         length=20,
     )
     index = ItemIndex(VersionStore(shop_home / "index").current())  # type: ignore[arg-type]
+    if "pictures" in request.param:
+        index = pictured(index, tmp_path_factory.mktemp("pictures"))
     events = [
         (f"u{user}", HistoryEvent(type="view", item=str((user * 7 + step) % 40), time=100.0 * step))
         for user in range(20)
         for step in range(6)
     ]
-    catalogue, sequences, whitening = index_catalogue(index, sequences_of(events, TYPES))
+    catalogue, sequences, whitening = index_catalogue(
+        index, sequences_of(events, TYPES), modalities=True
+    )
     data = training_data(sequences, catalogue, sequences.at[1:], settings)
     model = new_model(data, settings)
     with torch.no_grad():
         for value in model.parameters():
             value += torch.randn_like(value) * 0.1
-        model.new_text.fill_(1.75)
+        model.new_content.fill_(1.75)
     trained = Trained(
         model=model, epochs=1, best_epoch=1, best_ndcg=0, seconds=0, bfloat16=False, stopped=""
     )
@@ -131,19 +144,14 @@ def test_item_vectors_are_torchs_within_1e_5(both: tuple[Any, Any]) -> None:
     np.testing.assert_allclose(found, by_torch.item_vectors(), atol=1e-5)
 
 
-def test_affinities_are_the_inner_products(both: tuple[Any, Any]) -> None:
-    """Of items that training saw, of those it did not, and of one outside the index."""
+def test_affinities_are_those_of_the_item_vectors(both: tuple[Any, Any]) -> None:
     _, served = both
-    rows = np.append(np.arange(len(served.index), dtype=np.int64), -1)
-    vectors = served.index.vectors(np.maximum(rows, 0))
-    assert 0 < (served.numbers(rows) == 0).sum() < len(rows) - 1
-    user = np.random.default_rng(8).normal(size=served.dimensions).astype(np.float32)
-    np.testing.assert_allclose(
-        served.affinities(user, rows, vectors),
-        served.item_vectors(rows, vectors) @ user,
-        atol=1e-4,
-        rtol=1e-4,
-    )
+    rows = np.append(np.arange(len(served.index)), [-1, -1])  # two candidates known by text alone
+    vectors = np.concatenate([served.index.vectors(rows[:-2]), served.index.vectors(rows[4:6])])
+    user = np.random.default_rng(1).normal(size=served.dimensions).astype(np.float32)
+    found = served.affinities(user, rows, vectors)
+    np.testing.assert_allclose(found, served.item_vectors(rows, vectors) @ user, atol=1e-5)
+    np.testing.assert_array_equal(served.affinities(user, rows[::2], vectors[::2]), found[::2])
 
 
 @pytest.mark.parametrize("both", [JOINTLY], indirect=True)
@@ -157,7 +165,7 @@ def test_a_model_from_before_there_was_a_choice_is_served_as_the_joint_one_that_
     del card["settings"]["fusion"]
     (tmp_path / CARD).write_bytes(msgspec.json.encode(card))
     tensors = load_file(tmp_path / WEIGHTS)
-    del tensors[NEW_TEXT]
+    del tensors[NEW_CONTENT]
     save_file(tensors, tmp_path / WEIGHTS)
     older = ServedModel(Version("older", tmp_path, Manifest("older", "", {}, {})), served.index)
     queries = QueryVectors(load_query_encoder(served.index.encoder_folder), 100)

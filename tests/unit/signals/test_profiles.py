@@ -92,7 +92,7 @@ def test_a_change_of_an_item_costs_the_profiles_of_those_who_met_it_alone(
 def test_numbers_and_directions_of_a_changed_vector_are_worked_out_anew(home: Path) -> None:
     index = ItemIndex(published_version(Workspace(home)))
     rows = index.rows(["1", "6", "9"])
-    lengths = RowMemo(len(index), lambda vectors: np.linalg.norm(vectors * 3, axis=1))
+    lengths = RowMemo(len(index), lambda _rows, vectors: np.linalg.norm(vectors * 3, axis=1))
 
     def of(own: Rows) -> tuple[Vectors, Vectors]:
         return 2 * index.vectors(own)[:, :1], index.vectors(own)[:, 1]
@@ -212,7 +212,7 @@ def test_scores_are_the_same_to_the_bit_whether_explained_or_not(found: Any, n: 
 def test_a_row_memo_works_each_row_out_once() -> None:
     asked: list[int] = []
 
-    def lengths(vectors: Any) -> Any:
+    def lengths(_rows: Any, vectors: Any) -> Any:
         asked.append(len(vectors))
         return np.linalg.norm(vectors, axis=1).astype(np.float32)
 
@@ -250,10 +250,10 @@ def test_what_is_kept_of_a_row_does_not_depend_on_its_company(state: ServedState
     assert model
     rows = np.arange(len(state.index), dtype=np.int64)
     vectors = state.index.vectors(rows)
-    for lengths in (model.whitening.lengths, model._as_text_lengths):
-        whole = lengths(vectors)
+    for lengths in (lambda _, of: model.whitening.lengths(of), model._content._lengths_of):
+        whole = lengths(rows, vectors)
         for some in (rows[::3], rows[:1], rows[7:24]):
-            assert lengths(vectors[some]).tobytes() == whole[some].tobytes()
+            assert lengths(some, vectors[some]).tobytes() == whole[some].tobytes()
 
 
 def test_items_of_the_same_vector_are_equally_near_wherever_they_stand(state: ServedState) -> None:
