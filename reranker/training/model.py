@@ -126,7 +126,7 @@ class SequenceModel(EventReader):
         """modalities: dimensions of the other vectors, by kind."""
         super().__init__(settings, types)
         width = settings.width
-        self.bfloat16 = False  # while training; what is learned stays float32
+        self.in_bfloat16 = False  # while training; what is learned stays float32
         self.item_ids = nn.Embedding(known_items + 1, width, padding_idx=0)
         self.text_width = text_width
         self.text_reader: EventReader | None = None
@@ -157,7 +157,7 @@ class SequenceModel(EventReader):
     @property
     def kind(self) -> torch.dtype:
         """Of the numbers that a step computes with."""
-        return torch.bfloat16 if self.training and self.bfloat16 else self.item_ids.weight.dtype
+        return torch.bfloat16 if self.training and self.in_bfloat16 else self.item_ids.weight.dtype
 
     @property
     def parts(self) -> list[slice]:
