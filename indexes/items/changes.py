@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -104,13 +104,11 @@ class ItemChanges:
             make_own_folder(self.path.parent)
             with self._transaction() as db:
                 [(number, items)] = db.execute("SELECT number, items FROM newest")
-                now, duplicates = time.time(), 0
-                for change in listed:
-                    number += 1
-                    items += not db.execute(_HAS, (change.id,)).fetchall()
-                    before = db.total_changes
-                    db.executemany(_UPSERT, _rows(change, number, now))
-                    duplicates += db.total_changes == before
+                kept = _kept_values(db, {change.id for change in listed})
+                items += len({change.id for change in listed} - kept.keys())
+                rows, duplicates = _new_rows(listed, kept, number, time.time())
+                db.executemany(_UPSERT, rows)
+                number += len(listed)
                 db.execute("UPDATE newest SET number = ?, items = ?", (number, items))
                 self._check_room(db, items)
             return Kept(len(listed), duplicates)
@@ -256,20 +254,44 @@ DELETE FROM vector WHERE number IN (SELECT number FROM vector ORDER BY number LI
 _CLEAR_VECTORS: Final = """
 DELETE FROM vector WHERE number <= ? OR NOT EXISTS (SELECT 1 FROM change)
 """
-_HAS: Final = "SELECT 1 FROM change WHERE id = ? LIMIT 1"
+_KEPT_VALUES: Final = "SELECT id, field, value FROM change WHERE id IN ({})"
 _UPSERT: Final = """
 INSERT INTO change VALUES (?, ?, ?, ?, ?) ON CONFLICT (id, field) DO UPDATE SET
 value = excluded.value, number = excluded.number, time = excluded.time
-WHERE value IS NOT excluded.value
 """
+_AT_ONCE: Final = 500  # ids in one query
+_Row = tuple[str, str, bytes, int, float]
+
+
+def _kept_values(db: sqlite3.Connection, ids: set[str]) -> dict[str, dict[str, bytes]]:
+    """What waits of these items, by id and field."""
+    every, kept = list(ids), dict[str, dict[str, bytes]]()
+    for start in range(0, len(every), _AT_ONCE):
+        part = every[start : start + _AT_ONCE]
+        query = _KEPT_VALUES.format(", ".join("?" * len(part)))
+        for item_id, field, value in db.execute(query, part):
+            kept.setdefault(item_id, {})[field] = value
+    return kept
+
+
+def _new_rows(
+    changes: Sequence[ItemChange], kept: dict[str, dict[str, bytes]], number: int, now: float
+) -> tuple[list[_Row], int]:
+    """The rows that say something new, and how many of the changes have none. kept: brought up to
+    date."""
+    rows: list[_Row] = []
+    duplicates = 0
+    for change in changes:
+        number += 1
+        before, values = len(rows), kept.setdefault(change.id, {})
+        for field, value in change.fields.items():
+            encoded = msgspec.json.encode(value)
+            if values.get(field) != encoded:
+                values[field] = encoded
+                rows.append((change.id, field, encoded, number, now))
+        duplicates += len(rows) == before
+    return rows, duplicates
 
 
 def _by_digest(rows: Iterable[tuple[bytes, bytes, int]]) -> dict[bytes, Vector]:
     return {digest: np.frombuffer(vector, np.float16) for digest, vector, _ in rows}
-
-
-def _rows(change: ItemChange, number: int, now: float) -> list[tuple[str, str, bytes, int, float]]:
-    return [
-        (change.id, field, msgspec.json.encode(value), number, now)
-        for field, value in change.fields.items()
-    ]
