@@ -38,7 +38,12 @@ CREATE TABLE IF NOT EXISTS vector (
 CREATE INDEX IF NOT EXISTS vector_number ON vector (number);
 CREATE TABLE IF NOT EXISTS newest (
     one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER, items INTEGER);
+CREATE TABLE IF NOT EXISTS origin (one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT);
+INSERT OR IGNORE INTO origin VALUES (1, lower(hex(randomblob(8))));
 """
+# What a version that another home built says of the changes in it; see `ItemChanges.folded`.
+NUMBER, ORIGIN, UNTIL = "changes", "changes_of", "changes_until"
+_MARGIN_SECONDS: Final = 60.0  # between machines that a change is sent to
 
 
 class ChangesFull(Failure):
@@ -186,6 +191,33 @@ class ItemChanges:
                 db.execute(_CLEAR_VECTORS, (number,))
                 db.execute("UPDATE newest SET items = (SELECT COUNT(DISTINCT id) FROM change)")
 
+    def stamp(self, number: int, until: float) -> dict[str, Any]:
+        """What a version says of the changes in it: those of this home up to this number, which
+        were all there were at that time, epoch seconds."""
+        return {NUMBER: number, ORIGIN: self._origin(), UNTIL: until}
+
+    def folded(self, about: Mapping[str, Any]) -> int:
+        """The number up to which this home's changes are in a version.
+
+        Of one that another home built, which counts for itself, as far as it was told of the same
+        changes: those that came here a minute before it looked are taken to be in it."""
+        if ORIGIN not in about or about[ORIGIN] == (origin := self._origin()):
+            return int(about.get(NUMBER, 0))
+        if not origin:
+            return 0
+        until = float(about[UNTIL]) - _MARGIN_SECONDS
+        with self._lock, self._failing():
+            [(number,)] = self._connection().execute(_UNTIL, (until,))
+        return int(number)
+
+    def _origin(self) -> str:
+        """The name of this home's count; "" before the first change."""
+        if not self.path.exists():
+            return ""
+        with self._lock, self._failing():
+            [(name,)] = self._connection().execute("SELECT name FROM origin")
+        return str(name)
+
     def copy(self, target: Path) -> None:
         """The changes of one moment into a new file of its owner alone, whoever writes meanwhile;
         nothing where there are none. The caller syncs the folder."""
@@ -254,6 +286,7 @@ DELETE FROM vector WHERE number IN (SELECT number FROM vector ORDER BY number LI
 _CLEAR_VECTORS: Final = """
 DELETE FROM vector WHERE number <= ? OR NOT EXISTS (SELECT 1 FROM change)
 """
+_UNTIL: Final = "SELECT coalesce(max(number), 0) FROM change WHERE time <= ?"
 _KEPT_VALUES: Final = "SELECT id, field, value FROM change WHERE id IN ({})"
 _UPSERT: Final = """
 INSERT INTO change VALUES (?, ?, ?, ?, ?) ON CONFLICT (id, field) DO UPDATE SET
