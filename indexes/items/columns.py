@@ -21,13 +21,15 @@ from indexes.items.records import FIELDS, Item
 from indexes.items.text import as_text
 from indexes.items.words import beginnings, model_numbers, word_hash, words
 from indexes.kernels import kernels
+from indexes.kernels.numpy_kernels import IdLookup, bucket_of, hashed
 from indexes.storage import arrays
 from indexes.storage.arrays import Ragged, Rows, Runs
 from indexes.storage.overlays import GrowingRuns, RowSlots
 
 # Of what a version holds; raised when the same items would be written otherwise.
-FORMAT: Final = 4
-READABLE: Final = 3  # oldest that is served; 4 has all words and the beginnings of model numbers
+FORMAT: Final = 5
+READABLE: Final = 3  # oldest that is served; 4 has all words and the beginnings of model numbers,
+# 5 has ids by buckets
 _OTHER_WORDS: Final = "other_words"
 _WORDS: Final = 128  # of an item beside its title ...
 _READ: Final = 5_000  # ... of so many characters of a description, which may be a book
@@ -39,10 +41,7 @@ _CODE_NAMES: Final = {
     *("gtin", "ean", "upc", "isbn"),
 }
 Hashes = npt.NDArray[np.uint64]
-# Shops show few of their items most of the time, and a version never changes: a lookup in a dict is
-# a tenth of hashing, searching and comparing. About 150 bytes an id.
-_REMEMBERED: Final = 65_536
-_NOT_MET: Final = -2
+_BUCKETS: Final = "id_buckets"
 
 
 def id_hash(item_id: str) -> int:
@@ -56,11 +55,19 @@ def bytes_hash(encoded: bytes) -> int:
 
 
 def save_ids(folder: Path, hashes: Hashes) -> None:
-    """Write the lookup for ids in row order; their bytes are the `Runs` named "ids". Ids of one
-    hash stand beside each other."""
+    """Write the lookups for ids in row order; their bytes are the `Runs` named "ids", written
+    before. One by the hashes that models know items by, sorted; one by buckets, for requests."""
     order = np.argsort(hashes, kind="stable")
     arrays.save(folder / "id_hashes.npy", hashes[order])
     arrays.save(folder / "id_rows.npy", order.astype(np.uint32))
+    stored, count = Runs(folder, "ids"), 2
+    while count < len(hashes):
+        count *= 2
+    bucket = bucket_of(hashed(stored.values, stored.at), count)
+    at = np.zeros(count + 1, np.uint32)
+    np.cumsum(np.bincount(bucket, minlength=count), out=at[1:])
+    arrays.save(folder / f"{_BUCKETS}.at.npy", at)
+    arrays.save(folder / f"{_BUCKETS}.npy", np.argsort(bucket, kind="stable").astype(np.uint32))
 
 
 def title_key(text: str) -> int:
@@ -221,9 +228,9 @@ class ColumnsWriter:
         """Write every column; how many items fill each optional one comes back."""
         self.close()
         folder = self._folder
-        save_ids(folder, np.asarray(self.id_hashes, dtype=np.uint64))
         arrays.save(folder / "records.at.npy", arrays.offsets(self._record_lengths))
         arrays.save(folder / "ids.at.npy", np.asarray(self._id_ends, dtype=np.uint64))
+        save_ids(folder, np.asarray(self.id_hashes, dtype=np.uint64))
         arrays.save(folder / "title_keys.npy", np.asarray(self._title_keys, dtype=np.uint64))
         price, updated = np.asarray(self._price), np.asarray(self._updated)
         available = np.asarray(self._available)
@@ -362,15 +369,20 @@ class _ChangedWords:
 class ItemIds:
     """Both directions between ids and rows.
 
-    A hash of each id, sorted, with the row beside it: a lookup is one binary search over a mapped
-    array, then a comparison with the stored id, so that a stranger's id is never taken for an item.
+    Ids by buckets of a hash, mapped: a lookup reads one bucket, then compares with the stored id,
+    so that a stranger's id is never taken for an item. And a hash of each id, sorted, with the row
+    beside it: by that models know items, and versions of before are searched.
     """
 
     def __init__(self, folder: Path) -> None:
         self._ids = Runs(folder, "ids")
         self.hashes: Hashes = arrays.load(folder / "id_hashes.npy")
         self._rows = arrays.load(folder / "id_rows.npy")
-        self._met: dict[str, int] = {}  # rows of ids that were asked for
+        self._lookup: IdLookup | None = None
+        if (folder / f"{_BUCKETS}.npy").exists():
+            buckets = arrays.load(folder / f"{_BUCKETS}.at.npy")
+            rows = arrays.load(folder / f"{_BUCKETS}.npy")
+            self._lookup = IdLookup(buckets, rows, self._ids.at, self._ids.values)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -379,22 +391,9 @@ class ItemIds:
         """Rows (n,) of these ids; -1 where an id is not in the index."""
         if not item_ids:
             return np.empty(0, dtype=np.int64)
-        every = item_ids if type(item_ids) is list else list(item_ids)
-        rows, strange = kernels.rows_met(self._met, every, _NOT_MET)
-        if strange:
-            new = np.flatnonzero(rows == _NOT_MET).tolist()
-            rows[new] = self._looked_up([item_ids[at] for at in new])
-        return rows
-
-    def _looked_up(self, item_ids: Sequence[str]) -> Rows:
-        """The rows of ids that were not asked for lately; those of items are remembered."""
-        rows = self._searched(item_ids)
-        if len(self._met) + len(item_ids) > _REMEMBERED:
-            self._met = {}
-        self._met.update(
-            (item_id, row) for item_id, row in zip(item_ids, rows.tolist(), strict=True) if row >= 0
-        )
-        return rows
+        if self._lookup is None:
+            return self._searched(item_ids)
+        return kernels.rows_of(list(item_ids), self._lookup)
 
     def _searched(self, item_ids: Sequence[str]) -> Rows:
         encoded = [item_id.encode("utf-8", "surrogatepass") for item_id in item_ids]

@@ -18,6 +18,7 @@ from indexes.items.columns import FORMAT, NUMBERS, READABLE, ItemColumns, ItemId
 from indexes.items.live_texts import LiveTexts
 from indexes.items.text import DEFAULT_TEMPLATE, vectors_key
 from indexes.kernels import kernels
+from indexes.modalities.vectors import ModalityVectors, open_modalities
 from indexes.storage.arrays import Rows, Vectors
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
@@ -150,6 +151,7 @@ class ItemIndex:
         self.rows = self.ids.rows  # of ids (n,); -1 where an id is not in the index
         self.columns = ItemColumns(version.folder)
         path = version.folder / VECTORS_FILE
+        self.modalities: Mapping[str, ModalityVectors] = open_modalities(version.folder, self.about)
         self._faiss = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         self._read = vector_reader(self._faiss)
         if self._faiss.ntotal != len(self.ids):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.kernels import kernels
+from indexes.kernels.numpy_kernels import COUNTED, Program
 from indexes.storage.overlays import GrowingRuns
 
 Values = npt.NDArray[np.float64]
@@ -50,19 +51,20 @@ class Runs:
     """A run of bytes for each row: `NAME.bin`, and `NAME.at.npy` with n + 1 offsets."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._bytes = _bytes_of(folder / f"{name}.bin").data
-        self._at = load(folder / f"{name}.at.npy")
+        self.values = _bytes_of(folder / f"{name}.bin")
+        self.at: Ints = load(folder / f"{name}.at.npy").view(np.int64)
+        self._bytes = self.values.data
 
     def __len__(self) -> int:
-        return len(self._at) - 1
+        return len(self.at) - 1
 
     def get(self, row: int) -> bytes:
         """The bytes of one row."""
-        return bytes(self._bytes[int(self._at[row]) : int(self._at[row + 1])])
+        return bytes(self._bytes[int(self.at[row]) : int(self.at[row + 1])])
 
     def get_many(self, rows: Rows) -> list[bytes]:
         """The bytes of these rows; two gathers, then plain slicing."""
-        starts, ends = self._at[rows].tolist(), self._at[rows + 1].tolist()
+        starts, ends = self.at[rows].tolist(), self.at[rows + 1].tolist()
         return [bytes(self._bytes[a:b]) for a, b in zip(starts, ends, strict=True)]
 
 
@@ -91,26 +93,32 @@ class Ragged(Generic[T]):
         order = np.argsort(owner, kind="stable")
         return np.concatenate([values[same], new])[order], owner[order]
 
-    def count(self, rows: Rows, wanted: npt.NDArray[T]) -> tuple[Rows, Rows]:
-        """How many of each row's numbers are wanted (sorted), and how many it has; each (n,)."""
-        matched, lengths = kernels.counted(self._values, self._at, rows, wanted)
-        changed = self.changed
-        found = changed.slots.find(rows) if changed else None
-        if changed is not None and found is not None:
-            places, slots = found
-            matched[places], lengths[places] = kernels.counted(*changed.runs(), slots, wanted)
-        return matched, lengths
+    def count(self, rows: Rows, wanted: npt.NDArray[T]) -> Values:
+        """How many of each row's numbers are wanted (sorted) (n,); 0 of row -1."""
+        return np.asarray(filled(rows, [(COUNTED, self, wanted)])[0])
 
-    def mean_shares(self, rows: Rows, keys: npt.NDArray[T], worth: Values) -> Values:
-        """The mean over each row's numbers of their worth (k,), where they are among keys (k,),
-        sorted; 0 without any. (n,)"""
-        shares = kernels.mean_shares(self._values, self._at, rows, keys, worth)
-        changed = self.changed
+    @property
+    def written(self) -> tuple[npt.NDArray[T], Ints]:
+        """The numbers of row r are values[at[r]:at[r + 1]], as they were written."""
+        return self._values, self._at
+
+
+def filled(rows: Rows, programs: Sequence[Program]) -> Values:
+    """`kernels.filled`: a column (k, n) of rows (n,) for each program. A `Ragged` may stand in one
+    after its kind, and is read with what lies over it."""
+    columns = kernels.filled(rows, [_as_written(program) for program in programs])
+    for column, (kind, *given) in zip(columns, programs, strict=True):
+        changed = given[0].changed if isinstance(given[0], Ragged) else None
         found = changed.slots.find(rows) if changed else None
         if changed is not None and found is not None:
             places, slots = found
-            shares[places] = kernels.mean_shares(*changed.runs(), slots, keys, worth)
-        return shares
+            column[places] = kernels.filled(slots, [(kind, *changed.runs(), *given[1:])])[0]
+    return columns
+
+
+def _as_written(program: Program) -> Program:
+    kind, first, *others = program
+    return (kind, *first.written, *others) if isinstance(first, Ragged) else program
 
 
 def _gathered(values: npt.NDArray[T], at: Ints, rows: Rows) -> tuple[npt.NDArray[T], Ints]:

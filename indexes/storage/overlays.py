@@ -37,8 +37,10 @@ class RowSlots:
         return self._slots[rows].astype(np.int64)
 
     def find(self, rows: Ints) -> tuple[Ints, Ints] | None:
-        """Places (m,) of changed ones among rows (n,), and their slots from 0; None without any."""
+        """Places (m,) of changed ones among rows (n,), -1 for none, and their slots from 0; None
+        without any."""
         slots = self._slots[rows]
+        slots[rows < 0] = 0
         if not np.logical_or.reduce(slots):
             return None
         places = np.flatnonzero(slots)

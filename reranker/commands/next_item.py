@@ -112,7 +112,7 @@ _WHY: Final = {
 
 def _trained(data: Any, parts: Any, settings: TrainSettings) -> tuple[Any, dict[str, Any]]:
     """Ranks by a model trained on the training part, and what it took."""
-    from reranker.training.epoch_logs import epoch_bars, epoch_log
+    from reranker.model_selection.epoch_logs import epoch_bars, epoch_log
     from reranker.training.inference import model_ranks
     from reranker.training.loop import Training
 
@@ -148,7 +148,8 @@ def read_sequences(workspace: Workspace, source: Path | None, ids_only: bool) ->
     if ids_only:
         catalogue, sequences = own_catalogue(sequences)
         return sequences, catalogue
-    catalogue, sequences, _ = index_catalogue(published_index(workspace), sequences)
+    index, settings = published_index(workspace), workspace.section(TrainSettings)
+    catalogue, sequences, _ = index_catalogue(index, sequences, modalities=settings.modalities)
     return sequences, catalogue
 
 

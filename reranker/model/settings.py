@@ -38,10 +38,34 @@ class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
             "new items stand beside known ones.",
         ),
     ] = 0.1
+    modalities: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Items are known by the index's other vectors, too, such as pictures; "
+            "false: by texts and ids alone."
+        ),
+    ] = True
+    modality_dropout: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            lt=1,
+            description="Share of an item's other vectors that a training step leaves out, so that "
+            "items without a picture stand beside those with one.",
+        ),
+    ] = 0.2
     learning_rate: Annotated[float, msgspec.Meta(gt=0, le=1, description="Adam's step.")] = 1e-3
     batch_users: Annotated[
         int, msgspec.Meta(ge=1, description="Histories in one training step.")
     ] = 128
+    batch_events: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Most events in one training step: long histories are learned from a few "
+            "at a time, in more steps.",
+        ),
+    ] = 4096
     min_users: Annotated[
         int,
         msgspec.Meta(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Rows, Values, Vectors
+from indexes.storage.row_vectors import Kept
 from reranker.events.events import SEARCH, TYPES, HistoryEvent
 from reranker.model.item_statistics import CoOccurrences
 from reranker.model.learned import Learned
@@ -144,8 +145,8 @@ class UserProfile:
         return float(np.median(np.log(prices))) if len(prices) else None
 
     @property
-    def nearest(self) -> tuple[Vectors, Vectors]:
-        """The newest items met, as `ServedModel.towards` has them: (r, d) and (r,).
+    def nearest(self) -> Kept:
+        """The newest items met, as `ServedModel.towards` has them.
 
         The model keeps them, since shoppers meet the same items."""
         return self.learned.model.towards(self.rows[:RECENT])

@@ -14,8 +14,6 @@ from typing import Any, Final, NoReturn
 
 import faiss
 from flask import Flask
-from gunicorn import glogging
-from gunicorn.app.base import BaseApplication
 from threadpoolctl import threadpool_limits
 
 from indexes.errors import Failure
@@ -26,6 +24,7 @@ from service.http.settings import ServeSettings
 from service.observability.settings import LogSettings
 from service.server.arbiter import Master
 from service.server.banner import Banner
+from service.server.gunicorn_api import BaseApplication, Logger
 from service.server.worker import Worker
 
 log = logging.getLogger("reranker")
@@ -37,7 +36,7 @@ _PAUSE_SECONDS: Final = 2.0
 _MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
-class GunicornLog(glogging.Logger):  # type: ignore[misc]
+class GunicornLog(Logger):  # type: ignore[misc]
     """gunicorn's own lines go where ours go, in the same format."""
 
     def setup(self, cfg: Any) -> None:

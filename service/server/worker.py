@@ -20,11 +20,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
-from gunicorn import SERVER
-from gunicorn.http.errors import ParseException
-from gunicorn.util import http_date
-from gunicorn.workers.gthread import ThreadWorker
-
 from reranker.ranking.settings import RankingSettings
 from service.http.received import arrived, noted_caller
 from service.http.settings import LimitSettings
@@ -32,6 +27,13 @@ from service.live.draining import draining
 from service.server.admission import Admission
 from service.server.clients import Clients
 from service.server.connections import END_SECONDS, Connection
+from service.server.gunicorn_api import (
+    SERVER,
+    ParseException,
+    ThreadWorker,
+    http_date,
+)
+from service.server.incoming import Heads
 from service.server.lanes import SHORT, Lane, lane_of
 from service.server.raw_answers import GO_ON, failed, refusal, too_slow
 from service.server.searches import budget_of, candidates_of
@@ -81,6 +83,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self._searches: deque[tuple[Connection, Any, bytes]] = deque()  # that may be at hand
         self._road: ShortRoad | None = None
         self._head = (0, b"")
+        self._heads = Heads(self.cfg)
+        self._keep_alive = float(self.cfg.keepalive)
 
     def init_process(self) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -186,7 +190,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             limits = self.limits
             server = listener.getsockname()
             conn = Connection(
-                self.cfg, sock, client, server, limits.body_bytes, limits.unread_bytes
+                self._heads, sock, client, server, limits.body_bytes, limits.unread_bytes
             )
             full = self.nr_conns > self.worker_connections and not self.clients.make_room()
             self.clients.watch(conn, _READ, limits.arrival_seconds)
@@ -209,6 +213,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             self._writable(conn)
         elif conn.watched:
             self._readable(conn)
+        else:
+            self.clients.ignore(conn)
 
     def _readable(self, conn: Connection) -> None:
         begun = conn.incoming.begun
@@ -244,7 +250,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         elif not goes_on:
             self._end(conn)
         else:
-            seconds = self.cfg.keepalive if self.alive else END_SECONDS
+            seconds = self._keep_alive if self.alive else END_SECONDS
             self.clients.watch(conn, _READ, seconds)
 
     def _sent(self, conn: Connection, goes_on: bool) -> None:
@@ -265,12 +271,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
 
     def _next(self, conn: Connection) -> None:
         """Let in, or refuse, what has come whole."""
-        while conn.watched == _READ and not conn.ending and self._whole(conn):
-            request, size = conn.incoming.take()
+        while conn.watched == _READ and not conn.ending and conn.incoming.begun:
+            if not self._whole(conn):
+                return
+            request, body = conn.incoming.take()
             conn.asked, conn.arrived = True, self._arrived
-            if size is None:  # its body is too large, and may still be coming
+            if body is None:  # it is too large, and may still be coming
                 conn.end_seconds = self.limits.arrival_seconds
-            self._admit(conn, request, size)
+            self._admit(conn, request, body)
 
     def _whole(self, conn: Connection) -> bool:
         """Whether a whole request is there; what never can be one is answered."""
@@ -290,13 +298,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             self._refuse(max(self.clients.waiting, key=lambda other: other.counted), None)
         return whole
 
-    def _admit(self, conn: Connection, request: Any, size: int | None) -> None:
+    def _admit(self, conn: Connection, request: Any, body: bytes | None) -> None:
         """Hand the request to its lane, or refuse it."""
         lane = lane_of(request)
         if lane is Lane.HEALTH:
             self._hand_over(conn, request, self._health_pool)
-        elif lane is Lane.SEARCH and size is not None:
-            body = request.body.getvalue()
+        elif lane is Lane.SEARCH and body is not None:
             conn.admitted = self.admission.admit(
                 budget_of(request, body, self._budget_ms),
                 lambda: candidates_of(request, body, self.limits.candidates),

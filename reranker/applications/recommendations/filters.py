@@ -76,8 +76,7 @@ def _in_category(columns: ItemColumns, items: int, category: str) -> Mask:
         return np.zeros(items, bool)
     deepest = max(paths, key=lambda path: path.count(" > "))
     wanted = np.array([word_hash(deepest)], np.uint32)
-    counts, _ = columns.categories.count(np.arange(items), wanted)
-    return np.asarray(counts > 0)
+    return np.asarray(columns.categories.count(np.arange(items), wanted) > 0)
 
 
 def _has(attributes: dict[str, Any], filters: Filters) -> bool:

@@ -18,7 +18,10 @@ from indexes.items.columns import RUNS
 from indexes.items.index import ItemIndex, published_version
 from indexes.items.records import Item
 from indexes.items.settings import ItemSettings
+from indexes.kernels.numpy_kernels import COUNTED, MEAN_SHARE
+from indexes.kernels.numpy_kernels import WHOLE as ALL_WANTED
 from indexes.progress import silent
+from indexes.storage.arrays import filled
 from indexes.workspace import Workspace
 from service.app import create_app, served
 
@@ -274,11 +277,13 @@ def test_changed_words_are_those_of_a_rebuild(home: Path) -> None:
         for live, anew in zip(one.gather(rows), other.gather(there), strict=True):
             assert live.tolist() == anew.tolist()
         wanted = np.unique(other.gather(there)[0])[::3].copy()
-        for live, anew in zip(one.count(rows, wanted), other.count(there, wanted), strict=True):
-            assert live.tolist() == anew.tolist()
         worth = np.linspace(0.1, 1.0, len(wanted))
-        shares = one.mean_shares(rows, wanted, worth), other.mean_shares(there, wanted, worth)
-        np.testing.assert_array_equal(*shares)
+        of = [(COUNTED, wanted), (ALL_WANTED, wanted), (MEAN_SHARE, wanted, worth)]
+        live, anew = (
+            filled(where, [(kind, column, *more) for kind, *more in of])
+            for where, column in ((rows, one), (there, other))
+        )
+        np.testing.assert_array_equal(live, anew)
     for name in ("title_keys", "brand_keys"):
         one, other = getattr(index.columns, name), getattr(again.columns, name)
         assert one[rows].tolist() == other[there].tolist()
