@@ -144,7 +144,9 @@ def rank(
     degraded = [*degraded_of(columns), *not_personal(context, partial.wanted)]
     if not request.candidates:  # no results are normal
         degraded = []
-    return finished(partial, state.versions, degraded, stages)
+    ranking = finished(partial, state.versions, degraded, stages)
+    context.done()
+    return ranking
 
 
 def wanted(blend: Blend, weights: Mapping[str, float]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from indexes.storage.arrays import Rows, Vectors
+from indexes.storage.arrays import Rows, Vectors, aligned
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -143,7 +143,7 @@ class RowVectors:
 
     def _begin(self) -> None:
         """With nothing; pages of the arrays take memory once they are written to."""
-        vectors = np.zeros((self._size, self._dimensions), np.float32)
+        vectors = aligned(self._size * self._dimensions).reshape(self._size, self._dimensions)
         self._kept: tuple[dict[int, int], Vectors, npt.NDArray[np.float32]]
         self._kept = {}, vectors, np.zeros(self._size, np.float32)
 
