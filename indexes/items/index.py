@@ -3,7 +3,7 @@
 Everything is mapped: opening costs milliseconds and no private memory, whatever the catalogue.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -49,9 +49,9 @@ def published_version(workspace: Workspace, *, verified: bool = True) -> Version
 
 
 class VectorReader(Protocol):
-    """Vectors (n, d) of rows (n,), each a row of the index."""
+    """Vectors (n, d) of rows (n,), each a row of the index; in `room`, where they are decoded."""
 
-    def __call__(self, rows: Rows, /) -> Vectors: ...
+    def __call__(self, rows: Rows, room: Vectors | None = None, /) -> Vectors: ...
 
 
 def build_faiss(factory: str, dimensions: int, sample: Vectors) -> Any:
@@ -98,14 +98,14 @@ def vector_reader(index: Any) -> VectorReader:
     and bfloat16 a gather of the codes does the same four times faster.
     """
     if not index.ntotal:
-        return lambda rows: np.empty((0, index.d), dtype=np.float32)
+        return lambda rows, room=None: np.empty((0, index.d), dtype=np.float32)
     if isinstance(index, faiss.IndexFlat):
         flat = _codes(index, np.float32, index.d)
-        return lambda rows: np.asarray(flat[rows], dtype=np.float32)
+        return lambda rows, room=None: np.asarray(flat[rows], dtype=np.float32)
     if isinstance(index, faiss.IndexScalarQuantizer) and index.sq.qtype == _BF16:
         codes, dimensions = _codes(index, np.uint8, index.code_size).reshape(-1), int(index.d)
-        return lambda rows: kernels.decoded(codes, rows, dimensions)
-    return lambda rows: np.asarray(index.reconstruct_batch(rows), dtype=np.float32)
+        return lambda rows, room=None: kernels.decoded(codes, rows, dimensions, room)
+    return lambda rows, room=None: np.asarray(index.reconstruct_batch(rows), dtype=np.float32)
 
 
 _BF16: Final = faiss.ScalarQuantizer.QT_bf16
@@ -114,7 +114,7 @@ _BF16: Final = faiss.ScalarQuantizer.QT_bf16
 _SPREAD_ITEMS: Final = 512
 
 
-def cosine_spread(read: VectorReader, count: int) -> float:
+def cosine_spread(read: Callable[[Rows], Vectors], count: int) -> float:
     """How far apart cosines of this catalogue's items are: from the 5 % to the 95 % quantile.
 
     The scale on which a cosine of a query with an item is large or small: encoders differ in it by
@@ -230,9 +230,12 @@ class ItemIndex:
         """The files of the query encoder that fits these vectors."""
         return self.folder / ENCODER_FOLDER
 
-    def vectors(self, rows: Rows) -> Vectors:
-        """Item vectors (n, d), of length 1, of rows (n,) that are all in the index."""
-        vectors = self._read(rows)
+    def vectors(self, rows: Rows, room: Vectors | None = None) -> Vectors:
+        """Item vectors (n, d), of length 1, of rows (n,) that are all in the index.
+
+        room: numbers that may be written over.
+        """
+        vectors = self._read(rows, room)
         self.live.lay_over(rows, vectors)
         return vectors
 

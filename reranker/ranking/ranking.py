@@ -145,7 +145,9 @@ def rank(
     degraded = [*degraded_of(columns), *not_personal(context, partial.wanted)]
     if not request.candidates:  # no results are normal
         degraded = []
-    return finished(partial, state.versions, degraded, stages)
+    ranking = finished(partial, state.versions, degraded, stages)
+    context.done()
+    return ranking
 
 
 def _wanted(blend: Blend, context: RankingContext) -> list[str]:

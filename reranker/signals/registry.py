@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 from reranker.errors import BadRequest
@@ -176,31 +177,32 @@ def compute(
         if deadline is not None and name != "engine" and time.perf_counter() >= deadline:
             columns[name] = Missing("deadline")
             continue
-        columns[name] = context.columns[name] = _computed(signal, context, budget)
+        try:
+            lacking = _lacking(signal, context) if signal.personal or signal.learned else None
+            column = lacking or budget.call(name, signal.compute, context)
+            if isinstance(column, Column) and len(column.values) != len(context.ids):
+                raise ValueError(f"{len(column.values)} values for {len(context.ids)} candidates")
+        except (BadRequest, Left):  # the caller's to mend, or nobody waits
+            raise
+        except Unavailable as unavailable:
+            column = Missing(unavailable.reason)
+        except Exception:
+            log.exception("signal %s failed and was left out", name)
+            column = Missing("internal_error")
+        columns[name] = context.columns[name] = column
     return columns
 
 
 @lru_cache(maxsize=256)
 def _in_turn(*signals: Signal) -> tuple[list[Signal], tuple[tuple[Read, ...], ...]]:
-    """These signals, personal ones last; and what either half reads of the items, each once."""
+    """These signals, personal ones last; and what either half reads of the items, each once.
+
+    Reads of one file stand beside each other: who follows a request turns back less.
+    """
     halves = [[one for one in signals if one.personal is personal] for personal in (False, True)]
     reads = (dict.fromkeys(read for one in half for read in one.reads) for half in halves)
-    return [*halves[0], *halves[1]], tuple(map(tuple, reads))
-
-
-def _computed(signal: Signal, context: RankingContext, budget: RequestBudget) -> Column | Missing:
-    try:
-        column = _lacking(signal, context) or budget.call(signal.name, signal.compute, context)
-        if not isinstance(column, Missing) and len(column.values) != len(context.ids):
-            raise ValueError(f"{len(column.values)} values for {len(context.ids)} candidates")
-    except (BadRequest, Left):  # the caller's to mend, or nobody waits
-        raise
-    except Unavailable as unavailable:
-        column = Missing(unavailable.reason)
-    except Exception:
-        log.exception("signal %s failed and was left out", signal.name)
-        column = Missing("internal_error")
-    return column
+    by_file = (tuple(sorted(each, key=attrgetter("__module__"))) for each in reads)
+    return [*halves[0], *halves[1]], tuple(by_file)
 
 
 def _lacking(signal: Signal, context: RankingContext) -> Missing | None:
