@@ -217,6 +217,18 @@ def _show_rejected(summary: Summary, workspace: Workspace) -> None:
         click.echo(f"... {summary.skipped - _LINES_SHOWN} more in {path}", err=True)
 
 
+def _images(summary: Summary) -> list[str]:
+    """What became of the items' pictures."""
+    images = summary.images
+    if images is None:
+        return []
+    left_out = sum(one.count for one in images.left_out.values())
+    return [
+        f"  pictures {images.named:>10,} are named: {images.encoded:,} encoded, "
+        f"{images.reused:,} known already, {left_out:,} left out"
+    ]
+
+
 def _table(summary: Summary) -> str:
     state = "published" if summary.changed else "unchanged, nothing to publish"
     joined = (
@@ -236,6 +248,7 @@ def _table(summary: Summary) -> str:
             f"  skipped  {summary.skipped:>10,}",
             f"  items    {summary.items:>10,}",
             *joined,
+            *_images(summary),
             f"  seconds  {summary.seconds:>10,.1f}",
         )
     )

@@ -2,7 +2,7 @@
 
 import filecmp
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,9 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from indexes.build.image_vectors import IMAGE, MODEL
 from indexes.build.settings import RebuildSettings
+from indexes.encoders.settings import ImageSettings
 from indexes.errors import Failure
 from indexes.items.columns import ItemIds
 from indexes.modalities.entries import Entry, checked_name, entries_of, modality_folder
@@ -55,15 +57,26 @@ class ItemVectors:
         weights: Mapping[str, float],
         old: Version | None,
         max_bad_share: float,
+        made_here: Collection[str] = (),
     ) -> None:
+        """made_here: names of those that are added later."""
         self._sources, self._old, self._max_bad_share = dict(sources), old, max_bad_share
         self._weights = weights
         self.joined: dict[str, Joined] = {}
         self.notes: list[str] = [
             f"warning: {_WEIGHTS} names {name!r}, and there are no such vectors."
             for name in weights
-            if name not in self._sources
+            if name not in self._sources and name not in made_here
         ]
+
+    def add(self, name: str, source: VectorSource) -> None:
+        """One more, which the rebuild makes itself."""
+        self._sources[name] = source
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Build the version without these."""
+        del self._sources[name]
+        self.notes.append(f"warning: {name}: {why}; the version is built without these vectors.")
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -177,10 +190,21 @@ def item_vectors(
         for name, file in named_files(settings.item_vectors, _SETTING).items()
     }
     files |= {name: (OPTION, Path(file) if file else None) for name, file in named.items()}
+    made_here = {IMAGE} if workspace.section(ImageSettings).model else set()
+    if made_here & set(files):
+        raise Failure(
+            f"{files[IMAGE][0]} names {IMAGE!r}, which the model of {MODEL} makes of the pictures.",
+            field=files[IMAGE][0],
+            hint=f"Choose another name for these vectors, or set {MODEL} to nothing.",
+        )
     sources = {name: vector_file(file) for name, (_, file) in files.items() if file is not None}
-    kept = {} if old is None else _served(old, besides=set(files))
+    kept = {} if old is None else _served(old, besides={*files, *made_here})
     chosen = ItemVectors(
-        kept | sources, _weights(settings.vector_weights), old, settings.max_bad_share
+        kept | sources,
+        _weights(settings.vector_weights),
+        old,
+        settings.max_bad_share,
+        made_here,
     )
     chosen.notes += [f"{name}: no file is named; kept: {kept[name].label}." for name in kept]
     return chosen
@@ -191,7 +215,7 @@ def _served(old: Version, besides: set[str]) -> dict[str, VectorSource]:
     return {
         name: ServedVectors(vectors, old.id, ids)
         for name, vectors in open_modalities(old.folder, old.about).items()
-        if name not in besides
+        if name not in besides and vectors.made_of.get("by") != MODEL
     }
 
 

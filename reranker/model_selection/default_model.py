@@ -28,6 +28,7 @@ from reranker.model.learned import Learned
 from reranker.model.search_statistics import SearchStatistics
 from reranker.model.served_model import ServedModel
 from reranker.pseudonyms.keys import PseudonymKeys
+from reranker.ranking.query_towers import query_towers
 from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest
@@ -106,6 +107,7 @@ def trial_state(
         keys=PseudonymKeys(workspace.home),
         text_limit=0,
         personal=Personalization(learned),
+        towers=query_towers(index, settings),
     )
 
 

@@ -30,6 +30,7 @@ from reranker.model.versions import (
     model_store,
 )
 from reranker.pseudonyms.keys import PseudonymKeys
+from reranker.ranking.query_towers import query_towers
 from reranker.ranking.settings import RankingSettings
 from reranker.runtime.budget import ENCODER, Breakers
 from reranker.runtime.caches import QueryVectors
@@ -138,6 +139,7 @@ def load_state(
         keys=PseudonymKeys(workspace.home),
         text_limit=settings.text_limit,
         personal=load_personal(workspace, index, histories or open_histories(workspace)),
+        towers=query_towers(index, settings, breakers),
     )
 
 
