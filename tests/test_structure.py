@@ -15,7 +15,8 @@ OURS = ("indexes", "reranker", "service")
 # Bottom to top: a room may import itself and what stands before it (docs/design.md).
 ROOMS = (
     *("indexes", "indexes/kernels", "indexes/storage", "indexes/readers"),
-    *("indexes/modalities", "indexes/items", "indexes/encoders", "indexes/build"),
+    *("indexes/modalities", "indexes/items", "indexes/encoders"),
+    *("indexes/faiss_files", "indexes/build"),
     *("reranker", "reranker/client", "reranker/metrics", "reranker/runtime", "reranker/events"),
     "reranker/log_formats",
     *(
@@ -57,6 +58,7 @@ CLIENT = "reranker/client"
 COMMANDS = ("indexes/build/commands.py", "reranker/commands", "service/commands", "service/demo")
 TORCH = (
     *("indexes/encoders", "reranker/training", "reranker/adaptation"),
+    "reranker/model_selection/epoch_logs.py",  # TensorBoard's writer is torch's
     "reranker/model/action_head.py",  # at the end of a training; serving reads its numbers
 )
 WEB = {"flask", "werkzeug", "gunicorn", "dash", "http"}

@@ -17,7 +17,7 @@ from indexes.build.item_vectors import Joined, identity_of, item_vectors
 from indexes.build.notes import many_alike, source_notes
 from indexes.build.settings import RebuildSettings
 from indexes.build.vector_cache import VectorCache
-from indexes.build.vector_parts import cache_key, take_parts
+from indexes.build.vector_parts import take_parts, take_vectors
 from indexes.build.vectors import encode_missing, write_vectors
 from indexes.encoders.adapted import encoder_settings
 from indexes.encoders.query_encoder import export_query_encoder
@@ -28,7 +28,7 @@ from indexes.items.columns import FORMAT, ItemIds
 from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, cosine_spread, parsed_factory
 from indexes.items.records import ItemReader, Unreadable
 from indexes.items.settings import IndexSettings, ItemSettings
-from indexes.items.text import ItemText
+from indexes.items.text import ItemText, vectors_key
 from indexes.modalities.entries import MODALITIES, Entry
 from indexes.progress import Progress, bars
 from indexes.readers.file_forms import FileForm
@@ -104,7 +104,8 @@ class _Job:
         self.old = self._served()
         self.item_vectors = item_vectors(workspace, options.item_vectors, self.old)
         self.changes = ItemChanges(workspace.home, workspace.section(ItemSettings).changed_items)
-        before = int(self.old.about.get("changes", 0)) if self.old else 0
+        before = self.changes.folded(self.old.about) if self.old else 0
+        self.read_at = time.time()
         self.folding = Folding(self.changes.since(before), self.old)
         self.source = Source(source, reader, FileForm(options.encoding), self.notes, self.folding)
         self.rejected = Rejected(self.root / "rejected.jsonl")
@@ -144,6 +145,7 @@ class _Job:
                     take_parts(folder, encoder, self.settings.template, cache)
             if driven is not None:
                 shutil.rmtree(driven)
+            take_vectors(self.changes.vectors(cache.path.stem), cache)
             spool = TextSpool(self.root / "work" / f"{staged.name}.texts")
             try:
                 catalogue = self._read(staged, cache, spool)
@@ -196,7 +198,7 @@ class _Job:
 
     def _cache_path(self, encoder: TextEncoder) -> Path:
         """One file an encoder and template: change either, and all vectors are made anew."""
-        key = cache_key(encoder, self.settings.template)
+        key = vectors_key(encoder.fingerprint, self.settings.template)
         return self.root / "vectors" / f"{key}.bin"
 
     def _driven(self, encoder: TextEncoder) -> Path | None:
@@ -334,16 +336,19 @@ class _Job:
         }
 
     def _about(self, catalogue: Catalogue, encoder: TextEncoder, alike: int) -> dict[str, Any]:
-        return self._identity(catalogue, encoder) | {
-            "items": len(catalogue),
-            "dimensions": encoder.dimensions,
-            "model": self.encoder_settings.model,
-            "filled": catalogue.filled,
-            "unknown_tokens": _unknown_share(encoder, catalogue),
-            "alike": alike,
-            "source": self.source.path.name,
-            "changes": self.folding.pending.number,
-        }
+        return (
+            self._identity(catalogue, encoder)
+            | {
+                "items": len(catalogue),
+                "dimensions": encoder.dimensions,
+                "model": self.encoder_settings.model,
+                "filled": catalogue.filled,
+                "unknown_tokens": _unknown_share(encoder, catalogue),
+                "alike": alike,
+                "source": self.source.path.name,
+            }
+            | self.changes.stamp(self.folding.pending.number, self.read_at)
+        )
 
 
 def rebuild(

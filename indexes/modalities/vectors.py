@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from indexes.cached import lazily
 from indexes.errors import Failure
+from indexes.kernels import kernels
 from indexes.modalities.entries import Entry, entries_of, modality_folder
 from indexes.modalities.whitening import Whitening
 from indexes.storage import arrays
@@ -80,8 +81,8 @@ class ModalityVectors:
     def towards(self, rows: Rows) -> tuple[Vectors, Vectors]:
         """A (h, d) and b (h,) of rows (h,) that all have a vector: x @ A.T - b, over x's whitened
         length, is x's cosine with each of these items."""
-        towards = self._towards(rows)
-        return towards, towards @ self.whitening.mean
+        kept = self._towards(rows)
+        return kept.table[kept.places], kept.numbers[kept.places]
 
     def spread(self, vector: Vectors) -> tuple[float, float]:
         """Of the inner products of a vector (d,) with the catalogue's: their median, and how far
@@ -101,8 +102,9 @@ class ModalityVectors:
             part = rows[start : start + _CHUNK]
             yield part, self.rows(part)[0]
 
-    def _directions(self, rows: Rows) -> Vectors:
-        return self.whitening.towards(self.rows(rows)[0])
+    def _directions(self, rows: Rows) -> tuple[Vectors, Vectors]:
+        towards = self.whitening.towards(self.rows(rows)[0])
+        return towards, kernels.dots(towards, self.whitening.mean[None])[:, 0]
 
     def _at(self, rows: Rows) -> npt.NDArray[np.int32]:
         return np.where(rows >= 0, self._places[rows], np.int32(-1))

@@ -27,12 +27,12 @@ from reranker.model.training_times import training_times
 from reranker.model.training_users import save_training_users
 from reranker.model.versions import model_store
 from reranker.model_selection.default_model import DefaultModel, choose, trial_state
+from reranker.model_selection.epoch_logs import FOLDER, epoch_bars, epoch_log, tensorboard_log
 from reranker.model_selection.position_weights import position_weights
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.training.actions import fit_next_action
 from reranker.training.checkpoints import Checkpoint
 from reranker.training.data import TrainingData, index_catalogue, training_data
-from reranker.training.epoch_logs import FOLDER, epoch_bars, epoch_log, tensorboard_log
 from reranker.training.first_seen import published_first_seen
 from reranker.training.item_statistics import count_statistics, shelves_of, with_first_seen
 from reranker.training.loop import Epoch, Trained, Training

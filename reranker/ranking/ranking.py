@@ -145,7 +145,9 @@ def rank(
     degraded = [*degraded_of(columns), *not_personal(context, partial.wanted)]
     if not request.candidates:  # no results are normal
         degraded = []
-    return finished(partial, state.versions, degraded, stages)
+    ranking = finished(partial, state.versions, degraded, stages)
+    context.done()
+    return ranking
 
 
 def _wanted(blend: Blend, context: RankingContext) -> list[str]:
@@ -239,7 +241,7 @@ def finished(
         if request.explain:
             segment = partial.segment.name if partial.segment else None
             explained = explain(parts, order[: request.top_n], gate, segment, moves)
-        results = results_of(request, order, score, explained)
+        results = results_of(context.ids, order[: request.top_n], score, explained)
     return Ranking(
         results=results,
         blend=BlendName(blend.name, partial.version),
@@ -303,15 +305,12 @@ def _placed(
 
 
 def results_of(
-    request: RerankRequest,
-    order: npt.NDArray[np.int64],
+    ids: list[str],
+    top: npt.NDArray[np.int64],
     score: Values,
     explained: list[Explanation] | None,
 ) -> list[Ranked]:
-    ids = [candidate.id for candidate in request.candidates]
-    top = order[: request.top_n].tolist()
-    values = score[order].tolist()
-    return [
-        Ranked(ids[index], index, place + 1, values[place], explained[place] if explained else None)
-        for place, index in enumerate(top)
-    ]
+    """The candidates of these places, as they are answered."""
+    places, ranks = top.tolist(), range(1, len(top) + 1)
+    columns = map(ids.__getitem__, places), places, ranks, score[top].tolist()
+    return list(map(Ranked, *columns, explained) if explained else map(Ranked, *columns))

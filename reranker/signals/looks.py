@@ -76,13 +76,15 @@ def look_nearness(
         if not there.any():
             continue
         vectors, known = modality.rows(rows)
-        cosines, nearest = kernels.nearnesses(
-            vectors, *modality.towards(met[there]), modality.white_lengths(rows)
-        )
+        towards, middles = modality.towards(met[there])
+        cosines = kernels.dots(vectors, towards) - middles
+        cosines /= modality.white_lengths(rows)[:, None]
         both = known[:, None] & there
         total[both] += modality.weight * np.clip(cosines, -1.0, 1.0)[known].reshape(-1)
         weights[both] += modality.weight
-        by_modality[modality.name] = np.where(known, np.clip(nearest, -1.0, 1.0), np.nan)
+        by_modality[modality.name] = np.where(
+            known, np.clip(cosines.max(axis=1), -1.0, 1.0), np.nan
+        )
     if not by_modality:
         return None
     joined = np.full(total.shape, np.nan)

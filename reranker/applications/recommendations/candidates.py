@@ -12,13 +12,16 @@ import numpy.typing as npt
 
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex
+from indexes.kernels import kernels
 from indexes.storage.arrays import Mask, Rows, Values, Vectors
 from reranker.applications.recommendations.filters import ItemFilters
 from reranker.applications.recommendations.item_space import ItemSpace
+from reranker.applications.recommendations.look_space import LookSpace
 from reranker.applications.recommendations.recommend_blend import RecommendCard, load_blend
 from reranker.applications.recommendations.trending import StoredEvents, published_trends
 from reranker.model.learned import Learned
 from reranker.runtime.caches import QueryVectors
+from reranker.signals.looks import weighed
 from reranker.signals.user_history import UserHistory
 
 MOST: Final = 200  # items of one list
@@ -69,6 +72,11 @@ class CatalogueLists:
         return ItemSpace(self.index, self.learned.model if self.learned else None)
 
     @lazily
+    def looks(self) -> LookSpace | None:
+        """Vectors of items that no text made; None where the index has none."""
+        return LookSpace(self.index) if weighed(self.index) else None
+
+    @lazily
     def recommend(self) -> RecommendCard | None:
         """The blend that a training fitted for recommendations; None where it published none."""
         if self._recommend is not None or self.learned is None:
@@ -87,7 +95,8 @@ class CatalogueLists:
             return np.zeros(len(self.index))
         statistics, weights = self.learned.statistics, self.learned.model.weights
         by_type = np.array([weights.get(name, 0.0) for name in statistics.card.types])
-        return statistics.popularity(np.arange(len(self.index)), by_type)
+        every = np.arange(len(self.index))
+        return np.asarray(kernels.filled(every, [statistics.popularity(by_type)])[0])
 
     @lazily
     def popular(self) -> Rows:
@@ -137,6 +146,15 @@ class CatalogueLists:
             return np.empty(0, np.int64)
         return self.near_text(self.index.vectors(rows).mean(axis=0), allowed, n)
 
+    def look_alike(self, rows: Rows, worth: Values, allowed: Mask | None, n: int = MOST) -> Rows:
+        """Items nearest to these rows (h,) by what no text says, each counting its worth; nearest
+        first."""
+        return (
+            np.empty(0, np.int64)
+            if self.looks is None
+            else self.looks.alike(rows, worth, allowed, n)
+        )
+
     def near_text(self, vector: Vectors, allowed: Mask | None, n: int = MOST) -> Rows:
         """Items whose text vectors are nearest to this one (w,)."""
         found = self.index.neighbours(vector[None], n)[0]
@@ -153,6 +171,7 @@ class CatalogueLists:
             "together",
             self.together(recent, np.power(0.9, np.arange(len(recent)), dtype=np.float64), allowed),
         )
+        yield Listed("look", self.look_alike(recent, history.profile.worth[: len(recent)], allowed))
         vector = self.space.user_vector(history, now, query_vectors)
         if vector is not None:
             _, rows = self.space.nearest(vector[None], MOST, allowed)
