@@ -104,7 +104,8 @@ class _Job:
         self.old = self._served()
         self.item_vectors = item_vectors(workspace, options.item_vectors, self.old)
         self.changes = ItemChanges(workspace.home, workspace.section(ItemSettings).changed_items)
-        before = int(self.old.about.get("changes", 0)) if self.old else 0
+        before = self.changes.folded(self.old.about) if self.old else 0
+        self.read_at = time.time()
         self.folding = Folding(self.changes.since(before), self.old)
         self.source = Source(source, reader, FileForm(options.encoding), self.notes, self.folding)
         self.rejected = Rejected(self.root / "rejected.jsonl")
@@ -335,16 +336,19 @@ class _Job:
         }
 
     def _about(self, catalogue: Catalogue, encoder: TextEncoder, alike: int) -> dict[str, Any]:
-        return self._identity(catalogue, encoder) | {
-            "items": len(catalogue),
-            "dimensions": encoder.dimensions,
-            "model": self.encoder_settings.model,
-            "filled": catalogue.filled,
-            "unknown_tokens": _unknown_share(encoder, catalogue),
-            "alike": alike,
-            "source": self.source.path.name,
-            "changes": self.folding.pending.number,
-        }
+        return (
+            self._identity(catalogue, encoder)
+            | {
+                "items": len(catalogue),
+                "dimensions": encoder.dimensions,
+                "model": self.encoder_settings.model,
+                "filled": catalogue.filled,
+                "unknown_tokens": _unknown_share(encoder, catalogue),
+                "alike": alike,
+                "source": self.source.path.name,
+            }
+            | self.changes.stamp(self.folding.pending.number, self.read_at)
+        )
 
 
 def rebuild(

@@ -107,7 +107,8 @@ class VectorCache:
             if xxhash.xxh3_64_intdigest(payload) != checksum:
                 return
             end = start + _HEADER.size + length
-            yield start, end, np.frombuffer(payload, dtype=DIGEST, count=count), dimensions
+            digests = np.frombuffer(payload, dtype=DIGEST, count=count)
+            yield start, end, digests.copy(), dimensions  # not the whole payload with them
             start = end
 
     def _find(self, digests: Digests) -> npt.NDArray[np.int64]:

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -38,7 +38,12 @@ CREATE TABLE IF NOT EXISTS vector (
 CREATE INDEX IF NOT EXISTS vector_number ON vector (number);
 CREATE TABLE IF NOT EXISTS newest (
     one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER, items INTEGER);
+CREATE TABLE IF NOT EXISTS origin (one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT);
+INSERT OR IGNORE INTO origin VALUES (1, lower(hex(randomblob(8))));
 """
+# What a version that another home built says of the changes in it; see `ItemChanges.folded`.
+NUMBER, ORIGIN, UNTIL = "changes", "changes_of", "changes_until"
+_MARGIN_SECONDS: Final = 60.0  # between machines that a change is sent to
 
 
 class ChangesFull(Failure):
@@ -104,13 +109,11 @@ class ItemChanges:
             make_own_folder(self.path.parent)
             with self._transaction() as db:
                 [(number, items)] = db.execute("SELECT number, items FROM newest")
-                now, duplicates = time.time(), 0
-                for change in listed:
-                    number += 1
-                    items += not db.execute(_HAS, (change.id,)).fetchall()
-                    before = db.total_changes
-                    db.executemany(_UPSERT, _rows(change, number, now))
-                    duplicates += db.total_changes == before
+                kept = _kept_values(db, {change.id for change in listed})
+                items += len({change.id for change in listed} - kept.keys())
+                rows, duplicates = _new_rows(listed, kept, number, time.time())
+                db.executemany(_UPSERT, rows)
+                number += len(listed)
                 db.execute("UPDATE newest SET number = ?, items = ?", (number, items))
                 self._check_room(db, items)
             return Kept(len(listed), duplicates)
@@ -188,6 +191,33 @@ class ItemChanges:
                 db.execute(_CLEAR_VECTORS, (number,))
                 db.execute("UPDATE newest SET items = (SELECT COUNT(DISTINCT id) FROM change)")
 
+    def stamp(self, number: int, until: float) -> dict[str, Any]:
+        """What a version says of the changes in it: those of this home up to this number, which
+        were all there were at that time, epoch seconds."""
+        return {NUMBER: number, ORIGIN: self._origin(), UNTIL: until}
+
+    def folded(self, about: Mapping[str, Any]) -> int:
+        """The number up to which this home's changes are in a version.
+
+        Of one that another home built, which counts for itself, as far as it was told of the same
+        changes: those that came here a minute before it looked are taken to be in it."""
+        if ORIGIN not in about or about[ORIGIN] == (origin := self._origin()):
+            return int(about.get(NUMBER, 0))
+        if not origin:
+            return 0
+        until = float(about[UNTIL]) - _MARGIN_SECONDS
+        with self._lock, self._failing():
+            [(number,)] = self._connection().execute(_UNTIL, (until,))
+        return int(number)
+
+    def _origin(self) -> str:
+        """The name of this home's count; "" before the first change."""
+        if not self.path.exists():
+            return ""
+        with self._lock, self._failing():
+            [(name,)] = self._connection().execute("SELECT name FROM origin")
+        return str(name)
+
     def copy(self, target: Path) -> None:
         """The changes of one moment into a new file of its owner alone, whoever writes meanwhile;
         nothing where there are none. The caller syncs the folder."""
@@ -256,20 +286,45 @@ DELETE FROM vector WHERE number IN (SELECT number FROM vector ORDER BY number LI
 _CLEAR_VECTORS: Final = """
 DELETE FROM vector WHERE number <= ? OR NOT EXISTS (SELECT 1 FROM change)
 """
-_HAS: Final = "SELECT 1 FROM change WHERE id = ? LIMIT 1"
+_UNTIL: Final = "SELECT coalesce(max(number), 0) FROM change WHERE time <= ?"
+_KEPT_VALUES: Final = "SELECT id, field, value FROM change WHERE id IN ({})"
 _UPSERT: Final = """
 INSERT INTO change VALUES (?, ?, ?, ?, ?) ON CONFLICT (id, field) DO UPDATE SET
 value = excluded.value, number = excluded.number, time = excluded.time
-WHERE value IS NOT excluded.value
 """
+_AT_ONCE: Final = 500  # ids in one query
+_Row = tuple[str, str, bytes, int, float]
+
+
+def _kept_values(db: sqlite3.Connection, ids: set[str]) -> dict[str, dict[str, bytes]]:
+    """What waits of these items, by id and field."""
+    every, kept = list(ids), dict[str, dict[str, bytes]]()
+    for start in range(0, len(every), _AT_ONCE):
+        part = every[start : start + _AT_ONCE]
+        query = _KEPT_VALUES.format(", ".join("?" * len(part)))
+        for item_id, field, value in db.execute(query, part):
+            kept.setdefault(item_id, {})[field] = value
+    return kept
+
+
+def _new_rows(
+    changes: Sequence[ItemChange], kept: dict[str, dict[str, bytes]], number: int, now: float
+) -> tuple[list[_Row], int]:
+    """The rows that say something new, and how many of the changes have none. kept: brought up to
+    date."""
+    rows: list[_Row] = []
+    duplicates = 0
+    for change in changes:
+        number += 1
+        before, values = len(rows), kept.setdefault(change.id, {})
+        for field, value in change.fields.items():
+            encoded = msgspec.json.encode(value)
+            if values.get(field) != encoded:
+                values[field] = encoded
+                rows.append((change.id, field, encoded, number, now))
+        duplicates += len(rows) == before
+    return rows, duplicates
 
 
 def _by_digest(rows: Iterable[tuple[bytes, bytes, int]]) -> dict[bytes, Vector]:
     return {digest: np.frombuffer(vector, np.float16) for digest, vector, _ in rows}
-
-
-def _rows(change: ItemChange, number: int, now: float) -> list[tuple[str, str, bytes, int, float]]:
-    return [
-        (change.id, field, msgspec.json.encode(value), number, now)
-        for field, value in change.fields.items()
-    ]

@@ -109,7 +109,8 @@ class Training:
         self.scope = scope_of(data, settings)
         self.best = self._weights()
         self.notes = self._begin()
-        self.model.in_bfloat16 = self.notes.bfloat16
+        if self.notes.bfloat16:
+            self.model.kind = torch.bfloat16
 
     def _begin(self) -> Notes:
         """The notes of a fresh training, a warm one, or those of the one that was interrupted."""
@@ -146,7 +147,7 @@ class Training:
             if self._checkpoint:
                 self._checkpoint.write(self.notes, self.model, self.best, self.adam, self.scope)
         self.model.load_state_dict(self.best)
-        self.model.in_bfloat16 = False
+        self.model.kind = torch.float32
         if self.model.text_width:
             self._weigh_new_content()
         self.model.eval()

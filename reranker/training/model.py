@@ -128,7 +128,7 @@ class SequenceModel(EventReader):
         """modalities: dimensions of the other vectors, by kind."""
         super().__init__(settings, types)
         width = settings.width
-        self.in_bfloat16 = False  # while training; what is learned stays float32
+        self.kind = torch.float32  # of the numbers computed with; what is learned stays float32
         self.item_ids = nn.Embedding(known_items + 1, width, padding_idx=0)
         self.text_width = text_width
         self.text_reader: EventReader | None = None
@@ -155,11 +155,6 @@ class SequenceModel(EventReader):
     def dimensions(self) -> int:
         """Length of user and item vectors."""
         return self.item_ids.embedding_dim * (2 if self.text_width else 1)
-
-    @property
-    def kind(self) -> torch.dtype:
-        """Of the numbers that a step computes with."""
-        return torch.bfloat16 if self.training and self.in_bfloat16 else self.item_ids.weight.dtype
 
     @property
     def parts(self) -> list[slice]:

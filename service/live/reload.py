@@ -104,8 +104,11 @@ class Served:
     def _swap(self, state: ServedState) -> ServedState:
         """Answer from this state, with the changes that its index does not hold yet."""
         with self._taking:
-            self._taken_up = int(state.index.about.get("changes", 0))
-            self._take_up(state)
+            try:
+                self._taken_up = self.changes.folded(state.index.about)
+                self._take_up(state)
+            except ChangesFailure as failure:
+                self._complain(failure)
             self.state = state
         return state
 
@@ -118,14 +121,17 @@ class Served:
         try:
             pending = self.changes.since(self._taken_up, state.index.vectors_key)
         except ChangesFailure as failure:
-            if not self._complained:
-                log.error("changes of items are not served: %s", failure)
-            self._complained = True
+            self._complain(failure)
             return
         self._complained = False
         if pending.fields or pending.vectors:
             state.index.change(pending.fields, pending.vectors)
         self._taken_up = pending.number
+
+    def _complain(self, failure: ChangesFailure) -> None:
+        if not self._complained:
+            log.error("changes of items are not served: %s", failure)
+        self._complained = True
 
     def encode_changed(self) -> None:
         """Encode changed texts, as many as a moment takes; the rest at the next look.
@@ -236,7 +242,10 @@ def check_canary(state: ServedState, ranker: DeadlineRanker | None = None) -> Ra
         ranking = ranker.rerank(request, state, time.perf_counter() + _CANARY_SECONDS)
     if sorted(result.id for result in ranking.results) != sorted(ids):
         raise NotReady("Re-ranking the index's own items did not give them back.")
-    missing = [part for part in ranking.degraded if part.count is None]
+    # A model that knows none of its words has read the query all the same.
+    missing = [
+        part for part in ranking.degraded if part.count is None and part.reason != "unknown_query"
+    ]
     if missing:
         left_out = ", ".join(f"{part.signal} ({part.reason})" for part in missing)
         raise NotReady(f"Re-ranking the index's own items left out {left_out}.")
