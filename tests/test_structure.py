@@ -15,7 +15,8 @@ OURS = ("indexes", "reranker", "service")
 # Bottom to top: a room may import itself and what stands before it (docs/design.md).
 ROOMS = (
     *("indexes", "indexes/kernels", "indexes/storage", "indexes/readers"),
-    *("indexes/modalities", "indexes/items", "indexes/encoders", "indexes/build"),
+    *("indexes/modalities", "indexes/items", "indexes/encoders"),
+    *("indexes/faiss_files", "indexes/build"),
     *("reranker", "reranker/client", "reranker/metrics", "reranker/runtime", "reranker/events"),
     "reranker/log_formats",
     *(

@@ -20,7 +20,7 @@ from indexes.encoders.query_encoder import export_query_encoder
 from indexes.encoders.settings import ImageSettings
 from indexes.items.columns import ItemColumns, ItemIds
 from indexes.items.settings import ItemSettings
-from indexes.modalities.entries import entries_of, modality_folder
+from indexes.modalities.entries import TOWER, entries_of, modality_folder
 from indexes.modalities.writer import VectorBatch
 from indexes.progress import Progress
 from indexes.quoting import shown
@@ -30,7 +30,6 @@ from indexes.workspace import Workspace
 
 IMAGE: Final = "image"  # the modality's name
 MODEL: Final = "image.model"  # the setting that asks for it
-TOWER: Final = "encoder"  # folder of the query encoder, among the modality's files
 _FOLDER: Final = "image_vectors"
 _CHUNK: Final = 4096
 
@@ -53,10 +52,11 @@ class ImageReport(msgspec.Struct, kw_only=True):
 
 
 class _Missing(NamedTuple):
-    """A picture that has no vector yet."""
+    """A picture that has no vector yet. items: how many name it."""
 
     digest: bytes
     name: str
+    items: int
 
 
 class ImageVectors:
@@ -107,11 +107,15 @@ class ImageVectors:
         named = np.flatnonzero(self._digests != b"")
         known = self._cache.known(self._digests[named])
         self.report.reused = int(known.sum())
-        digests, first = np.unique(self._digests[named[~known]], return_index=True)
-        rows = named[~known][first]
+        fresh = named[~known]
+        digests, first, counts = np.unique(
+            self._digests[fresh], return_index=True, return_counts=True
+        )
         self._missing = [
-            _Missing(digest, columns.item(row).image)
-            for digest, row in zip(digests.tolist(), rows.tolist(), strict=True)
+            _Missing(digest, columns.item(row).image, count)
+            for digest, row, count in zip(
+                digests.tolist(), fresh[first].tolist(), counts.tolist(), strict=True
+            )
         ]
 
     @property
@@ -119,7 +123,6 @@ class ImageVectors:
         """What the vectors come from; equal means the same vectors."""
         return {
             "by": MODEL,
-            "model": self._settings.model,
             "fingerprint": self._encoder.fingerprint,
             "content": xxhash.xxh3_128_hexdigest(self._digests.tobytes()),
         }
@@ -137,17 +140,16 @@ class ImageVectors:
     def _encode(self, part: list[_Missing]) -> None:
         images, digests = [], []
         for missing in part:
-            items = int((self._digests == missing.digest).sum())
             try:
                 content = self._files.read(missing.name)
                 if xxhash.xxh3_128_digest(content) != missing.digest.ljust(DIGEST.itemsize, b"\0"):
                     raise BadImage("changed_meanwhile")
                 images.append(self._files.decoded(content))
             except BadImage as bad:
-                self._leave_out(bad.reason, missing.name, items)
+                self._leave_out(bad.reason, missing.name, missing.items)
                 continue
             digests.append(missing.digest)
-            self.report.encoded += items
+            self.report.encoded += missing.items
         if images:
             self._cache.append(np.array(digests, DIGEST), self._encoder.encode(images))
 

@@ -3,7 +3,7 @@
 Everything is mapped: opening costs milliseconds and no private memory, whatever the catalogue.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -18,6 +18,7 @@ from indexes.items.columns import FORMAT, NUMBERS, READABLE, ItemColumns, ItemId
 from indexes.items.live_texts import LiveTexts
 from indexes.items.text import DEFAULT_TEMPLATE, vectors_key
 from indexes.kernels import kernels
+from indexes.modalities.entries import MODALITIES
 from indexes.modalities.vectors import ModalityVectors, open_modalities
 from indexes.storage.arrays import Rows, Vectors
 from indexes.storage.versions import Version, VersionStore
@@ -48,9 +49,9 @@ def published_version(workspace: Workspace, *, verified: bool = True) -> Version
 
 
 class VectorReader(Protocol):
-    """Vectors (n, d) of rows (n,), each a row of the index."""
+    """Vectors (n, d) of rows (n,), each a row of the index; in `room`, where they are decoded."""
 
-    def __call__(self, rows: Rows, /) -> Vectors: ...
+    def __call__(self, rows: Rows, room: Vectors | None = None, /) -> Vectors: ...
 
 
 def build_faiss(factory: str, dimensions: int, sample: Vectors) -> Any:
@@ -97,14 +98,14 @@ def vector_reader(index: Any) -> VectorReader:
     and bfloat16 a gather of the codes does the same four times faster.
     """
     if not index.ntotal:
-        return lambda rows: np.empty((0, index.d), dtype=np.float32)
+        return lambda rows, room=None: np.empty((0, index.d), dtype=np.float32)
     if isinstance(index, faiss.IndexFlat):
         flat = _codes(index, np.float32, index.d)
-        return lambda rows: np.asarray(flat[rows], dtype=np.float32)
+        return lambda rows, room=None: np.asarray(flat[rows], dtype=np.float32)
     if isinstance(index, faiss.IndexScalarQuantizer) and index.sq.qtype == _BF16:
         codes, dimensions = _codes(index, np.uint8, index.code_size).reshape(-1), int(index.d)
-        return lambda rows: kernels.decoded(codes, rows, dimensions)
-    return lambda rows: np.asarray(index.reconstruct_batch(rows), dtype=np.float32)
+        return lambda rows, room=None: kernels.decoded(codes, rows, dimensions, room)
+    return lambda rows, room=None: np.asarray(index.reconstruct_batch(rows), dtype=np.float32)
 
 
 _BF16: Final = faiss.ScalarQuantizer.QT_bf16
@@ -113,7 +114,7 @@ _BF16: Final = faiss.ScalarQuantizer.QT_bf16
 _SPREAD_ITEMS: Final = 512
 
 
-def cosine_spread(read: VectorReader, count: int) -> float:
+def cosine_spread(read: Callable[[Rows], Vectors], count: int) -> float:
     """How far apart cosines of this catalogue's items are: from the 5 % to the 95 % quantile.
 
     The scale on which a cosine of a query with an item is large or small: encoders differ in it by
@@ -151,7 +152,9 @@ class ItemIndex:
         self.rows = self.ids.rows  # of ids (n,); -1 where an id is not in the index
         self.columns = ItemColumns(version.folder)
         path = version.folder / VECTORS_FILE
-        self.modalities: Mapping[str, ModalityVectors] = open_modalities(version.folder, self.about)
+        self.modalities: Mapping[str, ModalityVectors] = (
+            open_modalities(version.folder, self.about) if self.about.get(MODALITIES) else {}
+        )
         self._faiss = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         self._read = vector_reader(self._faiss)
         if self._faiss.ntotal != len(self.ids):
@@ -227,9 +230,12 @@ class ItemIndex:
         """The files of the query encoder that fits these vectors."""
         return self.folder / ENCODER_FOLDER
 
-    def vectors(self, rows: Rows) -> Vectors:
-        """Item vectors (n, d), of length 1, of rows (n,) that are all in the index."""
-        vectors = self._read(rows)
+    def vectors(self, rows: Rows, room: Vectors | None = None) -> Vectors:
+        """Item vectors (n, d), of length 1, of rows (n,) that are all in the index.
+
+        room: numbers that may be written over.
+        """
+        vectors = self._read(rows, room)
         self.live.lay_over(rows, vectors)
         return vectors
 

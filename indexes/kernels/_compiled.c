@@ -194,11 +194,12 @@ WIDE static void eight_products(const float *x, const float *const *towards, Py_
     Py_ssize_t whole = d - d % LANES;
     Lanes xa = {0}, xb = {0}, xc = {0}, xe = {0}, ya = {0}, yb = {0}, yc = {0}, ye = {0};
     for (Py_ssize_t at = 0; at < whole; at += LANES) {
-        Lanes one = AT(x, at), other = AT(y, at);
-        xa += one * AT(a, at), ya += other * AT(a, at);
-        xb += one * AT(b, at), yb += other * AT(b, at);
-        xc += one * AT(c, at), yc += other * AT(c, at);
-        xe += one * AT(e, at), ye += other * AT(e, at);
+        Lanes one = AT(x, at), other = AT(y, at), towards_a = AT(a, at), towards_b = AT(b, at);
+        Lanes towards_c = AT(c, at), towards_e = AT(e, at);
+        xa += one * towards_a, ya += other * towards_a;
+        xb += one * towards_b, yb += other * towards_b;
+        xc += one * towards_c, yc += other * towards_c;
+        xe += one * towards_e, ye += other * towards_e;
     }
     if (whole < d) {
         Lanes v[6] = {{0}};
@@ -324,10 +325,9 @@ enum { TAKEN, SAME, COUNTED, WHOLE, SHARE, MEAN_SHARE, PRICE, AMOUNT, LOOKED_UP,
 typedef struct {
     int kind;
     char type;
-    const void *table, *keys;
+    const void *table, *keys, *worth;
     const uint32_t *values;
     const int64_t *at;
-    const double *worth;
     const float *vectors, *lengths, **towards;
     float *middles, *cosines;
     Py_ssize_t size, total, k, d;
@@ -342,7 +342,7 @@ typedef struct {
 
 /* What a key is worth; 0 for one that is not there. No branch depends on what is compared: every one
    of these would be guessed wrong half the time, which costs more than the rest. */
-#define WORTH_OF(name, type)                                                                       \
+#define WORTH_OF(name, type, number, bits_of)                                                      \
     static inline double name(const Program *p, type key)                                          \
     {                                                                                              \
         const type *keys = p->keys, *first = keys;                                                 \
@@ -354,16 +354,16 @@ typedef struct {
             first += half & -(Py_ssize_t)(first[half - 1] < key);                                  \
             count -= half;                                                                         \
         }                                                                                          \
-        uint64_t bits;                                                                             \
-        memcpy(&bits, p->worth + (first - keys), sizeof bits);                                     \
-        bits &= -(uint64_t)(*first == key);                                                        \
-        double worth;                                                                              \
+        bits_of bits;                                                                              \
+        memcpy(&bits, (const number *)p->worth + (first - keys), sizeof bits);                     \
+        bits &= -(bits_of)(*first == key);                                                         \
+        number worth;                                                                              \
         memcpy(&worth, &bits, sizeof worth);                                                       \
         return worth;                                                                              \
     }
-WORTH_OF(worth32, uint32_t)
-WORTH_OF(worth64, uint64_t)
-WORTH_OF(worth_of_number, int32_t)
+WORTH_OF(worth32, uint32_t, double, uint64_t)
+WORTH_OF(worth64, uint64_t, double, uint64_t)
+WORTH_OF(worth_of_number, int32_t, float, uint32_t)
 
 static inline int is_wanted(const Program *p, uint32_t value)
 {
@@ -431,7 +431,7 @@ static double of_row(const Program *p, int64_t row)
         return ((const uint64_t *)p->table)[row] == p->key;
     case LOOKED_UP:
         number = ((const int32_t *)p->table)[row];
-        return number >= 0 && number < p->k ? p->worth[number] : 0.0;
+        return number >= 0 && number < p->k ? ((const double *)p->worth)[number] : 0.0;
     case SHARE:
         return worth64(p, ((const uint64_t *)p->table)[row]);
     case PRICE:
@@ -495,7 +495,7 @@ static void fetch_ahead(const Program *programs, int count, const int64_t *rows,
         Py_ssize_t most = p->k < KEYS ? p->k : KEYS;
         for (Py_ssize_t i = 0; p->keys && !from && i < most; i += 8) {
             FETCH((const char *)p->keys + i * (p->kind == SHARE ? 8 : 4));
-            FETCH(p->worth ? (const char *)(p->worth + i) : (const char *)p->keys);
+            FETCH((const char *)(p->worth ? p->worth : p->keys) + i * (p->kind == AMOUNT ? 4 : 8));
         }
         const char *start = p->at ? (const char *)p->at : p->table;
         Py_ssize_t width = p->at ? 8 : width_of(p);
@@ -547,7 +547,7 @@ static int read_table(Arrays *arrays, Program *p, PyObject *const *part, Py_ssiz
         (p->size = numbers ? ARRAY("il", 4, &p->table) : ARRAY("LQ", 8, &p->table)) < 0 ||
         (p->k = numbers ? ARRAY("il", 4, &p->keys) : ARRAY("LQ", 8, &p->keys)) < 0)
         return 0;
-    return ARRAY("d", 8, &p->worth) == p->k;
+    return (numbers ? ARRAY("f", 4, &p->worth) : ARRAY("d", 8, &p->worth)) == p->k;
 }
 
 static int read_runs(Arrays *arrays, Program *p, PyObject *const *part, Py_ssize_t parts)

@@ -4,15 +4,23 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.kernels import _compiled
+from indexes.kernels._compiled import filled as _filled
 from indexes.kernels._compiled import is_finite, may_be
+from indexes.kernels._compiled import rows_of as _rows_of  # one of before lacks it: ImportError
 from indexes.kernels.numpy_kernels import IdLookup, Program, Rows, Values, Vectors, Weighed
 
 __all__ = ["is_finite", "may_be"]
 
 
-def decoded(codes: npt.NDArray[np.uint8], rows: Rows, dimensions: int) -> Vectors:
+def decoded(
+    codes: npt.NDArray[np.uint8], rows: Rows, dimensions: int, room: Vectors | None = None
+) -> Vectors:
     """See numpy_kernels."""
-    out = np.empty((len(rows), dimensions), np.float32)
+    shape = len(rows), dimensions
+    if room is None or room.size < len(rows) * dimensions:
+        out = np.empty(shape, np.float32)
+    else:
+        out = room[: len(rows) * dimensions].reshape(shape)
     _compiled.decoded(codes, rows, out)
     return out
 
@@ -34,7 +42,7 @@ def likeness(vectors: Vectors, worth: npt.NDArray[np.float32]) -> Values:
 def filled(rows: Rows, programs: list[Program]) -> Values:
     """See numpy_kernels."""
     out = np.empty((len(programs), len(rows)))
-    _compiled.filled(rows, programs, out)
+    _filled(rows, programs, out)
     return out
 
 
@@ -57,5 +65,5 @@ def added_up(columns: list[Weighed], most: float, n: int) -> Values:
 def rows_of(ids: list[str], lookup: IdLookup) -> Rows:
     """See numpy_kernels."""
     rows = np.empty(len(ids), np.int64)
-    _compiled.rows_of(ids, *lookup, rows)
+    _rows_of(ids, *lookup, rows)
     return rows

@@ -28,8 +28,13 @@ _FIRST_PRIME: Final = np.uint64(0x9E3779B97F4A7C15)
 _SECOND_PRIME: Final = np.uint64(0xD6E8FEB86659FD93)
 
 
-def decoded(codes: npt.NDArray[np.uint8], rows: Rows, dimensions: int) -> Vectors:
-    """Vectors (n, d) of rows of bfloat16 codes (items x d x 2 bytes): the upper half of float32."""
+def decoded(
+    codes: npt.NDArray[np.uint8], rows: Rows, dimensions: int, room: Vectors | None = None
+) -> Vectors:
+    """Vectors (n, d) of rows of bfloat16 codes (items x d x 2 bytes): the upper half of float32.
+
+    room: numbers that may be written over, where there are n x d of them or more.
+    """
     upper = codes.view(np.uint16).reshape(-1, dimensions)  # `take` would copy all: not aligned
     whole = upper[rows].astype(np.uint32)
     whole <<= np.uint32(16)

@@ -13,6 +13,7 @@ import msgspec
 from indexes.errors import Failure
 
 MODALITIES: Final = "modalities"  # the key in the manifest, and the folder in the version
+TOWER: Final = "encoder"  # folder among a modality's files: what reads queries into its space
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 

@@ -7,13 +7,13 @@ mean.npy      (d,), matrix.npy (d, d): the whitening, learned from these vectors
 """
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from indexes.cached import lazily
 from indexes.errors import Failure
 from indexes.kernels import kernels
 from indexes.modalities.entries import Entry, entries_of, modality_folder
@@ -30,6 +30,8 @@ MATRIX: Final = "matrix.npy"
 FILES: Final = (VECTORS, PLACES, LENGTHS, MEAN, MATRIX)
 _DIRECTIONS: Final = 8192  # items met of which one is kept
 _CHUNK: Final = 16_384
+_SAMPLE: Final = 512  # items that say how far apart inner products lie
+_LEAST_SPREAD: Final = 1e-3  # what float16 leaves of equal vectors is below it
 
 
 class ModalityVectors:
@@ -53,7 +55,7 @@ class ModalityVectors:
             )
         self._towards = RowVectors(_DIRECTIONS, self.dimensions, self._directions)
 
-    @cached_property
+    @lazily
     def whitening(self) -> Whitening:
         """The whitening that was learned from these vectors."""
         return Whitening(arrays.load(self.folder / MEAN), arrays.load(self.folder / MATRIX))
@@ -81,6 +83,17 @@ class ModalityVectors:
         length, is x's cosine with each of these items."""
         kept = self._towards(rows)
         return kept.table[kept.places], kept.numbers[kept.places]
+
+    def spread(self, vector: Vectors) -> tuple[float, float]:
+        """Of the inner products of a vector (d,) with the catalogue's: their median, and how far
+        apart the 5 % and the 95 % quantile are. By evenly spread items."""
+        low, median, high = np.quantile(self._sample @ vector, (0.05, 0.5, 0.95)).tolist()
+        return median, max(high - low, _LEAST_SPREAD)
+
+    @lazily
+    def _sample(self) -> Vectors:
+        spread = np.linspace(0, self.covered - 1, min(_SAMPLE, self.covered)).astype(np.int64)
+        return self._vectors[spread].astype(np.float32)
 
     def stored(self) -> Iterator[tuple[Rows, Vectors]]:
         """Every row that has a vector, with it: (m,) and (m, d), some thousand at a time."""

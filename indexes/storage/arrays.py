@@ -1,5 +1,6 @@
 """arrays.py: columns of numbers and runs of bytes <-> files that workers share by mapping them."""
 
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -19,6 +20,41 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 T = TypeVar("T", bound=np.generic)
+
+
+class Rooms:
+    """Room for vectors that live as long as one request, lent to one after another.
+
+    What is asked of the allocator and given back each time leaves holes between what lasts, and
+    costs a page fault for every 4 kB.
+    """
+
+    def __init__(self, most: int, largest: int) -> None:
+        """most: rooms that are kept, each of at most so many numbers."""
+        self._largest = largest
+        self._free: deque[Vectors] = deque(maxlen=most)
+
+    def take(self, size: int) -> Vectors:
+        """Room for so many numbers (>= size,), for as long as it is not given back."""
+        try:
+            room = self._free.pop()
+        except IndexError:
+            room = np.empty(0, np.float32)
+        return room if room.size >= size else aligned(size)
+
+    def give(self, room: Vectors) -> None:
+        """Nobody reads it any more."""
+        if room.size <= self._largest:
+            self._free.append(room)
+
+
+def aligned(size: int) -> Vectors:
+    """Zeros (size,) that begin where a cache line does: a load that reads of two takes twice as
+    long, and a product of rows does little but load. Pages take memory once they are written to."""
+    line = 64 // 4
+    whole = np.zeros(size + line, np.float32)
+    start = -(whole.ctypes.data // 4) % line
+    return whole[start : start + size]
 
 
 def save(path: Path, values: npt.NDArray[Any]) -> None:

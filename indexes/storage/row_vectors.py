@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from indexes.storage.arrays import Rows, Vectors
+from indexes.storage.arrays import Rows, Vectors, aligned
 
 
 class Kept(NamedTuple):
@@ -38,7 +38,7 @@ class RowVectors:
 
     def _begin(self) -> None:
         """With nothing; pages of the arrays take memory once they are written to."""
-        vectors = np.zeros((self._size, self._dimensions), np.float32)
+        vectors = aligned(self._size * self._dimensions).reshape(self._size, self._dimensions)
         self._kept: tuple[dict[int, int], Vectors, Vectors]
         self._kept = {}, vectors, np.zeros(self._size, np.float32)
 

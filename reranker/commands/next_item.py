@@ -32,9 +32,9 @@ BASELINES: Final = ("popular", "popular-7d", "own-newest", "last-item", "togethe
 @click.option(
     "--encoder",
     "encoders",
-    type=click.Choice(ENCODERS),
+    type=click.Choice((*ENCODERS, "none")),
     multiple=True,
-    help="Instead of train.encoder; may be given again.",
+    help="Instead of train.encoder; may be given again; none: baselines alone.",
 )
 @click.option(
     "--baseline",
@@ -65,9 +65,8 @@ def next_item_command(
     history last, as published figures do; the time split does not.
     """
     settings = with_options(workspace, length=length, minutes=minutes)
-    result = evaluate(
-        workspace, settings, source, split, encoders or (settings.encoder,), names, ids_only
-    )
+    requested = [name for name in encoders or (settings.encoder,) if name != "none"]
+    result = evaluate(workspace, settings, source, split, requested, names, ids_only)
     echo_result(result, _table(result), as_json)
 
 

@@ -52,7 +52,7 @@ class ItemStatistics:
         amounts = self._shares[flat] * np.repeat(worth[met], lengths)
         neighbours, place = np.unique(self._near[flat], return_inverse=True)
         sums = np.bincount(place, amounts, len(neighbours))
-        return CoOccurrences(neighbours, np.asarray(sums, np.float64))
+        return CoOccurrences(neighbours, np.asarray(sums, np.float32))
 
     def shares_with(self, history: Rows, wanted: Rows) -> Values:
         """What meeting each of these rows (h,) alone says for each of the wanted (n,): (n, h)."""
@@ -117,4 +117,4 @@ class CoOccurrences(NamedTuple):
     """Items by the statistics' own numbers (m,), sorted, and how much speaks for each (m,)."""
 
     numbers: npt.NDArray[np.int32]
-    amounts: npt.NDArray[np.float64]
+    amounts: npt.NDArray[np.float32]

@@ -40,7 +40,9 @@ def model_modality(index: ItemIndex, name: str) -> ModelModality:
     known = np.flatnonzero(vectors.known(np.arange(len(index))))
     rows = known[np.linspace(0, len(known) - 1, min(_SAMPLE, len(known))).astype(np.int64)]
     hashes = np.array([id_hash(item_id) for item_id in index.ids.ids(rows)], np.uint64)
-    return ModelModality(vectors.whitening, hashes, vectors.rows(rows)[0])
+    # Copied: those of the index are mapped, and end with it.
+    own = Whitening(np.array(vectors.whitening.mean), np.array(vectors.whitening.matrix))
+    return ModelModality(own, hashes, vectors.rows(rows)[0])
 
 
 def save_modalities(folder: Path, modalities: Mapping[str, ModelModality]) -> None:

@@ -8,6 +8,7 @@ from indexes.workspace import Settings
 
 ENCODERS: Final = ("transformer", "gru", "lstm")
 EncoderKind = Literal["transformer", "gru", "lstm"]
+Fusion = Literal["apart", "joint"]
 
 
 class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -16,6 +17,13 @@ class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     encoder: Annotated[
         EncoderKind, msgspec.Meta(description="What reads a sequence of events.")
     ] = "transformer"
+    fusion: Annotated[
+        Fusion,
+        msgspec.Meta(
+            description="apart: an encoder for the items' ids and one for their texts, which learn "
+            "by themselves and whose scores are added; joint: one encoder reads both."
+        ),
+    ] = "joint"
     length: Annotated[
         int, msgspec.Meta(ge=1, le=2000, description="Newest events of a history that are read.")
     ] = 50
@@ -35,7 +43,7 @@ class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
             ge=0,
             lt=1,
             description="Share of items that a training step knows by their text alone, so that "
-            "new items stand beside known ones.",
+            "new items stand beside known ones; where train.fusion is joint.",
         ),
     ] = 0.1
     modalities: Annotated[

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -128,6 +128,13 @@ class Encoder(Protocol):
     def known_share(self, text: str, /) -> float: ...
 
 
+@runtime_checkable
+class BeginsQueries(Protocol):
+    """An encoder that can be asked without waiting for it; see `GuardedEncoder`."""
+
+    def begin_query(self, text: str, then: Callable[[Vectors | None], object], /) -> bool: ...
+
+
 class EncodedQuery(NamedTuple):
     """A text's vector (d,), and which share of its tokens the encoder knows, from 0 to 1."""
 
@@ -165,6 +172,25 @@ class QueryVectors:
             entry = EncodedQuery(vector, self._encoder.known_share(text))
             self._put(key, entry)
         return entry
+
+    def fetch(self, text: str, then: Callable[[], object]) -> bool:
+        """Have a query encoded while nobody waits; False where that is not possible now.
+
+        then: called in another thread, once the vector is remembered, or none could be had.
+        """
+        if not isinstance(self._encoder, BeginsQueries):
+            return False
+        text = " ".join(text.split())
+
+        def done(vectors: Vectors | None) -> None:
+            try:
+                if vectors is not None:
+                    encoded = EncodedQuery(vectors[0], self._encoder.known_share(text))
+                    self._put(_key("query", text), encoded)
+            finally:
+                then()
+
+        return self._encoder.begin_query(text, done)
 
     def holds(self, text: str) -> bool:
         """Whether this query is remembered."""

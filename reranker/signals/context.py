@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from indexes.items.words import (
 )
 from indexes.kernels import kernels
 from indexes.kernels.numpy_kernels import COUNTED, NEAREST, SAME, Program
-from indexes.storage.arrays import Mask, Rows, Values, Vectors, filled
+from indexes.storage.arrays import Mask, Rooms, Rows, Values, Vectors, filled
 from indexes.storage.row_vectors import Kept
 from reranker.errors import BadRequest
 from reranker.model.item_statistics import NEW
@@ -43,6 +43,7 @@ from reranker.times import seconds_of
 _HALF_KNOWN: Final = 0.5  # of the query's tokens: from there on its vector counts in full
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
 _REMEMBERED: Final = 4096  # queries whose terms are kept ...
+_ROOMS: Final = Rooms(most=4, largest=1000 * 768)
 _ONE: Final = np.full(1, -1)  # row of what is no item
 _LONGEST: Final = 200  # ... of so many characters; longer ones are rare, and would fill the memory
 
@@ -156,6 +157,7 @@ class RankingContext:
     clock: Callable[[], float] = time.time
     deadline: float | None = None  # on `time.perf_counter`
     personal: Personalization = field(default_factory=Personalization)
+    towers: Mapping[str, QueryVectors] = field(default_factory=dict)  # by modality
     columns: dict[str, Column | Missing] = field(default_factory=dict)  # signals worked out so far
     stages: Stages = field(default_factory=Stages)
     together: tuple[tuple[Read, ...], ...] = ()  # what is read of the items in one call each
@@ -163,7 +165,17 @@ class RankingContext:
     def __post_init__(self) -> None:
         self.ids = [candidate.id for candidate in self.request.candidates]
         self.query = self.request.query.strip()
+        # For signals that are asked only where something was learned.
+        self.learned = cast(Learned, self.personal.learned)
         self._read: dict[Read, Values] = {}
+        self._room: Vectors | None = None
+
+    def done(self) -> None:
+        """The ranking is made: the next one may have the room. Who reads on reads anew."""
+        if self._room is not None:
+            vars(self).pop("item_vectors", None)
+            _ROOMS.give(self._room)
+            self._room = None
 
     def read(self, of: Read) -> Values:
         """A column (n,) of what the items hold; 0 for candidates that the index lacks.
@@ -278,7 +290,8 @@ class RankingContext:
 
     def _item_vectors(self) -> tuple[Vectors, Mask]:
         if complete(self.indexed):
-            vectors = self.index.vectors(self.rows)
+            self._room = _ROOMS.take(len(self.ids) * self.index.dimensions)
+            vectors = self.index.vectors(self.rows, self._room)
             return vectors, self._not_zero(vectors, self.indexed)
         known = self.indexed.copy()
         vectors = np.zeros((len(self.ids), self.index.dimensions), dtype=np.float32)
@@ -350,12 +363,6 @@ class RankingContext:
         """The history, for signals that are asked only where there is one."""
         assert isinstance(self.history, UserHistory)
         return self.history
-
-    @lazily
-    def learned(self) -> Learned:
-        """Model and item statistics, for signals that are asked only where there are some."""
-        assert self.personal.learned is not None
-        return self.personal.learned
 
     @lazily
     def user_vector(self) -> Vectors:

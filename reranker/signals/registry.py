@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 from reranker.errors import BadRequest
@@ -22,6 +23,7 @@ from reranker.signals.context import (
     title_is_query,
     title_words,
 )
+from reranker.signals.looks import NO_VECTORS, depicts, looks
 from reranker.signals.personal import (
     behaviour,
     brand_share,
@@ -64,6 +66,7 @@ class Signal:
     personal: bool = False  # asked only where the shopper has a history
     learned: bool = False  # asked only where a model is served
     reads: tuple[Read, ...] = ()  # what it reads of the items, each with what others read
+    vectors: bool = False  # asked only where the index has vectors that no text made
 
 
 SIGNALS: Mapping[str, Signal] = {
@@ -91,6 +94,7 @@ SIGNALS: Mapping[str, Signal] = {
         Signal("fresh", fresh, "halves with every 90 days since the item was updated"),
         Signal("semantic", semantic, "cosine of the query vector with the item vector"),
         Signal("typical", typical, "cosine with what a first pass mostly finds"),
+        Signal("depicts", depicts, "how well the query fits the picture", vectors=True),
         Signal(
             "popular",
             popular,
@@ -126,6 +130,13 @@ SIGNALS: Mapping[str, Signal] = {
             "share of brand and category in the history, its price level",
             True,
             reads=(brand_share, category_share, price_nearness),
+        ),
+        Signal(
+            "looks",
+            looks,
+            "nearness to the items met by picture, sound, ..., whitened",
+            personal=True,
+            vectors=True,
         ),
     )
 }
@@ -166,35 +177,38 @@ def compute(
         if deadline is not None and name != "engine" and time.perf_counter() >= deadline:
             columns[name] = Missing("deadline")
             continue
-        columns[name] = context.columns[name] = _computed(signal, context, budget)
+        try:
+            lacking = _lacking(signal, context) if signal.personal or signal.learned else None
+            column = lacking or budget.call(name, signal.compute, context)
+            if isinstance(column, Column) and len(column.values) != len(context.ids):
+                raise ValueError(f"{len(column.values)} values for {len(context.ids)} candidates")
+        except (BadRequest, Left):  # the caller's to mend, or nobody waits
+            raise
+        except Unavailable as unavailable:
+            column = Missing(unavailable.reason)
+        except Exception:
+            log.exception("signal %s failed and was left out", name)
+            column = Missing("internal_error")
+        columns[name] = context.columns[name] = column
     return columns
 
 
 @lru_cache(maxsize=256)
 def _in_turn(*signals: Signal) -> tuple[list[Signal], tuple[tuple[Read, ...], ...]]:
-    """These signals, personal ones last; and what either half reads of the items, each once."""
+    """These signals, personal ones last; and what either half reads of the items, each once.
+
+    Reads of one file stand beside each other: who follows a request turns back less.
+    """
     halves = [[one for one in signals if one.personal is personal] for personal in (False, True)]
     reads = (dict.fromkeys(read for one in half for read in one.reads) for half in halves)
-    return [*halves[0], *halves[1]], tuple(map(tuple, reads))
-
-
-def _computed(signal: Signal, context: RankingContext, budget: RequestBudget) -> Column | Missing:
-    try:
-        column = _lacking(signal, context) or budget.call(signal.name, signal.compute, context)
-        if not isinstance(column, Missing) and len(column.values) != len(context.ids):
-            raise ValueError(f"{len(column.values)} values for {len(context.ids)} candidates")
-    except (BadRequest, Left):  # the caller's to mend, or nobody waits
-        raise
-    except Unavailable as unavailable:
-        column = Missing(unavailable.reason)
-    except Exception:
-        log.exception("signal %s failed and was left out", signal.name)
-        column = Missing("internal_error")
-    return column
+    by_file = (tuple(sorted(each, key=attrgetter("__module__"))) for each in reads)
+    return [*halves[0], *halves[1]], tuple(by_file)
 
 
 def _lacking(signal: Signal, context: RankingContext) -> Missing | None:
     """Why this signal cannot be asked."""
+    if signal.vectors and not context.index.modalities:
+        return NO_VECTORS
     if signal.personal and isinstance(context.history, Missing):
         return context.history
     if signal.learned and context.personal.learned is None:

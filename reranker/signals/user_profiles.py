@@ -66,9 +66,12 @@ class UserProfile:
         assert self._learned is not None
         return self._learned
 
-    @lazily
+    @property
     def met(self) -> list[HistoryEvent]:
-        """Events with an item and a type that counts above 0, newest first, each item once."""
+        """Events with an item and a type that counts above 0, newest first, each item once.
+
+        Not kept: `rows` are.
+        """
         newest = {
             event.item: event
             for event in self.events

@@ -107,12 +107,15 @@ def case_batches(
 
 @dataclass(frozen=True, eq=False)
 class TrainingWindows:
-    """What is trained on: of each history the newest events before its stop, and what followed."""
+    """What is trained on: of each history the newest events before its stop, and what followed.
+
+    sequences: as they are read. What is to be foreseen does not depend on it.
+    """
 
     sequences: Sequences
     starts: Ints
     stops: Ints  # the target event, exclusive
-    following: Ints  # (events,) position of the next target
+    following: Ints  # (events,) the next target's item, by catalogue row
 
     @classmethod
     def before(cls, sequences: Sequences, limits: Ints, length: int) -> "TrainingWindows":
@@ -120,7 +123,8 @@ class TrainingWindows:
         stops = sequences.last_target_before(limits)
         useful = (stops != NONE) & (stops > sequences.at[:-1])
         starts = np.maximum(sequences.at[:-1], stops - length)
-        return cls(sequences, starts[useful], stops[useful], sequences.next_target())
+        following = sequences.items[sequences.next_target()]
+        return cls(sequences, starts[useful], stops[useful], following)
 
     def __len__(self) -> int:
         return len(self.stops)
@@ -137,8 +141,7 @@ class TrainingWindows:
             now = self.sequences.times[stops]
             batch, places = batch_of(self.sequences, self.starts[chosen], stops, now)
             # The target that ends a window is before its limit, and so are all before it.
-            rows = self.sequences.items[self.following[places]]
-            yield batch, torch.from_numpy(rows)
+            yield batch, torch.from_numpy(self.following[places])
 
     def _shuffled(self, size: int, events: int, rng: np.random.Generator) -> list[Ints]:
         """Similar lengths together within each stretch, so that little padding is needed."""

@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 
 from indexes.storage.arrays import Floats, Ints, Vectors
 from indexes.storage.durable import make_folder
-from reranker.model.card import CHECKPOINT
+from reranker.model.card import CHECKPOINT, NEW_CONTENT
 from reranker.model.model_modalities import PREFIX
 from reranker.training.model import SequenceModel
 
@@ -230,11 +230,13 @@ def transfer_weights(model: SequenceModel, weights: Weights, before: Scope, now:
         now.items, before.items, return_indices=True, assume_unique=True
     )
     for name, learned in weights.items():
+        if name == NEW_CONTENT:  # of the end of a training
+            continue
         fresh = state[name].detach().cpu().clone()
         if name == "item_ids.weight":
             fresh[1:] = learned[1:].mean(dim=0) if len(learned) > 1 else 0.0
             fresh[torch.from_numpy(1 + here)] = learned[torch.from_numpy(1 + there)]
-        elif name == "types.weight":
+        elif name in ("types.weight", "text_reader.types.weight"):
             for number, kind in enumerate(now.types):
                 if kind in before.types:
                     fresh[number] = learned[before.types.index(kind)]

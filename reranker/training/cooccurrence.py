@@ -1,4 +1,4 @@
-"""cooccurrence.py: which items are met near each other -> the vectors that item ids begin with.
+"""cooccurrence.py: which items are met near each other -> what item ids and texts begin with.
 
 A table of ids that begins as noise spends its first epochs on who stands beside whom, which
 counting tells at once: the singular vectors of the positive pointwise mutual information of items
@@ -14,6 +14,7 @@ from scipy import sparse
 from indexes.storage.arrays import Ints, Vectors
 
 _APART: Final = 10  # events between two items that still count, each further one 1 / distance
+_NEAR: Final = 3  # events between two whose texts are compared
 _MOST_EVENTS: Final = 5_000_000  # the newest shoppers' are enough for a beginning
 _SPARE: Final = 16  # directions beyond those that are wanted
 _ROUNDS: Final = 4
@@ -36,6 +37,27 @@ def cooccurrence_vectors(
         return None
     vectors = _left_vectors(information, width, np.random.default_rng(seed))
     return np.asarray(vectors / np.sqrt((vectors**2).mean()), np.float32)
+
+
+def shared_directions(texts: Vectors, rows: Ints, owners: Ints, width: int) -> Vectors:
+    """The directions (width, d) in which the texts of what is met one after another agree most.
+
+    texts (k, d), rows (n,): each event's among them, -1 for none, owners (n,): whose event it is.
+    Eigenvectors of the sum of x y^T / distance over pairs at most three events apart. A text says
+    much that no shopper goes by: each of these directions tells more than one drawn by chance.
+    """
+    rows, owners = rows[-_MOST_EVENTS:], owners[-_MOST_EVENTS:]
+    shared = np.zeros((texts.shape[1],) * 2)
+    for apart in range(1, _NEAR + 1):
+        first, second = rows[:-apart], rows[apart:]
+        both = (owners[apart:] == owners[:-apart]) & (first >= 0) & (second >= 0)
+        pairs = sparse.csr_matrix(
+            (np.ones(int(both.sum()), np.float32), (first[both], second[both])),
+            shape=(len(texts), len(texts)),
+        )
+        shared += texts.T @ (pairs @ texts) / apart
+    _, axes = np.linalg.eigh(shared + shared.T)
+    return np.ascontiguousarray(axes[:, -width:].T, np.float32)
 
 
 def _near(items: Ints, owners: Ints, count: int) -> sparse.csr_matrix:

@@ -18,7 +18,7 @@ from reranker.model.settings import TrainSettings
 from reranker.training.adaptors.modalities import KnownVectors
 from reranker.training.batches import Cases, TrainingWindows, flat_places
 from reranker.training.checkpoints import Layout, Scope, hashes_of
-from reranker.training.cooccurrence import cooccurrence_vectors
+from reranker.training.cooccurrence import cooccurrence_vectors, shared_directions
 from reranker.training.held_out import MINUTES, HeldOut, held_out
 from reranker.training.model import Items, SequenceModel
 from reranker.training.sequences import Sequences, met_by
@@ -125,7 +125,7 @@ def scope_of(data: TrainingData, settings: TrainSettings) -> Scope:
 
 
 def _layout(catalogue: Catalogue, settings: TrainSettings) -> Layout:
-    names = ("encoder", "width", "blocks", "heads", "length", "seed")
+    names = ("encoder", "fusion", "width", "blocks", "heads", "length", "seed")
     shape = ", ".join(f"{name} {getattr(settings, name)}" for name in names)
     for name, of in catalogue.modalities.items():
         shape += f", {name} vectors of {of.vectors.shape[1]}"
@@ -166,6 +166,9 @@ def new_model(data: TrainingData, settings: TrainSettings) -> SequenceModel:
     vectors = _beside_each_other(data, settings)
     if vectors is not None:
         model.begin_ids(torch.from_numpy(vectors))
+    if settings.width <= text_width:
+        directions = _agreeing_texts(data, settings.width)
+        model.adaptor.weight.data = torch.from_numpy(directions)
     return model
 
 
@@ -181,6 +184,19 @@ def _beside_each_other(data: TrainingData, settings: TrainSettings) -> Vectors |
     owners = sequences.owner[places][known]
     count, width, seed = len(data.known), settings.width, settings.seed
     return cooccurrence_vectors(items[known], owners, count, width, seed)
+
+
+def _agreeing_texts(data: TrainingData, width: int) -> Vectors:
+    """Directions (width, d) of texts of what was met one after another, searches among it."""
+    sequences, catalogue = data.sequences, data.catalogue
+    assert catalogue.texts is not None
+    queries = catalogue.queries
+    texts = catalogue.texts if queries is None else np.concatenate([catalogue.texts, queries])
+    places = flat_places(sequences.at[:-1], data.held_out.limits)
+    items, searches = sequences.items[places], sequences.queries[places]
+    query = np.where(searches == NONE, NONE, len(catalogue.texts) + searches)
+    rows = np.where(items == NONE, query, items)
+    return shared_directions(texts, rows, sequences.owner[places], width)
 
 
 def index_catalogue(

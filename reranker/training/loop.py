@@ -13,12 +13,13 @@ import torch
 from indexes.progress import Progress, silent
 from indexes.storage.arrays import Ints
 from reranker.model.settings import TrainSettings
-from reranker.training.batches import Batch
+from reranker.training.batches import Batch, Cases
 from reranker.training.checkpoints import Checkpoint, Notes, transfer_weights
 from reranker.training.data import TrainingData, new_model, scope_of
-from reranker.training.inference import TOP, model_ranks, ndcg_at_10
+from reranker.training.inference import TOP, model_ranks, ndcg_at_10, new_content_weight
 from reranker.training.losses import Sampler, next_item_loss
 from reranker.training.model import SequenceModel
+from reranker.training.sequences import Sequences
 
 _FLAGS: Final = ("avx512_bf16", "amx_bf16")
 _TRIES: Final = 3
@@ -108,7 +109,8 @@ class Training:
         self.scope = scope_of(data, settings)
         self.best = self._weights()
         self.notes = self._begin()
-        self.model.bfloat16 = self.notes.bfloat16
+        if self.notes.bfloat16:
+            self.model.kind = torch.bfloat16
 
     def _begin(self) -> Notes:
         """The notes of a fresh training, a warm one, or those of the one that was interrupted."""
@@ -145,7 +147,9 @@ class Training:
             if self._checkpoint:
                 self._checkpoint.write(self.notes, self.model, self.best, self.adam, self.scope)
         self.model.load_state_dict(self.best)
-        self.model.bfloat16 = False
+        self.model.kind = torch.float32
+        if self.model.text_width:
+            self._weigh_new_content()
         self.model.eval()
         return Trained(
             model=self.model,
@@ -234,15 +238,17 @@ class Training:
 
     def _ranks(self) -> Ints:
         """Of each held-out item among the whole catalogue."""
+        return model_ranks(self.model, self.items, *self._asked)
+
+    def _weigh_new_content(self) -> None:
+        weight = new_content_weight(self.model, self.items, *self._asked)
+        torch.nn.init.constant_(self.model.new_content, weight)
+
+    @property
+    def _asked(self) -> tuple[Sequences, Cases, int, bool]:
+        """What is held out, and how it is asked for."""
         data = self.data
-        return model_ranks(
-            self.model,
-            self.items,
-            data.sequences,
-            data.validation,
-            self.settings.length,
-            self.mask_seen,
-        )
+        return data.sequences, data.validation, self.settings.length, self.mask_seen
 
     def _weights(self) -> dict[str, torch.Tensor]:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}

@@ -104,17 +104,37 @@ def next_item_loss(
     targets: torch.Tensor,
     denominator: Denominator,
 ) -> torch.Tensor:
-    """Mean loss of the events of a batch; targets (p,) are catalogue rows."""
+    """Mean loss of a batch's events, and of the model's parts; targets (p,) are catalogue rows."""
     known = model.known_ids()
     users = model(batch, items, known)  # (p, d)
-    others_vectors = model.item_vectors(items, denominator.rows, known)  # (k, d)
+    others = model.item_vectors(items, denominator.rows, known)  # (k, d)
     if denominator.log_expected is None:
         place = torch.full((len(items),), -1, device=targets.device)
         place[denominator.rows] = torch.arange(len(denominator.rows), device=targets.device)
-        return softmax_loss(users, others_vectors, place[targets])
-    logits = users @ others_vectors.T.to(users.dtype)  # (p, k)
-    true = (users * model.item_vectors(items, targets, known)).sum(dim=1, keepdim=True)
-    others = logits.float() - denominator.log_expected
-    others = others.masked_fill(denominator.rows == targets[:, None], -torch.inf)
-    both = torch.cat([true.float(), others], dim=1)
-    return (torch.logsumexp(both, dim=1) - both[:, 0]).mean()
+        losses = [
+            softmax_loss(users[:, part], others[:, part], place[targets]) for part in model.parts
+        ]
+    else:
+        true = model.item_vectors(items, targets, known)  # (p, d)
+        drawn = denominator.rows == targets[:, None]
+        losses = [
+            _sampled_loss(
+                users[:, part], others[:, part], true[:, part], denominator.log_expected, drawn
+            )
+            for part in model.parts
+        ]
+    return torch.stack(losses).mean()
+
+
+def _sampled_loss(
+    users: torch.Tensor,
+    others: torch.Tensor,
+    true: torch.Tensor,
+    log_expected: torch.Tensor,
+    drawn: torch.Tensor,
+) -> torch.Tensor:
+    """users (p, d), drawn items' vectors (k, d), true items' (p, d); drawn (p, k): the true one."""
+    own = (users * true).sum(dim=1, keepdim=True).float()
+    logits = (users @ others.T.to(users.dtype)).float() - log_expected
+    both = torch.cat([own, logits.masked_fill(drawn, -torch.inf)], dim=1)
+    return (torch.logsumexp(both, dim=1) - own[:, 0]).mean()

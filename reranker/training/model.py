@@ -4,6 +4,9 @@ An item's vector is its content part (the whitened text vector, and other vector
 some, through a small adaptor) beside its id part (learned, for items seen in training). A user
 vector's inner product with it is the affinity. A new item has no id part, and is compared by its
 content from its first minute.
+
+Each part may have an encoder of its own, which learns by itself, so that two scores are added
+(Collins et al. 2025, arXiv:2512.17820); or one encoder reads and foresees both.
 """
 
 from collections.abc import Mapping
@@ -15,7 +18,7 @@ from torch.nn import functional
 
 from indexes.errors import Failure
 from indexes.storage.arrays import Vectors
-from reranker.model.card import TEXT_SCALE
+from reranker.model.card import NEW_CONTENT, TEXT_SCALE
 from reranker.model.model_modalities import PREFIX
 from reranker.model.served_model import BUCKETS
 from reranker.model.settings import TrainSettings
@@ -85,8 +88,32 @@ class Items:
         return torch.where(batch.items >= 0, batch.items, query)
 
 
-class SequenceModel(nn.Module):
-    """Event inputs, one of three encoders, and user vectors from its states."""
+class EventReader(nn.Module):
+    """What is known of events, beside their types and times -> states, by one of three encoders."""
+
+    def __init__(self, settings: TrainSettings, types: int) -> None:
+        super().__init__()
+        self.dropout = settings.dropout
+        self.types = nn.Embedding(types, settings.width)
+        self.gaps = nn.Embedding(BUCKETS, settings.width)
+        self.ages = nn.Embedding(BUCKETS, settings.width)
+        self.encoder: Encoder = _encoder(settings)
+
+    def states(self, inputs: torch.Tensor, batch: Batch, kind: torch.dtype) -> torch.Tensor:
+        """inputs (p, width) -> what comes after each event and all before it (p, width), of this
+        kind of numbers."""
+        events = inputs + self.types(batch.types) + self.gaps(batch.gaps)
+        events = dropout(events, self.dropout, self.training)
+        states = self.encoder(events.to(kind), Layout(batch.lengths))
+        return states + self.ages(batch.ages).to(kind)
+
+
+class SequenceModel(EventReader):
+    """Items by id and text, what reads the events, and user vectors from its states.
+
+    fusion "apart": one reads items by their ids, the other by their texts, both read searches, and
+    each learns its part of the user vector by itself (`parts`). "joint": one reads it all.
+    """
 
     def __init__(
         self,
@@ -97,21 +124,20 @@ class SequenceModel(nn.Module):
         modalities: Mapping[str, int] | None = None,
     ) -> None:
         """modalities: dimensions of the other vectors, by kind."""
-        super().__init__()
+        super().__init__(settings, types)
         width = settings.width
-        self.id_dropout = settings.id_dropout if text_width else 0.0
-        self.dropout = settings.dropout
-        self.bfloat16 = False  # while training; what is learned stays float32
+        self.kind = torch.float32  # of the numbers computed with; what is learned stays float32
         self.item_ids = nn.Embedding(known_items + 1, width, padding_idx=0)
-        self.types = nn.Embedding(types, width)
-        self.gaps = nn.Embedding(BUCKETS, width)
-        self.ages = nn.Embedding(BUCKETS, width)
         self.text_width = text_width
+        self.text_reader: EventReader | None = None
         if text_width:
             self.adaptor = Linear(text_width, width, bias=False)
             self.read_text = Linear(width, width, bias=False)
             self.foresee_text = Linear(width, width)
-        self.encoder: Encoder = _encoder(settings)
+            self.register_buffer(NEW_CONTENT, torch.ones(()))
+            if settings.fusion == "apart":
+                self.text_reader = EventReader(settings, types)
+        self.id_dropout = settings.id_dropout if text_width and not self.text_reader else 0.0
         self.apply(_begin)
         if text_width:
             nn.init.orthogonal_(self.adaptor.weight)
@@ -129,9 +155,12 @@ class SequenceModel(nn.Module):
         return self.item_ids.embedding_dim * (2 if self.text_width else 1)
 
     @property
-    def kind(self) -> torch.dtype:
-        """Of the numbers that a step computes with."""
-        return torch.bfloat16 if self.training and self.bfloat16 else self.item_ids.weight.dtype
+    def parts(self) -> list[slice]:
+        """The stretches of user and item vectors that learn to foresee by themselves."""
+        width = self.item_ids.embedding_dim
+        if self.text_reader is None:
+            return [slice(None)]
+        return [slice(0, width), slice(width, None)]
 
     def known_ids(self) -> torch.Tensor:
         """1 by id (k, 1); 0 for no id, and for some left out while training, as new items are."""
@@ -163,22 +192,22 @@ class SequenceModel(nn.Module):
     ) -> torch.Tensor:
         """User vectors (p, dimensions) after each event of the batch; known: known_ids()."""
         known = self.known_ids() if known is None else known
-        states: torch.Tensor = self.states(batch, items, known)
-        states = states + self.ages(batch.ages).to(states.dtype)
-        if not self.text_width:
-            return states
-        return torch.cat([self.foresee_text(states), states], dim=1)
+        ids = (self.item_ids.weight * known)[self._numbers(batch, items)]
+        if items.texts is None:
+            return self.states(ids, batch, self.kind)
+        content = self.content_part(items, items.text_places(batch)).to(self.kind)
+        content = self.read_text(content) * TEXT_SCALE
+        if self.text_reader is None:
+            states = text_states = self.states(ids + content, batch, self.kind)
+        else:
+            searches = content * (batch.items < 0)[:, None]
+            states = self.states(ids + searches, batch, self.kind)
+            text_states = self.text_reader.states(content, batch, self.kind)
+        return torch.cat([self.foresee_text(text_states), states], dim=1)
 
-    def states(self, batch: Batch, items: Items, known: torch.Tensor) -> torch.Tensor:
-        """What the encoder makes of each event and all before it (p, width)."""
-        numbers = torch.where(batch.items >= 0, items.ids[batch.items.clamp(min=0)], 0)
-        ids = self.item_ids.weight * known
-        events = ids[numbers] + self.types(batch.types) + self.gaps(batch.gaps)
-        if items.texts is not None:
-            content = self.content_part(items, items.text_places(batch))
-            events = events + self.read_text(content.to(self.kind)) * TEXT_SCALE
-        events = dropout(events, self.dropout, self.training)
-        return self.encoder(events.to(self.kind), Layout(batch.lengths))
+    def _numbers(self, batch: Batch, items: Items) -> torch.Tensor:
+        """The id of each event's item (p,), 0 where there is none."""
+        return torch.where(batch.items >= 0, items.ids[batch.items.clamp(min=0)], 0)
 
     def item_vectors(
         self, items: Items, rows: torch.Tensor, known: torch.Tensor | None = None
@@ -186,16 +215,19 @@ class SequenceModel(nn.Module):
         """Item vectors (n, dimensions) of catalogue rows (n,).
 
         Id parts count from their mean, which no softmax sees: an item without one is an average
-        one, neither last nor first.
+        one, neither last nor first, and its content part counts `new_content` times.
         """
         known = self.known_ids() if known is None else known
         others = self.item_ids.weight[1:]
         mean = others.sum(dim=0) / max(len(others), 1)  # nobody may be known by id
         centred = (self.item_ids.weight - mean) * known
-        part = centred[items.ids[rows]]
+        own = items.ids[rows]
+        part = centred[own]
         if items.texts is None:
             return part
-        return torch.cat([self.content_part(items, rows), part], dim=1)
+        content = self.content_part(items, rows)
+        content = torch.where(known[own] > 0, content, content * self.new_content)
+        return torch.cat([content, part], dim=1)
 
 
 def _adaptors(

@@ -37,6 +37,7 @@ class Connection:
         self.polled = 0  # the events that the poller looks for, also while it is answered
         self.until = 0.0  # on `time.monotonic`: then it is closed, if nothing has come of it
         self.counted = 0  # bytes held that the worker has counted
+        self.waited = False  # whether its search has waited for the encoder
         self.arrived = 0.0  # on `time.perf_counter`: when the request had come
         self.admitted: Admitted | None = None  # of a request that was let in by the gate
         self.asked = False  # a whole request has come on it

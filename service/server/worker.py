@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from reranker.ranking.settings import RankingSettings
@@ -57,6 +58,8 @@ _NO_FILES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _READ_SECONDS: Final = 0.004  # that the loop reads and refuses while searches wait ...
 _SEARCH_SECONDS: Final = 0.008  # ... and that it searches at most, before it looks at clients again
 _SHORT_BYTES: Final = 262_144  # of a search that the loop may take; a longer one takes a thread
+_ENCODER_SHARE: Final = 0.5  # of its budget, in which a search waits for its query's vector ...
+_ENCODER_SECONDS: Final = 0.01  # ... looked at so often
 _PAUSE_SECONDS: Final = 1.0  # without new connections, when none can be opened
 _READ: Final = selectors.EVENT_READ
 _WRITE: Final = selectors.EVENT_WRITE
@@ -82,6 +85,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self._full = Seldom("no more connections can be opened: %s")
         self._searches: deque[tuple[Connection, Any, bytes]] = deque()  # that may be at hand
         self._road: ShortRoad | None = None
+        self._encoded_later: dict[Connection, tuple[Any, float]] = {}  # searches, and until when
         self._head = (0, b"")
         self._heads = Heads(self.cfg)
         self._keep_alive = float(self.cfg.keepalive)
@@ -118,6 +122,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         while the turn before it went on, half of that ago in the mean, and gets no younger in this
         one."""
         began = time.perf_counter()
+        if self._encoded_later:
+            self._give_up_waiting()
+            timeout = min(timeout, _ENCODER_SECONDS)
         events = self.poller.select(0.0 if self._searches else timeout)
         now = time.perf_counter()
         before = began - self._woke if now - began < _AT_ONCE_SECONDS else 0.0
@@ -348,9 +355,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
                 return
 
     def _search(self, conn: Connection, request: Any, body: bytes) -> None:
-        """Answer this search here, where all that it needs is at hand; else in a thread."""
+        """Answer this search here, where all that it needs is at hand; else in a thread. A query
+        that nobody asked before is encoded meanwhile, once."""
+        from service.api.short_road import Later
+
         road = self._road if self.alive and not draining() else None
-        answer = road.answer(request.headers, body, conn.arrived) if road else None
+        again = None if conn.waited else partial(self._again, conn, request, body)
+        answer = road.answer(request.headers, body, conn.arrived, again) if road else None
+        if isinstance(answer, Later):
+            conn.waited = True
+            budget = budget_of(request, body, self._budget_ms)
+            self._encoded_later[conn] = request, conn.arrived + budget * _ENCODER_SHARE
+            return
+        conn.waited = False
         if answer is None:
             self._hand_over(conn, request, self.tpool)
             return
@@ -358,6 +375,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         conn.caller = answer.caller or conn.address
         self._leaves(conn)
         self._send(conn, self._usual_head() + answer.content)
+
+    def _again(self, conn: Connection, request: Any, body: bytes) -> None:
+        """In the encoder's thread: this search can be answered now, or never here."""
+        self.method_queue.defer(self._search_again, conn, request, body)
+
+    def _search_again(self, conn: Connection, request: Any, body: bytes) -> None:
+        if self._encoded_later.get(conn, (None, 0.0))[0] is request:
+            del self._encoded_later[conn]
+            self._searches.append((conn, request, body))
+
+    def _give_up_waiting(self) -> None:
+        """Queries that the encoder does not come to in time are Flask's, which keeps deadlines."""
+        now = time.perf_counter()
+        late = [conn for conn, (_, until) in self._encoded_later.items() if until <= now]
+        for conn in late:
+            request, _ = self._encoded_later.pop(conn)
+            conn.waited = False
+            self._hand_over(conn, request, self.tpool)
 
     def _send(self, conn: Connection, answer: bytes) -> None:
         try:

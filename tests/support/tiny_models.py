@@ -99,7 +99,8 @@ def clip_model(words: Sequence[str], *, edge: int, hidden: int = 32, layers: int
         "num_hidden_layers": layers,
         "num_attention_heads": 2,
     }
-    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    # Where the end is number 2 transformers takes the largest number for it, as of old.
+    special = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
     text = {"vocab_size": 4 + len(dict.fromkeys(words)), "max_position_embeddings": 24}
     return CLIPModel(
         CLIPConfig(
@@ -112,12 +113,12 @@ def clip_model(words: Sequence[str], *, edge: int, hidden: int = 32, layers: int
 
 def clip_processor(words: Sequence[str], *, edge: int) -> CLIPProcessor:
     """What turns pictures and texts into what such a model reads."""
-    vocabulary = ["<pad>", "<begin>", "<end>", "<unk>", *dict.fromkeys(words)]
+    vocabulary = ["<pad>", "<unk>", "<begin>", "<end>", *dict.fromkeys(words)]
     tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(vocabulary)}, "<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<begin> $A <end>", special_tokens=[("<begin>", 1), ("<end>", 2)]
+        single="<begin> $A <end>", special_tokens=[("<begin>", 2), ("<end>", 3)]
     )
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

@@ -18,6 +18,7 @@ from indexes.workspace import Workspace
 from reranker.events.events import HistoryEvent
 from reranker.model.card import CARD, WEIGHTS, WHITE, Card
 from reranker.model.model_modalities import load_modalities
+from reranker.model.served_model import settings_of
 from reranker.model.settings import TrainSettings
 from reranker.model.versions import check_fits, model_store
 from reranker.training.adaptors.modalities import KnownVectors
@@ -94,7 +95,7 @@ def _opened(version: Version, index: ItemIndex) -> PublishedModel | None:
     card, tensors = _read(version.folder)
     if not card.encoder:
         return None
-    settings = msgspec.convert(card.settings, TrainSettings)
+    settings = settings_of(card)
     white = {name: numbers(tensors.pop(WHITE + name)) for name in ("mean", "matrix")}
     widths = {name: len(of.whitening.mean) for name, of in load_modalities(version.folder).items()}
     model = SequenceModel(settings, len(card.item_ids), card.text_width, len(card.weights), widths)

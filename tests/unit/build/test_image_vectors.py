@@ -1,7 +1,6 @@
 """Pictures of items become vectors at the rebuild: only new ones, safely, counted."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from support.tiny_models import tiny_bert, tiny_clip
+from support.picture_shop import SUMMARY, build, workspace, write_shop
+from support.shop import copy_home
 
 from indexes.build.commands import rebuild_command
 from indexes.build.image_vectors import IMAGE
@@ -18,69 +18,17 @@ from indexes.build.rebuild import Summary, rebuild
 from indexes.build.settings import RebuildSettings
 from indexes.encoders.image_encoder import load_image_encoder
 from indexes.encoders.query_encoder import load_query_encoder
-from indexes.encoders.settings import EncoderSettings, ImageSettings
+from indexes.encoders.settings import ImageSettings
 from indexes.errors import Failure
 from indexes.items.index import ItemIndex, published_version
 from indexes.items.settings import ItemSettings
 from indexes.progress import silent
 from indexes.workspace import Workspace
 
-COLOURS = ("red", "green", "blue", "yellow", "black")
-ITEMS = 10
-Models = tuple[Path, Path]
-Build = Callable[..., Summary]
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    """A text encoder and a CLIP."""
-    folder = tmp_path_factory.mktemp("models")
-    return tiny_bert(folder / "bert", words=["a", "b"]), tiny_clip(folder / "clip")
-
-
-def write_shop(folder: Path, images: dict[int, str] | None = None) -> Path:
-    """Ten items, each with a picture of its own in data/images unless another is named."""
-    pictures = folder / "data" / "images"
-    pictures.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for number in range(ITEMS):
-        name = f"p{number}.png"
-        if not (pictures / name).exists():
-            size = (30 + number, 40)
-            Image.new("RGB", size, COLOURS[number % len(COLOURS)]).save(pictures / name)
-        image = (images or {}).get(number, name)
-        lines.append(msgspec.json.encode({"id": f"i{number}", "title": "a b", "image": image}))
-    source = folder / "items.jsonl"
-    source.write_bytes(b"\n".join(lines) + b"\n")
-    return source
-
-
-@pytest.fixture(scope="module")
-def built(models: Models, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
-    """A home that was built once: the text tower is exported, which takes seconds."""
-    home = tmp_path_factory.mktemp("built")
-    write_shop(home)
-    return home, build(home, models)
-
-
-def build(
-    home: Path, models: Models, images: dict[int, str] | None = None, **settings: Any
-) -> Summary:
-    source = write_shop(home, images)
-    return rebuild(workspace(home, models, **settings), source, progress=silent)
-
-
-def workspace(home: Path, models: Models, **settings: Any) -> Workspace:
-    sections: dict[type, Any] = {
-        EncoderSettings: EncoderSettings(model=str(models[0])),
-        ImageSettings: ImageSettings(**({"model": str(models[1])} | settings)),
-    }
-    return Workspace(home, sections)
-
 
 @pytest.fixture
-def home(built: tuple[Path, Summary], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(built[0], tmp_path / "home", symlinks=True))
+def home(pictured_home: Path, tmp_path: Path) -> Path:
+    return copy_home(pictured_home, tmp_path / "home")
 
 
 def index_of(home: Path) -> ItemIndex:
@@ -93,8 +41,9 @@ def vector_of(home: Path, item: str) -> Any:
     return vectors[0] if known[0] else None
 
 
-def test_each_picture_is_a_vector_beside_the_text(built: tuple[Path, Summary]) -> None:
-    home, summary = built
+def test_each_picture_is_a_vector_beside_the_text(pictured_home: Path) -> None:
+    home = pictured_home
+    summary = msgspec.json.decode((home / SUMMARY).read_bytes(), type=Summary)
     assert summary.images is not None
     assert (summary.images.named, summary.images.encoded, summary.images.reused) == (10, 10, 0)
     assert not summary.images.left_out
@@ -103,39 +52,39 @@ def test_each_picture_is_a_vector_beside_the_text(built: tuple[Path, Summary]) -
     assert red @ also_red > red @ green
 
 
-def test_the_second_rebuild_encodes_no_picture(home: Path, models: Models) -> None:
+def test_the_second_rebuild_encodes_no_picture(home: Path) -> None:
     before = published_version(Workspace(home)).id
-    again = build(home, models)
+    again = build(home)
     assert again.images is not None and not again.changed and again.version == before
     assert (again.images.encoded, again.images.reused) == (0, 10)
 
 
-def test_a_changed_picture_is_encoded_anew(home: Path, models: Models) -> None:
+def test_a_changed_picture_is_encoded_anew(home: Path) -> None:
     before = vector_of(home, "i3")
     Image.new("RGB", (33, 40), "white").save(home / "data" / "images" / "p3.png")
-    summary = build(home, models)
+    summary = build(home)
     assert summary.images is not None and summary.changed
     assert (summary.images.encoded, summary.images.reused) == (1, 9)
     assert not np.allclose(vector_of(home, "i3"), before, atol=1e-2)
     assert np.allclose(vector_of(home, "i2"), vector_of(home, "i2"))
 
 
-def test_a_picture_under_another_name_is_known(home: Path, models: Models) -> None:
+def test_a_picture_under_another_name_is_known(home: Path) -> None:
     pictures = home / "data" / "images"
     (pictures / "new").mkdir()
     (pictures / "p4.png").rename(pictures / "new" / "other.png")
-    summary = build(home, models, {4: "new/other.png", 5: "new/other.png"})
+    summary = build(home, {4: "new/other.png", 5: "new/other.png"})
     assert summary.images is not None
     assert (summary.images.encoded, summary.images.reused) == (0, 10)
     assert np.array_equal(vector_of(home, "i4"), vector_of(home, "i5"))
 
 
-def test_a_bad_picture_costs_only_its_item_the_picture(home: Path, models: Models) -> None:
+def test_a_bad_picture_costs_only_its_item_the_picture(home: Path) -> None:
     pictures = home / "data" / "images"
     whole = (pictures / "p0.png").read_bytes()
     (pictures / "cut.png").write_bytes(whole[:60])
     images = {0: "cut.png", 1: "https://cdn.example/1.png", 2: "../../items.jsonl", 3: "none.png"}
-    summary = build(home, models, images)
+    summary = build(home, images)
     assert summary.images is not None
     left_out = summary.images.left_out
     assert {reason: one.count for reason, one in left_out.items()} == {
@@ -148,39 +97,37 @@ def test_a_bad_picture_costs_only_its_item_the_picture(home: Path, models: Model
     assert (summary.items, summary.item_vectors[IMAGE].without) == (10, 4)
     assert vector_of(home, "i0") is None and vector_of(home, "i4") is not None
     assert any("4 of 10 pictures" in note and "none.png" in note for note in summary.notes)
-    again = build(home, models, images)  # nothing is new, and it is said again
+    again = build(home, images)  # nothing is new, and it is said again
     assert again.images is not None and not again.changed
     assert {reason: one.count for reason, one in again.images.left_out.items()} == {
         reason: one.count for reason, one in left_out.items()
     }
 
 
-def test_pictures_of_which_none_can_be_used(home: Path, models: Models) -> None:
+def test_pictures_of_which_none_can_be_used(home: Path) -> None:
     shutil.rmtree(home / "data" / "images")
     source = home / "items.jsonl"
-    summary = rebuild(workspace(home, models), source, progress=silent)
+    summary = rebuild(workspace(home), source, progress=silent)
     assert summary.changed and IMAGE not in index_of(home).modalities
     assert any("no item has a picture that can be used" in note for note in summary.notes)
 
 
-def test_without_a_model_no_picture_is_read(home: Path, models: Models) -> None:
-    summary = build(home, models, model="")
+def test_without_a_model_no_picture_is_read(home: Path) -> None:
+    summary = build(home, model="")
     assert summary.images is None and summary.changed
     assert IMAGE not in index_of(home).modalities
     assert list((home / "index" / "image_vectors").glob("*.bin"))  # known, when it comes back
 
 
-def test_pictures_lie_in_the_folder_that_the_settings_name(home: Path, models: Models) -> None:
+def test_pictures_lie_in_the_folder_that_the_settings_name(home: Path) -> None:
     (home / "data" / "images").rename(home / "pictures")
-    asked = workspace(home, models)
+    asked = workspace(home)
     asked = Workspace(home, {**asked.sections, ItemSettings: ItemSettings(image_folder="pictures")})
     summary = rebuild(asked, home / "items.jsonl", progress=silent)
     assert summary.images is not None and summary.images.reused == 10
 
 
-def test_pictures_are_encoded_so_many_at_once(
-    home: Path, models: Models, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pictures_are_encoded_so_many_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from indexes.encoders.image_encoder import ImageEncoder
 
     sizes: list[int] = []
@@ -192,38 +139,38 @@ def test_pictures_are_encoded_so_many_at_once(
 
     monkeypatch.setattr(ImageEncoder, "encode", counted)
     shutil.rmtree(home / "index" / "image_vectors")
-    build(home, models, batch=4)
+    build(home, batch=4)
     assert sizes == [4, 4, 2]
 
 
-def test_the_text_tower_is_in_the_version(home: Path, models: Models) -> None:
+def test_the_text_tower_is_in_the_version(home: Path) -> None:
     modality = index_of(home).modalities[IMAGE]
     about = msgspec.json.decode((modality.folder / "encoder" / "encoder.json").read_bytes())
     assert about["runtime"] == "onnxruntime"  # no torch where it is served
     served = load_query_encoder(modality.folder / "encoder")
-    encoder = load_image_encoder(ImageSettings(model=str(models[1])))
+    encoder = load_image_encoder(ImageSettings(model=str(home / "clip" / "model")))
     assert encoder is not None and encoder.reads_texts
     texts = ["red shoes", "blue", "a tea kettle"]
     wanted = encoder.text_tower().encode_queries(texts)
     assert wanted.shape == (3, modality.dimensions)
     assert np.allclose(served.encode_queries(texts), wanted, atol=1e-4)
     Image.new("RGB", (33, 40), "white").save(home / "data" / "images" / "p3.png")
-    build(home, models)
+    build(home)
     taken_over = index_of(home).modalities[IMAGE].folder / "encoder"
     assert taken_over != modality.folder / "encoder"
     assert load_query_encoder(taken_over).fingerprint == served.fingerprint
 
 
-def test_a_file_of_the_same_name_is_refused(home: Path, models: Models) -> None:
-    asked = workspace(home, models)
+def test_a_file_of_the_same_name_is_refused(home: Path) -> None:
+    asked = workspace(home)
     sections = {**asked.sections, RebuildSettings: RebuildSettings(item_vectors=["image=x.npy"])}
     with pytest.raises(Failure, match=r"image\.model") as caught:
         rebuild(Workspace(home, sections), home / "items.jsonl", progress=silent)
     assert caught.value.field == "rebuild.item_vectors"
 
 
-def test_the_command_counts_pictures(home: Path, models: Models) -> None:
-    asked = workspace(home, models)
+def test_the_command_counts_pictures(home: Path) -> None:
+    asked = workspace(home)
     source = write_shop(home, {3: "none.png"})
     done = CliRunner().invoke(rebuild_command, ["--items", str(source), "--json"], obj=asked)
     assert done.exit_code == 0, done.output

@@ -20,7 +20,6 @@ from support.shop import small_shop, write_items
 from support.tiny_models import tiny_bert
 from support.waiting import wait_until
 
-from indexes.build.faiss_file import faiss_file
 from indexes.build.known_keys import NEW, KnownKeys
 from indexes.build.part_processes import _PROGRAM, encode_in_processes, part_jobs
 from indexes.build.rebuild import Summary, rebuild
@@ -28,6 +27,7 @@ from indexes.build.settings import RebuildSettings
 from indexes.build.vector_parts import Share, encode_part, parsed_share
 from indexes.encoders.settings import EncoderSettings
 from indexes.errors import Failure
+from indexes.faiss_files.faiss_file import faiss_file
 from indexes.items import columns
 from indexes.items.index import ItemIndex, build_faiss
 from indexes.items.text import text_digest
@@ -311,7 +311,7 @@ def test_a_million_items_are_rebuilt_in_bounded_memory(tmp_path: Path, factory: 
 def test_what_is_written_as_it_comes_has_the_bytes_of_faiss(
     tmp_path: Path, factory: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexes.build.faiss_lists._SCRATCH_BYTES", 5000)
+    monkeypatch.setattr("indexes.faiss_files.faiss_lists._SCRATCH_BYTES", 5000)
     rng = np.random.default_rng(3)
     vectors = rng.standard_normal((3000, 16), np.float32)
     index = build_faiss(factory, 16, vectors)

@@ -93,6 +93,7 @@ PROVED_BY = {
     "history.wait_replicas": "test_redis_histories: test_setting_wait_replicas",
     "history.wait_seconds": "test_histories: test_setting_wait_seconds",
     "train.encoder": "test_training: test_setting_changes_what_is_learned",
+    "train.fusion": "test_training: test_setting_changes_what_is_learned",
     "train.length": "test_training: test_setting_changes_what_is_learned",
     "train.width": "test_training: test_setting_changes_what_is_learned",
     "train.blocks": "test_training: test_setting_changes_what_is_learned",

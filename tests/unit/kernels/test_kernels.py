@@ -165,7 +165,7 @@ def test_what_is_read_of_items_to_the_bit(compiled: ModuleType, seed: int, n: in
         (WHOLE, values, at, keys.astype(np.uint32)),
         (SHARE, table.astype(np.uint64), keys.astype(np.uint64), worth),
         (MEAN_SHARE, values, at, keys.astype(np.uint32), worth),
-        (AMOUNT, table, keys.astype(np.int32), worth),
+        (AMOUNT, table, keys.astype(np.int32), worth.astype(np.float32)),
         (LOOKED_UP, table, rng.random(12)),
     ]
     ours, theirs = compiled.filled(rows, programs), numpy_kernels.filled(rows, programs)

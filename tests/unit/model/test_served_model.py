@@ -7,14 +7,17 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from support.item_vectors import in_memory
 from support.torch_models import load_model
 
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.items.index import ItemIndex
-from indexes.storage.versions import VersionStore
+from indexes.storage.manifests import Manifest
+from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.events.events import TYPES, HistoryEvent
+from reranker.model.card import CARD, NEW_CONTENT, WEIGHTS
 from reranker.model.numpy_encoders import numpy_encoder
 from reranker.model.served_model import ServedModel
 from reranker.model.settings import ENCODERS, TrainSettings
@@ -23,7 +26,8 @@ from reranker.runtime.caches import QueryVectors
 from reranker.training.encoders import TransformerEncoder
 from reranker.training.publish import publish_model, write_model
 
-KINDS = (*ENCODERS, "transformer of two heads", "transformer and pictures")
+JOINTLY = "transformer for ids and texts jointly"
+KINDS = (*ENCODERS, "transformer of two heads", "transformer and pictures", JOINTLY)
 
 
 def pictured(index: ItemIndex, folder: Path) -> ItemIndex:
@@ -43,7 +47,12 @@ def both(request: Any, shop_home: Path, tmp_path_factory: Any) -> Iterator[tuple
     from reranker.training.sequences import sequences_of
 
     kind = request.param.split()[0]
-    settings = TrainSettings(encoder=kind, heads=2 if "two" in request.param else 1, length=20)
+    settings = TrainSettings(
+        encoder=kind,
+        heads=2 if "two" in request.param else 1,
+        fusion="joint" if "jointly" in request.param else "apart",
+        length=20,
+    )
     index = ItemIndex(VersionStore(shop_home / "index").current())  # type: ignore[arg-type]
     if "pictures" in request.param:
         index = pictured(index, tmp_path_factory.mktemp("pictures"))
@@ -60,6 +69,7 @@ def both(request: Any, shop_home: Path, tmp_path_factory: Any) -> Iterator[tuple
     with torch.no_grad():
         for value in model.parameters():
             value += torch.randn_like(value) * 0.1
+        model.new_content.fill_(1.75)
     trained = Trained(
         model=model, epochs=1, best_epoch=1, best_ndcg=0, seconds=0, bfloat16=False, stopped=""
     )
@@ -142,6 +152,32 @@ def test_affinities_are_those_of_the_item_vectors(both: tuple[Any, Any]) -> None
     found = served.affinities(user, rows, vectors)
     np.testing.assert_allclose(found, served.item_vectors(rows, vectors) @ user, atol=1e-5)
     np.testing.assert_array_equal(served.affinities(user, rows[::2], vectors[::2]), found[::2])
+
+
+@pytest.mark.parametrize("both", [JOINTLY], indirect=True)
+def test_a_model_from_before_there_was_a_choice_is_served_as_the_joint_one_that_it_is(
+    both: tuple[Any, Any], tmp_path: Path
+) -> None:
+    _, served = both
+    for file in served.folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    card = msgspec.json.decode((tmp_path / CARD).read_bytes())
+    del card["settings"]["fusion"]
+    (tmp_path / CARD).write_bytes(msgspec.json.encode(card))
+    tensors = load_file(tmp_path / WEIGHTS)
+    del tensors[NEW_CONTENT]
+    save_file(tensors, tmp_path / WEIGHTS)
+    older = ServedModel(Version("older", tmp_path, Manifest("older", "", {}, {})), served.index)
+    queries = QueryVectors(load_query_encoder(served.index.encoder_folder), 100)
+    for events, now in histories():
+        np.testing.assert_array_equal(
+            older.user_vector(events, now, queries), served.user_vector(events, now, queries)
+        )
+    known = np.flatnonzero(served.numbers(np.arange(len(served.index), dtype=np.int64)))
+    vectors = served.index.vectors(known)
+    np.testing.assert_array_equal(
+        older.item_vectors(known, vectors), served.item_vectors(known, vectors)
+    )
 
 
 def test_an_event_type_of_another_time_is_passed_over(both: tuple[Any, Any]) -> None:

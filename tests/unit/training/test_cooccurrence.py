@@ -3,7 +3,7 @@
 import numpy as np
 from support.sequence_worlds import CIRCLE, leave_one_out, tiny_settings
 
-from reranker.training.cooccurrence import cooccurrence_vectors
+from reranker.training.cooccurrence import cooccurrence_vectors, shared_directions
 from reranker.training.data import new_model
 from reranker.training.model import numbers
 
@@ -63,3 +63,18 @@ def test_neighbours_on_the_circle_begin_near_each_other() -> None:
     assert near[steps == 1].mean() > near[steps == CIRCLE // 2].mean() + 1e-4
     again = numbers(new_model(data, settings).item_ids.weight)
     np.testing.assert_array_equal(ids, again)
+
+
+def test_texts_begin_with_the_directions_in_which_neighbours_agree() -> None:
+    """Of eight numbers of a text two say which crowd meets the item, the others are noise."""
+    items, owners = two_crowds()
+    rng = np.random.default_rng(7)
+    texts = rng.normal(size=(21, 8)).astype(np.float32)
+    texts[:10, 6:] = (1, -1)
+    texts[10:20, 6:] = (-1, 1)
+    directions = shared_directions(texts, items, owners, width=3)
+    assert directions.shape == (3, 8) and directions.dtype == np.float32
+    np.testing.assert_allclose(directions @ directions.T, np.eye(3), atol=1e-5)
+    assert abs(directions[-1, 6:] @ np.array([1, -1]) / np.sqrt(2)) > 0.95
+    gone = np.where(items == 3, -1, items)  # an event without a text is passed over
+    assert np.isfinite(shared_directions(texts, gone, owners, width=3)).all()

@@ -157,6 +157,7 @@ def test_too_little_to_learn_from_is_a_failure() -> None:
     ("name", "value"),
     [
         ("encoder", "gru"),
+        ("fusion", "joint"),
         ("length", 3),
         ("width", 8),
         ("blocks", 1),
@@ -172,7 +173,11 @@ def test_too_little_to_learn_from_is_a_failure() -> None:
     ],
 )
 def test_setting_changes_what_is_learned(name: str, value: Any) -> None:
-    usual = tiny_settings(epochs=1, full_softmax_items=3 if name == "negatives" else 100)
+    usual = tiny_settings(
+        epochs=1,
+        full_softmax_items=3 if name == "negatives" else 100,
+        fusion="joint" if name == "id_dropout" else "apart",
+    )
     changed = msgspec.structs.replace(usual, **{name: value})
     first, other = run(usual)[1][0], run(changed)[1][0]
     assert (first.loss, first.ndcg_at_10) != (other.loss, other.ndcg_at_10)

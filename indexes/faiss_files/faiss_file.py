@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import faiss
 import numpy as np
 
-from indexes.build.faiss_lists import ListsFile, lists_head
+from indexes.faiss_files.faiss_lists import ListsFile, lists_head
 from indexes.storage.arrays import Vectors
 
 TOTAL_AT: Final = 8  # after the kind and the dimensions, 4 bytes each
