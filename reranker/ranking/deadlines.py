@@ -169,7 +169,8 @@ class DeadlineRanker:
         """Whether the query's vector is what is missing, and is being worked out now; then: called
         in another thread, when it may be at hand. Nobody has to wait for it."""
         return (
-            not _holds(state, request)
+            bool(request.query.strip())
+            and not state.query_vectors.holds(request.query)
             and self._is_plain(request, state, deadline)
             and state.query_vectors.fetch(request.query, then)
         )
@@ -253,8 +254,12 @@ class DeadlineRanker:
 
 
 def _holds(state: ServedState, request: RerankRequest) -> bool:
-    """Whether the query's vector is remembered, or none is needed."""
-    return not request.query.strip() or state.query_vectors.holds(request.query)
+    """Whether every encoder's vector of the query is remembered, or none is needed."""
+    query = request.query
+    return not query.strip() or (
+        state.query_vectors.holds(query)
+        and all(tower.holds(query) for tower in state.towers.values())
+    )
 
 
 def _look_at_the_history(begun: PartialRanking) -> None:

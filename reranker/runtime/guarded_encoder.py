@@ -95,11 +95,14 @@ class _Encoding:
 class GuardedEncoder:
     """An encoder in threads of its own. Where nobody is in a hurry it is called as it is.
 
-    dimensions: length of a sound vector.
+    dimensions: length of a sound vector. name: of the dependency, as its breaker goes by.
     """
 
-    def __init__(self, encoder: Encoder, dimensions: int, breaker: Breaker) -> None:
+    def __init__(
+        self, encoder: Encoder, dimensions: int, breaker: Breaker, name: str = ENCODER
+    ) -> None:
         self._encoder, self._dimensions, self._breaker = encoder, dimensions, breaker
+        self._name = name
         self._queue: queue.Queue[_Encoding] = queue.Queue(_WAITING)
         self._lock = threading.Lock()
         self._threads = 0
@@ -142,7 +145,7 @@ class GuardedEncoder:
             return self._encoded(kind, texts)
         if budget.at_hand:
             raise NotAtHand
-        return budget.call(ENCODER, lambda: self._in_time(kind, texts, budget))
+        return budget.call(self._name, lambda: self._in_time(kind, texts, budget))
 
     def _encoded(self, kind: Kind, texts: list[str]) -> Vectors:
         encode = {"query": self._encoder.encode_queries, "item": self._encoder.encode_documents}
