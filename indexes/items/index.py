@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from indexes.errors import Failure
 from indexes.items.changes import REMOVED
-from indexes.items.columns import FORMAT, READABLE, ItemColumns, ItemIds
-from indexes.items.new_items import NewItems
-from indexes.items.text import DEFAULT_TEMPLATE
+from indexes.items.columns import FORMAT, NUMBERS, READABLE, ItemColumns, ItemIds
+from indexes.items.live_texts import LiveTexts
+from indexes.items.text import DEFAULT_TEMPLATE, vectors_key
 from indexes.kernels import kernels
+from indexes.modalities.entries import MODALITIES
+from indexes.modalities.vectors import ModalityVectors, open_modalities
 from indexes.storage.arrays import Rows, Vectors
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
@@ -147,10 +149,12 @@ class ItemIndex:
         self.folder: Path = version.folder
         self.ids = ItemIds(version.folder)
         self._removed: frozenset[str] = frozenset()
-        self.new = NewItems(str(self.about.get("template") or DEFAULT_TEMPLATE))
         self.rows = self.ids.rows  # of ids (n,); -1 where an id is not in the index
         self.columns = ItemColumns(version.folder)
         path = version.folder / VECTORS_FILE
+        self.modalities: Mapping[str, ModalityVectors] = (
+            open_modalities(version.folder, self.about) if self.about.get(MODALITIES) else {}
+        )
         self._faiss = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         self._read = vector_reader(self._faiss)
         if self._faiss.ntotal != len(self.ids):
@@ -158,25 +162,45 @@ class ItemIndex:
                 f"{path} holds {self._faiss.ntotal} vectors for {len(self.ids)} items.",
                 hint="Run `reranker rebuild` again.",
             )
+        template = str(self.about.get("template") or DEFAULT_TEMPLATE)
+        self.vectors_key = vectors_key(str(self.about.get("fingerprint")), template)
+        self.live = LiveTexts(template, self.columns, len(self), self.dimensions)
+        self.revision = 0  # grows with what changes while this version is served
+        self._revisions = np.zeros(len(self), np.int64)
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def change(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take up changed fields by item, for this process; items that the index lacks are `new`.
-        Those that ask meanwhile see each value as it was or as it is."""
-        every = list(changes)
+    def change(
+        self, changes: Mapping[str, Mapping[str, Any]], vectors: Mapping[bytes, Any] | None = None
+    ) -> None:
+        """Take up changed fields by item, for this process, and vectors by the digests of changed
+        texts. Those that ask meanwhile see each value as it was or as it is."""
+        revision, every = self.revision + 1, list(changes)
         removed = set(self._removed)
         for item_id, row in zip(every, self.ids.rows(every).tolist(), strict=True):
             fields = changes[item_id]
             if REMOVED in fields:
                 (removed.add if fields[REMOVED] else removed.discard)(item_id)
             if row < 0:
-                self.new.change(item_id, fields)
-            else:
-                self.columns.change(row, {name: fields[name] for name in fields if name != REMOVED})
+                self.live.change_new(item_id, fields)
+            elif self._change_row(row, fields):
+                self._revisions[row] = revision
         self._removed = frozenset(removed)
         self.rows = self._rows_left if removed else self.ids.rows
+        if vectors:
+            self._revisions[self.live.take(vectors)] = revision
+        self.revision = revision
+
+    def _change_row(self, row: int, fields: Mapping[str, Any]) -> bool:
+        """Whether more changed than what is looked up for each request anew."""
+        said = self.columns.change(row, {name: fields[name] for name in fields if name != REMOVED})
+        vector = (said or self.live.reads(fields.keys() & NUMBERS)) and self.live.change_row(row)
+        return said or vector or REMOVED in fields or "price" in fields
+
+    def changed_since(self, rows: Rows, revision: int) -> bool:
+        """Whether price, words, vector or presence of any of these rows (n,) changed since."""
+        return bool((self._revisions[rows] > revision).any())
 
     def _rows_left(self, item_ids: Sequence[str]) -> Rows:
         """As `rows`, while some items are taken away."""
@@ -211,7 +235,9 @@ class ItemIndex:
 
         room: numbers that may be written over.
         """
-        return self._read(rows, room)
+        vectors = self._read(rows, room)
+        self.live.lay_over(rows, vectors)
+        return vectors
 
     def neighbours(self, vectors: Vectors, k: int) -> list[list[tuple[str, float]]]:
         """For each vector (n, d) the k nearest items and their inner products, best first."""

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.kernels import kernels
-from indexes.kernels.numpy_kernels import COUNTED
+from indexes.kernels.numpy_kernels import COUNTED, Program
+from indexes.storage.overlays import GrowingRuns
 
 Values = npt.NDArray[np.float64]
 
@@ -106,26 +107,63 @@ class Runs:
 class Ragged(Generic[T]):
     """A few numbers for each row: `NAME.npy`, and `NAME.at.npy` with n + 1 offsets.
 
-    Those of row r are values[at[r]:at[r + 1]].
+    Those of row r are values[at[r]:at[r + 1]]. changed: what lies over them since.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.values: npt.NDArray[T] = load(folder / f"{name}.npy")
-        self.at: Ints = load(folder / f"{name}.at.npy").view(np.int64)
+        self._values: npt.NDArray[T] = load(folder / f"{name}.npy")
+        self._at: Ints = load(folder / f"{name}.at.npy").view(np.int64)
+        self.changed: GrowingRuns[T] | None = None
 
     def gather(self, rows: Rows) -> tuple[npt.NDArray[T], npt.NDArray[np.int64]]:
         """All numbers of these rows (m,), and to which of the rows each belongs (m,)."""
-        starts = self.at[rows]
-        lengths = self.at[rows + 1] - starts
-        ends = np.add.accumulate(lengths)
-        places = np.arange(int(ends[-1]) if len(ends) else 0)
-        places += np.repeat(starts - ends + lengths, lengths)
-        return self.values[places], np.repeat(np.arange(len(rows)), lengths)
+        values, owner = _gathered(self._values, self._at, rows)
+        changed = self.changed
+        found = changed.slots.find(rows) if changed else None
+        if changed is None or found is None:
+            return values, owner
+        places, slots = found
+        new, of = _gathered(*changed.runs(), slots)
+        same = ~np.isin(owner, places)
+        owner = np.concatenate([owner[same], places[of]])
+        order = np.argsort(owner, kind="stable")
+        return np.concatenate([values[same], new])[order], owner[order]
 
     def count(self, rows: Rows, wanted: npt.NDArray[T]) -> Values:
-        """How many of each row's numbers are wanted (sorted) (n,)."""
-        program = COUNTED, self.values, self.at, wanted
-        return np.asarray(kernels.filled(rows, [program])[0])
+        """How many of each row's numbers are wanted (sorted) (n,); 0 of row -1."""
+        return np.asarray(filled(rows, [(COUNTED, self, wanted)])[0])
+
+    @property
+    def written(self) -> tuple[npt.NDArray[T], Ints]:
+        """The numbers of row r are values[at[r]:at[r + 1]], as they were written."""
+        return self._values, self._at
+
+
+def filled(rows: Rows, programs: Sequence[Program]) -> Values:
+    """`kernels.filled`: a column (k, n) of rows (n,) for each program. A `Ragged` may stand in one
+    after its kind, and is read with what lies over it."""
+    columns = kernels.filled(rows, [_as_written(program) for program in programs])
+    for column, (kind, *given) in zip(columns, programs, strict=True):
+        changed = given[0].changed if isinstance(given[0], Ragged) else None
+        found = changed.slots.find(rows) if changed else None
+        if changed is not None and found is not None:
+            places, slots = found
+            column[places] = kernels.filled(slots, [(kind, *changed.runs(), *given[1:])])[0]
+    return columns
+
+
+def _as_written(program: Program) -> Program:
+    kind, first, *others = program
+    return (kind, *first.written, *others) if isinstance(first, Ragged) else program
+
+
+def _gathered(values: npt.NDArray[T], at: Ints, rows: Rows) -> tuple[npt.NDArray[T], Ints]:
+    starts = at[rows]
+    lengths = at[rows + 1] - starts
+    ends = np.add.accumulate(lengths)
+    places = np.arange(int(ends[-1]) if len(ends) else 0)
+    places += np.repeat(starts - ends + lengths, lengths)
+    return values[places], np.repeat(np.arange(len(rows)), lengths)
 
 
 def save_ragged(

@@ -72,6 +72,14 @@ class ServedLink:
         self._note(version_id, how)
         crash_point("served_noted")
 
+    def remove(self) -> None:
+        """Serve none from now on."""
+        before = self.named()
+        self.path.unlink(missing_ok=True)
+        durable.sync(self.path.parent)
+        if before:
+            self._note(before, "withdrawn")
+
     def ever_served(self) -> set[str]:
         """Every id in the log; a line that a crash cut off hides no other."""
         try:

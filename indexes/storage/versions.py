@@ -269,6 +269,11 @@ class VersionStore:
             )
         return self.switch_to(version.id)
 
+    def withdraw(self) -> None:
+        """Serve none of the versions from now on; they all stay."""
+        with failing(_UNCHANGED, self.root), self._work.alone():
+            self._link.remove()
+
     def prune(self, keep: int) -> list[str]:
         """Delete all but the newest `keep` versions, never the served one; the ids that went."""
         if keep < 1:
@@ -287,15 +292,20 @@ class VersionStore:
 
     def before(self, current: str | None) -> str:
         """The newest version below the current one that has ever been served."""
-        ids, served = self._ids(), self._link.ever_served()
-        older = [name for name in ids if current is None or number_of(name) < number_of(current)]
-        was_served = [name for name in older if name in served or not served]
+        was_served = self.served_before(current)
         if not was_served:
+            ids = self._ids()
             raise Failure(
                 f"No version was served before {current}." if current else "No version is there.",
                 hint=f"There are {', '.join(ids)}; name one with --to." if ids else None,
             )
         return was_served[-1]
+
+    def served_before(self, current: str | None) -> list[str]:
+        """The versions below the current one that have ever been served, oldest first."""
+        ids, served = self._ids(), self._link.ever_served()
+        older = [name for name in ids if current is None or number_of(name) < number_of(current)]
+        return [name for name in older if name in served or not served]
 
     # Names
 

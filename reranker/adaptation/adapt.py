@@ -1,14 +1,17 @@
 """adapt.py: a home, and judged requests -> its text encoder, adapted and proved."""
 
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from indexes.build.settings import RebuildSettings
 from indexes.encoders.adapted import encoder_settings, encoder_store
+from indexes.encoders.model_folders import model_folder
 from indexes.encoders.models import load_modules
 from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import TextEncoder, load_encoder
@@ -16,25 +19,27 @@ from indexes.errors import Failure
 from indexes.items.index import ItemIndex
 from indexes.items.text import ItemText
 from indexes.progress import Progress, bars
+from indexes.storage.arrays import Ints, Vectors
 from indexes.workspace import Workspace
-from reranker.adaptation.fine_tuning import BATCH, FineTuning, TextModel
+from reranker.adaptation.candidates import Candidates
+from reranker.adaptation.fine_tuning import FineTuning
+from reranker.adaptation.question_texts import QuestionTexts
 from reranker.adaptation.questions import (
     Question,
     behaviour_questions,
     catalogue_questions,
     judged_questions,
-    numbered,
 )
-from reranker.adaptation.report import AdaptReport, by_source, gain_of, gains_of, refusal
+from reranker.adaptation.report import AdaptReport, Gain, by_source, gain_of, gains_of, refusal
 from reranker.adaptation.settings import AdaptSettings
-from reranker.adaptation.trials import parts_of
+from reranker.adaptation.text_model import TextModel
+from reranker.adaptation.trials import Parts, parts_of
 from reranker.events.settings import EventSettings
 from reranker.requests import JudgedRequest
 from reranker.training.sources import NoEvents, imported_sequences, published_index
-from reranker.tuning.lexical_engine import LexicalEngine
 
 LEAST: Final = 50  # queries with wanted items without which nothing is tried
-_MOST_GENERAL: Final = 200  # queries of the catalogue that check what others cost
+_MOST_GENERAL: Final = 100  # queries of the catalogue that check what others cost
 _KEEP: Final = 3
 _SEED: Final = 7
 
@@ -57,7 +62,9 @@ def adapt(
     asks. Raises NoIndex, TooFewQueries.
     """
     index = published_index(workspace)
-    questions, general = _questions(workspace, settings, index, requests)
+    encoder = load_encoder(encoder_settings(workspace))
+    candidates = Candidates(index, encoder, progress)
+    questions, general = _questions(workspace, settings, index, requests, candidates)
     parts = parts_of(questions, _SEED)
     if len(questions) < LEAST or not all(parts):
         raise TooFewQueries(
@@ -65,30 +72,102 @@ def adapt(
             "needed, to learn from and to prove it on.",
             hint="Import more events with searches, or name judged requests with --requests.",
         )
-    encoder = load_encoder(msgspec.structs.replace(encoder_settings(workspace), dtype="float32"))
-    model = _text_model(workspace, index, encoder, [*questions, *general])
-    before, before_general = model.ndcgs(parts.proof), model.ndcgs(general)
-    steps = -(-len(parts.learned) // BATCH) * settings.epochs
-    with progress("steps", steps) as done:
-        tuned = FineTuning(model, settings, done=done).run(parts.learned, parts.chosen)
-    after = model.ndcgs(parts.proof) if tuned.share else before
-    after_general = model.ndcgs(general) if tuned.share else before_general
-    gains = gains_of(parts.proof, before, after)
-    checked = None
-    if general:
-        checked = gain_of(before_general, after_general, [one.query for one in general])
-    reason = refusal(tuned.share, gains.get("all"), checked)
-    report = AdaptReport(
-        base=workspace.section(EncoderSettings).model,
-        learned=by_source(parts.learned),
-        chosen=len(parts.chosen),
-        tuned=msgspec.to_builtins(tuned),
-        gains=gains,
-        general=checked,
-        offered=reason is None,
-        reason=reason,
-    )
-    return report if reason else _stored(workspace, model, report, publish)
+    store = encoder_store(workspace.home)
+    store.root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=store.root) as kept:  # gone with the process, however it ends
+        adapting = _Adapting(workspace, settings, encoder, parts, general, kept, progress)
+        report = adapting.report()
+        if report.reason:
+            return report
+        with store.stage() as staged:
+            adapting.save(staged)
+            about = {"base": report.base, "report": msgspec.to_builtins(report)}
+            version = store.publish(staged, about, switch=publish)
+    store.prune(_KEEP)
+    return msgspec.structs.replace(report, version=version.id, published=publish)
+
+
+class _Adapting:
+    """The encoder in use and the texts that it learns from, is chosen by and proved on."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        settings: AdaptSettings,
+        encoder: TextEncoder,
+        parts: Parts,
+        general: list[Question],
+        kept: IO[bytes],
+        progress: Progress,
+    ) -> None:
+        self._workspace, self._parts, self._general = workspace, parts, general
+        self._settings, self._progress = settings, progress
+        self._base = workspace.section(EncoderSettings).model
+        index = published_index(workspace)
+        template = ItemText(workspace.section(RebuildSettings).template)
+        self._texts = QuestionTexts(
+            [*parts.learned, *parts.chosen, *parts.proof, *general],
+            lambda row: template.render(index.columns.item(row)),
+            (encoder.model.query_prompt, encoder.model.document_prompt),
+        )
+        self._model = TextModel(
+            load_modules(encoder.model.folder), self._texts.texts, settings.layers, kept, progress
+        )
+        self._again = encoder.settings.model != self._base
+
+    def report(self) -> AdaptReport:
+        """Learns, and measures what it was worth."""
+        parts, progress = self._parts, self._progress
+        vectors = self._model.encoded(np.arange(len(self._model)), progress, "vectors")
+        before = self._measured(vectors, np.arange(len(self._model)))
+        learning = FineTuning(self._model, self._texts, vectors, self._settings, progress=progress)
+        tuned = learning.run(parts.learned, parts.chosen)
+        after = self._measured_with(self._model, "proof") if tuned.share else before
+        original = before
+        if self._again:
+            modules = load_modules(model_folder(self._base))
+            original = self._measured_with(self._model.another(modules), "original")
+        gains = gains_of(parts.proof, before.proof, after.proof)
+        general = self._of_general(original, after)
+        reason = refusal(tuned.share, gains.get("all"), general)
+        return AdaptReport(
+            base=self._base,
+            learned=by_source(parts.learned),
+            chosen=len(parts.chosen),
+            tuned=msgspec.to_builtins(tuned),
+            gains=gains,
+            of_original=gains_of(parts.proof, original.proof, after.proof) if self._again else None,
+            general=general,
+            offered=reason is None,
+            reason=reason,
+        )
+
+    def save(self, folder: Path) -> None:
+        """As a sentence-transformers model, without a card of the library's."""
+        self._model.modules.save(str(folder), create_model_card=False)
+
+    def _measured_with(self, model: TextModel, stage: str) -> "_Measured":
+        numbers = self._texts.of([*self._parts.proof, *self._general])
+        return self._measured(model.encoded(numbers, self._progress, stage), numbers)
+
+    def _measured(self, vectors: Vectors, numbers: Ints) -> "_Measured":
+        return _Measured(
+            self._texts.ndcgs(self._parts.proof, numbers, vectors),
+            self._texts.ndcgs(self._general, numbers, vectors),
+        )
+
+    def _of_general(self, before: "_Measured", after: "_Measured") -> Gain | None:
+        if not self._general:
+            return None
+        queries = [question.query for question in self._general]
+        return gain_of(before.general, after.general, queries)
+
+
+class _Measured(NamedTuple):
+    """NDCG@10 of each question."""
+
+    proof: list[float]
+    general: list[float]
 
 
 def _questions(
@@ -96,42 +175,15 @@ def _questions(
     settings: AdaptSettings,
     index: ItemIndex,
     requests: Sequence[JudgedRequest],
+    candidates: Candidates,
 ) -> tuple[list[Question], list[Question]]:
     """What is learned from and proved on; and what checks that nothing else is lost."""
-    engine = LexicalEngine(index)
     questions = judged_questions(requests, index)
     with suppress(NoEvents):
         sequences = imported_sequences(workspace)
         sequences = sequences.with_rows(index.rows(sequences.item_ids))
         minutes = workspace.section(EventSettings).session_minutes
-        questions += behaviour_questions(sequences, minutes, settings.min_users, engine)
-    asked = catalogue_questions(index, engine, _SEED)
+        questions += behaviour_questions(sequences, minutes, settings.min_users, candidates)
     if not questions:
-        return asked, []
-    return questions, asked[:_MOST_GENERAL]
-
-
-def _text_model(
-    workspace: Workspace, index: ItemIndex, encoder: TextEncoder, questions: Sequence[Question]
-) -> TextModel:
-    template = ItemText(workspace.section(RebuildSettings).template)
-    texts = {row: template.render(index.columns.item(row)) for row in numbered(questions).tolist()}
-    prompts = encoder.model.query_prompt, encoder.model.document_prompt
-    return TextModel(load_modules(encoder.model.folder), prompts, texts)
-
-
-def _stored(
-    workspace: Workspace, model: TextModel, report: AdaptReport, publish: bool
-) -> AdaptReport:
-    store = encoder_store(workspace.home)
-    with store.stage() as staged:
-        _save(model, staged)
-        about = {"base": report.base, "report": msgspec.to_builtins(report)}
-        version = store.publish(staged, about, switch=publish)
-    store.prune(_KEEP)
-    return msgspec.structs.replace(report, version=version.id, published=publish)
-
-
-def _save(model: TextModel, folder: Path) -> None:
-    """As a sentence-transformers model, without a card of the library's."""
-    model.modules.save(str(folder), create_model_card=False)
+        return catalogue_questions(index, candidates, _SEED), []
+    return questions, catalogue_questions(index, candidates, _SEED, _MOST_GENERAL)

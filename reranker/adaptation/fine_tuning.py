@@ -3,11 +3,12 @@
 A query's wanted items are to be nearer than its other candidates and than what other queries of the
 batch want: softmax cross-entropy over cosines (InfoNCE, van den Oord et al. 2018), with the gains
 as the distribution that is wanted (ListNet, Cao et al. 2007), so that graded judgments and clicks
-are learned alike. Half of the candidates that a step draws are those that the encoder itself puts
-first: hard negatives. Each vector is held to the one that the model had for this text before
+are learned alike. Half of the other candidates that a step draws are those that the encoder itself
+puts first: hard negatives. Each vector is held to the one that the model had for this text before
 (1 - cosine, weighed by `adapt.anchor`), because full fine-tuning on few queries forgets the rest.
-What is learned is mixed with what was there (weights averaged as in WiSE-FT, Wortsman et al. 2022)
-by the share that ranks the `chosen` questions best; 0, the model as it was, is one of the shares.
+Now and then the `chosen` questions are asked: the state that ranks them best is taken, and learning
+ends early where it gets no better. That state is mixed with the one before (weights averaged as in
+WiSE-FT, Wortsman et al. 2022) by the share that they prefer; 0, the model as it was, is one.
 """
 
 import math
@@ -21,191 +22,213 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from indexes.storage.arrays import Rows, Vectors
-from reranker.adaptation.questions import Question, numbered
+from indexes.progress import Progress, silent
+from indexes.storage.arrays import Ints, Rows, Vectors
+from reranker.adaptation.question_texts import QuestionTexts
+from reranker.adaptation.questions import Question
 from reranker.adaptation.settings import AdaptSettings
-from reranker.adaptation.trials import ndcg_of
+from reranker.adaptation.text_model import TextModel, transformer_layers
 
 BATCH: Final = 8  # queries a step
-DRAWN: Final = 8  # candidates of each
+WANTED: Final = 4  # items that are wanted, of each
+DRAWN: Final = 12  # candidates of each in all
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 TEMPERATURE: Final = 0.05
+CHECKS: Final = 4  # times in a run that the chosen questions are asked
+_PATIENCE: Final = 2  # checks without a better state
 _SEED: Final = 7
 _WARM: Final = 0.1  # of all steps, until the rate is at its highest
-_ENCODED: Final = 64  # texts at once where nothing is learned
 _SECONDS: Final = 60.0
 
-Texts = Mapping[int, str]  # of items, by row
+Weights = Mapping[str, nn.Parameter]
+State = Mapping[str, torch.Tensor]
 
 
 class Tuned(msgspec.Struct, frozen=True):
     """share: of what was learned, 0: nothing. chosen: mean NDCG@10 of the questions that chose, by
-    share. stopped: "epochs" or "minutes"."""
+    share. pairs: queries with an item that they want, learned from. best: the step whose state was
+    taken. stopped: "epochs", "minutes" or "early"."""
 
     share: float
     chosen: dict[str, float]
+    pairs: int
     steps: int
+    best: int
     epochs: float
     seconds: float
     stopped: str
 
 
-class TextModel:
-    """A sentence-transformers model: texts in, unit vectors out."""
-
-    def __init__(self, modules: Any, prompts: tuple[str, str], texts: Texts) -> None:
-        self.modules, self._texts = modules, texts
-        self._query_prompt, self._item_prompt = prompts
-
-    def queries(self, queries: Sequence[str]) -> torch.Tensor:
-        """(n, d), with gradients where they are on."""
-        return self._forward([self._query_prompt + query for query in queries])
-
-    def items(self, rows: Sequence[int]) -> torch.Tensor:
-        """(n, d), with gradients where they are on."""
-        return self._forward([self._item_prompt + self._texts[row] for row in rows])
-
-    def vectors_of(self, questions: Sequence[Question]) -> tuple[Vectors, dict[int, Vectors]]:
-        """Of the queries (q, d) and of all candidates, by row, as the model is now."""
-        rows = numbered(questions).tolist()
-        rows.sort(key=lambda row: len(self._texts[row]))  # little padding
-        self.modules.eval()
-        with torch.no_grad():
-            items = [self.items(rows[at : at + _ENCODED]) for at in range(0, len(rows), _ENCODED)]
-            asked = [question.query for question in questions]
-            queries = [
-                self.queries(asked[at : at + _ENCODED]) for at in range(0, len(asked), _ENCODED)
-            ]
-        of_items = torch.cat(items).cpu().numpy() if items else np.zeros((0, 1), np.float32)
-        of_queries = torch.cat(queries).cpu().numpy() if queries else np.zeros((0, 1), np.float32)
-        return of_queries, dict(zip(rows, of_items, strict=True))
-
-    def ndcgs(self, questions: Sequence[Question]) -> list[float]:
-        """NDCG@10 of each question by cosine alone."""
-        queries, items = self.vectors_of(questions)
-        return [
-            ndcg_of(question, query, np.stack([items[row] for row in question.rows.tolist()]))
-            for question, query in zip(questions, queries, strict=True)
-        ]
-
-    def _forward(self, texts: list[str]) -> torch.Tensor:
-        features = self.modules.preprocess(texts)
-        features = {
-            name: value.to(self.modules.device) if hasattr(value, "to") else value
-            for name, value in features.items()
-        }
-        vectors: torch.Tensor = self.modules(features)["sentence_embedding"].float()
-        return functional.normalize(vectors, dim=1)
-
-
 class FineTuning:
-    """One adaptation of one model. clock: seconds, for the limit of minutes."""
+    """One adaptation of one model. before (n, d): vectors of all texts. clock: seconds, for the
+    limit of minutes."""
 
     def __init__(
         self,
         model: TextModel,
+        texts: QuestionTexts,
+        before: Vectors,
         settings: AdaptSettings,
+        *,
         clock: Callable[[], float] = time.monotonic,
-        done: Callable[[int], object] = lambda _n: None,
+        progress: Progress = silent,
     ) -> None:
-        self._model, self._settings, self._clock, self._done = model, settings, clock, done
+        self._model, self._texts, self._before = model, texts, before
+        self._settings, self._clock, self._progress = settings, clock, progress
         self._rng = np.random.default_rng(_SEED)
         torch.manual_seed(_SEED)
 
     def run(self, learned: Sequence[Question], chosen: Sequence[Question]) -> Tuned:
-        """Leaves the model as the best share of what was learned makes it."""
+        """Leaves the model as the best share of the best state makes it."""
         began = self._clock()
-        queries, items = self._model.vectors_of(learned)
-        self._before = [torch.from_numpy(query) for query in queries], items
-        learning = trainable(self._model.modules, self._settings.layers)
-        before = {name: weight.detach().clone() for name, weight in learning.items()}
-        steps, stopped = self._learn(learned, list(learning.values()))
-        after = {name: weight.detach().clone() for name, weight in learning.items()}
-        ndcgs = {}
-        for share in SHARES:
-            mixed(learning, before, after, share)
-            ndcgs[share] = float(np.mean(self._model.ndcgs(chosen))) if chosen else 0.0
-        best = max(SHARES, key=lambda share: (ndcgs[share], -share))
-        mixed(learning, before, after, best)
+        weights = trainable(self._model.modules, self._settings.layers)
+        first = copied(weights)
+        numbers = self._texts.of(chosen)
+        plain = _mean(self._texts.ndcgs(chosen, numbers, self._before[numbers]))
+        best = _Best(copied(weights))
+        steps, stopped = self._learn(learned, chosen, weights, best)
+        ndcgs = {0.0: plain}
+        with self._progress("choosing", len(SHARES) - 1) as done:
+            for share in SHARES[1:]:
+                mixed(weights, first, best.state, share)
+                ndcgs[share] = self._ndcg(chosen)
+                done(1)
+        share = max(SHARES, key=lambda share: (ndcgs[share], -share))
+        mixed(weights, first, best.state, share)
         self._model.modules.eval()
         return Tuned(
-            share=best,
+            share=share,
             chosen={f"{share:g}": value for share, value in ndcgs.items()},
+            pairs=sum(int((question.gains > 0).sum()) for question in learned),
             steps=steps,
-            epochs=steps / max(1, math.ceil(len(learned) / BATCH)),
+            best=best.step,
+            epochs=steps / steps_of(learned),
             seconds=self._clock() - began,
             stopped=stopped,
         )
 
-    def _learn(self, questions: Sequence[Question], weights: list[nn.Parameter]) -> tuple[int, str]:
-        an_epoch = math.ceil(len(questions) / BATCH)
-        most = an_epoch * self._settings.epochs
-        optimiser = torch.optim.AdamW(weights, lr=self._settings.rate, weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, most))
-        self._model.modules.train()
+    def _learn(
+        self,
+        questions: Sequence[Question],
+        chosen: Sequence[Question],
+        weights: Weights,
+        best: "_Best",
+    ) -> tuple[int, str]:
+        most = steps_of(questions) * self._settings.epochs
+        checks = {round(most * (n + 1) / CHECKS) for n in range(CHECKS)}
+        optimiser = torch.optim.AdamW(weights.values(), lr=self._settings.rate, weight_decay=0.01)
+        limit = self._settings.minutes * _SECONDS
         began, step = self._clock(), 0  # minutes are of learning: what there was is encoded by now
-        for _ in range(self._settings.epochs):
-            for numbers in np.array_split(self._rng.permutation(len(questions)), an_epoch):
-                limit = self._settings.minutes * _SECONDS
-                if limit and self._clock() - began >= limit:
-                    return step, "minutes"
-                loss = self._loss(questions, numbers.tolist())
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(weights, 1.0)
-                optimiser.step()
-                schedule.step()
-                step += 1
-                self._done(1)
+        with self._progress("steps", most) as done:
+            for _ in range(self._settings.epochs):
+                for numbers in self._epoch(questions):
+                    passed = (self._clock() - began) / limit if limit else 0.0
+                    if passed >= 1.0:
+                        best.offer(self._ndcg(chosen), weights, step)
+                        return step, "minutes"
+                    rate = self._settings.rate * share_of_rate(max(step / most, passed))
+                    for group in optimiser.param_groups:
+                        group["lr"] = rate
+                    loss = self._loss([questions[number] for number in numbers])
+                    optimiser.zero_grad()
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    nn.utils.clip_grad_norm_(weights.values(), 1.0)
+                    optimiser.step()
+                    step += 1
+                    done(1)
+                    if step in checks and best.offer(self._ndcg(chosen), weights, step):
+                        return step, "early"
         return step, "epochs"
 
-    def _loss(self, questions: Sequence[Question], numbers: list[int]) -> torch.Tensor:
-        asked = [questions[number] for number in numbers]
-        drawn = [self._drawn(number, questions[number]) for number in numbers]
-        rows = list(dict.fromkeys(row for part in drawn for row in part.tolist()))
-        queries = self._model.queries([question.query for question in asked])
-        items = self._model.items(rows)
-        log_shares = functional.log_softmax(queries @ items.T / TEMPERATURE, 1)
-        fit = -(torch.from_numpy(targets(asked, rows)) * log_shares).sum(1).mean()
-        of_queries, of_items = self._before
-        then = torch.stack([of_queries[number] for number in numbers])
-        then_items = torch.stack([torch.from_numpy(of_items[row]) for row in rows])
-        moved = (1 - (queries * then).sum(1)).mean() + (1 - (items * then_items).sum(1)).mean()
-        return fit + self._settings.anchor * moved / TEMPERATURE
+    def _epoch(self, questions: Sequence[Question]) -> list[list[int]]:
+        """Numbers of the questions of each step, no question twice in one where that can be."""
+        visits = np.repeat(np.arange(len(questions)), [visits_of(one) for one in questions])
+        order = self._rng.permutation(visits)
+        return [part.tolist() for part in np.array_split(order, steps_of(questions))]
 
-    def _drawn(self, number: int, question: Question) -> Rows:
-        """One that is wanted, by its gain; of the others half that the encoder puts first."""
+    def _loss(self, asked: Sequence[Question]) -> torch.Tensor:
+        texts, device = self._texts, self._model.device
+        drawn = [self._drawn(question) for question in asked]
+        rows = np.array(list(dict.fromkeys(np.concatenate(drawn).tolist())), np.int64)
+        numbers = np.append([texts.query(question) for question in asked], texts.items(rows))
+        vectors = self._model.vectors(numbers)
+        queries, items = vectors[: len(asked)], vectors[len(asked) :]
+        log_shares = functional.log_softmax(queries @ items.T / TEMPERATURE, 1)
+        wanted = torch.from_numpy(targets(asked, rows.tolist())).to(device)
+        fit = -(wanted * log_shares).sum(1).mean()
+        then = torch.from_numpy(self._before[numbers]).to(device)
+        moved = 1 - (vectors * then).sum(1)
+        held = moved[: len(asked)].mean() + moved[len(asked) :].mean()
+        return fit + self._settings.anchor * held / TEMPERATURE
+
+    def _drawn(self, question: Question) -> Rows:
+        """Some that are wanted, by their gains; of the others half that the encoder puts first."""
         gains, rows = question.gains, question.rows
-        wanted = self._rng.choice(len(rows), p=gains / gains.sum())
+        most = min(WANTED, int((gains > 0).sum()))
+        wanted = self._rng.choice(len(rows), most, replace=False, p=gains / gains.sum())
         others = np.delete(np.arange(len(rows)), wanted)
-        of_queries, of_items = self._before
-        items = np.stack([of_items[int(row)] for row in rows[others]]) if len(others) else None
-        if items is None:
-            return rows[[wanted]]
-        first = others[np.argsort(-(items @ of_queries[number].numpy()), kind="stable")]
-        hard = first[: (DRAWN - 1) // 2]
-        rest = self._rng.permutation(first[len(hard) :])[: DRAWN - 1 - len(hard)]
-        drawn: Rows = rows[np.concatenate([[wanted], hard, rest])]
+        cosines = (
+            self._before[self._texts.items(rows[others])]
+            @ self._before[self._texts.query(question)]
+        )
+        first = others[np.argsort(-cosines, kind="stable")]
+        hard = first[: (DRAWN - most) // 2]
+        rest = self._rng.permutation(first[len(hard) :])[: DRAWN - most - len(hard)]
+        drawn: Rows = rows[np.concatenate([wanted, hard, rest])]
         return drawn
+
+    def _ndcg(self, questions: Sequence[Question]) -> float:
+        training = self._model.modules.training
+        numbers: Ints = self._texts.of(questions)
+        vectors = self._model.encoded(numbers)
+        self._model.modules.train(training)
+        return _mean(self._texts.ndcgs(questions, numbers, vectors))
+
+
+class _Best:
+    """The state that ranks best, and since how many checks it does."""
+
+    def __init__(self, state: State) -> None:
+        self.state, self.step = state, 0
+        self._ndcg, self._worse = -math.inf, 0
+
+    def offer(self, ndcg: float, weights: Weights, step: int) -> bool:
+        """Whether it has been better for too long for this to go on."""
+        if ndcg > self._ndcg:
+            self.state, self.step = copied(weights), step
+            self._ndcg, self._worse = ndcg, 0
+        else:
+            self._worse += 1
+        return self._worse >= _PATIENCE
+
+
+def visits_of(question: Question) -> int:
+    """How often an epoch asks a question, so that all that it wants has its turn."""
+    return math.ceil(int((question.gains > 0).sum()) / WANTED)
+
+
+def steps_of(questions: Sequence[Question]) -> int:
+    """Of an epoch."""
+    return max(1, math.ceil(sum(map(visits_of, questions)) / BATCH))
 
 
 def targets(asked: Sequence[Question], rows: Sequence[int]) -> Vectors:
-    """Which share of what each query wants (q, n) each item of the batch is; an item of another
-    query's list is not wanted, unless it is among this query's wanted ones, too."""
-    wanted = np.zeros((len(asked), len(rows)), np.float32)
+    """Shares (q, n) of each query's wish for these rows, adding up to 1."""
+    place = {row: number for number, row in enumerate(rows)}
+    shares = np.zeros((len(asked), len(rows)), np.float32)
     for number, question in enumerate(asked):
-        gains = dict(zip(question.rows.tolist(), question.gains.tolist(), strict=True))
-        wanted[number] = [gains.get(row, 0.0) for row in rows]
-    shares: Vectors = wanted / np.maximum(wanted.sum(axis=1, keepdims=True), 1e-9)
+        for row, gain in zip(question.rows.tolist(), question.gains.tolist(), strict=True):
+            if row in place:
+                shares[number, place[row]] = gain
+        shares[number] /= shares[number].sum()
     return shares
 
 
 def trainable(modules: Any, layers: int) -> dict[str, nn.Parameter]:
-    """The weights of the last so many transformer layers and of all after them, by name; the others
-    are frozen. 0: all weights."""
-    stacks = [module for module in modules.modules() if isinstance(module, nn.ModuleList)]
-    stack = max(stacks, key=len, default=None)
-    if not layers or stack is None:
+    """The weights of the last so many transformer layers, by name; the others are frozen. 0: all
+    weights."""
+    stack = transformer_layers(modules)
+    if not layers or not len(stack):
         chosen = dict(modules.named_parameters())
     else:
         last = {id(weight) for layer in stack[-layers:] for weight in layer.parameters()}
@@ -217,19 +240,23 @@ def trainable(modules: Any, layers: int) -> dict[str, nn.Parameter]:
     return chosen
 
 
-def mixed(
-    weights: Mapping[str, nn.Parameter],
-    before: Mapping[str, torch.Tensor],
-    after: Mapping[str, torch.Tensor],
-    share: float,
-) -> None:
+def mixed(weights: Weights, before: State, after: State, share: float) -> None:
     """Set the weights to this share of the way from before to after."""
     with torch.no_grad():
         for name, weight in weights.items():
             weight.copy_(torch.lerp(before[name], after[name], share))
 
 
-def _rate(step: int, steps: int) -> float:
-    """Up over the first tenth, then down to 0, as a share of the highest."""
-    warm = max(1, round(steps * _WARM))
-    return (step + 1) / warm if step < warm else max(0.0, (steps - step) / max(1, steps - warm))
+def copied(weights: Weights) -> State:
+    """A copy that learning leaves as it is."""
+    return {name: weight.detach().clone() for name, weight in weights.items()}
+
+
+def share_of_rate(passed: float) -> float:
+    """Of the highest rate, by which share of all steps or minutes has passed: up over the first
+    tenth, then down to 0."""
+    return min((passed + 0.01) / _WARM, (1.0 - passed) / (1.0 - _WARM))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0

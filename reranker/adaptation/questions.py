@@ -3,7 +3,7 @@
 A query that shoppers typed wants what they met after it in the same visit; its gain is what they
 did, added up. Where neither shoppers nor judges say anything, the catalogue asks its own: the words
 of a category, alone and with a brand, want the items that stand there. The candidates are what
-`LexicalEngine` finds, and whatever is wanted besides.
+words and vectors find, and whatever is wanted besides.
 """
 
 from collections import defaultdict
@@ -17,13 +17,12 @@ from indexes.items.categories import split_paths
 from indexes.items.index import ItemIndex
 from indexes.items.words import folded
 from indexes.storage.arrays import Floats, Ints, Rows
+from reranker.adaptation.candidates import Candidates
 from reranker.requests import JudgedRequest
 from reranker.training.search_statistics import searched_pairs
 from reranker.training.sequences import Sequences
-from reranker.tuning.lexical_engine import LexicalEngine
 
 Source = Literal["judgments", "behaviour", "catalogue"]
-CANDIDATES: Final = 50
 _MOST_QUERIES: Final = 2_000  # made of the catalogue
 _WANTED: Final = 20  # items of a shelf that a query wants at least some of in its candidates
 _SHELF: Final = 3  # items without which a category, or a brand within it, is no query
@@ -57,7 +56,7 @@ def judged_questions(requests: Iterable[JudgedRequest], index: ItemIndex) -> lis
 
 
 def behaviour_questions(
-    sequences: Sequences, minutes: float, least_users: int, engine: LexicalEngine
+    sequences: Sequences, minutes: float, least_users: int, candidates: Candidates
 ) -> list[Question]:
     """Queries that so many shoppers typed; gains are the weights of what was done, added up.
 
@@ -73,14 +72,16 @@ def behaviour_questions(
         text = texts[query]
         users[text].add(shopper)
         wanted[text][row] = wanted[text].get(row, 0.0) + weight
+    asked = [text for text in wanted if text and len(users[text]) >= least_users]
     return [
-        _question(text, "behaviour", items, engine, len(users[text]))
-        for text, items in wanted.items()
-        if text and len(users[text]) >= least_users
+        _question(text, "behaviour", listed, list(wanted[text]), wanted[text], len(users[text]))
+        for text, listed in zip(asked, candidates.of(asked), strict=True)
     ]
 
 
-def catalogue_questions(index: ItemIndex, engine: LexicalEngine, seed: int) -> list[Question]:
+def catalogue_questions(
+    index: ItemIndex, candidates: Candidates, seed: int, most: int = _MOST_QUERIES
+) -> list[Question]:
     """The last words of each category want its items, and with a brand those of the brand most."""
     shelves: dict[str, list[int]] = defaultdict(list)
     brands: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -97,24 +98,18 @@ def catalogue_questions(index: ItemIndex, engine: LexicalEngine, seed: int) -> l
         if _SHELF <= len(rows) < len(shelves[leaf]):
             gains = dict.fromkeys(shelves[leaf], 1.0) | dict.fromkeys(rows, 3.0)
             asked.append((f"{brand} {leaf}", gains))
-    chosen = np.random.default_rng(seed).permutation(len(asked))[:_MOST_QUERIES]
+    numbers = np.random.default_rng(seed).permutation(len(asked))[:most]
+    chosen = [asked[number] for number in numbers.tolist()]
     questions = []
-    for number in chosen.tolist():
-        query, gains = asked[number]
-        listed, _ = engine.search(query, CANDIDATES)
+    for (query, gains), listed in zip(
+        chosen, candidates.of([query for query, _ in chosen]), strict=True
+    ):
         most_wanted = sorted(gains, key=lambda row: -gains[row])[:_WANTED]
-        questions.append(_with(query, "catalogue", listed, most_wanted, gains, 1))
+        questions.append(_question(query, "catalogue", listed, most_wanted, gains, 1))
     return [question for question in questions if question.gains.any()]
 
 
 def _question(
-    query: str, source: Source, wanted: Mapping[int, float], engine: LexicalEngine, times: int
-) -> Question:
-    listed, _ = engine.search(query, CANDIDATES)
-    return _with(query, source, listed, list(wanted), wanted, times)
-
-
-def _with(
     query: str,
     source: Source,
     listed: Rows,

@@ -27,9 +27,11 @@ class AdaptReport(msgspec.Struct, frozen=True, kw_only=True):
     """What came of an adaptation.
 
     gains: by "all", by source, "head" and "tail" (the commonest queries, which have half of all
-    searches, and the others). general: queries made of the catalogue, where nothing was learned
-    from such; None where all was. offered: whether it may be published; reason: why not. version:
-    of the encoder on the disk; None where it is not offered.
+    searches, and the others), beside the encoder in use. of_original: the same beside the model of
+    the settings; None where that is in use. general: queries made of the catalogue, beside the
+    model of the settings, where nothing was learned from such; None where all was. offered: whether
+    it may be published; reason: why not. version: of the encoder on the disk; None where it is not
+    offered.
     """
 
     base: str
@@ -38,6 +40,7 @@ class AdaptReport(msgspec.Struct, frozen=True, kw_only=True):
     tuned: dict[str, Any]
     gains: dict[str, Gain]
     general: Gain | None
+    of_original: dict[str, Gain] | None = None
     offered: bool
     reason: str | None
     version: str | None = None

@@ -23,7 +23,9 @@ class AdaptSettings(Settings, frozen=True):
             ge=0, description="How firmly vectors are held to those of the model as it was."
         ),
     ] = 1.0
-    epochs: Annotated[int, msgspec.Meta(ge=1, description="Times that each query is seen.")] = 3
+    epochs: Annotated[
+        int, msgspec.Meta(ge=1, description="Times that all that is wanted is seen.")
+    ] = 3
     minutes: Annotated[
         float,
         msgspec.Meta(ge=0, description="End learning after this with what there is; 0: never."),

@@ -16,6 +16,9 @@ from reranker.adaptation.questions import Question
 
 CUT: Final = 10
 _TENTHS: Final = (6, 8)  # of ten: below the first learned from, below the second chosen by
+_LEARNED: Final = 6_000  # the most queries of each part
+_CHOSEN: Final = 300
+_PROOF: Final = 1_000
 
 
 class Parts(NamedTuple):
@@ -28,12 +31,14 @@ class Parts(NamedTuple):
 
 
 def parts_of(questions: Sequence[Question], seed: int) -> Parts:
-    """Six, two and two tenths of all queries, by a hash of the query."""
+    """Six, two and two tenths of all queries, by a hash of the query; of very many the commonest
+    are learned from, and as many of the others as tell enough are asked."""
     parts = Parts([], [], [])
     for question in questions:
         tenth = xxhash.xxh3_64_intdigest(folded(question.query).encode(), seed=seed) % 10
         parts[sum(tenth >= end for end in _TENTHS)].append(question)
-    return parts
+    commonest = sorted(parts.learned, key=lambda question: -question.times)
+    return Parts(commonest[:_LEARNED], parts.chosen[:_CHOSEN], parts.proof[:_PROOF])
 
 
 def ndcg_of(question: Question, query: Vectors, items: Vectors) -> float:

@@ -130,12 +130,13 @@ def rank(
         state.text_limit,
         deadline=budget.deadline,
         personal=state.personal,
+        towers=state.towers,
         stages=stages,
     )
     with stages("signals"):
         segment = _segment(blend, context) if blend.segments else None
         blend = for_segment(blend, segment) if segment else blend
-        partial = PartialRanking(context, blend, version, segment, wanted(blend, request.weights))
+        partial = PartialRanking(context, blend, version, segment, _wanted(blend, context))
         if begun is not None:
             begun(partial)
         columns = compute(context, partial.wanted, budget, partial.columns)
@@ -147,6 +148,14 @@ def rank(
     ranking = finished(partial, state.versions, degraded, stages)
     context.done()
     return ranking
+
+
+def _wanted(blend: Blend, context: RankingContext) -> list[str]:
+    """Signals that are computed: without those for which the index has nothing."""
+    names = wanted(blend, context.request.weights)
+    if context.index.modalities:
+        return names
+    return [name for name in names if not SIGNALS[name].vectors]
 
 
 def wanted(blend: Blend, weights: Mapping[str, float]) -> list[str]:

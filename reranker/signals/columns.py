@@ -235,8 +235,9 @@ def input_names(column: Column) -> list[str]:
 
 
 def known_inputs(signal: str) -> list[str] | None:
-    """Every input that a signal can have; None where that goes by the shop's types of events."""
-    if signal in ("popular", "repeat"):
+    """Every input that a signal can have; None where that goes by what the shop has: its types of
+    events, its modalities."""
+    if signal in ("popular", "repeat", "looks", "depicts"):
         return None
     return [SCALED, RANK, VALUE, *_PARTS.get(signal, ())]
 

@@ -23,13 +23,14 @@ from indexes.items.words import (
 )
 from indexes.kernels import kernels
 from indexes.kernels.numpy_kernels import COUNTED, NEAREST, SAME, Program
-from indexes.storage.arrays import Mask, Rooms, Rows, Values, Vectors
+from indexes.storage.arrays import Mask, Rooms, Rows, Values, Vectors, filled
+from indexes.storage.row_vectors import Kept
 from reranker.errors import BadRequest
 from reranker.model.item_statistics import NEW
 from reranker.model.learned import Learned
 from reranker.requests import Event, RerankRequest
 from reranker.runtime.budget import Left, Stages, Unavailable
-from reranker.runtime.caches import EncodedQuery, Kept, QueryVectors
+from reranker.runtime.caches import EncodedQuery, QueryVectors
 from reranker.signals.columns import Column, Missing, complete, mask_of
 from reranker.signals.user_history import (
     Personalization,
@@ -116,8 +117,7 @@ Read = Callable[["RankingContext"], Program | None]
 
 def title_words(context: "RankingContext") -> Program:
     """How many of the query's words the title has."""
-    titles = context.index.columns.title_words
-    return COUNTED, titles.values, titles.at, context.terms.hashes
+    return COUNTED, context.index.columns.title_words, context.terms.hashes
 
 
 def title_is_query(context: "RankingContext") -> Program:
@@ -157,6 +157,7 @@ class RankingContext:
     clock: Callable[[], float] = time.time
     deadline: float | None = None  # on `time.perf_counter`
     personal: Personalization = field(default_factory=Personalization)
+    towers: Mapping[str, QueryVectors] = field(default_factory=dict)  # by modality
     columns: dict[str, Column | Missing] = field(default_factory=dict)  # signals worked out so far
     stages: Stages = field(default_factory=Stages)
     together: tuple[tuple[Read, ...], ...] = ()  # what is read of the items in one call each
@@ -195,7 +196,7 @@ class RankingContext:
 
     def _fill(self, reads: tuple[Read, ...]) -> None:
         programs = {of: program for of in reads if (program := of(self)) is not None}
-        columns = kernels.filled(self.rows, list(programs.values()))
+        columns = filled(self.rows, list(programs.values()))
         self._read.update(zip(programs, columns, strict=True))
 
     @lazily
@@ -295,8 +296,8 @@ class RankingContext:
         known = self.indexed.copy()
         vectors = np.zeros((len(self.ids), self.index.dimensions), dtype=np.float32)
         vectors[known] = self.index.vectors(self.indexed_rows)
-        if self.index.new:
-            self.index.new.fill(self.ids, vectors, known)
+        if self.index.live:
+            self.index.live.fill(self.ids, vectors, known)
         texts = [
             (position, candidate.text)
             for position, candidate in enumerate(self.request.candidates)

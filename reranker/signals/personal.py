@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from indexes.kernels.numpy_kernels import MEAN_SHARE, PRICE, SHARE, Program
+from indexes.modalities.whitening import row_by_row
 from indexes.storage.arrays import Mask, Values
-from reranker.model.served_model import row_by_row
 from reranker.signals.columns import (
     Column,
     Missing,
@@ -182,7 +182,7 @@ def brand_share(context: RankingContext) -> Program:
 def category_share(context: RankingContext) -> Program:
     """Mean over the item's levels of the share of the history below that level."""
     levels = context.index.columns.categories
-    return MEAN_SHARE, levels.values, levels.at, *context.known_history.profile.categories
+    return MEAN_SHARE, levels, *context.known_history.profile.categories
 
 
 def price_nearness(context: RankingContext) -> Program | None:

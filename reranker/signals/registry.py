@@ -23,6 +23,7 @@ from reranker.signals.context import (
     title_is_query,
     title_words,
 )
+from reranker.signals.looks import NO_VECTORS, depicts, looks
 from reranker.signals.personal import (
     behaviour,
     brand_share,
@@ -65,6 +66,7 @@ class Signal:
     personal: bool = False  # asked only where the shopper has a history
     learned: bool = False  # asked only where a model is served
     reads: tuple[Read, ...] = ()  # what it reads of the items, each with what others read
+    vectors: bool = False  # asked only where the index has vectors that no text made
 
 
 SIGNALS: Mapping[str, Signal] = {
@@ -92,6 +94,7 @@ SIGNALS: Mapping[str, Signal] = {
         Signal("fresh", fresh, "halves with every 90 days since the item was updated"),
         Signal("semantic", semantic, "cosine of the query vector with the item vector"),
         Signal("typical", typical, "cosine with what a first pass mostly finds"),
+        Signal("depicts", depicts, "how well the query fits the picture", vectors=True),
         Signal(
             "popular",
             popular,
@@ -127,6 +130,13 @@ SIGNALS: Mapping[str, Signal] = {
             "share of brand and category in the history, its price level",
             True,
             reads=(brand_share, category_share, price_nearness),
+        ),
+        Signal(
+            "looks",
+            looks,
+            "nearness to the items met by picture, sound, ..., whitened",
+            personal=True,
+            vectors=True,
         ),
     )
 }
@@ -197,6 +207,8 @@ def in_turn(*signals: Signal) -> tuple[list[Signal], tuple[tuple[Read, ...], ...
 
 def _lacking(signal: Signal, context: RankingContext) -> Missing | None:
     """Why this signal cannot be asked."""
+    if signal.vectors and not context.index.modalities:
+        return NO_VECTORS
     if signal.personal and isinstance(context.history, Missing):
         return context.history
     if signal.learned and context.personal.learned is None:

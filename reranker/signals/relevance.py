@@ -164,7 +164,7 @@ def coverage(context: RankingContext) -> Column | Missing:
 def words_elsewhere(context: RankingContext) -> Program | None:
     """How many of the query's words stand in the item, and not in its title."""
     others = context.index.columns.other_words
-    return None if others is None else (COUNTED, others.values, others.at, context.terms.hashes)
+    return None if others is None else (COUNTED, others, context.terms.hashes)
 
 
 def match(context: RankingContext) -> Column | Missing:
@@ -185,8 +185,7 @@ def match(context: RankingContext) -> Column | Missing:
 
 def brand_is_named(context: RankingContext) -> Program:
     """Whether all words of the brand stand in the query."""
-    brands = context.index.columns.brand_words
-    return WHOLE, brands.values, brands.at, context.terms.hashes
+    return WHOLE, context.index.columns.brand_words, context.terms.hashes
 
 
 def fresh(context: RankingContext) -> Column | Missing:

@@ -171,6 +171,11 @@ class Commands(Menu):
         "index": Entry(
             "indexes.build.commands:index_commands", "Keep", "List, verify or roll back the index."
         ),
+        "encoder": Entry(
+            "reranker.commands.learning.encoder:encoder_commands",
+            "Keep",
+            "List, verify or roll back the adapted text encoders.",
+        ),
         "items": Entry(
             "indexes.build.commands:items_commands", "Keep", "Change items between two rebuilds."
         ),

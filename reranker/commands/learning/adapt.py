@@ -1,6 +1,6 @@
 """adapt.py: `reranker adapt` on the command line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from reranker.commands.output import echo_result, json_option, show_bad
 from reranker.evaluation.requests import read_requests, request_reader
 
 if TYPE_CHECKING:
-    from reranker.adaptation.report import AdaptReport
+    from reranker.adaptation.report import AdaptReport, Gain
 
 
 @click.command("adapt")
@@ -40,8 +40,8 @@ def adapt_command(
     Six tenths of the queries are learned from, two choose how much of what was learned is taken,
     two prove it. It is kept only if those gain beyond doubt, by text alone, and queries made of the
     catalogue do not lose; with --publish the next `reranker rebuild` encodes everything with it.
-    Set encoder.adapted to false to rebuild with the model as it was; `reranker index rollback`
-    serves the index before at once.
+    `reranker encoder rollback` rebuilds with the encoder before; `reranker index rollback` serves
+    the index before at once.
     """
     from reranker.adaptation.adapt import adapt  # torch, which no other command needs
 
@@ -61,11 +61,32 @@ def adapt_command(
 def _lines(report: "AdaptReport") -> Iterator[str]:
     learned = ", ".join(f"{count:,} of {name}" for name, count in report.learned.items())
     tuned: dict[str, Any] = report.tuned
-    yield f"learned from {learned}; {report.chosen:,} chose, in {tuned['seconds']:,.0f} s"
-    yield f"  taken     {tuned['share']:.0%} of what was learned (ended by {tuned['stopped']})"
+    yield (
+        f"learned from {learned} with {tuned['pairs']:,} wanted items; {report.chosen:,} chose, in "
+        f"{tuned['seconds']:,.0f} s"
+    )
+    yield (
+        f"  taken     {tuned['share']:.0%} of what was learned by step {tuned['best']:,} of "
+        f"{tuned['steps']:,} (ended by {tuned['stopped']})"
+    )
     yield "NDCG@10 by text alone of queries that were not learned from"
-    yield f"  {'':<12}{'queries':>8}{'before':>9}{'after':>9}{'difference':>12}"
     gains = dict(report.gains) | ({"catalogue *": report.general} if report.general else {})
+    yield from _gain_lines(gains)
+    if report.general:
+        yield "  * made of the catalogue: what is learned must not cost them"
+    if report.of_original:
+        yield f"the same beside {report.base}, the model as it was before any adaptation"
+        yield from _gain_lines(report.of_original)
+    if report.reason:
+        yield f"not offered: {report.reason}. Nothing changes."
+    elif report.published:
+        yield f"encoder {report.version} published: `reranker rebuild` encodes with it"
+    else:
+        yield f"encoder {report.version} kept; `reranker adapt --publish` publishes one"
+
+
+def _gain_lines(gains: "Mapping[str, Gain]") -> Iterator[str]:
+    yield f"  {'':<12}{'queries':>8}{'before':>9}{'after':>9}{'difference':>12}"
     for name, gain in gains.items():
         difference = gain.difference
         interval = ""
@@ -75,11 +96,3 @@ def _lines(report: "AdaptReport") -> Iterator[str]:
             f"  {name:<12}{gain.queries:>8,}{gain.before:>9.4f}{gain.after:>9.4f}"
             f"{difference.mean:>+12.4f}{interval}"
         )
-    if report.general:
-        yield "  * made of the catalogue: what is learned must not cost them"
-    if report.reason:
-        yield f"not offered: {report.reason}. Nothing changes."
-    elif report.published:
-        yield f"encoder {report.version} published: `reranker rebuild` encodes with it"
-    else:
-        yield f"encoder {report.version} kept; `reranker adapt --publish` publishes one"

@@ -1,6 +1,8 @@
 """The text encoder learns what a shop's queries mean, and is published only where it proves it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from indexes.build.settings import RebuildSettings
 from indexes.encoders.adapted import encoder_settings, encoder_store
 from indexes.encoders.settings import EncoderSettings
 from indexes.items.index import ItemIndex
-from indexes.progress import silent
+from indexes.progress import Advance, silent
 from indexes.storage.versions import Damaged, VersionStore
 from indexes.workspace import Workspace
 from reranker.adaptation.adapt import TooFewQueries, adapt
+from reranker.adaptation.candidates import Candidates
 from reranker.adaptation.fine_tuning import mixed, targets, trainable
 from reranker.adaptation.questions import (
     Question,
@@ -26,13 +29,12 @@ from reranker.adaptation.questions import (
     catalogue_questions,
     judged_questions,
 )
-from reranker.adaptation.report import gain_of, gains_of, refusal
+from reranker.adaptation.report import AdaptReport, gain_of, gains_of, refusal
 from reranker.adaptation.settings import AdaptSettings
 from reranker.adaptation.trials import ndcg_of, parts_of
 from reranker.model.card import NONE
 from reranker.requests import Candidate, JudgedRequest
 from reranker.training.sequences import Sequences
-from reranker.tuning.lexical_engine import LexicalEngine
 
 np = pytest.importorskip("numpy")
 torch = pytest.importorskip("torch")
@@ -40,7 +42,7 @@ torch = pytest.importorskip("torch")
 THINGS = ["kettle", "lamp", "jacket", "shoes", "leash", "machine", "desk", "tea"]
 NAMES = ["wok", "zub", "fep", "gim", "hax", "jol", "kiv", "lud"]  # what this shop's people type
 COLOURS = "red blue green grey black white brown pink gold navy cream olive".split()
-LEARNING = AdaptSettings(layers=0, rate=3e-3, anchor=0.0, epochs=20, minutes=0.0)
+LEARNING = AdaptSettings(layers=0, rate=3e-3, anchor=0.0, epochs=6, minutes=0.0)
 
 
 def item(thing: str, colour: str) -> str:
@@ -79,15 +81,22 @@ def judged() -> list[JudgedRequest]:
     ]
 
 
+@pytest.fixture(scope="module")
+def report(home: Workspace) -> AdaptReport:
+    """What came of learning those; from then on rebuilds of `home` encode with it."""
+    return adapt(home, LEARNING, judged(), publish=True, progress=silent)
+
+
 def as_it_was(home: Workspace) -> Workspace:
     """The same home with the model as it was before anything was published."""
     plain = msgspec.structs.replace(home.section(EncoderSettings), adapted=False)
     return Workspace(home.home, {**home.sections, EncoderSettings: plain})
 
 
-def test_what_is_learned_holds_for_queries_that_were_not(home: Workspace, tmp_path: Path) -> None:
+def test_what_is_learned_holds_for_queries_that_were_not(
+    home: Workspace, report: AdaptReport, tmp_path: Path
+) -> None:
     """And the next rebuild encodes with it; without it again where the settings say so."""
-    report = adapt(home, LEARNING, judged(), publish=True, progress=silent)
     gain = report.gains["all"]
     assert report.reason is None and report.offered and report.published
     assert gain.difference.low is not None and gain.difference.low > 0
@@ -127,16 +136,39 @@ def test_what_is_not_proved_is_not_kept(home: Workspace) -> None:
     assert len(encoder_store(home.home).versions()) == versions
 
 
-def test_minutes_end_it_with_what_there_is(home: Workspace) -> None:
+def test_an_adapted_encoder_is_measured_beside_the_original_too(
+    home: Workspace, report: AdaptReport
+) -> None:
+    """Minutes that end at once: nothing is added to it, and its own gain is what is left."""
+    assert report.of_original is None
     settings = msgspec.structs.replace(LEARNING, minutes=1e-9)
-    report = adapt(home, settings, judged(), progress=silent)
-    assert report.tuned["stopped"] == "minutes" and report.tuned["steps"] == 0
+    again = adapt(home, settings, judged(), progress=silent)
+    assert again.tuned["stopped"] == "minutes" and again.tuned["steps"] == 0
+    assert again.gains["all"].difference.mean == 0 and not again.offered
+    assert again.of_original is not None
+    assert again.of_original["all"].before == pytest.approx(report.gains["all"].before, abs=0.01)
+    assert again.of_original["all"].after == pytest.approx(report.gains["all"].after, abs=0.01)
+
+
+def test_every_phase_shows_how_far_it_is(home: Workspace) -> None:
+    phases: dict[str, tuple[int | None, list[int]]] = {}
+
+    @contextmanager
+    def watched(stage: str, total: int | None) -> Iterator[Advance]:
+        phases[stage] = (total, [])
+        yield phases[stage][1].append
+
+    settings = msgspec.structs.replace(LEARNING, layers=1, epochs=1)
+    adapt(as_it_was(home), settings, judged(), progress=watched)
+    assert list(phases) == ["queries", "layers", "vectors", "steps", "choosing", "proof"]
+    for total, advances in phases.values():
+        assert sum(advances) == total
 
 
 def test_an_anchor_holds_vectors_where_they_were(home: Workspace) -> None:
     """Twice as many epochs are twice as many steps; a firm anchor leaves less to be learned."""
     moved = []
-    for anchor, epochs in ((0.0, 10), (1000.0, 10), (0.0, 20)):
+    for anchor, epochs in ((0.0, 2), (1000.0, 2), (0.0, 4)):
         settings = msgspec.structs.replace(LEARNING, anchor=anchor, epochs=epochs)
         tuned = adapt(as_it_was(home), settings, judged(), progress=silent).tuned
         moved.append((tuned["steps"], tuned["chosen"]["1"] - tuned["chosen"]["0"]))
@@ -162,12 +194,12 @@ def test_what_one_shopper_typed_is_not_learned(home: Workspace) -> None:
         times=np.array([0.0, 1.0, 2.0, 3.0, 0.0, 1.0]),
         weights={"search": 0.0, "purchase": 4.0},
     ).with_rows(rows)
-    engine = LexicalEngine(index)
-    [shared] = behaviour_questions(sequences, 30.0, 2, engine)
+    candidates = Candidates(index)
+    [shared] = behaviour_questions(sequences, 30.0, 2, candidates)
     assert (shared.query, shared.times) == ("zub", 2)
     assert index.ids.ids(shared.rows[shared.gains > 0]) == ["lamp-red"]
     assert shared.gains.max() == 8.0
-    assert len(behaviour_questions(sequences, 30.0, 1, engine)) == 2
+    assert len(behaviour_questions(sequences, 30.0, 1, candidates)) == 2
 
 
 def test_too_few_queries_are_refused_with_what_helps(home: Workspace) -> None:
@@ -180,7 +212,7 @@ def test_the_catalogue_asks_where_nobody_did(home: Workspace) -> None:
     version = VersionStore(home.home / "index").current()
     assert version is not None
     index = ItemIndex(version)
-    questions = catalogue_questions(index, LexicalEngine(index), 7)
+    questions = catalogue_questions(index, Candidates(index), 7)
     assert sorted(question.query for question in questions) == sorted(THINGS)
     for question in questions:
         wanted = index.ids.ids(question.rows[question.gains > 0])
