@@ -164,9 +164,7 @@ class _Job:
             finally:
                 spool.close()
             self._write_vectors(staged, catalogue, cache)
-            export_query_encoder(
-                of_queries, _new_folder(staged / ENCODER_FOLDER), encoder.fingerprint
-            )
+            export_query_encoder(of_queries, _new_folder(staged / ENCODER_FOLDER), encoder)
             about = self._about(catalogue, encoder, of_queries, alike)
             about[MODALITIES] = msgspec.to_builtins(modalities)
             about["cosine_spread"] = cosine_spread(

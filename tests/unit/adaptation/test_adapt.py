@@ -137,8 +137,11 @@ def test_queries_alone_learn_and_items_stay_where_they_are(home: Workspace, tmp_
     after = ItemIndex(published_version(shop))
     assert summary.encoded == 0 and after.version != before.version
     assert after.fingerprint == before.fingerprint
-    [was] = load_query_encoder(before.encoder_folder).encode_queries(["zub blue"])
-    [now] = load_query_encoder(after.encoder_folder).encode_queries(["zub blue"])
+    read_before = load_query_encoder(before.encoder_folder)
+    read_after = load_query_encoder(after.encoder_folder)
+    [was], [now] = (read.encode_queries(["zub blue"]) for read in (read_before, read_after))
+    texts = [read.encode_documents(["zub blue", "a lamp"]) for read in (read_before, read_after)]
+    assert texts[0].tolist() == texts[1].tolist()
     everything = np.arange(len(after))
     vectors, lamps = after.vectors(everything), after.rows([item("lamp", c) for c in COLOURS])
     assert vectors.tolist() == before.vectors(everything).tolist()
