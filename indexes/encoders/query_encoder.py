@@ -93,11 +93,16 @@ class OnnxEncoder:
         return unit
 
 
-def export_query_encoder(encoder: TextEncoder, folder: Path) -> None:
-    """Write the files that `load_query_encoder` needs into an existing folder."""
+def export_query_encoder(
+    encoder: TextEncoder, folder: Path, fingerprint: str | None = None
+) -> None:
+    """Write the files that `load_query_encoder` needs into an existing folder.
+
+    fingerprint: of the encoder whose item vectors it fits; by default its own.
+    """
     model = encoder.model
     about = About(
-        fingerprint=encoder.fingerprint,
+        fingerprint=fingerprint or encoder.fingerprint,
         dimensions=encoder.dimensions,
         max_tokens=model.max_tokens,
         query_prompt=model.query_prompt,
@@ -118,7 +123,9 @@ def load_query_encoder(folder: Path, threads: int = 1) -> QueryEncoder:
             hint="Publish the index again: reranker rebuild --items FILE --force",
         ) from error
     if about.runtime == "torch":
-        return load_encoder(msgspec.structs.replace(about.settings, threads=threads))
+        encoder = load_encoder(msgspec.structs.replace(about.settings, threads=threads))
+        encoder.fingerprint = about.fingerprint
+        return encoder
     return OnnxEncoder(folder, about, threads)
 
 

@@ -91,10 +91,14 @@ class SqliteHistories(HistoryReader):
         with failing(self.path):
             db = self._writer.connection()
             assert db is not None
-            patiently(lambda: db.execute("BEGIN IMMEDIATE"), self._settings.wait_seconds)
+            seconds = self._settings.wait_seconds
+            patiently(lambda: db.execute("BEGIN IMMEDIATE"), seconds)
             try:
-                result = work(Write(db, self._settings, self._names(db)))
-                db.execute("COMMIT")
+                write = Write(db, self._settings, self._names(db))
+                result = work(write)
+                with self._counts.writing(seconds) as begin:
+                    begin(write.buckets())
+                    db.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
@@ -169,6 +173,7 @@ class SqliteHistories(HistoryReader):
         with self._write_lock, self._read_lock:
             self._reader.close()
             self._writer.close()
+            self._counts.close()
 
 
 def open_histories(workspace: Workspace) -> Histories:

@@ -6,7 +6,7 @@ earliest event that names both, and of a full history the oldest events go.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -18,9 +18,11 @@ from reranker.histories.histories import Appended, Forgotten
 from reranker.histories.names import rename_all
 from reranker.histories.reads import cutoff
 from reranker.histories.stored_keys import stored_ids, stored_keys
+from reranker.histories.write_counts import EVERYBODY, bucket
 from reranker.pseudonyms.pseudonyms import Pseudonyms
 
 _encode: Final = msgspec.msgpack.Encoder().encode
+_AT_ONCE: Final = 500  # numbers in one statement
 
 
 class _Row(NamedTuple):
@@ -60,6 +62,9 @@ class Write:
         self._most = settings.events_per_user
         self._cutoff = cutoff(settings)
         self._gained: set[int] = set()  # users to whom a session came with what is appended
+        self._touched: set[int] = set()  # shoppers whose histories are changed
+        self._named: set[tuple[bool, str]] = set()  # the same, by name
+        self._everybody = False
 
     def append(self, events: Sequence[HistoryEvent], keys: Sequence[int]) -> Appended:
         """Add what is new."""
@@ -81,6 +86,17 @@ class Write:
             ]
             self._insert(shopper, rows, appended)
         return appended
+
+    def buckets(self) -> Collection[int]:
+        """Of all whose histories this transaction changes; see write_counts.py."""
+        if self._everybody:
+            return EVERYBODY
+        named, touched = set(self._named), list(self._touched)
+        for start in range(0, len(touched), _AT_ONCE):
+            some = touched[start : start + _AT_ONCE]
+            query = f"SELECT is_user, name FROM shoppers WHERE id IN ({','.join('?' * len(some))})"
+            named.update((bool(is_user), name) for is_user, name in self._db.execute(query, some))
+        return {bucket(is_user, name) for is_user, name in named}
 
     def _in_time(
         self, events: Sequence[HistoryEvent], keys: Sequence[int], appended: Appended
@@ -168,6 +184,8 @@ class Write:
                 appended.merged += self._own(session, self._shopper(True, user), time)
         owners: dict[_Pair, _Owner] = {}
         for user, session in earliest:
+            names = (True, user), (False, session)
+            self._named.update((is_user, name) for is_user, name in names if name is not None)
             if user is not None:
                 owners[user, session] = _Owner(self._shopper(True, user), None)
             elif session is not None:
@@ -260,15 +278,18 @@ class Write:
         return deleted
 
     def _count(self, shopper: int, more: int) -> None:
+        self._touched.add(shopper)
         self._db.execute("UPDATE shoppers SET events = events + ? WHERE id = ?", (more, shopper))
 
     def rename(self, names: Pseudonyms) -> int:
         """Re-key everything; how many shoppers. 0 where it is of this generation already."""
         since = self._names.generation
+        self._everybody = True
         return rename_all(self._db, names, since) if since < names.generation else 0
 
     def delete_before(self, cutoff: float) -> int:
         """Delete every event before this time, and shoppers of whom nothing is left."""
+        self._everybody = True
         deleted = self._db.execute("DELETE FROM events WHERE time < ?", (cutoff,)).rowcount
         if deleted:
             mark_to_erase(self._db, True)
@@ -288,6 +309,7 @@ class Write:
 
     def forget(self, is_user: bool, name: str) -> Forgotten:
         """Delete a user with the sessions that are theirs, or a session with its own events."""
+        self._everybody = True
         name = self._names.user(name) if is_user else self._names.session(name)
         query = "SELECT id FROM shoppers WHERE is_user = ? AND name = ?"
         row = self._db.execute(query, (is_user, name)).fetchone()

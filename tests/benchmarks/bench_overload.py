@@ -1,6 +1,7 @@
 """bench_overload.py: POST /rerank at 0.5 to 10 times its capacity -> who is answered, how fast.
 
     python tests/benchmarks/bench_overload.py [--home DIR] [--seconds S] [--candidates N]
+                                              [--loads TIMES]
 
 One worker on one core, the client on another. The capacity is what connections that ask without
 pause get; then requests come at a fixed rate, whatever becomes of them (an open loop), and each
@@ -177,7 +178,9 @@ class Health(threading.Thread):
             time.sleep(HEALTH_EVERY)
 
 
-def measure(server: Server, requests: list[bytes], seconds: float, name: str) -> None:
+def measure(
+    server: Server, requests: list[bytes], seconds: float, name: str, loads: list[float]
+) -> None:
     port = server.port
     most = capacity(server, requests, seconds / 2)
     print(f"{name}: capacity {most:,.0f} requests/s")
@@ -185,7 +188,7 @@ def measure(server: Server, requests: list[bytes], seconds: float, name: str) ->
     pool = [Client(port) for _ in range(CONNECTIONS)]
     health = Health(port)
     health.start()
-    for factor in FACTORS:
+    for factor in loads:
         load = open_loop(port, requests, factor * most, seconds, pool)
         assert not load.no_retry_after
         print(
@@ -215,6 +218,9 @@ def main() -> None:
     parser.add_argument("--home", type=Path)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--candidates", type=int, nargs="*", default=[100, 1000])
+    parser.add_argument(
+        "--loads", type=float, nargs="*", default=FACTORS, help="times the capacity"
+    )
     given = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
@@ -228,7 +234,7 @@ def main() -> None:
             for size in given.candidates:
                 requests = posts(shop, size, queries(QUERIES, seed=1))
                 capacity(server, requests, 1.0)  # every query is seen
-                measure(server, requests, given.seconds, f"{size} candidates")
+                measure(server, requests, given.seconds, f"{size} candidates", given.loads)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,12 @@ def begin(encoder: GuardedEncoder, texts: list[str]) -> "queue.Queue[tuple[str, 
     """Ask for each text; what came of it."""
     came: queue.Queue[tuple[str, Any]] = queue.Queue()
     for text in texts:
-        assert encoder.begin_query(text, lambda vectors, text=text: came.put((text, vectors)))
+        assert encoder.begin_query(text, partial(put, came, text))
     return came
+
+
+def put(came: "queue.Queue[tuple[str, Any]]", text: str, vectors: Vectors | None) -> None:
+    came.put((text, vectors))
 
 
 def test_queries_that_come_meanwhile_are_one_call(monkeypatch: pytest.MonkeyPatch) -> None:

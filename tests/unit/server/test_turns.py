@@ -137,3 +137,43 @@ def test_a_search_whose_vector_does_not_come_is_handed_over(
     loop.again[0]()  # too late
     loop.wait_for_and_dispatch_events(0.0)
     assert loop.order == ["search", "handed over"] and not conn.waited
+
+
+class Refusing(Recorded):
+    """A worker whose gate lets nothing in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.admission.admit = lambda *_given: None  # type: ignore[method-assign]
+        self.clients.begin(self.poller, self._ready, self.limits)
+
+    def _hand_over(self, conn: Connection, request: Any, pool: Any) -> None:
+        self.order.append(f"{request.method} {request.path}")
+
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+REFUSED = (
+    b"POST /rerank HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(SMUGGLED) + SMUGGLED,
+    b"POST /rerank HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%x;a=b\r\n"
+    % len(SMUGGLED) + SMUGGLED + b"\r\n0\r\nX-A: 1\r\n\r\n",
+)  # fmt: skip
+
+
+@pytest.mark.promise(23)
+@pytest.mark.parametrize("size", [1, 7, 65_536])
+def test_what_follows_a_refused_request_begins_where_that_ends(size: int) -> None:
+    loop = Refusing()
+    ours, theirs = socket.socketpair()
+    conn = Connection(Heads(Config()), ours, ("127.0.0.1", 0), ("127.0.0.1", 0), 1000, 9000)
+    loop.clients.watch(conn, selectors.EVENT_READ, 600.0)
+    sent = b"".join([*REFUSED, *REFUSED, b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"])
+    for start in range(0, len(sent), size):
+        theirs.sendall(sent[start : start + size])
+        loop._readable(conn)
+    answers = theirs.recv(65_536)
+    assert answers.count(b"HTTP/1.1 503 ") == answers.count(b"HTTP/1.1 ") == 4
+    assert loop.order == ["GET /livez"]
+    loop.clients.close(conn)
+    loop.poller.close()
+    loop.tmp.close()
+    theirs.close()
