@@ -11,7 +11,7 @@ Time = float | str  # epoch seconds, or ISO 8601 with a zone
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 
-class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One thing that a shopper did (DESIGN: events)."""
 
     type: str

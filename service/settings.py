@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from indexes.build.settings import RebuildSettings
-from indexes.encoders.settings import EncoderSettings
+from indexes.encoders.settings import EncoderSettings, ImageSettings
 from indexes.errors import Failure
 from indexes.items.settings import IndexSettings, ItemSettings
 from indexes.quoting import nearest, nearest_or_all
@@ -30,6 +30,7 @@ from service.setting_types import Setting, allowed, converted, setting_of
 
 SECTIONS: Final[Mapping[str, type[Settings]]] = {
     "encoder": EncoderSettings,
+    "image": ImageSettings,
     "index": IndexSettings,
     "items": ItemSettings,
     "rebuild": RebuildSettings,

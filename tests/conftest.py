@@ -34,6 +34,14 @@ def buyers_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return built_once(tmp_path_factory, "buyers", partial(buyers_shop, shop_home))
 
 
+@pytest.fixture(scope="session")
+def pictured_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten items that only their pictures tell apart, and a CLIP."""
+    from support.picture_shop import build_pictured  # and torch with it
+
+    return built_once(tmp_path_factory, "pictured", build_pictured)
+
+
 @pytest.fixture
 def own_home(shop_home: Path, tmp_path: Path) -> Path:
     """A copy of the home that a test may change; big read-only files are linked."""

@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[1]
 OURS = ("indexes", "reranker", "service")
 # Bottom to top: a room may import itself and what stands before it (docs/design.md).
 ROOMS = (
-    *("indexes", "indexes/kernels", "indexes/storage", "indexes/readers", "indexes/items"),
-    *("indexes/encoders", "indexes/build"),
+    *("indexes", "indexes/kernels", "indexes/storage", "indexes/readers"),
+    *("indexes/modalities", "indexes/items", "indexes/encoders"),
+    *("indexes/faiss_files", "indexes/build"),
     *("reranker", "reranker/client", "reranker/metrics", "reranker/runtime", "reranker/events"),
     "reranker/log_formats",
     *(
@@ -26,7 +27,8 @@ ROOMS = (
         "reranker/model",
     ),
     *("reranker/signals", "reranker/blends", "reranker/ranking", "reranker/feedback"),
-    *("reranker/experiments", "reranker/training", "reranker/evaluation", "reranker/tuning"),
+    *("reranker/experiments", "reranker/training/adaptors", "reranker/training"),
+    *("reranker/evaluation", "reranker/tuning"),
     *(
         "reranker/adaptation",
         "reranker/model_selection",
@@ -56,6 +58,7 @@ CLIENT = "reranker/client"
 COMMANDS = ("indexes/build/commands.py", "reranker/commands", "service/commands", "service/demo")
 TORCH = (
     *("indexes/encoders", "reranker/training", "reranker/adaptation"),
+    "reranker/model_selection/epoch_logs.py",  # TensorBoard's writer is torch's
     "reranker/model/action_head.py",  # at the end of a training; serving reads its numbers
 )
 WEB = {"flask", "werkzeug", "gunicorn", "dash", "http"}

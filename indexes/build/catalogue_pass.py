@@ -18,11 +18,11 @@ import xxhash
 from indexes.build.folding import Folding
 from indexes.build.known_keys import NEW, KnownKeys
 from indexes.build.template_fills import TemplateFills
-from indexes.build.vector_cache import DIGEST, Digests, VectorCache, text_digest
+from indexes.build.vector_cache import DIGEST, Digests, VectorCache
 from indexes.errors import Failure
 from indexes.items.columns import ColumnsWriter, Hashes, id_hash
 from indexes.items.records import Item, ItemReader, read_items
-from indexes.items.text import ItemText
+from indexes.items.text import ItemText, text_digest
 from indexes.progress import Progress
 from indexes.readers.bad_lines import NOT_UTF8, SAY_ENCODING, BadLine, BadLines
 from indexes.readers.file_forms import FileForm

@@ -8,12 +8,14 @@ import click
 import msgspec
 
 from indexes.build.apply_items import apply_items
+from indexes.build.item_vectors import OPTION, named_files
 from indexes.build.part_processes import encode_in_processes
 from indexes.build.rebuild import Summary, rebuild
 from indexes.build.vector_parts import Share, encode_part, parsed_share
 from indexes.encoders.text_encoder import unknown_warning
 from indexes.errors import Failure
 from indexes.items.index import published_version
+from indexes.modalities.entries import entries_of
 from indexes.progress import bars
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
@@ -141,6 +143,15 @@ def _driver(
     help="A folder of all parts that `reranker encode` made, of this catalogue.",
 )
 @click.option(
+    OPTION,
+    "item_vectors",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="Vectors of items that no text made (image, audio, ...): Parquet with `id` and `vector`, "
+    "or x.npy beside x.ids.txt. Once joined they stay until another FILE, or none (NAME=), is "
+    "named. Repeatable.",
+)
+@click.option(
     "--processes",
     type=click.IntRange(min=1),
     help="Encode in so many processes of this machine; what is encoded already is not again.",
@@ -165,6 +176,7 @@ def rebuild_command(
     strict: bool,
     encoding: str | None,
     vectors: Path | None,
+    item_vectors: tuple[str, ...],
     processes: int | None,
     ray: str | None,
     parts: int | None,
@@ -184,6 +196,7 @@ def rebuild_command(
         encoding=encoding,
         vectors=vectors,
         drive=drive,
+        item_vectors=named_files(item_vectors, OPTION),
     )
     _show_rejected(summary, workspace)
     for note in summary.notes:
@@ -204,8 +217,26 @@ def _show_rejected(summary: Summary, workspace: Workspace) -> None:
         click.echo(f"... {summary.skipped - _LINES_SHOWN} more in {path}", err=True)
 
 
+def _images(summary: Summary) -> list[str]:
+    """What became of the items' pictures."""
+    images = summary.images
+    if images is None:
+        return []
+    left_out = sum(one.count for one in images.left_out.values())
+    return [
+        f"  pictures {images.named:>10,} are named: {images.encoded:,} encoded, "
+        f"{images.reused:,} known already, {left_out:,} left out"
+    ]
+
+
 def _table(summary: Summary) -> str:
     state = "published" if summary.changed else "unchanged, nothing to publish"
+    joined = (
+        f"  {name:<8} {one.items:>10,} items have a vector of {one.dimensions}, {one.without:,} "
+        f"have none; {one.unknown:,} vectors are of no item, {one.bad:,} are no use"
+        f"{' (kept as they were)' if one.reused else ''}"
+        for name, one in summary.item_vectors.items()
+    )
     per_second = f" ({summary.encoded / summary.seconds:,.0f} items/s)" if summary.encoded else ""
     return "\n".join(
         (
@@ -216,6 +247,8 @@ def _table(summary: Summary) -> str:
             f"  removed  {summary.removed:>10,}",
             f"  skipped  {summary.skipped:>10,}",
             f"  items    {summary.items:>10,}",
+            *joined,
+            *_images(summary),
             f"  seconds  {summary.seconds:>10,.1f}",
         )
     )
@@ -271,6 +304,9 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
         mark = "*" if row["current"] else " "
         if "items" in row:
             what = f"{row['items']:>12,} items  {row['faiss']:<10} {row['model']}"
+            what += "".join(
+                f"  {name} {one['items']:,}" for name, one in row["item_vectors"].items()
+            )
         else:
             what = "damaged: its manifest cannot be read"
         click.echo(f"{mark} {row['version']}  {what}")
@@ -290,6 +326,10 @@ def _row(version: Version, current: Version | None) -> dict[str, Any]:
             "model": about["model"],
             "fingerprint": about["fingerprint"],
             "template": about["template"],
+            "item_vectors": {
+                name: {"items": entry.items, "dimensions": entry.dimensions}
+                for name, entry in entries_of(about).items()
+            },
         }
     return row
 

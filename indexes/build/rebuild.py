@@ -2,8 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ import numpy as np
 
 from indexes.build.catalogue_pass import Catalogue, Rejected, Source, TextSpool, read_catalogue
 from indexes.build.folding import Folding
+from indexes.build.image_vectors import IMAGE, ImageReport, ImageVectors, image_vectors
+from indexes.build.item_vectors import Joined, identity_of, item_vectors
 from indexes.build.notes import many_alike, source_notes
 from indexes.build.settings import RebuildSettings
 from indexes.build.vector_cache import VectorCache
-from indexes.build.vector_parts import cache_key, take_parts
+from indexes.build.vector_parts import take_parts, take_vectors
 from indexes.build.vectors import encode_missing, write_vectors
 from indexes.encoders.adapted import encoder_settings, query_settings
 from indexes.encoders.query_encoder import export_query_encoder
@@ -26,7 +28,8 @@ from indexes.items.columns import FORMAT, ItemIds
 from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, cosine_spread, parsed_factory
 from indexes.items.records import ItemReader, Unreadable
 from indexes.items.settings import IndexSettings, ItemSettings
-from indexes.items.text import ItemText
+from indexes.items.text import ItemText, vectors_key
+from indexes.modalities.entries import MODALITIES, Entry
 from indexes.progress import Progress, bars
 from indexes.readers.file_forms import FileForm
 from indexes.readers.lines import existing
@@ -53,6 +56,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     unknown_tokens: float
     fields: dict[str, Unreadable]  # of which values could not be read and are absent
     columns: dict[str, Any]  # {"from": {"title": "name"}, "not_read": [...]}
+    item_vectors: dict[str, Joined] = {}  # by modality
+    images: ImageReport | None = None  # of the items' pictures, where image.model names a model
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class RebuildOptions:
     force: publish even when a guard would refuse. strict: a value that cannot be read costs its
     line. encoding: of the file, where it is not found out. vectors: a folder of parts that were
     encoded elsewhere. drive: encodes parts into a folder before anything is read, but for what a
-    vector cache holds.
+    vector cache holds. item_vectors: files of vectors by item id, by modality; "" leaves one out.
     """
 
     force: bool = False
@@ -70,6 +75,7 @@ class RebuildOptions:
     encoding: str | None = None
     vectors: Path | None = None
     drive: Callable[[Path, Path], None] | None = None
+    item_vectors: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Job:
@@ -78,11 +84,11 @@ class _Job:
     def __init__(
         self, workspace: Workspace, source: Path, options: RebuildOptions, progress: Progress
     ) -> None:
-        self.root = workspace.index_root
+        self.root, self.workspace = workspace.index_root, workspace
+        self.images: ImageVectors | None = None
         self.settings = workspace.section(RebuildSettings)
         self.factory = workspace.section(IndexSettings).factory
         self.encoder_settings = encoder_settings(workspace)
-        self.query_settings = query_settings(workspace)
         self.force, self.progress = options.force, progress
         self.vectors, self.drive = options.vectors, options.drive
         self.template = ItemText(self.settings.template)
@@ -96,8 +102,10 @@ class _Job:
         self.store = VersionStore(self.root)
         self.items_before = 0
         self.old = self._served()
+        self.item_vectors = item_vectors(workspace, options.item_vectors, self.old)
         self.changes = ItemChanges(workspace.home, workspace.section(ItemSettings).changed_items)
-        before = int(self.old.about.get("changes", 0)) if self.old else 0
+        before = self.changes.folded(self.old.about) if self.old else 0
+        self.read_at = time.time()
         self.folding = Folding(self.changes.since(before), self.old)
         self.source = Source(source, reader, FileForm(options.encoding), self.notes, self.folding)
         self.rejected = Rejected(self.root / "rejected.jsonl")
@@ -114,11 +122,18 @@ class _Job:
         self.items_before = int(old.about.get("items", 0)) if old else 0
         return None if old is None or self.store.verify(old) else old
 
+    def close(self) -> None:
+        """Let go of open files."""
+        self.rejected.close()
+        if self.images is not None:
+            self.images.close()
+
     def run(self) -> tuple[Version, Catalogue, bool, int]:
         """The published version, what was read, whether anything changed, and items removed."""
         existing(self.source.path)  # what is missing is said before an encoder is loaded
         encoder = load_encoder(self.encoder_settings)
-        of_queries = self._query_encoder(encoder)
+        self.of_queries = self._query_encoder(encoder)
+        self.images = image_vectors(self.workspace)
         parsed_factory(self.factory, encoder.dimensions)  # a typing error shows before the encoding
         driven = self._driven(encoder)
         with (
@@ -131,22 +146,27 @@ class _Job:
                     take_parts(folder, encoder, self.settings.template, cache)
             if driven is not None:
                 shutil.rmtree(driven)
+            take_vectors(self.changes.vectors(cache.path.stem), cache)
             spool = TextSpool(self.root / "work" / f"{staged.name}.texts")
             try:
                 catalogue = self._read(staged, cache, spool)
                 alike = self._note_alike(staged, catalogue)
-                same = self._unchanged(catalogue, encoder, of_queries)
+                self._scan_images(staged, catalogue)
+                same = self._unchanged(catalogue, encoder)
                 if same is not None:
+                    if self.images is not None:
+                        self.images.encode(self.progress)  # names again what is damaged
                     return same, replace(catalogue, fresh=0), False, 0
                 removed = self._guard_removed(catalogue)
+                modalities = self._write_modalities(staged)
                 encode_missing(spool, encoder, cache, self.progress)
             finally:
                 spool.close()
             self._write_vectors(staged, catalogue, cache)
-            export_query_encoder(
-                of_queries, _new_folder(staged / ENCODER_FOLDER), encoder.fingerprint
-            )
-            about = self._about(catalogue, encoder, of_queries, alike)
+            files = _new_folder(staged / ENCODER_FOLDER)
+            export_query_encoder(self.of_queries, files, encoder.fingerprint)
+            about = self._about(catalogue, encoder, alike)
+            about[MODALITIES] = msgspec.to_builtins(modalities)
             about["cosine_spread"] = cosine_spread(
                 lambda rows: cache.vectors(catalogue.texts[rows]), len(catalogue)
             )
@@ -155,15 +175,37 @@ class _Job:
             self._tidy(cache, catalogue)
         return version, catalogue, True, removed
 
+    def _scan_images(self, staged: Path, catalogue: Catalogue) -> None:
+        """Find out which pictures the items have, and which of them are new."""
+        if self.images is not None:
+            self.images.scan(staged, len(catalogue), self.progress)
+            self.item_vectors.add(IMAGE, self.images)
+
+    @property
+    def image_notes(self) -> list[str]:
+        """What is to be said of the pictures."""
+        note = self.images.note() if self.images else None
+        return [note] if note else []
+
+    def _write_modalities(self, staged: Path) -> dict[str, Entry]:
+        images = self.images
+        if images is not None:
+            images.encode(self.progress)
+            if not images.usable:
+                self.item_vectors.leave_out(IMAGE, "no item has a picture that can be used")
+        modalities = self.item_vectors.write(staged)
+        if images is not None and IMAGE in modalities:
+            images.write_text_tower(staged, self.old)
+        return modalities
+
     def _query_encoder(self, encoder: TextEncoder) -> TextEncoder:
         """Another one where the shop's queries have one of their own, in the same space."""
-        if self.query_settings == self.encoder_settings:
-            return encoder
-        return load_encoder(self.query_settings)
+        settings = query_settings(self.workspace)
+        return encoder if settings == self.encoder_settings else load_encoder(settings)
 
     def _cache_path(self, encoder: TextEncoder) -> Path:
         """One file an encoder and template: change either, and all vectors are made anew."""
-        key = cache_key(encoder, self.settings.template)
+        key = vectors_key(encoder.fingerprint, self.settings.template)
         return self.root / "vectors" / f"{key}.bin"
 
     def _driven(self, encoder: TextEncoder) -> Path | None:
@@ -202,6 +244,8 @@ class _Job:
                 if path != cache.path:
                     path.unlink()
             cache.compact(catalogue.texts)
+            if self.images is not None:
+                self.images.tidy()
         except (OSError, Failure) as error:
             self.notes.append(f"Published, but what is not needed any more stays: {error}")
 
@@ -245,16 +289,17 @@ class _Job:
             self.notes.append(f"warning: {alike_warning} ({names}, ...)")
         return alike
 
-    def _unchanged(
-        self, catalogue: Catalogue, encoder: TextEncoder, of_queries: TextEncoder
-    ) -> Version | None:
+    def _unchanged(self, catalogue: Catalogue, encoder: TextEncoder) -> Version | None:
         """The served version when a new one would be the same; never with --force."""
         old = self.old.about if self.old else {}
-        wanted = self._identity(catalogue, encoder, of_queries)
+        wanted = self._identity(catalogue, encoder)
         if self.force or self.old is None or any(old.get(key) != wanted[key] for key in wanted):
             return None
         if self.folding.pending.fields:  # a version has to say that it holds them
             return None
+        if identity_of(old) != self.item_vectors.identity:
+            return None
+        self.item_vectors.unchanged(self.old)
         return self.old
 
     def _guard_removed(self, catalogue: Catalogue) -> int:
@@ -288,31 +333,30 @@ class _Job:
             )
         self.notes.append(f"{message}: published all the same, ranked without their text.")
 
-    def _identity(
-        self, catalogue: Catalogue, encoder: TextEncoder, of_queries: TextEncoder
-    ) -> dict[str, Any]:
+    def _identity(self, catalogue: Catalogue, encoder: TextEncoder) -> dict[str, Any]:
         return {
             "content": catalogue.content,
             "fingerprint": encoder.fingerprint,
-            "queries": None if of_queries is encoder else of_queries.fingerprint,
+            "queries": None if self.of_queries is encoder else self.of_queries.fingerprint,
             "template": self.settings.template,
             "factory": self.factory,
             "format": FORMAT,
         }
 
-    def _about(
-        self, catalogue: Catalogue, encoder: TextEncoder, of_queries: TextEncoder, alike: int
-    ) -> dict[str, Any]:
-        return self._identity(catalogue, encoder, of_queries) | {
-            "items": len(catalogue),
-            "dimensions": encoder.dimensions,
-            "model": self.encoder_settings.model,
-            "filled": catalogue.filled,
-            "unknown_tokens": _unknown_share(encoder, catalogue),
-            "alike": alike,
-            "source": self.source.path.name,
-            "changes": self.folding.pending.number,
-        }
+    def _about(self, catalogue: Catalogue, encoder: TextEncoder, alike: int) -> dict[str, Any]:
+        return (
+            self._identity(catalogue, encoder)
+            | {
+                "items": len(catalogue),
+                "dimensions": encoder.dimensions,
+                "model": self.encoder_settings.model,
+                "filled": catalogue.filled,
+                "unknown_tokens": _unknown_share(encoder, catalogue),
+                "alike": alike,
+                "source": self.source.path.name,
+            }
+            | self.changes.stamp(self.folding.pending.number, self.read_at)
+        )
 
 
 def rebuild(
@@ -324,9 +368,12 @@ def rebuild(
     encoding: str | None = None,
     vectors: Path | None = None,
     drive: Callable[[Path, Path], None] | None = None,
+    item_vectors: Mapping[str, str] | None = None,
     progress: Progress = bars,
 ) -> Summary:
     """Build the index of a catalogue and publish it, if there is anything new in it.
+
+    The options are those of RebuildOptions.
 
     Raises Failure, with the served version untouched, for an unreadable or too dirty catalogue, a
     suspicious result without `force`, another rebuild at work, or a disk that does not take it.
@@ -335,12 +382,12 @@ def rebuild(
     try:
         durable.make_folder(workspace.index_root)
         with exclusive(workspace.index_root / "lock", f"reranker rebuild --items {source}"):
-            options = RebuildOptions(force, strict, encoding, vectors, drive)
+            options = RebuildOptions(force, strict, encoding, vectors, drive, item_vectors or {})
             job = _Job(workspace, source, options, progress)
             try:
                 version, catalogue, changed, removed = job.run()
             finally:
-                job.rejected.close()
+                job.close()
     except OSError as error:
         raise Failure(
             f"The rebuild stopped: {error.strerror or error} ({error.filename or workspace.home}). "
@@ -363,11 +410,13 @@ def _summary(
         seconds=round(seconds, 3),
         items=len(catalogue),
         changed=changed,
-        notes=job.notes,
+        notes=[*job.notes, *job.item_vectors.notes, *job.image_notes],
         bad=[{"line": bad.line, "reason": bad.reason} for bad in job.rejected.first],
         unknown_tokens=float(version.about.get("unknown_tokens", 0.0)),
         fields=job.source.reader.fields,
         columns=_named(job.source.reader.chooser.report()),
+        item_vectors=job.item_vectors.joined,
+        images=job.images.report if job.images else None,
     )
 
 

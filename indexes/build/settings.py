@@ -38,3 +38,17 @@ class RebuildSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
             "usual other names."
         ),
     ] = []
+    item_vectors: Annotated[
+        list[str],
+        msgspec.Meta(
+            description="Vectors that join by item id, such as `image=vectors.parquet` (or .npy "
+            "beside .ids.txt); a relative path is in the home."
+        ),
+    ] = []
+    vector_weights: Annotated[
+        list[str],
+        msgspec.Meta(
+            description="How much each of these vectors counts where items are compared by them, "
+            "such as `image=0.5`; 1 where nothing is said."
+        ),
+    ] = []

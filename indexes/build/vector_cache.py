@@ -26,11 +26,6 @@ _MAGIC: Final = b"vectors1"
 _SYNC_SECONDS: Final = 1.0  # what a power cut may cost; a disk takes some 10 ms for each sync
 
 
-def text_digest(text: str) -> bytes:
-    """16 bytes that stand for one item text."""
-    return xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass"))
-
-
 class VectorCache:
     """Item vectors by text digest, for one encoder; use as a context manager."""
 
@@ -112,7 +107,8 @@ class VectorCache:
             if xxhash.xxh3_64_intdigest(payload) != checksum:
                 return
             end = start + _HEADER.size + length
-            yield start, end, np.frombuffer(payload, dtype=DIGEST, count=count), dimensions
+            digests = np.frombuffer(payload, dtype=DIGEST, count=count)
+            yield start, end, digests.copy(), dimensions  # not the whole payload with them
             start = end
 
     def _find(self, digests: Digests) -> npt.NDArray[np.int64]:

@@ -10,7 +10,7 @@ is and seals its bytes. Without the note it is unfinished: the same command goes
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,14 +21,14 @@ import numpy as np
 from indexes.build.catalogue_pass import WINDOW
 from indexes.build.known_keys import NEW, KnownKeys
 from indexes.build.settings import RebuildSettings
-from indexes.build.vector_cache import DIGEST, Digests, VectorCache, text_digest
+from indexes.build.vector_cache import DIGEST, Digests, VectorCache
 from indexes.build.vectors import usable
 from indexes.encoders.adapted import encoder_settings
 from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import TextEncoder, load_encoder
 from indexes.errors import Failure
 from indexes.items.records import ItemReader, read_items
-from indexes.items.text import ItemText
+from indexes.items.text import ItemText, text_digest, vectors_key
 from indexes.progress import Advance, Progress
 from indexes.readers.file_forms import FileForm
 from indexes.readers.lines import existing
@@ -111,7 +111,7 @@ def encode_part(
     durable.make_folder(folder)
     encoder = load_encoder(encoder_settings(workspace))
     template = workspace.section(RebuildSettings).template
-    key = cache_key(encoder, template)
+    key = vectors_key(encoder.fingerprint, template)
     done = Encoded(part=share.k, parts=share.n, file=str(folder / f"{share.name}.bin"))
     with exclusive(folder / f"{share.name}.lock", f"reranker encode --part {share.k}/{share.n}"):
         partial = folder / f"{share.name}.{key}.partial"
@@ -127,11 +127,6 @@ def encode_part(
             count = len(cache)
         _finish(folder, share, partial, encoder, template, workspace, count)
     return done
-
-
-def cache_key(encoder: TextEncoder, template: str) -> str:
-    """Which vectors may stand in one file: those of one encoder and one template."""
-    return text_digest(f"{encoder.fingerprint}\n{template}").hex()[:16]
 
 
 def _reopen(folder: Path, share: Share, partial: Path, encoder: TextEncoder, template: str) -> None:
@@ -256,6 +251,16 @@ def take_parts(folder: Path, encoder: TextEncoder, template: str, cache: VectorC
                     cache.append(new, part.vectors(new))
     cache.sync()
     return len(cache) - before
+
+
+def take_vectors(vectors: Mapping[bytes, Any], cache: VectorCache) -> None:
+    """Put vectors (d,) into the cache that a service made meanwhile, by the digests of texts."""
+    if not vectors:
+        return
+    digests = np.array(list(vectors), dtype=DIGEST)
+    new = ~cache.known(digests)
+    if new.any():
+        cache.append(digests[new], np.stack(list(vectors.values()))[new])
 
 
 def _blocks(digests: Digests) -> Iterator[Digests]:

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from indexes.build.catalogue_pass import TextSpool
-from indexes.build.faiss_file import FaissFile
 from indexes.build.vector_cache import Digests, VectorCache
 from indexes.encoders.text_encoder import TextEncoder
 from indexes.errors import Failure
+from indexes.faiss_files.faiss_file import faiss_file
 from indexes.items.index import build_faiss
 from indexes.progress import Progress
 from indexes.storage.arrays import Rows, Vectors
@@ -54,7 +54,7 @@ def write_vectors(
     _check_lookup(index, factory, sample[:1])
     zero: list[npt.NDArray[np.int64]] = []
     with (
-        closing(FaissFile(path, index, sample)) as file,
+        closing(faiss_file(path, index, sample, len(texts))) as file,
         progress("indexing", len(texts)) as advance,
     ):
         for start in range(0, len(texts), _CHUNK):

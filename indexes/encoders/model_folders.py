@@ -21,20 +21,21 @@ for _name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):  # before the hub's l
     os.environ.setdefault(_name, "1")
 
 
-def model_folder(name: str) -> Path:
+def model_folder(name: str, setting: str = "encoder.model") -> Path:
     """The folder of a model by its setting; hub models are fetched the first time."""
     if name == MINILM:
         return checked_weights(_packaged())
     given = Path(name).expanduser()
     if given.is_dir():
-        return _safe(given)
+        return _safe(given, setting)
     if given.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise Failure(
-            f"encoder.model: there is no folder {name!r}.",
-            field="encoder.model",
-            hint='Set "minilm", the folder of a sentence-transformers model, or its hub name.',
+            f"{setting}: there is no folder {name!r}.",
+            field=setting,
+            hint="Set the folder of a sentence-transformers model, or its hub name; encoder.model "
+            'may be "minilm", too.',
         )
-    return _safe(_fetched(name))
+    return _safe(_fetched(name, setting), setting)
 
 
 def checked_weights(folder: Path, expected: str = MINILM_SHA256) -> Path:
@@ -74,7 +75,7 @@ def _packaged() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def _fetched(name: str) -> Path:
+def _fetched(name: str, setting: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
@@ -82,13 +83,13 @@ def _fetched(name: str) -> Path:
     except Exception as error:  # many kinds: no network, no such name, no rights, a full disk
         reason = str(error).strip().partition("\n")[0]
         raise Failure(
-            f"encoder.model: {name!r} is no folder here, and the hub did not give it: {reason}",
-            field="encoder.model",
+            f"{setting}: {name!r} is no folder here, and the hub did not give it: {reason}",
+            field=setting,
             hint="Check the name and the network, or download the model and set its folder.",
         ) from error
 
 
-def _safe(folder: Path) -> Path:
+def _safe(folder: Path, setting: str) -> Path:
     """The same folder, if no pickle and no code of the model's own would be needed to load it."""
     listed = folder / "modules.json"
     modules = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else []
@@ -96,7 +97,7 @@ def _safe(folder: Path) -> Path:
         if not str(module.get("type", "")).startswith("sentence_transformers."):
             raise Failure(
                 f"{listed} wants code of its own ({module.get('type')}), which is never run.",
-                field="encoder.model",
+                field=setting,
                 hint="Choose a model made of sentence-transformers' own modules.",
             )
     for part in {folder, *(folder / str(module.get("path", "")) for module in modules)}:
@@ -106,7 +107,7 @@ def _safe(folder: Path) -> Path:
         if pickles and not list(part.glob("*.safetensors")):
             raise Failure(
                 f"{part / pickles[0]} is a pickle, which can run code; only .safetensors is read.",
-                field="encoder.model",
+                field=setting,
                 hint="Choose a model (or revision) with safetensors weights, or convert it.",
             )
     return folder

@@ -123,7 +123,7 @@ def load_model(
     )
 
 
-def load_modules(folder: Path, *, half: bool = False) -> Any:
+def load_modules(folder: Path, *, half: bool = False, setting: str = "encoder.model") -> Any:
     """The sentence-transformers modules of a folder; never the network, never code of its own."""
     import torch
     from sentence_transformers import SentenceTransformer
@@ -142,8 +142,8 @@ def load_modules(folder: Path, *, half: bool = False) -> Any:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise Failure(
-            f"encoder.model: {folder} cannot be loaded: {reason}",
-            field="encoder.model",
+            f"{setting}: {folder} cannot be loaded: {reason}",
+            field=setting,
             hint="It has to be a sentence-transformers model with all its files.",
         ) from error
 

@@ -53,3 +53,22 @@ class EncoderSettings(Settings, frozen=True):
         int,
         msgspec.Meta(ge=0, description="Threads the rebuild computes with; 0: one a core."),
     ] = 0
+
+
+class ImageSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which model reads the items' pictures; they lie in items.image_folder."""
+
+    model: Annotated[
+        str,
+        msgspec.Meta(
+            description="Folder or hub name (downloaded on first use) of a sentence-transformers "
+            "model that reads pictures, such as a CLIP; empty: no picture is read."
+        ),
+    ] = ""
+    max_bytes: Annotated[
+        int, msgspec.Meta(ge=1, description="Larger picture files are left out, and counted.")
+    ] = 20 * 1024 * 1024
+    max_pixels: Annotated[
+        int, msgspec.Meta(ge=1, description="Pictures of more pixels are left out, and counted.")
+    ] = 50_000_000
+    batch: Annotated[int, msgspec.Meta(ge=1, description="Pictures encoded at once.")] = 32

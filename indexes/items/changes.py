@@ -2,18 +2,21 @@
 
 One row a changed field: its newest value and the number of the change. Numbers only grow, so a
 reader asks for what came after the last it knows, and a rebuild clears up to the last it read.
+Vectors of changed texts stand beside them: one process encodes, all serve, the rebuild takes them.
 """
 
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from indexes.errors import Failure
 from indexes.storage.durable import make_own_folder, sync
@@ -29,9 +32,18 @@ CREATE TABLE IF NOT EXISTS change (
     id TEXT NOT NULL, field TEXT NOT NULL, value BLOB NOT NULL, number INTEGER NOT NULL,
     time REAL NOT NULL, PRIMARY KEY (id, field)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS change_number ON change (number);
+CREATE TABLE IF NOT EXISTS vector (
+    digest BLOB NOT NULL, key TEXT NOT NULL, vector BLOB NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (digest, key)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS vector_number ON vector (number);
 CREATE TABLE IF NOT EXISTS newest (
     one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER, items INTEGER);
+CREATE TABLE IF NOT EXISTS origin (one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT);
+INSERT OR IGNORE INTO origin VALUES (1, lower(hex(randomblob(8))));
 """
+# What a version that another home built says of the changes in it; see `ItemChanges.folded`.
+NUMBER, ORIGIN, UNTIL = "changes", "changes_of", "changes_until"
+_MARGIN_SECONDS: Final = 60.0  # between machines that a change is sent to
 
 
 class ChangesFull(Failure):
@@ -61,12 +73,17 @@ class Kept(msgspec.Struct, frozen=True):
     duplicates: int = 0
 
 
+Vector = npt.NDArray[np.float16]  # (d,)
+
+
 class Pending(NamedTuple):
-    """Changes by item, up to a number. times: of the newest of each, epoch seconds."""
+    """Changes by item, up to a number. times: of the newest of each, epoch seconds. vectors: by
+    the digests of texts, of the encoder and template that were asked for."""
 
     fields: dict[str, dict[str, Any]]
     number: int
     times: dict[str, float]
+    vectors: dict[bytes, Vector] = {}
 
 
 class ItemChanges:
@@ -92,13 +109,11 @@ class ItemChanges:
             make_own_folder(self.path.parent)
             with self._transaction() as db:
                 [(number, items)] = db.execute("SELECT number, items FROM newest")
-                now, duplicates = time.time(), 0
-                for change in listed:
-                    number += 1
-                    items += not db.execute(_HAS, (change.id,)).fetchall()
-                    before = db.total_changes
-                    db.executemany(_UPSERT, _rows(change, number, now))
-                    duplicates += db.total_changes == before
+                kept = _kept_values(db, {change.id for change in listed})
+                items += len({change.id for change in listed} - kept.keys())
+                rows, duplicates = _new_rows(listed, kept, number, time.time())
+                db.executemany(_UPSERT, rows)
+                number += len(listed)
                 db.execute("UPDATE newest SET number = ?, items = ?", (number, items))
                 self._check_room(db, items)
             return Kept(len(listed), duplicates)
@@ -112,22 +127,41 @@ class ItemChanges:
                 hint="Run `reranker rebuild`: it takes them up and clears them.",
             )
 
-    def since(self, number: int) -> Pending:
-        """What was changed after this number: of each item the fields changed since."""
+    def since(self, number: int, key: str = "") -> Pending:
+        """What was changed after this number: of each item the fields changed since; and the
+        vectors that came with this key (indexes.items.text.vectors_key)."""
         if not self.path.exists():
             return Pending({}, number, {})
         fields: dict[str, dict[str, Any]] = {}
         times: dict[str, float] = {}
-        with self._lock, self._failing():
-            rows = self._connection().execute(
-                "SELECT id, field, value, number, time FROM change WHERE number > ? "
-                "ORDER BY number",
-                (number,),
-            )
-            for item_id, field, value, at, when in rows:
+        with self._lock, self._failing(), self._transaction("DEFERRED") as db:
+            changes = db.execute(_CHANGES, (number,)).fetchall()
+            vectors = db.execute(_VECTORS, (number, key)).fetchall()
+            for item_id, field, value, _, when in changes:
                 fields.setdefault(item_id, {})[field] = msgspec.json.decode(value)
-                times[item_id], number = when, at
-        return Pending(fields, number, times)
+                times[item_id] = when
+        newest = max([number, *(change[3] for change in changes), *(row[2] for row in vectors)])
+        return Pending(fields, newest, times, _by_digest(vectors))
+
+    def vectors(self, key: str) -> dict[bytes, Vector]:
+        """Every vector of this encoder and template, by the digest of its text."""
+        if not self.path.exists():
+            return {}
+        with self._lock, self._failing():
+            return _by_digest(self._connection().execute(_VECTORS, (-1, key)).fetchall())
+
+    def keep_vectors(self, key: str, vectors: Mapping[bytes, npt.NDArray[Any]]) -> None:
+        """Keep vectors (d,) of texts, by their digests, for all processes and the next rebuild."""
+        with self._lock, self._failing(), self._transaction() as db:
+            [(number,)] = db.execute("SELECT number FROM newest")
+            for digest, vector in vectors.items():
+                number += 1
+                packed = vector.astype(np.float16).tobytes()
+                db.execute(_KEEP, (digest, key, packed, number))
+            db.execute("UPDATE newest SET number = ?", (number,))
+            # Of texts that were changed again: they would be encoded anew, should they come back.
+            [(count,)] = db.execute("SELECT COUNT(*) FROM vector")
+            db.execute(_DROP, (max(0, count - self._most),))
 
     def titled(self, item_ids: Iterable[str]) -> set[str]:
         """Which of these items wait with a title: they will be items."""
@@ -154,7 +188,35 @@ class ItemChanges:
         if self.path.exists():
             with self._lock, self._failing(), self._transaction() as db:
                 db.execute("DELETE FROM change WHERE number <= ?", (number,))
+                db.execute(_CLEAR_VECTORS, (number,))
                 db.execute("UPDATE newest SET items = (SELECT COUNT(DISTINCT id) FROM change)")
+
+    def stamp(self, number: int, until: float) -> dict[str, Any]:
+        """What a version says of the changes in it: those of this home up to this number, which
+        were all there were at that time, epoch seconds."""
+        return {NUMBER: number, ORIGIN: self._origin(), UNTIL: until}
+
+    def folded(self, about: Mapping[str, Any]) -> int:
+        """The number up to which this home's changes are in a version.
+
+        Of one that another home built, which counts for itself, as far as it was told of the same
+        changes: those that came here a minute before it looked are taken to be in it."""
+        if ORIGIN not in about or about[ORIGIN] == (origin := self._origin()):
+            return int(about.get(NUMBER, 0))
+        if not origin:
+            return 0
+        until = float(about[UNTIL]) - _MARGIN_SECONDS
+        with self._lock, self._failing():
+            [(number,)] = self._connection().execute(_UNTIL, (until,))
+        return int(number)
+
+    def _origin(self) -> str:
+        """The name of this home's count; "" before the first change."""
+        if not self.path.exists():
+            return ""
+        with self._lock, self._failing():
+            [(name,)] = self._connection().execute("SELECT name FROM origin")
+        return str(name)
 
     def copy(self, target: Path) -> None:
         """The changes of one moment into a new file of its owner alone, whoever writes meanwhile;
@@ -176,9 +238,9 @@ class ItemChanges:
             self._db = self._opened = None
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
         db = self._connection()
-        db.execute("BEGIN IMMEDIATE")
+        db.execute(f"BEGIN {kind}")
         try:
             yield db
             db.execute("COMMIT")
@@ -213,16 +275,56 @@ def _opened(path: Path) -> sqlite3.Connection:
     return db
 
 
-_HAS: Final = "SELECT 1 FROM change WHERE id = ? LIMIT 1"
+_CHANGES: Final = (
+    "SELECT id, field, value, number, time FROM change WHERE number > ? ORDER BY number"
+)
+_VECTORS: Final = "SELECT digest, vector, number FROM vector WHERE number > ? AND key = ?"
+_KEEP: Final = "INSERT OR REPLACE INTO vector VALUES (?, ?, ?, ?)"
+_DROP: Final = """
+DELETE FROM vector WHERE number IN (SELECT number FROM vector ORDER BY number LIMIT ?)
+"""
+_CLEAR_VECTORS: Final = """
+DELETE FROM vector WHERE number <= ? OR NOT EXISTS (SELECT 1 FROM change)
+"""
+_UNTIL: Final = "SELECT coalesce(max(number), 0) FROM change WHERE time <= ?"
+_KEPT_VALUES: Final = "SELECT id, field, value FROM change WHERE id IN ({})"
 _UPSERT: Final = """
 INSERT INTO change VALUES (?, ?, ?, ?, ?) ON CONFLICT (id, field) DO UPDATE SET
 value = excluded.value, number = excluded.number, time = excluded.time
-WHERE value IS NOT excluded.value
 """
+_AT_ONCE: Final = 500  # ids in one query
+_Row = tuple[str, str, bytes, int, float]
 
 
-def _rows(change: ItemChange, number: int, now: float) -> list[tuple[str, str, bytes, int, float]]:
-    return [
-        (change.id, field, msgspec.json.encode(value), number, now)
-        for field, value in change.fields.items()
-    ]
+def _kept_values(db: sqlite3.Connection, ids: set[str]) -> dict[str, dict[str, bytes]]:
+    """What waits of these items, by id and field."""
+    every, kept = list(ids), dict[str, dict[str, bytes]]()
+    for start in range(0, len(every), _AT_ONCE):
+        part = every[start : start + _AT_ONCE]
+        query = _KEPT_VALUES.format(", ".join("?" * len(part)))
+        for item_id, field, value in db.execute(query, part):
+            kept.setdefault(item_id, {})[field] = value
+    return kept
+
+
+def _new_rows(
+    changes: Sequence[ItemChange], kept: dict[str, dict[str, bytes]], number: int, now: float
+) -> tuple[list[_Row], int]:
+    """The rows that say something new, and how many of the changes have none. kept: brought up to
+    date."""
+    rows: list[_Row] = []
+    duplicates = 0
+    for change in changes:
+        number += 1
+        before, values = len(rows), kept.setdefault(change.id, {})
+        for field, value in change.fields.items():
+            encoded = msgspec.json.encode(value)
+            if values.get(field) != encoded:
+                values[field] = encoded
+                rows.append((change.id, field, encoded, number, now))
+        duplicates += len(rows) == before
+    return rows, duplicates
+
+
+def _by_digest(rows: Iterable[tuple[bytes, bytes, int]]) -> dict[bytes, Vector]:
+    return {digest: np.frombuffer(vector, np.float16) for digest, vector, _ in rows}

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,26 +21,27 @@ from indexes.items.records import FIELDS, Item
 from indexes.items.text import as_text
 from indexes.items.words import beginnings, model_numbers, word_hash, words
 from indexes.kernels import kernels
+from indexes.kernels.numpy_kernels import IdLookup, bucket_of, hashed
 from indexes.storage import arrays
 from indexes.storage.arrays import Ragged, Rows, Runs
+from indexes.storage.overlays import GrowingRuns, RowSlots
 
 # Of what a version holds; raised when the same items would be written otherwise.
-FORMAT: Final = 4
-READABLE: Final = 3  # oldest that is served; 4 has all words and the beginnings of model numbers
+FORMAT: Final = 5
+READABLE: Final = 3  # oldest that is served; 4 has all words and the beginnings of model numbers,
+# 5 has ids by buckets
 _OTHER_WORDS: Final = "other_words"
 _WORDS: Final = 128  # of an item beside its title ...
 _READ: Final = 5_000  # ... of so many characters of a description, which may be a book
 _BRANDS: Final = 65_536  # whose words are remembered
+_SLACK: Final = 4096  # changed words that were changed again, kept before there is a tidying
 UNKNOWN: Final = -1  # `available` of an item whose catalogue does not say
 _CODE_NAMES: Final = {
     *("mpn", "model", "model_number", "part_number", "sku"),
     *("gtin", "ean", "upc", "isbn"),
 }
 Hashes = npt.NDArray[np.uint64]
-# Shops show few of their items most of the time, and a version never changes: a lookup in a dict is
-# a tenth of hashing, searching and comparing. About 150 bytes an id.
-_REMEMBERED: Final = 65_536
-_NOT_MET: Final = -2
+_BUCKETS: Final = "id_buckets"
 
 
 def id_hash(item_id: str) -> int:
@@ -54,11 +55,19 @@ def bytes_hash(encoded: bytes) -> int:
 
 
 def save_ids(folder: Path, hashes: Hashes) -> None:
-    """Write the lookup for ids in row order; their bytes are the `Runs` named "ids". Ids of one
-    hash stand beside each other."""
+    """Write the lookups for ids in row order; their bytes are the `Runs` named "ids", written
+    before. One by the hashes that models know items by, sorted; one by buckets, for requests."""
     order = np.argsort(hashes, kind="stable")
     arrays.save(folder / "id_hashes.npy", hashes[order])
     arrays.save(folder / "id_rows.npy", order.astype(np.uint32))
+    stored, count = Runs(folder, "ids"), 2
+    while count < len(hashes):
+        count *= 2
+    bucket = bucket_of(hashed(stored.values, stored.at), count)
+    at = np.zeros(count + 1, np.uint32)
+    np.cumsum(np.bincount(bucket, minlength=count), out=at[1:])
+    arrays.save(folder / f"{_BUCKETS}.at.npy", at)
+    arrays.save(folder / f"{_BUCKETS}.npy", np.argsort(bucket, kind="stable").astype(np.uint32))
 
 
 def title_key(text: str) -> int:
@@ -102,14 +111,55 @@ def _other_words(item: Item, title: set[str]) -> set[str]:
     return set(islice((word for word in dict.fromkeys(words(text)) if word not in title), _WORDS))
 
 
+class ItemWords(NamedTuple):
+    """What words of an item are compared with a request's: hashes, sorted, and keys of whole texts.
+
+    brand_key: 0 without a brand."""
+
+    title_words: list[int]
+    other_words: list[int]
+    brand_words: list[int]
+    codes: list[int]
+    categories: list[int]
+    title_key: int
+    brand_key: int
+
+    @property
+    def runs(self) -> tuple[list[int], ...]:
+        """Those that are hashes, in the order of `RUNS`."""
+        return self[:5]
+
+
+RUNS: Final = ItemWords._fields[:5]  # the names of their files, too
+# Fields that no words are of, and no text unless its template names them.
+NUMBERS: Final = frozenset({"price", "updated", "available", "image"})
+
+
+def item_words(item: Item) -> ItemWords:
+    """The words of one item."""
+    title = words(item.title)
+    return ItemWords(
+        _sorted_hashes(set(title)),
+        _sorted_hashes(_other_words(item, set(title))),
+        _sorted_hashes(set(words(item.brand))),
+        _sorted_hashes(_codes(item)),
+        _sorted_hashes(category_paths(item.category)),
+        id_hash(" ".join(title)),
+        title_key(item.brand) if item.brand else 0,
+    )
+
+
+def _sorted_hashes(tokens: set[str]) -> list[int]:
+    return sorted({word_hash(word) for word in tokens})
+
+
 class _RaggedWriter:
     """Word hashes of each row, gathered while the catalogue streams by."""
 
     def __init__(self) -> None:
         self.values, self.lengths = array("I"), array("I")
 
-    def add(self, tokens: set[str]) -> None:
-        hashes = sorted({word_hash(word) for word in tokens})
+    def add(self, hashes: list[int]) -> None:
         self.values.extend(hashes)
         self.lengths.append(len(hashes))
 
@@ -140,9 +190,7 @@ class ColumnsWriter:
         self._record_lengths, self._id_ends = array("Q"), array("Q", [0])
         self.id_hashes, self._title_keys = array("Q"), array("Q")
         self._price, self._updated, self._available = array("f"), array("d"), array("b")
-        self._title_words, self._brand_words = _RaggedWriter(), _RaggedWriter()
-        self._other_words = _RaggedWriter()
-        self._codes, self._categories = _RaggedWriter(), _RaggedWriter()
+        self._runs = {name: _RaggedWriter() for name in RUNS}
         self._brand_keys = array("Q")
         self._encode = msgspec.msgpack.Encoder()
 
@@ -155,14 +203,11 @@ class ColumnsWriter:
         self._ids.write(encoded_id)
         self._id_ends.append(self._id_ends[-1] + len(encoded_id))
         self.id_hashes.append(hashed_id)
-        title = words(item.title)
-        self._title_keys.append(id_hash(" ".join(title)))
-        self._title_words.add(set(title))
-        self._other_words.add(_other_words(item, set(title)))
-        self._brand_words.add(set(words(item.brand)))
-        self._codes.add(_codes(item))
-        self._categories.add(category_paths(item.category))
-        self._brand_keys.append(title_key(item.brand) if item.brand else 0)
+        own = item_words(item)
+        for writer, hashes in zip(self._runs.values(), own.runs, strict=True):
+            writer.add(hashes)
+        self._title_keys.append(own.title_key)
+        self._brand_keys.append(own.brand_key)
         self._price.append(np.nan if item.price is None else item.price)
         self._updated.append(np.nan if item.updated is None else item.updated)
         self._available.append(UNKNOWN if item.available is None else int(item.available))
@@ -183,26 +228,23 @@ class ColumnsWriter:
         """Write every column; how many items fill each optional one comes back."""
         self.close()
         folder = self._folder
-        save_ids(folder, np.asarray(self.id_hashes, dtype=np.uint64))
         arrays.save(folder / "records.at.npy", arrays.offsets(self._record_lengths))
         arrays.save(folder / "ids.at.npy", np.asarray(self._id_ends, dtype=np.uint64))
+        save_ids(folder, np.asarray(self.id_hashes, dtype=np.uint64))
         arrays.save(folder / "title_keys.npy", np.asarray(self._title_keys, dtype=np.uint64))
         price, updated = np.asarray(self._price), np.asarray(self._updated)
         available = np.asarray(self._available)
         arrays.save(folder / "price.npy", price)
         arrays.save(folder / "updated.npy", updated)
         arrays.save(folder / "available.npy", available)
-        self._title_words.save(folder, "title_words")
-        self._other_words.save(folder, _OTHER_WORDS)
-        self._brand_words.save(folder, "brand_words")
-        self._codes.save(folder, "codes")
-        self._categories.save(folder, "categories")
+        for name, writer in self._runs.items():
+            writer.save(folder, name)
         arrays.save(folder / "brand_keys.npy", np.asarray(self._brand_keys, dtype=np.uint64))
         return {
             "price": int(np.isfinite(price).sum()),
             "updated": int(np.isfinite(updated).sum()),
             "available": int((available != UNKNOWN).sum()),
-            "brand": int((np.asarray(self._brand_words.lengths) > 0).sum()),
+            "brand": int((np.asarray(self._runs["brand_words"].lengths) > 0).sum()),
         }
 
 
@@ -212,6 +254,7 @@ class ItemColumns:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._changed: dict[int, dict[str, Any]] = {}
+        self._words: _ChangedWords | None = None
         self.price: npt.NDArray[np.float32] = arrays.load(folder / "price.npy")
         self.updated: npt.NDArray[np.float64] = arrays.load(folder / "updated.npy")
         self.available: npt.NDArray[np.int8] = arrays.load(folder / "available.npy")
@@ -248,12 +291,19 @@ class ItemColumns:
         item = self._decode.decode(self._records.get(row))
         return changed_item(item, self._changed[row]) if row in self._changed else item
 
-    def change(self, row: int, fields: dict[str, Any]) -> None:
-        """Take up changed fields of one item: its numbers here and now, its texts in `item`."""
+    def published(self, row: int) -> Item:
+        """The whole item as the catalogue gave it."""
+        return self._decode.decode(self._records.get(row))
+
+    def change(self, row: int, fields: dict[str, Any]) -> bool:
+        """Take up changed fields of one item: its numbers and words here and now, its texts in
+        `item`. Whether anything but numbers changed."""
         if not self._changed:
             self.price = arrays.load_own(self._folder / "price.npy")
             self.updated = arrays.load_own(self._folder / "updated.npy")
             self.available = arrays.load_own(self._folder / "available.npy")
+        said = not fields.keys() <= NUMBERS
+        before = self.item(row) if said else None
         self._changed[row] = self._changed.get(row, {}) | fields
         if "price" in fields:
             self.price[row] = _number(fields["price"])
@@ -262,20 +312,77 @@ class ItemColumns:
         if "available" in fields:
             flag = fields["available"]
             self.available[row] = UNKNOWN if flag is None else int(flag)
+        if before is None:
+            return False
+        now = changed_item(before, {name: fields[name] for name in fields.keys() - NUMBERS})
+        if now == before:  # whole items are sent where a price changed
+            return False
+        self._change_words(row, item_words(now))
+        return True
+
+    def _change_words(self, row: int, own: ItemWords) -> None:
+        if self._words is None:
+            self._words = _ChangedWords(len(self.price))
+            self.title_keys = arrays.load_own(self._folder / "title_keys.npy")
+            self.brand_keys = arrays.load_own(self._folder / "brand_keys.npy")
+        self._words.add(row, own)
+        for name, runs in self._words.runs.items():
+            column = getattr(self, name)
+            if column is not None:
+                column.changed = runs
+        self.title_keys[row], self.brand_keys[row] = own.title_key, own.brand_key
+
+
+class _ChangedWords:
+    """Word hashes of rows (items,) that changed, by the name of their column."""
+
+    def __init__(self, items: int) -> None:
+        self._items = items
+        self._rows: set[int] = set()
+        self.runs = self._begun()
+
+    def _begun(self) -> dict[str, GrowingRuns[np.uint32]]:
+        self._slots = RowSlots(self._items)
+        return {name: GrowingRuns(self._slots, np.uint32) for name in RUNS}
+
+    def add(self, row: int, own: ItemWords) -> None:
+        """Those of one row, in place of others that it had."""
+        if self._slots.taken > 2 * len(self._rows) + _SLACK:
+            self._tidy()
+        for runs, hashes in zip(self.runs.values(), own.runs, strict=True):
+            runs.append(np.array(hashes, np.uint32))
+        self._slots.point(row)
+        self._rows.add(row)
+
+    def _tidy(self) -> None:
+        """Leave out what was changed again since."""
+        before, slots = self.runs, self._slots
+        self.runs = self._begun()
+        rows = np.fromiter(self._rows, np.int64)
+        places, own = slots.find(rows) or (rows[:0], rows[:0])
+        for row, slot in zip(rows[places].tolist(), own.tolist(), strict=True):
+            for name, runs in self.runs.items():
+                runs.append(before[name].run(slot))
+            self._slots.point(row)
 
 
 class ItemIds:
     """Both directions between ids and rows.
 
-    A hash of each id, sorted, with the row beside it: a lookup is one binary search over a mapped
-    array, then a comparison with the stored id, so that a stranger's id is never taken for an item.
+    Ids by buckets of a hash, mapped: a lookup reads one bucket, then compares with the stored id,
+    so that a stranger's id is never taken for an item. And a hash of each id, sorted, with the row
+    beside it: by that models know items, and versions of before are searched.
     """
 
     def __init__(self, folder: Path) -> None:
         self._ids = Runs(folder, "ids")
         self.hashes: Hashes = arrays.load(folder / "id_hashes.npy")
         self._rows = arrays.load(folder / "id_rows.npy")
-        self._met: dict[str, int] = {}  # rows of ids that were asked for
+        self._lookup: IdLookup | None = None
+        if (folder / f"{_BUCKETS}.npy").exists():
+            buckets = arrays.load(folder / f"{_BUCKETS}.at.npy")
+            rows = arrays.load(folder / f"{_BUCKETS}.npy")
+            self._lookup = IdLookup(buckets, rows, self._ids.at, self._ids.values)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -284,22 +391,9 @@ class ItemIds:
         """Rows (n,) of these ids; -1 where an id is not in the index."""
         if not item_ids:
             return np.empty(0, dtype=np.int64)
-        every = item_ids if type(item_ids) is list else list(item_ids)
-        rows, strange = kernels.rows_met(self._met, every, _NOT_MET)
-        if strange:
-            new = np.flatnonzero(rows == _NOT_MET).tolist()
-            rows[new] = self._looked_up([item_ids[at] for at in new])
-        return rows
-
-    def _looked_up(self, item_ids: Sequence[str]) -> Rows:
-        """The rows of ids that were not asked for lately; those of items are remembered."""
-        rows = self._searched(item_ids)
-        if len(self._met) + len(item_ids) > _REMEMBERED:
-            self._met = {}
-        self._met.update(
-            (item_id, row) for item_id, row in zip(item_ids, rows.tolist(), strict=True) if row >= 0
-        )
-        return rows
+        if self._lookup is None:
+            return self._searched(item_ids)
+        return kernels.rows_of(list(item_ids), self._lookup)
 
     def _searched(self, item_ids: Sequence[str]) -> Rows:
         encoded = [item_id.encode("utf-8", "surrogatepass") for item_id in item_ids]

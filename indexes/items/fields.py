@@ -114,6 +114,7 @@ class FieldChooser:
         self._configured = configured_names(columns)
         self._template_columns = frozenset(template_columns)
         self._plans: dict[tuple[str, ...], Plan] = {}
+        self._sources: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {}
         self.columns: dict[str, int] = {}  # every column there is, and how many rows have it
 
     def plan(self, row: Row) -> Plan:
@@ -137,6 +138,15 @@ class FieldChooser:
 
     def sources(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """The columns that can fill each field, the one that is asked first before the others."""
+        key = tuple(names)
+        sources = self._sources.get(key)
+        if sources is None:
+            if len(self._sources) >= _MAX_PLANS:
+                self._sources.clear()
+            sources = self._sources[key] = self._found_sources(key)
+        return sources
+
+    def _found_sources(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         by_fold: dict[str, list[str]] = {}
         for name in names:
             by_fold.setdefault(folded_name(name), []).append(name)
@@ -167,7 +177,7 @@ class FieldChooser:
         """
         self._count()
         names = [name for name in self.columns if name]
-        sources = self.sources(names)
+        sources = self._found_sources(names)
         used = self._template_columns.union(columns[0] for columns in sources.values())
         renamed = {field: columns[0] for field, columns in sources.items() if columns[0] != field}
         not_read = [name for name in names if name not in used]

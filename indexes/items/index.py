@@ -3,7 +3,7 @@
 Everything is mapped: opening costs milliseconds and no private memory, whatever the catalogue.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from indexes.errors import Failure
 from indexes.items.changes import REMOVED
-from indexes.items.columns import FORMAT, READABLE, ItemColumns, ItemIds
-from indexes.items.new_items import NewItems
-from indexes.items.text import DEFAULT_TEMPLATE
+from indexes.items.columns import FORMAT, NUMBERS, READABLE, ItemColumns, ItemIds
+from indexes.items.live_texts import LiveTexts
+from indexes.items.text import DEFAULT_TEMPLATE, vectors_key
 from indexes.kernels import kernels
+from indexes.modalities.entries import MODALITIES
+from indexes.modalities.vectors import ModalityVectors, open_modalities
 from indexes.storage.arrays import Rows, Vectors
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
@@ -47,9 +49,9 @@ def published_version(workspace: Workspace, *, verified: bool = True) -> Version
 
 
 class VectorReader(Protocol):
-    """Vectors (n, d) of rows (n,), each a row of the index."""
+    """Vectors (n, d) of rows (n,), each a row of the index; in `room`, where they are decoded."""
 
-    def __call__(self, rows: Rows, /) -> Vectors: ...
+    def __call__(self, rows: Rows, room: Vectors | None = None, /) -> Vectors: ...
 
 
 def build_faiss(factory: str, dimensions: int, sample: Vectors) -> Any:
@@ -96,14 +98,14 @@ def vector_reader(index: Any) -> VectorReader:
     and bfloat16 a gather of the codes does the same four times faster.
     """
     if not index.ntotal:
-        return lambda rows: np.empty((0, index.d), dtype=np.float32)
+        return lambda rows, room=None: np.empty((0, index.d), dtype=np.float32)
     if isinstance(index, faiss.IndexFlat):
         flat = _codes(index, np.float32, index.d)
-        return lambda rows: np.asarray(flat[rows], dtype=np.float32)
+        return lambda rows, room=None: np.asarray(flat[rows], dtype=np.float32)
     if isinstance(index, faiss.IndexScalarQuantizer) and index.sq.qtype == _BF16:
         codes, dimensions = _codes(index, np.uint8, index.code_size).reshape(-1), int(index.d)
-        return lambda rows: kernels.decoded(codes, rows, dimensions)
-    return lambda rows: np.asarray(index.reconstruct_batch(rows), dtype=np.float32)
+        return lambda rows, room=None: kernels.decoded(codes, rows, dimensions, room)
+    return lambda rows, room=None: np.asarray(index.reconstruct_batch(rows), dtype=np.float32)
 
 
 _BF16: Final = faiss.ScalarQuantizer.QT_bf16
@@ -112,7 +114,7 @@ _BF16: Final = faiss.ScalarQuantizer.QT_bf16
 _SPREAD_ITEMS: Final = 512
 
 
-def cosine_spread(read: VectorReader, count: int) -> float:
+def cosine_spread(read: Callable[[Rows], Vectors], count: int) -> float:
     """How far apart cosines of this catalogue's items are: from the 5 % to the 95 % quantile.
 
     The scale on which a cosine of a query with an item is large or small: encoders differ in it by
@@ -147,10 +149,12 @@ class ItemIndex:
         self.folder: Path = version.folder
         self.ids = ItemIds(version.folder)
         self._removed: frozenset[str] = frozenset()
-        self.new = NewItems(str(self.about.get("template") or DEFAULT_TEMPLATE))
         self.rows = self.ids.rows  # of ids (n,); -1 where an id is not in the index
         self.columns = ItemColumns(version.folder)
         path = version.folder / VECTORS_FILE
+        self.modalities: Mapping[str, ModalityVectors] = (
+            open_modalities(version.folder, self.about) if self.about.get(MODALITIES) else {}
+        )
         self._faiss = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         self._read = vector_reader(self._faiss)
         if self._faiss.ntotal != len(self.ids):
@@ -158,25 +162,45 @@ class ItemIndex:
                 f"{path} holds {self._faiss.ntotal} vectors for {len(self.ids)} items.",
                 hint="Run `reranker rebuild` again.",
             )
+        template = str(self.about.get("template") or DEFAULT_TEMPLATE)
+        self.vectors_key = vectors_key(str(self.about.get("fingerprint")), template)
+        self.live = LiveTexts(template, self.columns, len(self), self.dimensions)
+        self.revision = 0  # grows with what changes while this version is served
+        self._revisions = np.zeros(len(self), np.int64)
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def change(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take up changed fields by item, for this process; items that the index lacks are `new`.
-        Those that ask meanwhile see each value as it was or as it is."""
-        every = list(changes)
+    def change(
+        self, changes: Mapping[str, Mapping[str, Any]], vectors: Mapping[bytes, Any] | None = None
+    ) -> None:
+        """Take up changed fields by item, for this process, and vectors by the digests of changed
+        texts. Those that ask meanwhile see each value as it was or as it is."""
+        revision, every = self.revision + 1, list(changes)
         removed = set(self._removed)
         for item_id, row in zip(every, self.ids.rows(every).tolist(), strict=True):
             fields = changes[item_id]
             if REMOVED in fields:
                 (removed.add if fields[REMOVED] else removed.discard)(item_id)
             if row < 0:
-                self.new.change(item_id, fields)
-            else:
-                self.columns.change(row, {name: fields[name] for name in fields if name != REMOVED})
+                self.live.change_new(item_id, fields)
+            elif self._change_row(row, fields):
+                self._revisions[row] = revision
         self._removed = frozenset(removed)
         self.rows = self._rows_left if removed else self.ids.rows
+        if vectors:
+            self._revisions[self.live.take(vectors)] = revision
+        self.revision = revision
+
+    def _change_row(self, row: int, fields: Mapping[str, Any]) -> bool:
+        """Whether more changed than what is looked up for each request anew."""
+        said = self.columns.change(row, {name: fields[name] for name in fields if name != REMOVED})
+        vector = (said or self.live.reads(fields.keys() & NUMBERS)) and self.live.change_row(row)
+        return said or vector or REMOVED in fields or "price" in fields
+
+    def changed_since(self, rows: Rows, revision: int) -> bool:
+        """Whether price, words, vector or presence of any of these rows (n,) changed since."""
+        return bool((self._revisions[rows] > revision).any())
 
     def _rows_left(self, item_ids: Sequence[str]) -> Rows:
         """As `rows`, while some items are taken away."""
@@ -206,9 +230,14 @@ class ItemIndex:
         """The files of the query encoder that fits these vectors."""
         return self.folder / ENCODER_FOLDER
 
-    def vectors(self, rows: Rows) -> Vectors:
-        """Item vectors (n, d), of length 1, of rows (n,) that are all in the index."""
-        return self._read(rows)
+    def vectors(self, rows: Rows, room: Vectors | None = None) -> Vectors:
+        """Item vectors (n, d), of length 1, of rows (n,) that are all in the index.
+
+        room: numbers that may be written over.
+        """
+        vectors = self._read(rows, room)
+        self.live.lay_over(rows, vectors)
+        return vectors
 
     def neighbours(self, vectors: Vectors, k: int) -> list[list[tuple[str, float]]]:
         """For each vector (n, d) the k nearest items and their inner products, best first."""

@@ -4,6 +4,8 @@ import string
 from collections.abc import Callable
 from typing import Any, Final
 
+import xxhash
+
 from indexes.errors import Failure
 from indexes.items.plain_text import plain
 from indexes.items.records import FIELDS, Item
@@ -13,6 +15,16 @@ DEFAULT_TEMPLATE: Final = "{title} {brand} {category} {description}"
 _ATTRIBUTE: Final = "attributes."
 
 Part = Callable[[Item], str]
+
+
+def text_digest(text: str) -> bytes:
+    """16 bytes that stand for one item text."""
+    return xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass"))
+
+
+def vectors_key(fingerprint: str, template: str) -> str:
+    """Which vectors may stand together: those of one encoder and one template."""
+    return text_digest(f"{fingerprint}\n{template}").hex()[:16]
 
 
 class ItemText:

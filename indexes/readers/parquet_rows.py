@@ -22,7 +22,7 @@ def parquet_rows(
     path: Path, file: BinaryIO, required: Sequence[str], on_bad: OnBad, form: FileForm
 ) -> Iterator[tuple[int, Row]]:
     """Rows without their nulls, a batch in memory at a time."""
-    parquet, arrow = _pyarrow(path)
+    parquet, arrow = pyarrow_modules(path)
     with _seekable(path, file) as seekable:
         try:
             table = parquet.ParquetFile(seekable)
@@ -44,7 +44,8 @@ def parquet_rows(
             raise Failure(f"{path} cannot be read as Parquet: {reason}") from error
 
 
-def _pyarrow(path: Path) -> tuple[Any, Any]:
+def pyarrow_modules(path: Path) -> tuple[Any, Any]:
+    """`pyarrow.parquet` and `pyarrow`; Failure names the extra where they are not installed."""
     try:
         import pyarrow
         import pyarrow.parquet

@@ -66,6 +66,8 @@ DEFAULT = Blend(
         "available": SignalWeight(0.5, "none"),
         "coverage": SignalWeight(1.5, "none"),
         "fresh": SignalWeight(0.0, "none"),
+        "depicts": SignalWeight(0.5, "scale"),
+        "looks": SignalWeight(0.5, "none"),
     },
     guards=Guards(exact_stays=True),  # a shopper who names an item wants that one
 )
@@ -114,12 +116,17 @@ _EARLIER_COUNTS: Final = _EARLIER | {
     "near": SignalWeight(0.75),
     "taste": SignalWeight(0.75),
 }
-_UNCOVERED: Final = tuple(
-    {name: part for name, part in blend.signals.items() if name != "coverage"}
+_WITHOUT_VECTORS: Final = tuple(
+    {name: part for name, part in blend.signals.items() if not SIGNALS[name].vectors}
     for blend in (DEFAULT, PERSONAL, WITHOUT_ENCODER)
+)
+_UNCOVERED: Final = tuple(
+    {name: part for name, part in signals.items() if name != "coverage"}
+    for signals in _WITHOUT_VECTORS
 )
 _BUILT_IN: Final = (
     *(blend.signals for blend in (DEFAULT, PERSONAL, WITHOUT_ENCODER)),
+    *_WITHOUT_VECTORS,
     *_UNCOVERED,
     *(_EARLIER, _EARLIER_COUNTS, _EARLIER_COUNTS | {"behaviour": SignalWeight(0.35, "none")}),
 )

@@ -13,7 +13,7 @@ import numpy as np
 
 from reranker.runtime.budget import Unavailable
 from reranker.signals.columns import Missing, any_of, complete
-from reranker.signals.context import RankingContext
+from reranker.signals.context import RankingContext, met_together
 
 Weight = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
 
@@ -46,11 +46,12 @@ def gate_features(context: RankingContext) -> dict[str, float]:
     features = {"length": math.log1p(len(context.history.events))}
     if context.personal.learned is None or not len(context.history.rows):
         return features
-    features["together"] = math.log1p(100.0 * float(context.met_together.max(initial=0.0)))
+    together = np.maximum.reduce(context.read(met_together), initial=0.0)
+    features["together"] = math.log1p(100.0 * float(together))
     nearness = context.nearness
     if nearness is None:
         return features
-    _, nearest, known = nearness
+    nearest, known = nearness
     if not any_of(known):
         return features
     features["closest"] = float(np.maximum.reduce(nearest if complete(known) else nearest[known]))

@@ -92,7 +92,7 @@ def within_limits(order: Order, earliest: Order, latest: Order) -> Order:
 def _limits(guards: Guards, context: RankingContext, order: Order) -> Order | None:
     if guards.max_move is None and not guards.exact_stays:
         return None
-    exact = np.zeros(0, dtype=bool)
+    exact = np.zeros(len(order))
     if guards.exact_stays and context.query_words:
         exact = context.named_exactly
     if guards.max_move is None and not exact.any():  # as nearly always
@@ -102,9 +102,7 @@ def _limits(guards: Guards, context: RankingContext, order: Order) -> Order | No
     away = n if guards.max_move is None else guards.max_move
     latest = np.minimum(places + away, n - 1)
     if exact.any():
-        stays = context.indexed.copy()
-        stays[context.indexed] = exact
-        latest = np.where(stays, places, latest)
+        latest = np.where(exact > 0, places, latest)
     if (np.argsort(order) <= latest).all() and guards.max_move is None:
         return order
     return within_limits(order, np.maximum(places - away, 0), latest)

@@ -67,6 +67,7 @@ def evaluate_actions(
     import numpy as np
 
     from reranker.model.card import ACTIONS
+    from reranker.model_selection.epoch_logs import epoch_bars, epoch_log
     from reranker.training.actions import (
         Learned,
         action_cases,
@@ -76,7 +77,6 @@ def evaluate_actions(
         plain_inputs,
     )
     from reranker.training.data import training_data
-    from reranker.training.epoch_logs import epoch_bars, epoch_log
     from reranker.training.loop import Training
 
     sequences, catalogue = read_sequences(workspace, source, ids_only)

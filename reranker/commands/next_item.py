@@ -32,9 +32,9 @@ BASELINES: Final = ("popular", "popular-7d", "own-newest", "last-item", "togethe
 @click.option(
     "--encoder",
     "encoders",
-    type=click.Choice(ENCODERS),
+    type=click.Choice((*ENCODERS, "none")),
     multiple=True,
-    help="Instead of train.encoder; may be given again.",
+    help="Instead of train.encoder; may be given again; none: baselines alone.",
 )
 @click.option(
     "--baseline",
@@ -65,9 +65,8 @@ def next_item_command(
     history last, as published figures do; the time split does not.
     """
     settings = with_options(workspace, length=length, minutes=minutes)
-    result = evaluate(
-        workspace, settings, source, split, encoders or (settings.encoder,), names, ids_only
-    )
+    requested = [name for name in encoders or (settings.encoder,) if name != "none"]
+    result = evaluate(workspace, settings, source, split, requested, names, ids_only)
     echo_result(result, _table(result), as_json)
 
 
@@ -112,7 +111,7 @@ _WHY: Final = {
 
 def _trained(data: Any, parts: Any, settings: TrainSettings) -> tuple[Any, dict[str, Any]]:
     """Ranks by a model trained on the training part, and what it took."""
-    from reranker.training.epoch_logs import epoch_bars, epoch_log
+    from reranker.model_selection.epoch_logs import epoch_bars, epoch_log
     from reranker.training.inference import model_ranks
     from reranker.training.loop import Training
 
@@ -148,7 +147,8 @@ def read_sequences(workspace: Workspace, source: Path | None, ids_only: bool) ->
     if ids_only:
         catalogue, sequences = own_catalogue(sequences)
         return sequences, catalogue
-    catalogue, sequences, _ = index_catalogue(published_index(workspace), sequences)
+    index, settings = published_index(workspace), workspace.section(TrainSettings)
+    catalogue, sequences, _ = index_catalogue(index, sequences, modalities=settings.modalities)
     return sequences, catalogue
 
 

@@ -80,7 +80,8 @@ class Leaks:
         self._about = model.about if model is not None and _LEARNED & signals else {}
         if of_anybody and self._seen is not None:
             self._trained_to = trained_to(self._about) or math.inf
-        self._looks_back = bool(_PERSONAL & signals) and not allowed
+        read = {name for name in signals if state.index.modalities or not SIGNALS[name].vectors}
+        self._looks_back = bool(_PERSONAL & read) and not allowed
 
     @property
     def count(self) -> int:

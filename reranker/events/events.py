@@ -18,7 +18,9 @@ TYPES: Final = {
 TAKEN_BACK: Final = {"uncart": "cart", "cancel": "purchase"}  # by which type, which type
 
 
-class HistoryEvent(Event, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=False):
+class HistoryEvent(
+    Event, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=False, gc=False
+):
     """An event as histories hold it: cleaned, its time in epoch seconds.
 
     Stored events may have one element more, which is passed over.

@@ -26,7 +26,7 @@ from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.pseudonyms.pseudonyms import Pseudonyms
 from reranker.ranking.ranking import Ranking
 from reranker.requests import RerankRequest
-from reranker.runtime.background import Worker
+from reranker.runtime.background import Worker, by_turns
 
 log = logging.getLogger("reranker")
 
@@ -83,7 +83,7 @@ class RankingLog:
         try:
             make_own_folder(self._folder)
             names = self._keys.open()
-            lines = b"".join([_encode(logged(answer, names)) + b"\n" for answer in answers])
+            lines = b"".join([_encode(logged(one, names)) + b"\n" for one in by_turns(answers)])
             path = day_file(self._folder, day)
             if make_room(self._folder, self._settings, path, len(lines)):
                 append_lines(path, lines)
@@ -110,8 +110,10 @@ def logged(answer: Answered, pseudonyms: Pseudonyms) -> LoggedRanking:
     """The answer as it is kept."""
     request, results = answer.request, answer.ranking.results
     order = [ranked.index for ranked in results]
-    candidates, shown = request.candidates, set(order)
-    others = [item.id for place, item in enumerate(candidates) if place not in shown]
+    candidates, others = request.candidates, []
+    if len(order) < len(candidates):
+        shown = set(order)
+        others = [item.id for place, item in enumerate(candidates) if place not in shown]
     scores = [candidate.score for candidate in candidates]
     blend = answer.ranking.blend
     return LoggedRanking(

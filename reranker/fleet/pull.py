@@ -5,6 +5,7 @@ Three links name what a home serves. They are swapped while nobody reads them (`
 """
 
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,8 @@ import msgspec
 
 from indexes.build.settings import RebuildSettings
 from indexes.errors import Failure
+from indexes.items.changes import ChangesFailure, ItemChanges
+from indexes.items.settings import ItemSettings
 from indexes.storage import durable
 from indexes.storage.current import is_version_id
 from indexes.storage.locks import release, sharing, try_lock, waiting
@@ -32,6 +35,8 @@ from reranker.fleet.sets import (
     read_pointer,
     read_set,
 )
+
+log = logging.getLogger("reranker")
 
 SET_FILE: Final = "set.json"
 _SWAP: Final = "swap.lock"
@@ -69,6 +74,7 @@ def pull(workspace: Workspace, store: ObjectStore) -> PublishedSet | None:
                 _take(store, VersionStore(home / name), part)
         durable.replace_synced(home / SET_FILE, msgspec.json.encode(wanted) + b"\n")
         _end_swap(home)
+        _clear_changes(workspace)
         _prune(workspace)
         return wanted
     finally:
@@ -179,6 +185,19 @@ def _linked(source: Path, target: Path) -> bool:
     except OSError:  # gone meanwhile, or a file system without links
         return False
     return True
+
+
+def _clear_changes(workspace: Workspace) -> None:
+    """Forget the changes of items that are in what is served now."""
+    version = VersionStore(workspace.index_root).current()
+    changes = ItemChanges(workspace.home, workspace.section(ItemSettings).changed_items)
+    try:
+        if version is not None and (number := changes.folded(version.about)):
+            changes.clear(number)
+    except ChangesFailure as failure:  # the version says what it holds: nothing is served twice
+        log.warning("changes of items that are in the set stay listed: %s", failure)
+    finally:
+        changes.close()
 
 
 def _prune(workspace: Workspace) -> None:

@@ -295,9 +295,11 @@ def _hidden(
 
 
 def _compact(events: list[HistoryEvent]) -> list[HistoryEvent]:
-    """The same events, which share the names of their types: they are remembered."""
+    """The same events, which share the names of types and items: they are remembered."""
     for event in events:
         msgspec.structs.force_setattr(event, "type", sys.intern(event.type))
+        if event.item is not None:
+            msgspec.structs.force_setattr(event, "item", sys.intern(event.item))
     return events
 
 

@@ -45,10 +45,11 @@ class _New(NamedTuple):
 
 
 class _Owned(NamedTuple):
-    """Whose a session is, and since when."""
+    """Whose a session is, and since when. moving: whether its events have not all moved there."""
 
     owner: str | None
     since: float
+    moving: bool = False
 
 
 class RedisWriter:
@@ -66,6 +67,7 @@ class RedisWriter:
         appended = Appended()
         incoming = self._in_time(events, keys, names, appended)
         states = self._states({new.event.session for new in incoming if new.event.session})
+        self._end_moves(states, appended)
         if any(_says_more(new.event, states) for new in incoming):
             incoming = self._not_stored(incoming, states, appended)
             self._log_in(incoming, states, appended)
@@ -103,11 +105,19 @@ class RedisWriter:
         """Whose these sessions are now."""
         tags = [Tag("s", name) for name in sorted(sessions)]
         keys = [self.names_of.session(tag) for tag in tags]
-        asked = [Command(key, ("HMGET", key, "owner", "since")) for key in keys]
+        asked = [Command(key, ("HMGET", key, "owner", "since", "moving")) for key in keys]
         return {
-            tag.name: _Owned(owner.decode() if owner else None, float(since or 0.0))
-            for tag, (owner, since) in zip(tags, self.nodes.run(asked), strict=True)
+            tag.name: _Owned(owner.decode() if owner else None, float(since or 0.0), bool(moving))
+            for tag, (owner, since, moving) in zip(tags, self.nodes.run(asked), strict=True)
         }
+
+    def _end_moves(self, states: dict[str, _Owned], appended: Appended) -> None:
+        """End merges that were cut off: a history that is not whole yet would let too much in."""
+        begun = [session for session, owned in states.items() if owned.moving]
+        for session in begun:
+            appended.merged += self.finish(session)
+        if begun:
+            states |= self._states(begun)
 
     def _place(self, event: HistoryEvent, states: dict[str, _Owned]) -> Tag:
         """Whose history gets an event."""

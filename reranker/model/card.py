@@ -18,6 +18,7 @@ WEIGHTS: Final = "model.safetensors"
 CARD: Final = "model.json"
 CHECKPOINT: Final = "training.safetensors"  # of the newest training, in `model/work`
 TEXT_SCALE: Final = 0.16  # brings texts, of length 1, to the size that id vectors begin with
+NEW_CONTENT: Final = "new_content"  # how often that part counts of items without an id; or once
 WHITE: Final = "whitening."  # prefix of the whitening's tensors among the weights
 
 

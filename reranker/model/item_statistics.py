@@ -10,12 +10,14 @@ from safetensors.numpy import load_file
 
 from indexes.items.index import ItemIndex
 from indexes.kernels import kernels
-from indexes.storage.arrays import Mask, Rows, Values
+from indexes.kernels.numpy_kernels import AMOUNT, LOOKED_UP, TAKEN, Program
+from indexes.storage.arrays import Rows, Values
 from reranker.model.card import ARRAYS, SEEN, SINCE, STATISTICS_CARD, ItemStatisticsCard
 
 CHANCE_DAYS: Final = 14  # in the shop before it says something that nobody met an item
 _DAY: Final = 86_400.0
-_UNMET, _NEW = -1, -2
+NEW: Final = -2  # in the shop for too short a time to be met, or outside the index
+_UNMET: Final = -1
 
 
 class ItemStatistics:
@@ -29,7 +31,7 @@ class ItemStatistics:
         self._at, self._near = arrays["at"], arrays["numbers"]
         self._shares, self.counts = arrays["shares"], arrays["counts"]
         self._popular: tuple[Values, Values] | None = None
-        self._numbers = np.full(len(index) + 1, _NEW, np.int64)  # the last: of row -1, outside
+        self._numbers = np.full(len(index) + 1, NEW, np.int32)  # the last: of row -1, outside
         self._numbers[_long_there(arrays, self.card.newest, index)] = _UNMET
         rows = index.rows(self.card.item_ids)
         indexed = rows >= 0
@@ -37,14 +39,7 @@ class ItemStatistics:
 
     def numbers(self, rows: Rows) -> Rows:
         """The statistics' own number of each row (n,); -1 for an item that nobody met."""
-        return np.maximum(self._numbers[rows], _UNMET)
-
-    def could_be_met(self, rows: Rows) -> Mask:
-        """Which rows (n,) were met, or were in the shop long enough to say that nobody does.
-
-        Of the others, new ones and those outside the index, nothing is known.
-        """
-        return np.asarray(self._numbers[rows] != _NEW)
+        return np.maximum(self._numbers[rows], _UNMET).astype(np.int64)
 
     def co_occurrences(self, history: Rows, worth: npt.NDArray[Any]) -> "CoOccurrences":
         """What meeting the history's rows (h,), each counting its worth, says for other items."""
@@ -57,7 +52,7 @@ class ItemStatistics:
         amounts = self._shares[flat] * np.repeat(worth[met], lengths)
         neighbours, place = np.unique(self._near[flat], return_inverse=True)
         sums = np.bincount(place, amounts, len(neighbours))
-        return CoOccurrences(neighbours, np.asarray(sums, np.float64))
+        return CoOccurrences(neighbours, np.asarray(sums, np.float32))
 
     def shares_with(self, history: Rows, wanted: Rows) -> Values:
         """What meeting each of these rows (h,) alone says for each of the wanted (n,): (n, h)."""
@@ -77,17 +72,24 @@ class ItemStatistics:
 
     def amounts_of(self, met: "CoOccurrences", candidates: Rows) -> Values:
         """That, for each candidate row (n,)."""
-        if not len(met.numbers):
-            return np.zeros(len(candidates))
-        return kernels.amounts(self._numbers, candidates, met.numbers, met.amounts)
+        return np.asarray(kernels.filled(candidates, [self.amounts(met)])[0])
 
-    def popularity(self, rows: Rows, weights: Values) -> Values:
-        """log(1 + decayed events, each counting its type's weight) of rows (n,)."""
+    def amounts(self, met: "CoOccurrences") -> Program:
+        """The same as a program of the kernel."""
+        return AMOUNT, self._numbers, met.numbers, met.amounts
+
+    @property
+    def known(self) -> Program:
+        """Each row's number, as a program of the kernel; NEW for what could not be met."""
+        return TAKEN, self._numbers
+
+    def popularity(self, weights: Values) -> Program:
+        """log(1 + decayed events, each counting its type's weight), as a program of the kernel."""
         known = self._popular
         if known is None or (known[0] is not weights and not np.array_equal(known[0], weights)):
             totals = np.log1p(self.counts.astype(np.float64) @ np.maximum(weights, 0.0))
-            self._popular = known = weights, np.append(totals, 0.0)  # the last: met by nobody
-        return known[1][self.numbers(rows)]
+            self._popular = known = weights, totals
+        return LOOKED_UP, self._numbers, known[1]
 
     def counts_by_type(self, rows: Rows) -> dict[str, Values]:
         """Decayed events of rows (n,), by type."""
@@ -115,4 +117,4 @@ class CoOccurrences(NamedTuple):
     """Items by the statistics' own numbers (m,), sorted, and how much speaks for each (m,)."""
 
     numbers: npt.NDArray[np.int32]
-    amounts: npt.NDArray[np.float64]
+    amounts: npt.NDArray[np.float32]

@@ -68,7 +68,8 @@ class _Transformer:
 
     def __init__(self, part: Tensors, blocks: int, heads: int) -> None:
         self.positions = part["positions.weight"]
-        self.blocks = [_Block(part, f"blocks.{number}.", heads) for number in range(blocks)]
+        length = len(self.positions)
+        self.blocks = [_Block(part, f"blocks.{number}.", heads, length) for number in range(blocks)]
         self.last = part["last.weight"], part["last.bias"]
 
     def begin(self, events: Numbers, /) -> Begun:
@@ -85,7 +86,7 @@ class _Transformer:
         state = (event + self.positions[begun[0][0].shape[1]])[None]
         for block, (keys, values) in zip(self.blocks, begun, strict=True):
             query, key, value = block.project(state)
-            seen = block.attend_all(
+            seen = block.attend(
                 query, np.concatenate([keys, key], axis=1), np.concatenate([values, value], axis=1)
             )
             state = block.after(state, seen)
@@ -93,7 +94,7 @@ class _Transformer:
 
 
 class _Block:
-    def __init__(self, part: Tensors, prefix: str, heads: int) -> None:
+    def __init__(self, part: Tensors, prefix: str, heads: int, length: int) -> None:
         def layer(name: str) -> tuple[Numbers, Numbers]:
             weight = np.ascontiguousarray(part[f"{prefix}{name}.weight"].T)
             return weight, part[f"{prefix}{name}.bias"]
@@ -109,6 +110,7 @@ class _Block:
         )
         self.query_key_value = layer("query_key_value")
         self.joined, self.wide, self.narrow = layer("joined"), layer("wide"), layer("narrow")
+        self.added = _added(part.get(f"{prefix}distances"), heads, length, self.joined[1].dtype)
 
     def project(self, states: Numbers) -> tuple[Numbers, Numbers, Numbers]:
         """Queries, keys and values of states (n, width); each (heads, n, width / heads)."""
@@ -121,14 +123,9 @@ class _Block:
         return query, key, value
 
     def attend(self, query: Numbers, key: Numbers, value: Numbers) -> Numbers:
-        """What each event sees (n, width) of itself and those before it."""
-        n = query.shape[1]
-        later = np.triu(np.full((n, n), -np.inf, dtype=query.dtype), k=1)
-        return self._seen(self._scores(query, key) + later, value)
-
-    def attend_all(self, query: Numbers, key: Numbers, value: Numbers) -> Numbers:
-        """What one event sees (1, width) of all."""
-        return self._seen(self._scores(query, key), value)
+        """What the newest n of all m events see (n, width) of themselves and those before them."""
+        n, m = query.shape[1], key.shape[1]
+        return self._seen(self._scores(query, key) + self.added[:, m - n : m, :m], value)
 
     def after(self, states: Numbers, seen: Numbers) -> Numbers:
         """The new states (n, width)."""
@@ -147,6 +144,19 @@ class _Block:
         shares = np.exp(scores - np.maximum.reduce(scores, axis=-1, keepdims=True))
         shares /= np.add.reduce(shares, axis=-1, keepdims=True)
         return np.asarray((shares @ value).transpose(1, 0, 2).reshape(n, -1))
+
+
+def _added(distances: Numbers | None, heads: int, length: int, dtype: Any) -> Numbers:
+    """What is added to scores (heads, length, length): by how many events ago; -inf: comes later.
+
+    distances (heads, length); None: of a model from before they were learned. Takes the memory of
+    two rows, not of a square.
+    """
+    if distances is None:
+        distances = np.zeros((heads, length), dtype)
+    later = np.full((heads, length - 1), -np.inf, dtype)
+    line = np.concatenate([distances[:, ::-1], later], axis=1)
+    return np.lib.stride_tricks.sliding_window_view(line, length, axis=1)[:, ::-1]
 
 
 class _Recurrent:

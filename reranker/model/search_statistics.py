@@ -46,7 +46,7 @@ class SearchStatistics:
         return kept
 
     def _taken(self, key: int, vector: Vectors) -> CoOccurrences:
-        nothing = CoOccurrences(np.zeros(0, np.int32), np.zeros(0))
+        nothing = CoOccurrences(np.zeros(0, np.int32), np.zeros(0, np.float32))
         if not len(self._keys):
             return nothing
         cosines = self._vectors @ vector
@@ -62,4 +62,4 @@ class SearchStatistics:
         amounts = self._amounts[places] * np.repeat(worth, np.diff(self._at)[near])
         numbers, place = np.unique(self._numbers[places], return_inverse=True)
         sums = np.bincount(place, amounts, len(numbers))
-        return CoOccurrences(numbers, np.asarray(sums / (sums.sum() + _SMOOTHING), np.float64))
+        return CoOccurrences(numbers, np.asarray(sums / (sums.sum() + _SMOOTHING), np.float32))

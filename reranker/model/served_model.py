@@ -18,15 +18,18 @@ from safetensors.numpy import load_file
 
 from indexes.items.index import ItemIndex
 from indexes.kernels import kernels
+from indexes.modalities.whitening import Whitening
 from indexes.storage.arrays import Floats, Ints, Rows, Vectors
+from indexes.storage.row_vectors import Kept, RowVectors
 from indexes.storage.versions import Version
 from reranker.events.events import SEARCH, HistoryEvent
-from reranker.model.card import CARD, TEXT_SCALE, WEIGHTS, WHITE, Card
+from reranker.model.card import CARD, NEW_CONTENT, TEXT_SCALE, WEIGHTS, WHITE, Card
+from reranker.model.model_modalities import item_content
 from reranker.model.settings import TrainSettings
-from reranker.runtime.caches import QueryVectors, RecentlyUsed, RowMemo, RowVectors
+from reranker.runtime.caches import QueryVectors, RecentlyUsed, RowMemo
 
 if TYPE_CHECKING:
-    from reranker.model.numpy_encoders import Begun
+    from reranker.model.numpy_encoders import Begun, Tensors
 
 # Buckets of the logarithm of seconds: a minute and an hour differ, ten and eleven days do not.
 BUCKETS: Final = 34  # 0: no time to compare with; 1 + log2(1 + seconds), up to 272 years
@@ -35,63 +38,25 @@ _PREFIXES: Final = 128  # histories of which it is kept; some 50 kB each
 _DIRECTIONS: Final = 8192  # items met of which one is kept, 1.5 kB each
 _QUERIES: Final = 10_000  # of which a length is kept, ...
 _LONGEST: Final = 200  # ... when they are no longer: they could fill the memory
-_SAMPLE: Final = 200_000
-_FLOOR: Final = 1e-3  # directions with less than this share of the largest spread are only noise
-
-
-class Whitening:
-    """x -> (x - mean) @ matrix, to length 1. mean (d,), matrix (d, d).
-
-    Vectors of text models lie in a narrow cone: unrelated items look alike until the mean is taken
-    off and each direction is scaled to the same spread (Su et al. 2021, arXiv:2103.15316). How much
-    a direction spreads is only estimated, from n items in d dimensions, and the relative error
-    grows with d / n (Marchenko and Pastur 1967). So whitening is shrunk towards none, as a
-    James-Stein estimate is: each direction counts spread ** (-strength / 2), where strength =
-    1 / (1 + (d / n)^2).
-    """
-
-    def __init__(self, mean: Vectors, matrix: Vectors) -> None:
-        self.mean, self.matrix = mean, np.ascontiguousarray(matrix)
-        self._across = np.ascontiguousarray(matrix.T)
-
-    @classmethod
-    def of(cls, vectors: Vectors) -> "Whitening":
-        """Learned from the catalogue's own vectors (n, d).
-
-        Of a catalogue smaller than d little more than the mean is taken off; of ten times d items
-        each direction counts as good as the same.
-        """
-        sample = vectors[:: 1 + len(vectors) // _SAMPLE].astype(np.float64)
-        mean = sample.mean(axis=0)
-        spread, axes = np.linalg.eigh(np.cov(sample - mean, rowvar=False, bias=True))
-        floor = max(float(spread.max()) * _FLOOR, 1e-12)
-        strength = 1.0 / (1.0 + (sample.shape[1] / len(sample)) ** 2)
-        matrix = axes * np.maximum(spread, floor) ** (-strength / 2)
-        return cls(mean.astype(np.float32), matrix.astype(np.float32))
-
-    def __call__(self, vectors: Vectors) -> Vectors:
-        """Whitened vectors (n, d) of length 1."""
-        white = (vectors - self.mean) @ self.matrix
-        return np.asarray(white / lengths(white)[:, None], dtype=np.float32)
-
-    def lengths(self, vectors: Vectors) -> Vectors:
-        """How long vectors (n, d) are once whitened (n,)."""
-        return lengths(row_by_row(vectors - self.mean, self.matrix))
-
-    def towards(self, vectors: Vectors) -> Vectors:
-        """A (h, d): (x - mean) @ A.T, over x's whitened length, is x's cosine with each vector.
-
-        With it many x are compared with few vectors without whitening the many. Each row by itself.
-        """
-        white = kernels.dots(vectors - self.mean, self._across)
-        return kernels.dots(white / lengths(white)[:, None], self.matrix)
+_TEXTS: Final = "text_reader."  # prefix of the weights of what reads texts by themselves
 
 
 class Prefix(NamedTuple):
-    """What the encoder keeps of a history's events before the newest, and when they ended."""
+    """What each reader keeps of a history's events before the newest, and when they ended."""
 
-    begun: "Begun"
+    begun: "list[Begun]"
     last: float | None
+
+
+class _EventReader:
+    """training/model.py: EventReader, without torch."""
+
+    def __init__(self, settings: TrainSettings, tensors: "Tensors") -> None:
+        from reranker.model.numpy_encoders import numpy_encoder  # and scipy with it
+
+        self.encoder = numpy_encoder(settings, tensors)
+        self.types, self.gaps = tensors["types.weight"], tensors["gaps.weight"]
+        self.ages = tensors["ages.weight"]
 
 
 class ServedModel:
@@ -113,8 +78,12 @@ class ServedModel:
         self.weights = card.weights
         white = {name: tensors.pop(WHITE + name) for name in ("mean", "matrix")}
         self.whitening = Whitening(**white)
-        self.white_lengths = RowMemo(len(index), self.whitening.lengths)
-        self._towards = RowVectors(_DIRECTIONS, index.dimensions, self._directions)
+        self.white_lengths = RowMemo(
+            len(index), lambda _rows, vectors: self.whitening.lengths(vectors)
+        )
+        self._towards = RowVectors(
+            _DIRECTIONS, index.dimensions, self._directions, index.live.versions
+        )
         self._query_lengths: dict[str, float] = {}
         self._search_vectors: RecentlyUsed[str, Vectors] = RecentlyUsed(_QUERIES)
         self.prefixes: RecentlyUsed[Hashable, Prefix] = RecentlyUsed(_PREFIXES)
@@ -123,47 +92,36 @@ class ServedModel:
             self._open_encoder(card, tensors)
 
     def _open_encoder(self, card: Card, tensors: dict[str, Vectors]) -> None:
-        from reranker.model.numpy_encoders import numpy_encoder  # and scipy with it
-
         index = self.index
-        self._encoder = numpy_encoder(self.settings, tensors)
+        self._readers = [_EventReader(self.settings, tensors)]
+        if self.settings.fusion == "apart":
+            own = {name: value for name, value in tensors.items() if name.startswith(_TEXTS)}
+            own = {name.removeprefix(_TEXTS): value for name, value in own.items()}
+            self._readers.append(_EventReader(self.settings, own))
         self._ids = tensors["item_ids.weight"]
         self.dimensions = 2 * int(self._ids.shape[1])
         self._ids[0] = 0  # of items that training did not see
         self._centre = self._ids[1:].sum(axis=0) / max(len(self._ids) - 1, 1)
-        self._types, self._gaps = tensors["types.weight"], tensors["gaps.weight"]
-        self._ages = tensors["ages.weight"]
-        adaptor = tensors["adaptor.weight"]  # (width, text width)
-        # Whitening and adaptor are one linear map; the length between them does not matter.
-        self._to_text = np.ascontiguousarray(self.whitening.matrix @ adaptor.T)
+        self._content = item_content(
+            self.folder, tensors, self.whitening, index, self.white_lengths
+        )
         self._read_text = np.ascontiguousarray(tensors["read_text.weight"].T) * TEXT_SCALE
         self._foresee = np.ascontiguousarray(tensors["foresee_text.weight"].T)
         self._foresee_bias = tensors["foresee_text.bias"]
-        self._text_lengths = RowMemo(len(index), self._as_text_lengths)
+        self._new_content = np.float32(tensors.get(NEW_CONTENT, 1.0))
         self._numbers = np.zeros(len(index) + 1, np.int32)  # the last: of row -1, outside
         rows = index.rows(card.item_ids)
         indexed = rows >= 0  # an item may have left the index since
         self._numbers[rows[indexed]] = 1 + np.flatnonzero(indexed)
 
-    def towards(self, rows: Rows) -> tuple[Vectors, Vectors]:
+    def towards(self, rows: Rows) -> Kept:
         """A (h, d) and b (h,) of rows (h,): x @ A.T - b, over x's whitened length, is x's cosine
         with each of these items."""
-        towards = self._towards(rows)
-        return towards, towards @ self.whitening.mean
+        return self._towards(rows)
 
-    def _directions(self, rows: Rows) -> Vectors:
-        return self.whitening.towards(self.index.vectors(rows))
-
-    def text_part(self, vectors: Vectors) -> Vectors:
-        """Text vectors (n, text width) of items or queries -> text parts (n, width) of length 1."""
-        projected = self._as_text(vectors)
-        return np.asarray(projected / lengths(projected)[:, None])
-
-    def _as_text(self, vectors: Vectors) -> Vectors:
-        return np.asarray((vectors - self.whitening.mean) @ self._to_text)
-
-    def _as_text_lengths(self, vectors: Vectors) -> Vectors:
-        return lengths(row_by_row(vectors - self.whitening.mean, self._to_text))
+    def _directions(self, rows: Rows) -> tuple[Vectors, Vectors]:
+        towards = self.whitening.towards(self.index.vectors(rows))
+        return towards, kernels.dots(towards, self.whitening.mean[None])[:, 0]
 
     def numbers(self, rows: Rows) -> npt.NDArray[np.int32]:
         """The model's own number of each row (n,); 0 for an item that training did not see."""
@@ -172,25 +130,27 @@ class ServedModel:
     def item_vectors(self, rows: Rows, vectors: Vectors) -> Vectors:
         """Item vectors (n, d) of rows (n,), -1 outside the index, with text vectors (n, w)."""
         numbers = self.numbers(rows)
-        ids = np.where((numbers > 0)[:, None], self._ids[numbers] - self._centre, 0.0)
-        return np.concatenate([self.text_part(vectors), ids], axis=1).astype(np.float32)
+        known = (numbers > 0)[:, None]
+        ids = np.where(known, self._ids[numbers] - self._centre, 0.0)
+        content = self._content.parts(rows, vectors)
+        content = np.where(known, content, content * self._new_content)
+        return np.concatenate([content, ids], axis=1).astype(np.float32)
 
     def affinities(self, user_vector: Vectors, rows: Rows, vectors: Vectors) -> Vectors:
         """User vector (d,) . item vectors (n,) of rows (n,), -1 outside, with text vectors (n, w).
 
-        Equal to `item_vectors(rows, vectors) @ user_vector`. The user vector is taken back to the
-        text vectors' space, once, instead of every item to the user vector's.
+        Equal to `item_vectors(rows, vectors) @ user_vector`.
         """
         width = self._ids.shape[1]
-        towards = self._to_text @ user_vector[:width]
-        # Not `@`: its rounding depends on a row's place.
-        along = np.vecdot(vectors, towards) - self.whitening.mean @ towards
+        content = self._content.along(user_vector[:width], rows, vectors)
         numbers = self.numbers(rows)
         ids = (
             np.vecdot(self._ids[numbers], user_vector[width:]) - self._centre @ user_vector[width:]
         )
-        ids[numbers == 0] = 0.0
-        return np.asarray(along / self._text_lengths(rows, vectors) + ids)
+        new = numbers == 0
+        ids[new] = 0.0
+        content[new] *= self._new_content
+        return np.asarray(content + ids)
 
     def user_vector(
         self, events: Sequence[HistoryEvent], now: float, query_vectors: QueryVectors
@@ -233,38 +193,51 @@ class ServedModel:
         """What is kept of the events before the newest one, at most length - 1."""
         times = np.array([event.time for event in events], np.float64)
         gaps = np.append(0, bucket(np.diff(times)))[: len(events)]
-        begun = self._encoder.begin(self._inputs(events, gaps, query_vectors))
+        inputs = self._inputs(events, gaps, query_vectors)
+        begun = [
+            reader.encoder.begin(own) for reader, own in zip(self._readers, inputs, strict=True)
+        ]
         return Prefix(begun, events[-1].time if events else None)
 
     def state(self, prefix: Prefix, newest: HistoryEvent, query_vectors: QueryVectors) -> Vectors:
-        """The encoder's state (width,) after the newest event."""
+        """Each reader's state (readers, width) after the newest event."""
         gap = self.gap(prefix.last, newest.time)
         inputs = self._inputs([newest], np.array([gap]), query_vectors)
-        return self._encoder.end(prefix.begun, inputs[0])
+        each = zip(self._readers, prefix.begun, inputs, strict=True)
+        return np.stack([reader.encoder.end(begun, own[0]) for reader, begun, own in each])
 
     def gap(self, last: float | None, time: float) -> int:
         """In which bucket the time since the event before falls; None: there is none."""
         return 0 if last is None else bucket_of(time - last)
 
     def vector(self, state: Vectors, age: float) -> Vectors:
-        """State (width,) and the seconds since its newest event -> user vector (d,)."""
-        state = state + self._ages[bucket_of(age)]
-        return np.concatenate([state @ self._foresee + self._foresee_bias, state])
+        """States (readers, width) and the seconds since the newest event -> user vector (d,)."""
+        aged = [
+            own + reader.ages[bucket_of(age)]
+            for reader, own in zip(self._readers, state, strict=True)
+        ]
+        return np.concatenate([aged[-1] @ self._foresee + self._foresee_bias, aged[0]])
 
     def _inputs(
         self,
         events: Sequence[HistoryEvent],
         gaps: npt.NDArray[np.int64],
         query_vectors: QueryVectors,
-    ) -> Vectors:
-        """What the encoder reads of each event (n, width)."""
+    ) -> list[Vectors]:
+        """What each reader reads of each event (n, width), as training/model.py has it."""
         rows = self._rows(events)
-        texts, known = self._texts(events, rows, query_vectors)
-        types = np.array([self.types[event.type] for event in events], np.int64)
-        inputs = self._ids[self.numbers(rows)] + self._types[types] + self._gaps[gaps]
+        vectors, known = self._texts(events, rows, query_vectors)
+        ids = self._ids[self.numbers(rows)]
+        content = np.zeros_like(ids)
         if known.any():
-            inputs[known] += self.text_part(texts[known]) @ self._read_text
-        return np.asarray(inputs)
+            content[known] = self._content.parts(rows[known], vectors[known]) @ self._read_text
+        searches = np.where((rows < 0)[:, None], content, 0.0)
+        parts = [ids + content] if len(self._readers) == 1 else [ids + searches, content]
+        types = np.array([self.types[event.type] for event in events], np.int64)
+        return [
+            part + reader.types[types] + reader.gaps[gaps]
+            for part, reader in zip(parts, self._readers, strict=True)
+        ]
 
     def _rows(self, events: Sequence[HistoryEvent]) -> Rows:
         rows = np.full(len(events), -1, np.int64)
@@ -287,20 +260,6 @@ class ServedModel:
         return texts, known
 
 
-def row_by_row(vectors: Vectors, matrix: Vectors) -> Vectors:
-    """vectors (n, d) @ matrix (d, k), each row by itself.
-
-    The rounding of a plain product depends on how many rows there are and which of them a row is;
-    what is kept of a row must not depend on those that it was worked out with.
-    """
-    return np.asarray(np.matmul(vectors[:, None, :], matrix)[:, 0])
-
-
-def lengths(white: npt.NDArray[Any]) -> Vectors:
-    """Of vectors (n, d), never 0 (n,)."""
-    return np.asarray(np.maximum(np.linalg.norm(white, axis=1), np.float32(1e-12)), np.float32)
-
-
 def bucket(seconds: Floats) -> Ints:
     """From 1 on; equal times, and events out of order, are 1."""
     logs: Ints = np.log2(1.0 + np.maximum(seconds, 0.0)).astype(np.int64)
@@ -313,8 +272,8 @@ def bucket_of(seconds: float) -> int:
 
 
 def settings_of(card: Card) -> TrainSettings:
-    """With which the model was trained."""
-    return msgspec.convert(card.settings, TrainSettings)
+    """With which the model was trained; those of earlier releases are all joint."""
+    return msgspec.convert({"fusion": "joint"} | card.settings, TrainSettings)
 
 
 def reads_searches(about: Mapping[str, Any]) -> bool:

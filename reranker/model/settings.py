@@ -8,6 +8,7 @@ from indexes.workspace import Settings
 
 ENCODERS: Final = ("transformer", "gru", "lstm")
 EncoderKind = Literal["transformer", "gru", "lstm"]
+Fusion = Literal["apart", "joint"]
 
 
 class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -16,6 +17,13 @@ class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
     encoder: Annotated[
         EncoderKind, msgspec.Meta(description="What reads a sequence of events.")
     ] = "transformer"
+    fusion: Annotated[
+        Fusion,
+        msgspec.Meta(
+            description="apart: an encoder for the items' ids and one for their texts, which learn "
+            "by themselves and whose scores are added; joint: one encoder reads both."
+        ),
+    ] = "joint"
     length: Annotated[
         int, msgspec.Meta(ge=1, le=2000, description="Newest events of a history that are read.")
     ] = 50
@@ -35,13 +43,37 @@ class TrainSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
             ge=0,
             lt=1,
             description="Share of items that a training step knows by their text alone, so that "
-            "new items stand beside known ones.",
+            "new items stand beside known ones; where train.fusion is joint.",
         ),
     ] = 0.1
+    modalities: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Items are known by the index's other vectors, too, such as pictures; "
+            "false: by texts and ids alone."
+        ),
+    ] = True
+    modality_dropout: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            lt=1,
+            description="Share of an item's other vectors that a training step leaves out, so that "
+            "items without a picture stand beside those with one.",
+        ),
+    ] = 0.2
     learning_rate: Annotated[float, msgspec.Meta(gt=0, le=1, description="Adam's step.")] = 1e-3
     batch_users: Annotated[
         int, msgspec.Meta(ge=1, description="Histories in one training step.")
     ] = 128
+    batch_events: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Most events in one training step: long histories are learned from a few "
+            "at a time, in more steps.",
+        ),
+    ] = 4096
     min_users: Annotated[
         int,
         msgspec.Meta(

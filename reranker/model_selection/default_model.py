@@ -28,6 +28,7 @@ from reranker.model.learned import Learned
 from reranker.model.search_statistics import SearchStatistics
 from reranker.model.served_model import ServedModel
 from reranker.pseudonyms.keys import PseudonymKeys
+from reranker.ranking.query_towers import query_towers
 from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState
 from reranker.requests import JudgedRequest
@@ -36,6 +37,7 @@ from reranker.signals.user_history import Personalization
 from reranker.tuning.clicks import clicked
 from reranker.tuning.columns import JudgedColumns, judged_columns
 from reranker.tuning.default_blend import (
+    BASE,
     LEARNED,
     DefaultFit,
     Fitted,
@@ -105,6 +107,7 @@ def trial_state(
         keys=PseudonymKeys(workspace.home),
         text_limit=0,
         personal=Personalization(learned),
+        towers=query_towers(index, settings),
     )
 
 
@@ -171,7 +174,7 @@ def _chosen(
     served: Blend | None,
     needs_proof: bool,
 ) -> DefaultModel:
-    plain = _worth(own, DEFAULT)
+    plain = _worth(own, BASE)
     values = {PLAIN: plain} | {name: fitted.ndcg for name, fitted in results.items()}
     if served is not None:
         values[SERVED] = _worth(own, served)

@@ -15,24 +15,24 @@ import msgspec
 
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex
+from indexes.modalities.whitening import Whitening
 from indexes.progress import Progress, bars
 from indexes.storage.arrays import Floats
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore, publish_default, served_default
 from reranker.events.settings import EventSettings
 from reranker.feedback.files import rankings_folder
-from reranker.model.served_model import Whitening
 from reranker.model.settings import TrainSettings
 from reranker.model.training_times import training_times
 from reranker.model.training_users import save_training_users
 from reranker.model.versions import model_store
 from reranker.model_selection.default_model import DefaultModel, choose, trial_state
+from reranker.model_selection.epoch_logs import FOLDER, epoch_bars, epoch_log, tensorboard_log
 from reranker.model_selection.position_weights import position_weights
 from reranker.pseudonyms.keys import PseudonymKeys
 from reranker.training.actions import fit_next_action
 from reranker.training.checkpoints import Checkpoint
 from reranker.training.data import TrainingData, index_catalogue, training_data
-from reranker.training.epoch_logs import FOLDER, epoch_bars, epoch_log, tensorboard_log
 from reranker.training.first_seen import published_first_seen
 from reranker.training.item_statistics import count_statistics, shelves_of, with_first_seen
 from reranker.training.loop import Epoch, Trained, Training
@@ -217,7 +217,9 @@ def training_run(
     sessions: dict[str, str] = {}
     index = published_index(workspace)
     sequences = imported_sequences(workspace, sessions, until)
-    catalogue, sequences, whitening = index_catalogue(index, sequences)
+    catalogue, sequences, whitening = index_catalogue(
+        index, sequences, modalities=settings.modalities
+    )
     minutes = workspace.section(EventSettings).session_minutes
     before = None if from_scratch else Checkpoint(work_folder(workspace)).scope()
     data = training_data(sequences, catalogue, sequences.at[1:], settings, minutes, before)

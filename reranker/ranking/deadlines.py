@@ -159,8 +159,28 @@ class DeadlineRanker:
             stages.add(spent)
         return ranking
 
+    def fetch(
+        self,
+        request: RerankRequest,
+        state: ServedState,
+        deadline: float,
+        then: Callable[[], object],
+    ) -> bool:
+        """Whether the query's vector is what is missing, and is being worked out now; then: called
+        in another thread, when it may be at hand. Nobody has to wait for it."""
+        return (
+            bool(request.query.strip())
+            and not state.query_vectors.holds(request.query)
+            and self._is_plain(request, state, deadline)
+            and state.query_vectors.fetch(request.query, then)
+        )
+
     def _may_be_at_hand(self, request: RerankRequest, state: ServedState, deadline: float) -> bool:
         """What can be told at once; the history is looked at when the ranking has begun."""
+        return self._is_plain(request, state, deadline) and _holds(state, request)
+
+    def _is_plain(self, request: RerankRequest, state: ServedState, deadline: float) -> bool:
+        """Whether nothing has to be waited for but the query's vector and the history."""
         blend, count = state.published, len(request.candidates)
         return (
             request.history is None
@@ -171,7 +191,6 @@ class DeadlineRanker:
             and deadline - time.perf_counter() >= _LEAST_LEFT + count * _LEFT_A_CANDIDATE
             and self._breakers.closed
             and all(only_computes(name) for name in blend.signals)
-            and (not request.query.strip() or state.query_vectors.holds(request.query))
             and not any(candidate.text for candidate in request.candidates)
         )
 
@@ -232,6 +251,15 @@ class DeadlineRanker:
             self._queue.get().run()
             with self._lock:
                 self._idle += 1
+
+
+def _holds(state: ServedState, request: RerankRequest) -> bool:
+    """Whether every encoder's vector of the query is remembered, or none is needed."""
+    query = request.query
+    return not query.strip() or (
+        state.query_vectors.holds(query)
+        and all(tower.holds(query) for tower in state.towers.values())
+    )
 
 
 def _look_at_the_history(begun: PartialRanking) -> None:

@@ -130,12 +130,13 @@ def rank(
         state.text_limit,
         deadline=budget.deadline,
         personal=state.personal,
+        towers=state.towers,
         stages=stages,
     )
     with stages("signals"):
         segment = _segment(blend, context) if blend.segments else None
         blend = for_segment(blend, segment) if segment else blend
-        partial = PartialRanking(context, blend, version, segment, wanted(blend, request.weights))
+        partial = PartialRanking(context, blend, version, segment, _wanted(blend, context))
         if begun is not None:
             begun(partial)
         columns = compute(context, partial.wanted, budget, partial.columns)
@@ -144,7 +145,17 @@ def rank(
     degraded = [*degraded_of(columns), *not_personal(context, partial.wanted)]
     if not request.candidates:  # no results are normal
         degraded = []
-    return finished(partial, state.versions, degraded, stages)
+    ranking = finished(partial, state.versions, degraded, stages)
+    context.done()
+    return ranking
+
+
+def _wanted(blend: Blend, context: RankingContext) -> list[str]:
+    """Signals that are computed: without those for which the index has nothing."""
+    names = wanted(blend, context.request.weights)
+    if context.index.modalities:
+        return names
+    return [name for name in names if not SIGNALS[name].vectors]
 
 
 def wanted(blend: Blend, weights: Mapping[str, float]) -> list[str]:
@@ -230,7 +241,7 @@ def finished(
         if request.explain:
             segment = partial.segment.name if partial.segment else None
             explained = explain(parts, order[: request.top_n], gate, segment, moves)
-        results = results_of(request, order, score, explained)
+        results = results_of(context.ids, order[: request.top_n], score, explained)
     return Ranking(
         results=results,
         blend=BlendName(blend.name, partial.version),
@@ -294,15 +305,12 @@ def _placed(
 
 
 def results_of(
-    request: RerankRequest,
-    order: npt.NDArray[np.int64],
+    ids: list[str],
+    top: npt.NDArray[np.int64],
     score: Values,
     explained: list[Explanation] | None,
 ) -> list[Ranked]:
-    ids = [candidate.id for candidate in request.candidates]
-    top = order[: request.top_n].tolist()
-    values = score[order].tolist()
-    return [
-        Ranked(ids[index], index, place + 1, values[place], explained[place] if explained else None)
-        for place, index in enumerate(top)
-    ]
+    """The candidates of these places, as they are answered."""
+    places, ranks = top.tolist(), range(1, len(top) + 1)
+    columns = map(ids.__getitem__, places), places, ranks, score[top].tolist()
+    return list(map(Ranked, *columns, explained) if explained else map(Ranked, *columns))

@@ -70,13 +70,13 @@ def factors_of(
     blend: Blend, columns: Columns, weights: Mapping[str, float], gate: float
 ) -> dict[str, float]:
     """By signal, what its normalised values are multiplied with in this request."""
-    return {
-        name: part.weight
-        * weights.get(name, 1.0)
-        * (gate if name in SIGNALS and SIGNALS[name].personal else 1.0)
-        * trust_of(columns.get(name))
-        for name, part in blend.signals.items()
-    }
+    factors = {}
+    for name, part in blend.signals.items():
+        factor, signal = part.weight * weights.get(name, 1.0), SIGNALS.get(name)
+        if signal is not None and signal.personal:
+            factor *= gate
+        factors[name] = factor * trust_of(columns.get(name))
+    return factors
 
 
 def trust_of(column: Column | Missing | None) -> float:

@@ -30,6 +30,7 @@ from reranker.model.versions import (
     model_store,
 )
 from reranker.pseudonyms.keys import PseudonymKeys
+from reranker.ranking.query_towers import query_towers
 from reranker.ranking.settings import RankingSettings
 from reranker.runtime.budget import ENCODER, Breakers
 from reranker.runtime.caches import QueryVectors
@@ -53,7 +54,10 @@ class NamedBlend(NamedTuple):
 
 @dataclass(frozen=True)
 class ServedState:
-    """One index, its query encoder and the blends, read together and swapped together."""
+    """One index, its query encoder and the blends, read together and swapped together.
+
+    towers: by modality, what reads a query into the space of its vectors, where something does.
+    """
 
     index: ItemIndex
     query_vectors: QueryVectors
@@ -64,6 +68,7 @@ class ServedState:
     text_limit: int
     others: dict[str, tuple[Blend, int]] = field(default_factory=dict)  # asked for by name so far
     personal: Personalization = field(default_factory=Personalization)
+    towers: Mapping[str, QueryVectors] = field(default_factory=dict)
 
     @lazily
     def model(self) -> ServedModel | None:
@@ -134,6 +139,7 @@ def load_state(
         keys=PseudonymKeys(workspace.home),
         text_limit=settings.text_limit,
         personal=load_personal(workspace, index, histories or open_histories(workspace)),
+        towers=query_towers(index, settings, breakers),
     )
 
 

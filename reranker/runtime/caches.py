@@ -10,7 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -92,13 +92,15 @@ class RecentlyUsed(Generic[K, V]):
 
 
 class RowMemo:
-    """A number of each item's vector that never changes, worked out once a row.
+    """A number of each item's vector, worked out once a row, and again when its vector changed.
 
-    of: vectors (m, d) -> numbers (m,), never 0, which stands for "not asked yet".
+    of: rows (m,), vectors (m, d) -> numbers (m,), never 0, which stands for "not asked yet".
     """
 
-    def __init__(self, rows: int, of: Callable[[Vectors], Lengths]) -> None:
-        self._numbers = np.zeros(rows + 1, np.float32)  # the last, of row -1, stays 0
+    def __init__(self, rows: int, of: Callable[[Rows, Vectors], Lengths]) -> None:
+        # A number and the first number of its vector, which another vector has not: 8 bytes, so
+        # that both are of one writing. The last, of row -1, stays 0.
+        self._known = np.zeros(rows + 1, np.uint64)
         self._of = of
 
     def __call__(self, rows: Rows, vectors: Vectors) -> Lengths:
@@ -106,55 +108,16 @@ class RowMemo:
 
         Threads that meet a row at the same time both work it out, and write the same.
         """
-        numbers = self._numbers[rows]
-        if not np.minimum.reduce(numbers, initial=1.0):  # of no rows: nothing to work out
-            new = numbers == 0
-            numbers[new] = self._of(vectors[new])
+        known = self._known[rows].view(np.float32).reshape(-1, 2)
+        numbers, first = known[:, 0].copy(), vectors[:, 0]
+        good = (numbers != 0) & (known[:, 1] == first)
+        if not np.logical_and.reduce(good):
+            new = ~good
+            numbers[new] = self._of(rows[new], vectors[new])
             lasting = new & (rows >= 0)
-            self._numbers[rows[lasting]] = numbers[lasting]
+            pairs = np.stack([numbers[lasting], first[lasting]], axis=1)
+            self._known[rows[lasting]] = pairs.view(np.uint64)[:, 0]
         return numbers
-
-
-class RowVectors:
-    """A vector (d,) of each row that was asked for lately, at most `size` of them.
-
-    of: rows (m,) -> vectors (m, d), each by itself, so that it does not matter with which others it
-    was worked out. Safe between threads: what was written is never written again.
-    """
-
-    def __init__(self, size: int, dimensions: int, of: Callable[[Rows], Vectors]) -> None:
-        self._size, self._dimensions, self._of = size, dimensions, of
-        self._lock = threading.Lock()
-        self._begin()
-
-    def _begin(self) -> None:
-        """With nothing; pages of the array take memory once they are written to."""
-        vectors = np.zeros((self._size, self._dimensions), np.float32)
-        self._kept: tuple[dict[int, int], Vectors] = ({}, vectors)
-
-    def __call__(self, rows: Rows) -> Vectors:
-        """The vectors (n, d) of rows (n,), n at most `size`."""
-        slots, vectors = self._kept
-        try:
-            places = np.array([slots[row] for row in rows.tolist()], np.int64)
-        except KeyError:
-            return self._worked_out(rows)
-        return vectors.take(places, axis=0)
-
-    def _worked_out(self, rows: Rows) -> Vectors:
-        new = [row for row in dict.fromkeys(rows.tolist()) if row not in self._kept[0]]
-        found = self._of(np.array(new, np.int64))
-        with self._lock:
-            if len(self._kept[0]) + len(new) > self._size:
-                self._begin()
-            slots, vectors = self._kept
-            for row, vector in zip(new, found, strict=True):
-                if row not in slots:
-                    vectors[len(slots)] = vector
-                    slots[row] = len(slots)  # seen by others once the vector is whole
-        if any(row not in slots for row in rows.tolist()):  # what was known before went meanwhile
-            return self._of(rows)
-        return vectors[[slots[row] for row in rows.tolist()]]
 
 
 class Encoder(Protocol):
@@ -163,6 +126,13 @@ class Encoder(Protocol):
     def encode_queries(self, texts: list[str], /) -> Vectors: ...
     def encode_documents(self, texts: list[str], /) -> Vectors: ...
     def known_share(self, text: str, /) -> float: ...
+
+
+@runtime_checkable
+class BeginsQueries(Protocol):
+    """An encoder that can be asked without waiting for it; see `GuardedEncoder`."""
+
+    def begin_query(self, text: str, then: Callable[[Vectors | None], object], /) -> bool: ...
 
 
 class EncodedQuery(NamedTuple):
@@ -203,6 +173,25 @@ class QueryVectors:
             self._put(key, entry)
         return entry
 
+    def fetch(self, text: str, then: Callable[[], object]) -> bool:
+        """Have a query encoded while nobody waits; False where that is not possible now.
+
+        then: called in another thread, once the vector is remembered, or none could be had.
+        """
+        if not isinstance(self._encoder, BeginsQueries):
+            return False
+        text = " ".join(text.split())
+
+        def done(vectors: Vectors | None) -> None:
+            try:
+                if vectors is not None:
+                    encoded = EncodedQuery(vectors[0], self._encoder.known_share(text))
+                    self._put(_key("query", text), encoded)
+            finally:
+                then()
+
+        return self._encoder.begin_query(text, done)
+
     def holds(self, text: str) -> bool:
         """Whether this query is remembered."""
         return _key("query", " ".join(text.split())) in self._entries
@@ -218,6 +207,10 @@ class QueryVectors:
                 vectors[text] = vector
                 self._put(keys[text], EncodedQuery(vector, 1.0))
         return np.stack([vectors[text] for text in texts])  # type: ignore[misc]  # no None is left
+
+    def passing(self, texts: list[str]) -> Vectors:
+        """The vectors (n, d) of item texts that somebody else keeps."""
+        return self._encoder.encode_documents(texts)
 
     def _put(self, key: bytes, entry: EncodedQuery) -> None:
         # A row of a batch would keep the whole batch.

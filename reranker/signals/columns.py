@@ -7,7 +7,7 @@ does know.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
 
@@ -54,8 +54,8 @@ class Column:
     values: Values
     known: Mask
     lost: tuple[tuple[str, int], ...] = ()
-    made_of: Parts | Callable[[], Parts] = field(default_factory=dict)
-    scaled: dict[str, Values] = field(default_factory=dict)  # by way of normalising, once asked for
+    made_of: Parts | Callable[[], Parts] | None = None
+    scaled: dict[str, Values] | None = None  # by way of normalising, once asked for
     trust: float = 1.0
     unit: float = 1.0
 
@@ -75,8 +75,8 @@ class Column:
     @property
     def parts(self) -> Parts:
         """Named (n,) arrays that the value was made of, for explanations and learned blends."""
-        if callable(self.made_of):
-            self.made_of = self.made_of()
+        if not isinstance(self.made_of, dict):
+            self.made_of = self.made_of() if self.made_of else {}
         return self.made_of
 
     @property
@@ -134,9 +134,9 @@ def indexed_only(
 ) -> Column:
     """A column (n,) that knows some candidates; the index lacks the others."""
     if complete(known):
-        return Column(values.astype(np.float64, copy=False), known, (), parts or {})
+        return Column(values, known, (), parts)
     lost = (("not_in_index", int((~known).sum())),)
-    return Column(np.where(known, values, 0.0).astype(np.float64), known, lost, parts or {})
+    return Column(np.where(known, values, 0.0), known, lost, parts)
 
 
 def complete_column(values: Values, reason: str | None = None) -> Column:
@@ -148,7 +148,7 @@ def complete_column(values: Values, reason: str | None = None) -> Column:
 def as_added(column: Column, how: Normalise, factor: float) -> Weighed:
     """How `kernels.added_up` makes this column comparable and weighs it; of a candidate or more."""
     way = _COMPILED_WAYS.get(how)
-    if way is None or how in column.scaled or not column.complete:
+    if way is None or column.scaled or not complete(column.known):
         return normalised(column, how), AS_IT_IS, 1.0, factor
     return column.values, way, column.unit, factor
 
@@ -158,6 +158,8 @@ def normalised(column: Column, how: Normalise) -> Values:
 
     The mean moves an item neither up nor down against those that the signal does know.
     """
+    if column.scaled is None:
+        column.scaled = {}
     scaled = column.scaled.get(how)
     if scaled is None:
         scaled = column.scaled[how] = _normalised(column, how)
@@ -233,8 +235,9 @@ def input_names(column: Column) -> list[str]:
 
 
 def known_inputs(signal: str) -> list[str] | None:
-    """Every input that a signal can have; None where that goes by the shop's types of events."""
-    if signal in ("popular", "repeat"):
+    """Every input that a signal can have; None where that goes by what the shop has: its types of
+    events, its modalities."""
+    if signal in ("popular", "repeat", "looks", "depicts"):
         return None
     return [SCALED, RANK, VALUE, *_PARTS.get(signal, ())]
 

@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from indexes.cached import lazily
 from indexes.items.columns import id_hash
@@ -23,10 +22,14 @@ from indexes.items.words import (
     words,
 )
 from indexes.kernels import kernels
-from indexes.storage.arrays import Mask, Rows, Values, Vectors
+from indexes.kernels.numpy_kernels import COUNTED, NEAREST, SAME, Program
+from indexes.storage.arrays import Mask, Rooms, Rows, Values, Vectors, filled
+from indexes.storage.row_vectors import Kept
+from reranker.errors import BadRequest
+from reranker.model.item_statistics import NEW
 from reranker.model.learned import Learned
 from reranker.requests import Event, RerankRequest
-from reranker.runtime.budget import Stages, Unavailable
+from reranker.runtime.budget import Left, Stages, Unavailable
 from reranker.runtime.caches import EncodedQuery, QueryVectors
 from reranker.signals.columns import Column, Missing, complete, mask_of
 from reranker.signals.user_history import (
@@ -40,6 +43,8 @@ from reranker.times import seconds_of
 _HALF_KNOWN: Final = 0.5  # of the query's tokens: from there on its vector counts in full
 _TEXTS_AT_ONCE: Final = 4  # candidates' own texts encoded between two looks at the deadline
 _REMEMBERED: Final = 4096  # queries whose terms are kept ...
+_ROOMS: Final = Rooms(most=4, largest=1000 * 768)
+_ONE: Final = np.full(1, -1)  # row of what is no item
 _LONGEST: Final = 200  # ... of so many characters; longer ones are rare, and would fill the memory
 
 
@@ -106,6 +111,38 @@ def newest_time(history: list[Event] | None) -> float | None:
     return max(times, default=None)
 
 
+# What is read of each candidate's item, as a program of the kernel; None where nothing can be.
+Read = Callable[["RankingContext"], Program | None]
+
+
+def title_words(context: "RankingContext") -> Program:
+    """How many of the query's words the title has."""
+    return COUNTED, context.index.columns.title_words, context.terms.hashes
+
+
+def title_is_query(context: "RankingContext") -> Program:
+    """Whether the title is made of the query's words, in their order."""
+    return SAME, context.index.columns.title_keys, context.terms.title
+
+
+def met_together(context: "RankingContext") -> Program:
+    """What the newest items met say for the item, by who else met both."""
+    return context.learned.statistics.amounts(context.known_history.profile.together)
+
+
+def number_met(context: "RankingContext") -> Program:
+    """By which number the statistics know the item."""
+    return context.learned.statistics.known
+
+
+def nearest_met(context: "RankingContext") -> Program | None:
+    """The largest whitened cosine with one of the newest items met."""
+    profile = context.known_history.profile
+    if not len(profile.rows):
+        return None
+    return NEAREST, context.item_vectors[0], *context.history_directions, context.white_lengths
+
+
 @dataclass
 class RankingContext:
     """One request in front of one index: what is not here yet is worked out when first asked for.
@@ -120,12 +157,47 @@ class RankingContext:
     clock: Callable[[], float] = time.time
     deadline: float | None = None  # on `time.perf_counter`
     personal: Personalization = field(default_factory=Personalization)
+    towers: Mapping[str, QueryVectors] = field(default_factory=dict)  # by modality
     columns: dict[str, Column | Missing] = field(default_factory=dict)  # signals worked out so far
     stages: Stages = field(default_factory=Stages)
+    together: tuple[tuple[Read, ...], ...] = ()  # what is read of the items in one call each
 
     def __post_init__(self) -> None:
         self.ids = [candidate.id for candidate in self.request.candidates]
         self.query = self.request.query.strip()
+        # For signals that are asked only where something was learned.
+        self.learned = cast(Learned, self.personal.learned)
+        self._read: dict[Read, Values] = {}
+        self._room: Vectors | None = None
+
+    def done(self) -> None:
+        """The ranking is made: the next one may have the room. Who reads on reads anew."""
+        if self._room is not None:
+            vars(self).pop("item_vectors", None)
+            _ROOMS.give(self._room)
+            self._room = None
+
+    def read(self, of: Read) -> Values:
+        """A column (n,) of what the items hold; 0 for candidates that the index lacks.
+
+        What is read together with it is read in the same call of the kernel, and kept.
+        """
+        column = self._read.get(of)
+        if column is None:
+            group = next((reads for reads in self.together if of in reads), (of,))
+            try:
+                self._fill(group)
+            except (BadRequest, Left):
+                raise
+            except Exception:  # a neighbour's fault is the neighbour's
+                self._fill((of,))
+            column = self._read[of]
+        return column
+
+    def _fill(self, reads: tuple[Read, ...]) -> None:
+        programs = {of: program for of in reads if (program := of(self)) is not None}
+        columns = filled(self.rows, list(programs.values()))
+        self._read.update(zip(programs, columns, strict=True))
 
     @lazily
     def rows(self) -> Rows:
@@ -154,36 +226,30 @@ class RankingContext:
 
     @lazily
     def words_in_title(self) -> Values:
-        """Which share of the query's words the title of each indexed candidate (m,) has."""
-        hashes = self.terms.hashes
-        matched, _ = self.index.columns.title_words.count(self.indexed_rows, hashes)
-        return np.asarray(matched / len(hashes))
+        """Which share of the query's words the title of each candidate (n,) has."""
+        return self.read(title_words) / len(self.terms.hashes)
 
     @lazily
-    def named_exactly(self) -> Mask:
-        """Which of the indexed candidates (m,) the query names: by title, id or model number.
+    def named_exactly(self) -> Values:
+        """1 for each candidate (n,) that the query names: by title, id or model number; else 0.
 
-        Where it names none and ends within a model number, those whose number begins so.
+        Where it names none and ends within a model number, for those whose number begins so.
         """
-        terms = self.terms
-        named: Mask = self.index.columns.title_keys[self.indexed_rows] == np.uint64(terms.title)
-        if len(terms.models):
-            named |= self.models_named > 0
-        places = _ids_named(self.ids, terms.folded)
+        named = self.read(title_is_query)
+        if len(self.terms.models):
+            named = np.maximum(named, self.models_named > 0)
+        places = _ids_named(self.ids, self.terms.folded)
         if places:
-            spread = np.zeros(len(self.ids), dtype=bool)
-            spread[places] = True
-            named |= spread[self.indexed]
+            named = named.copy()
+            named[places] = self.indexed[places]
         return named
 
     @lazily
-    def models_named(self) -> Rows:
-        """How many of the query's model numbers are of each indexed candidate (m,)."""
+    def models_named(self) -> Values:
+        """How many of the query's model numbers are of each candidate (n,)."""
         codes = self.index.columns.codes
-        counts, _ = codes.count(self.indexed_rows, self.terms.models)
-        if not counts.any():
-            counts, _ = codes.count(self.indexed_rows, self.terms.begun)
-        return counts
+        counts = codes.count(self.rows, self.terms.models)
+        return counts if counts.any() else codes.count(self.rows, self.terms.begun)
 
     @lazily
     def models_share(self) -> float:
@@ -207,8 +273,7 @@ class RankingContext:
         if not len(self.terms.models) or not self.models_named.any():
             return None
         vectors, known = self.item_vectors
-        named = np.zeros(len(self.ids), dtype=bool)
-        named[self.indexed] = self.models_named == self.models_named.max()
+        named = self.models_named == self.models_named.max()
         mean = vectors[named & known].sum(axis=0)
         length = float(np.sqrt(mean @ mean))
         return mean / np.float32(length) if length > 0 else None
@@ -225,13 +290,14 @@ class RankingContext:
 
     def _item_vectors(self) -> tuple[Vectors, Mask]:
         if complete(self.indexed):
-            vectors = self.index.vectors(self.rows)
+            self._room = _ROOMS.take(len(self.ids) * self.index.dimensions)
+            vectors = self.index.vectors(self.rows, self._room)
             return vectors, self._not_zero(vectors, self.indexed)
         known = self.indexed.copy()
         vectors = np.zeros((len(self.ids), self.index.dimensions), dtype=np.float32)
         vectors[known] = self.index.vectors(self.indexed_rows)
-        if self.index.new:
-            self.index.new.fill(self.ids, vectors, known)
+        if self.index.live:
+            self.index.live.fill(self.ids, vectors, known)
         texts = [
             (position, candidate.text)
             for position, candidate in enumerate(self.request.candidates)
@@ -299,12 +365,6 @@ class RankingContext:
         return self.history
 
     @lazily
-    def learned(self) -> Learned:
-        """Model and item statistics, for signals that are asked only where there are some."""
-        assert self.personal.learned is not None
-        return self.personal.learned
-
-    @lazily
     def user_vector(self) -> Vectors:
         """What the model makes of the history and this search (d,)."""
         profile = self.known_history.profile  # before the clock of this stage is on
@@ -312,38 +372,42 @@ class RankingContext:
             return profile.user_vector(self.query, self.now, self.query_vectors)
 
     @lazily
-    def nearness(self) -> tuple[Vectors, Values, Mask] | None:
-        """Whitened cosines (n, h) of candidates with the newest items met, the largest of each (n,)
-        and which are known; None where no item was met that the index holds."""
-        profile = self.known_history.profile
-        if not len(profile.rows):
+    def nearness(self) -> tuple[Values, Mask] | None:
+        """The largest whitened cosine of each candidate (n,) with one of the newest items met, and
+        which are known; None where no item was met that the index holds."""
+        if not len(self.known_history.profile.rows):
             return None
-        vectors, known = self.item_vectors
-        lengths = self.learned.model.white_lengths(self.rows, vectors)
-        return *kernels.nearnesses(vectors, *self.history_directions, lengths), known
+        return self.read(nearest_met), self.item_vectors[1]
+
+    def nearnesses(self) -> Vectors:
+        """The whitened cosines (n, h) of candidates with the newest items met, newest first."""
+        table, middles, places = self.history_directions
+        cosines = kernels.dots(self.item_vectors[0], table[places]) - middles[places]
+        return np.asarray(cosines / self.white_lengths[:, None])
 
     @lazily
-    def history_directions(self) -> tuple[Vectors, Vectors]:
+    def white_lengths(self) -> Vectors:
+        """How long the candidates' vectors (n,) are once whitened."""
+        return self.learned.model.white_lengths(self.rows, self.item_vectors[0])
+
+    @lazily
+    def history_directions(self) -> Kept:
         """The newest items met, as `Whitening.towards` has them."""
         return self.known_history.profile.nearest
 
     @lazily
     def query_nearness(self) -> float:
         """Largest whitened cosine of the query with one of the newest items met."""
-        towards, middle = self.history_directions
         vector = self.query_encoded.vector
-        length = self.learned.model.query_length(self.query, vector)
-        return float(np.maximum.reduce(towards @ vector - middle)) / length
+        length = np.array([self.learned.model.query_length(self.query, vector)], np.float32)
+        program = NEAREST, vector[None], *self.history_directions, length
+        return float(kernels.filled(_ONE, [program])[0, 0])
 
     @lazily
     def could_be_met(self) -> Mask:
         """Which candidates (n,) shoppers had a chance to meet before the training."""
-        return mask_of(self.learned.statistics.could_be_met(self.rows))
-
-    @lazily
-    def met_together(self) -> npt.NDArray[np.float64]:
-        """What the newest items met say for each candidate (n,), by who else met both."""
-        return self.learned.statistics.amounts_of(self.known_history.profile.together, self.rows)
+        met = self.read(number_met) != NEW
+        return mask_of(met if complete(self.indexed) else met & self.indexed)
 
 
 def _ids_named(ids: list[str], folded: str) -> list[int]:

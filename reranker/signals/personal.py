@@ -5,14 +5,14 @@ They are asked only where there is what they need: `Signal.personal` and `Signal
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import numpy as np
 
-from indexes.items.columns import ItemColumns
-from indexes.kernels import kernels
-from indexes.storage.arrays import Mask, Rows, Values
-from reranker.model.served_model import row_by_row
+from indexes.kernels.numpy_kernels import MEAN_SHARE, PRICE, SHARE, Program
+from indexes.modalities.whitening import row_by_row
+from indexes.storage.arrays import Mask, Values
 from reranker.signals.columns import (
     Column,
     Missing,
@@ -21,11 +21,9 @@ from reranker.signals.columns import (
     complete,
     everything,
     indexed_only,
-    over_all,
 )
-from reranker.signals.context import RankingContext
+from reranker.signals.context import RankingContext, met_together
 from reranker.signals.relevance import HALF_LIFE_DAYS
-from reranker.signals.user_profiles import UserProfile
 
 _DAY: Final = 86_400.0
 
@@ -75,7 +73,7 @@ def together(context: RankingContext) -> Column | Missing:
     known = _could_be_met(context)
     if isinstance(known, Missing):
         return known
-    return _of_known(context, np.log1p(100.0 * context.met_together), known)
+    return _of_known(context, np.log1p(100.0 * context.read(met_together)), known)
 
 
 def popular(context: RankingContext) -> Column | Missing:
@@ -84,8 +82,13 @@ def popular(context: RankingContext) -> Column | Missing:
     if isinstance(known, Missing):
         return known
     statistics = context.learned.statistics
-    values = statistics.popularity(context.rows, context.learned.weights_by_type)
-    return _of_known(context, values, known, lambda: statistics.counts_by_type(context.rows))
+    parts = partial(statistics.counts_by_type, context.rows)
+    return _of_known(context, context.read(popularity), known, parts)
+
+
+def popularity(context: RankingContext) -> Program:
+    """How often shoppers met the item."""
+    return context.learned.statistics.popularity(context.learned.weights_by_type)
 
 
 def _could_be_met(context: RankingContext) -> Mask | Missing:
@@ -142,12 +145,12 @@ def near(context: RankingContext) -> Column | Missing:
     nearness = context.nearness
     if nearness is None:
         return Missing("unknown_history")
-    cosines, nearest, known = nearness
+    nearest, known = nearness
     if not any_of(known):
         return Missing("not_in_index")
 
     def parts() -> Parts:
-        vectors, _ = context.item_vectors
+        vectors, cosines = context.item_vectors[0], context.nearnesses()
         raw = np.max(row_by_row(vectors, context.known_history.profile.vectors.T), axis=1)
         others = {"mean": cosines.mean(axis=1), "last": cosines[:, 0], "raw": raw}
         return {name: part.astype(np.float64) for name, part in others.items()}
@@ -162,26 +165,27 @@ def taste(context: RankingContext) -> Column | Missing:
         return Missing("unknown_history")
     if not any_of(context.indexed):
         return Missing("not_in_index")
-    rows, columns = context.indexed_rows, context.index.columns
-    category = _category_share(columns, profile, rows)
-    brand = kernels.shares(columns.brand_keys, rows, *profile.brands)
-    price = _price_nearness(columns, profile, rows)
+    category, brand = context.read(category_share), context.read(brand_share)
+    price = np.zeros(len(context.ids)) if profile.price is None else context.read(price_nearness)
 
     def parts() -> Parts:
-        spread = {"brand": brand, "category": category, "price": price}
-        return {name: over_all(part, context.indexed) for name, part in spread.items()}
+        return {"brand": brand, "category": category, "price": price}
 
-    return indexed_only(over_all(brand + category + price, context.indexed), context.indexed, parts)
-
-
-def _category_share(columns: ItemColumns, profile: UserProfile, rows: Rows) -> Values:
-    """Mean over the candidate's levels of the share of the history below that level."""
-    levels = columns.categories
-    return kernels.mean_shares(levels.values, levels.at, rows, *profile.categories)
+    return indexed_only(brand + category + price, context.indexed, parts)
 
 
-def _price_nearness(columns: ItemColumns, profile: UserProfile, rows: Rows) -> Values:
+def brand_share(context: RankingContext) -> Program:
+    """The brand's share of the history."""
+    return SHARE, context.index.columns.brand_keys, *context.known_history.profile.brands
+
+
+def category_share(context: RankingContext) -> Program:
+    """Mean over the item's levels of the share of the history below that level."""
+    levels = context.index.columns.categories
+    return MEAN_SHARE, levels, *context.known_history.profile.categories
+
+
+def price_nearness(context: RankingContext) -> Program | None:
     """exp(-|log price - the history's median log price|); 0 where a price is not known."""
-    if profile.price is None:
-        return np.zeros(len(rows))
-    return kernels.price_nearness(columns.price, rows, profile.price)
+    usual = context.known_history.profile.price
+    return None if usual is None else (PRICE, context.index.columns.price, usual)

@@ -7,30 +7,48 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 from reranker.errors import BadRequest
 from reranker.runtime.budget import Left, RequestBudget, Unavailable
 from reranker.signals.columns import Column, Missing
-from reranker.signals.context import RankingContext
+from reranker.signals.context import (
+    RankingContext,
+    Read,
+    met_together,
+    nearest_met,
+    number_met,
+    title_is_query,
+    title_words,
+)
+from reranker.signals.looks import NO_VECTORS, depicts, looks
 from reranker.signals.personal import (
     behaviour,
+    brand_share,
+    category_share,
     clicked,
     intent,
     near,
     popular,
+    popularity,
+    price_nearness,
     repeat,
     taste,
     together,
 )
 from reranker.signals.relevance import (
+    availability,
     available,
+    brand_is_named,
     coverage,
     engine,
     fresh,
     match,
     semantic,
     typical,
+    words_elsewhere,
 )
 
 log = logging.getLogger("reranker")
@@ -38,7 +56,7 @@ log = logging.getLogger("reranker")
 Columns = dict[str, Column | Missing]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Signal:
     """A named column, and what it means in one line."""
 
@@ -47,23 +65,42 @@ class Signal:
     meaning: str
     personal: bool = False  # asked only where the shopper has a history
     learned: bool = False  # asked only where a model is served
+    reads: tuple[Read, ...] = ()  # what it reads of the items, each with what others read
+    vectors: bool = False  # asked only where the index has vectors that no text made
 
 
 SIGNALS: Mapping[str, Signal] = {
     signal.name: signal
     for signal in (
         Signal("engine", engine, "the engine's own score, or the rank where no score is sent"),
-        Signal("match", match, "exact title, id or model number; brand; share of query words"),
-        Signal("coverage", coverage, "share of query words anywhere in the item, and whether all"),
-        Signal("available", available, "1 where the catalogue says that it can be bought"),
+        Signal(
+            "match",
+            match,
+            "exact title, id or model number; brand; share of query words",
+            reads=(title_words, title_is_query, brand_is_named),
+        ),
+        Signal(
+            "coverage",
+            coverage,
+            "share of query words anywhere in the item, and whether all",
+            reads=(title_words, words_elsewhere),
+        ),
+        Signal(
+            "available",
+            available,
+            "1 where the catalogue says that it can be bought",
+            reads=(availability,),
+        ),
         Signal("fresh", fresh, "halves with every 90 days since the item was updated"),
         Signal("semantic", semantic, "cosine of the query vector with the item vector"),
         Signal("typical", typical, "cosine with what a first pass mostly finds"),
+        Signal("depicts", depicts, "how well the query fits the picture", vectors=True),
         Signal(
             "popular",
             popular,
             "how often shoppers met the item, by type of event, decayed",
             learned=True,
+            reads=(popularity, number_met),
         ),
         Signal("clicked", clicked, "what others took after such a search", learned=True),
         Signal("intent", intent, "what the encoder foresees after this search", learned=True),
@@ -71,9 +108,36 @@ SIGNALS: Mapping[str, Signal] = {
         Signal(
             "repeat", repeat, "own earlier events with the item, as repeats go here", True, True
         ),
-        Signal("together", together, "met by others together with the newest met", True, True),
-        Signal("near", near, "cosine with the nearest item of the history, whitened", True, True),
-        Signal("taste", taste, "share of brand and category in the history, its price level", True),
+        Signal(
+            "together",
+            together,
+            "met by others together with the newest met",
+            True,
+            True,
+            (met_together, number_met),
+        ),
+        Signal(
+            "near",
+            near,
+            "cosine with the nearest item of the history, whitened",
+            True,
+            True,
+            (nearest_met,),
+        ),
+        Signal(
+            "taste",
+            taste,
+            "share of brand and category in the history, its price level",
+            True,
+            reads=(brand_share, category_share, price_nearness),
+        ),
+        Signal(
+            "looks",
+            looks,
+            "nearness to the items met by picture, sound, ..., whitened",
+            personal=True,
+            vectors=True,
+        ),
     )
 }
 
@@ -107,34 +171,44 @@ def compute(
     budget = budget or RequestBudget()
     columns = {} if columns is None else columns
     deadline = budget.deadline
-    given = list(names)
-    personal = [name for name in given if SIGNALS[name].personal]
-    for name in [*(name for name in given if not SIGNALS[name].personal), *personal]:
+    signals, context.together = _in_turn(*(SIGNALS[name] for name in names))
+    for signal in signals:
+        name = signal.name
         if deadline is not None and name != "engine" and time.perf_counter() >= deadline:
             columns[name] = Missing("deadline")
             continue
-        columns[name] = _computed(SIGNALS[name], context, budget)
+        try:
+            lacking = _lacking(signal, context) if signal.personal or signal.learned else None
+            column = lacking or budget.call(name, signal.compute, context)
+            if isinstance(column, Column) and len(column.values) != len(context.ids):
+                raise ValueError(f"{len(column.values)} values for {len(context.ids)} candidates")
+        except (BadRequest, Left):  # the caller's to mend, or nobody waits
+            raise
+        except Unavailable as unavailable:
+            column = Missing(unavailable.reason)
+        except Exception:
+            log.exception("signal %s failed and was left out", name)
+            column = Missing("internal_error")
+        columns[name] = context.columns[name] = column
     return columns
 
 
-def _computed(signal: Signal, context: RankingContext, budget: RequestBudget) -> Column | Missing:
-    try:
-        column = _lacking(signal, context) or budget.call(signal.name, signal.compute, context)
-        if not isinstance(column, Missing) and len(column.values) != len(context.ids):
-            raise ValueError(f"{len(column.values)} values for {len(context.ids)} candidates")
-    except (BadRequest, Left):  # the caller's to mend, or nobody waits
-        raise
-    except Unavailable as unavailable:
-        column = Missing(unavailable.reason)
-    except Exception:
-        log.exception("signal %s failed and was left out", signal.name)
-        column = Missing("internal_error")
-    context.columns[signal.name] = column
-    return column
+@lru_cache(maxsize=256)
+def _in_turn(*signals: Signal) -> tuple[list[Signal], tuple[tuple[Read, ...], ...]]:
+    """These signals, personal ones last; and what either half reads of the items, each once.
+
+    Reads of one file stand beside each other: who follows a request turns back less.
+    """
+    halves = [[one for one in signals if one.personal is personal] for personal in (False, True)]
+    reads = (dict.fromkeys(read for one in half for read in one.reads) for half in halves)
+    by_file = (tuple(sorted(each, key=attrgetter("__module__"))) for each in reads)
+    return [*halves[0], *halves[1]], tuple(by_file)
 
 
 def _lacking(signal: Signal, context: RankingContext) -> Missing | None:
     """Why this signal cannot be asked."""
+    if signal.vectors and not context.index.modalities:
+        return NO_VECTORS
     if signal.personal and isinstance(context.history, Missing):
         return context.history
     if signal.learned and context.personal.learned is None:

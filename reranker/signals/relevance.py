@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from indexes.items.columns import UNKNOWN
 from indexes.kernels import kernels
-from indexes.storage.arrays import Mask, Rows, Values
+from indexes.kernels.numpy_kernels import COUNTED, TAKEN, WHOLE, Program
+from indexes.storage.arrays import Values
 from reranker.signals.columns import (
     LARGEST,
     Column,
@@ -44,15 +45,15 @@ def engine(context: RankingContext) -> Column | Missing:
     would change the order even with nothing to add, so then the order counts.
     """
     scores = [candidate.score for candidate in context.request.candidates]
-    sent = [score for score in scores if score is not None]
-    if sent and len(sent) == len(scores):
-        values = np.array(sent, dtype=np.float64)
+    sent = len(scores) - scores.count(None)
+    if sent and sent == len(scores):
+        values = np.array(scores, dtype=np.float64)
         if not (values[1:] > values[:-1]).any():
             return complete_column(values)
     by_rank = -np.arange(len(scores), dtype=np.float64)
     if not sent:
         return complete_column(by_rank)
-    reason = "partial_scores" if len(sent) < len(scores) else "scores_against_order"
+    reason = "partial_scores" if sent < len(scores) else "scores_against_order"
     return complete_column(by_rank, reason)
 
 
@@ -106,27 +107,16 @@ def typical(context: RankingContext) -> Column | Missing:
     worth = _worth(first)
     if not complete(known):
         worth[~known] = 0.0
-    centre = kernels.weighed_sum(vectors, worth)
-    length = float(np.sqrt(centre @ centre))
-    if length == 0:
+    cosines = kernels.likeness(vectors, worth)
+    if not cosines.any():
         return Missing("not_in_index")
-    cosines = np.vecdot(vectors, centre / np.float32(length)).astype(np.float64)
     return _compared(indexed_only(cosines, known), context)
 
 
 def _worth(first: Values) -> npt.NDArray[np.float32]:
     """What each candidate (n,) counts: the mean, over the scores within _EVEN of its own, of what
-    the rank of such a score counts. A score that moves by a little moves it by as little.
-
-    The integral of a step function is linear from one of the scores to the next.
-    """
-    n = len(first)
-    scores = np.empty(n + 2)
-    scores[1:-1] = np.sort(first)
-    scores[0], scores[-1] = scores[1] - _EVEN, scores[-2] + _EVEN
-    integral = np.zeros(n + 2)
-    np.cumsum((scores[1:] - scores[:-1]) * _worth_of_ranks(n), out=integral[1:])
-    return kernels.even_worth(first, scores, integral, _EVEN)
+    the rank of such a score counts. A score that moves by a little moves it by as little."""
+    return kernels.even_worth(first, np.sort(first), _worth_of_ranks(len(first)), _EVEN)
 
 
 @lru_cache(maxsize=1024)
@@ -159,19 +149,22 @@ def coverage(context: RankingContext) -> Column | Missing:
         return Missing("no_query")
     if not context.indexed.any():
         return Missing("not_in_index")
-    other_words = context.index.columns.other_words
-    if other_words is None:
+    if context.index.columns.other_words is None:
         return Missing("index_outdated")
-    rows, hashes = context.indexed_rows, context.terms.hashes
-    share = context.words_in_title + other_words.count(rows, hashes)[0] / len(hashes)
-    whole = share > 1.0 - 0.5 / len(hashes)
+    count = len(context.terms.hashes)
+    share = context.words_in_title + context.read(words_elsewhere) / count
+    whole = share > 1.0 - 0.5 / count
 
     def parts() -> Parts:
-        spread = {"words": share, "all": whole.astype(np.float64)}
-        return {name: over_all(part, context.indexed) for name, part in spread.items()}
+        return {"words": share, "all": whole.astype(np.float64)}
 
-    value = 0.5 * share + 0.5 * whole
-    return indexed_only(over_all(value, context.indexed), context.indexed, parts)
+    return indexed_only(0.5 * share + 0.5 * whole, context.indexed, parts)
+
+
+def words_elsewhere(context: RankingContext) -> Program | None:
+    """How many of the query's words stand in the item, and not in its title."""
+    others = context.index.columns.other_words
+    return None if others is None else (COUNTED, others, context.terms.hashes)
 
 
 def match(context: RankingContext) -> Column | Missing:
@@ -180,17 +173,19 @@ def match(context: RankingContext) -> Column | Missing:
         return Missing("no_query")
     if not any_of(context.indexed):
         return Missing("not_in_index")
-    rows = context.indexed_rows
-    share = context.words_in_title
-    brand = _brand_named(context, rows).astype(np.float64)
-    exact = context.named_exactly.astype(np.float64)
+    share, exact = context.words_in_title, context.named_exactly
+    brand = context.read(brand_is_named)
     value = np.maximum(exact, WORDS_SHARE * share + BRAND_SHARE * brand)
 
     def parts() -> Parts:
-        spread = {"words": share, "brand": brand, "exact": exact}
-        return {name: over_all(part, context.indexed) for name, part in spread.items()}
+        return {"words": share, "brand": brand, "exact": exact}
 
-    return indexed_only(over_all(value, context.indexed), context.indexed, parts)
+    return indexed_only(value, context.indexed, parts)
+
+
+def brand_is_named(context: RankingContext) -> Program:
+    """Whether all words of the brand stand in the query."""
+    return WHOLE, context.index.columns.brand_words, context.terms.hashes
 
 
 def fresh(context: RankingContext) -> Column | Missing:
@@ -205,15 +200,14 @@ def fresh(context: RankingContext) -> Column | Missing:
 
 def available(context: RankingContext) -> Column | Missing:
     """1 where the catalogue says available, 0 where it says not."""
-    flags = context.index.columns.available[context.indexed_rows]
+    flags = context.read(availability)
     stated = flags != UNKNOWN
-    if not stated.any():
+    known = context.indexed if np.logical_and.reduce(stated) else context.indexed & stated
+    if not any_of(known):
         return Missing("no_field", degraded=False)
-    known = context.indexed if stated.all() else over_all(stated, context.indexed) > 0
-    return Column(over_all(flags == 1, context.indexed), known)
+    return Column(flags, known)
 
 
-def _brand_named(context: RankingContext, rows: Rows) -> Mask:
-    """All words of the brand stand in the query."""
-    named, words = context.index.columns.brand_words.count(rows, context.terms.hashes)
-    return np.asarray((words > 0) & (named == words))
+def availability(context: RankingContext) -> Program:
+    """1 or 0 as the catalogue says, UNKNOWN where it does not."""
+    return TAKEN, context.index.columns.available

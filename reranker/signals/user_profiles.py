@@ -14,6 +14,7 @@ import numpy.typing as npt
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex
 from indexes.storage.arrays import Rows, Values, Vectors
+from indexes.storage.row_vectors import Kept
 from reranker.events.events import SEARCH, TYPES, HistoryEvent
 from reranker.model.item_statistics import CoOccurrences
 from reranker.model.learned import Learned
@@ -53,6 +54,7 @@ class UserProfile:
 
     def __init__(self, events: list[HistoryEvent], index: ItemIndex, learned: Learned | None):
         self.events, self.index, self._learned = events, index, learned
+        self._revision = index.revision  # before anything is read
         self.weights = learned.model.weights if learned else TYPES
         self.times = np.array([event.time for event in events], np.float64)
         self._number = next(_numbers)
@@ -64,9 +66,12 @@ class UserProfile:
         assert self._learned is not None
         return self._learned
 
-    @lazily
+    @property
     def met(self) -> list[HistoryEvent]:
-        """Events with an item and a type that counts above 0, newest first, each item once."""
+        """Events with an item and a type that counts above 0, newest first, each item once.
+
+        Not kept: `rows` are.
+        """
         newest = {
             event.item: event
             for event in self.events
@@ -81,6 +86,21 @@ class UserProfile:
     def rows(self) -> Rows:
         """Index rows (h,) of the items met, newest first, without those that the index lacks."""
         rows = self.index.rows([event.item or "" for event in self.met])
+        return rows[rows >= 0]
+
+    def fits(self) -> bool:
+        """Whether nothing that this was made of changed in the catalogue since."""
+        now = self.index.revision
+        if now != self._revision:
+            if self.index.changed_since(self._rows_met, self._revision):
+                return False
+            self._revision = now
+        return True
+
+    @lazily
+    def _rows_met(self) -> Rows:
+        """Rows of the items met, those that are taken away for the moment among them."""
+        rows = self.index.ids.rows([event.item or "" for event in self.met])
         return rows[rows >= 0]
 
     @lazily
@@ -128,8 +148,8 @@ class UserProfile:
         return float(np.median(np.log(prices))) if len(prices) else None
 
     @property
-    def nearest(self) -> tuple[Vectors, Vectors]:
-        """The newest items met, as `ServedModel.towards` has them: (r, d) and (r,).
+    def nearest(self) -> Kept:
+        """The newest items met, as `ServedModel.towards` has them.
 
         The model keeps them, since shoppers meet the same items."""
         return self.learned.model.towards(self.rows[:RECENT])
@@ -229,7 +249,8 @@ class UserProfiles:
     ) -> UserProfile:
         """The profile of these events, of this shopper."""
         profile = self._profiles.get(shopper)
-        if profile is not None and (profile.events is events or profile.events == events):
+        same = profile is not None and (profile.events is events or profile.events == events)
+        if profile is not None and same and profile.fits():
             self.counts.hits += 1
             return profile
         self.counts.misses += 1
@@ -240,15 +261,11 @@ class UserProfiles:
     def has(self, shopper: Hashable, events: object) -> bool:
         """Whether the shopper's profile is of this very list."""
         profile = self._profiles.get(shopper)
-        return profile is not None and profile.events is events
+        return profile is not None and profile.events is events and profile.fits()
 
     def drop(self, shopper: Hashable) -> None:
         """Keep nothing of a shopper who has no history any more."""
         self._profiles.drop(shopper)
-
-    def drop_all(self) -> None:
-        """Keep nothing: what profiles were made of has changed."""
-        self._profiles.clear()
 
     def drop_unused(self) -> None:
         """Keep nothing of those who were not asked for lately."""

@@ -107,12 +107,15 @@ def case_batches(
 
 @dataclass(frozen=True, eq=False)
 class TrainingWindows:
-    """What is trained on: of each history the newest events before its stop, and what followed."""
+    """What is trained on: of each history the newest events before its stop, and what followed.
+
+    sequences: as they are read. What is to be foreseen does not depend on it.
+    """
 
     sequences: Sequences
     starts: Ints
     stops: Ints  # the target event, exclusive
-    following: Ints  # (events,) position of the next target
+    following: Ints  # (events,) the next target's item, by catalogue row
 
     @classmethod
     def before(cls, sequences: Sequences, limits: Ints, length: int) -> "TrainingWindows":
@@ -120,22 +123,27 @@ class TrainingWindows:
         stops = sequences.last_target_before(limits)
         useful = (stops != NONE) & (stops > sequences.at[:-1])
         starts = np.maximum(sequences.at[:-1], stops - length)
-        return cls(sequences, starts[useful], stops[useful], sequences.next_target())
+        following = sequences.items[sequences.next_target()]
+        return cls(sequences, starts[useful], stops[useful], following)
 
     def __len__(self) -> int:
         return len(self.stops)
 
-    def batches(self, size: int, rng: np.random.Generator) -> Iterator[tuple[Batch, torch.Tensor]]:
-        """All windows in random order, with the row to foresee at each event (p,); NONE: none."""
-        for chosen in self._shuffled(size, rng):
+    def batches(
+        self, size: int, events: int, rng: np.random.Generator
+    ) -> Iterator[tuple[Batch, torch.Tensor]]:
+        """All windows in random order, with the row to foresee at each event (p,); NONE: none.
+
+        At most `size` windows at a time, and at most so many events where one window is not more.
+        """
+        for chosen in self._shuffled(size, events, rng):
             stops = self.stops[chosen]
             now = self.sequences.times[stops]
             batch, places = batch_of(self.sequences, self.starts[chosen], stops, now)
             # The target that ends a window is before its limit, and so are all before it.
-            rows = self.sequences.items[self.following[places]]
-            yield batch, torch.from_numpy(rows)
+            yield batch, torch.from_numpy(self.following[places])
 
-    def _shuffled(self, size: int, rng: np.random.Generator) -> list[Ints]:
+    def _shuffled(self, size: int, events: int, rng: np.random.Generator) -> list[Ints]:
         """Similar lengths together within each stretch, so that little padding is needed."""
         order = rng.permutation(len(self))
         lengths = self.stops - self.starts
@@ -143,5 +151,17 @@ class TrainingWindows:
         for first in range(0, len(order), size * _WITHIN):
             stretch = order[first : first + size * _WITHIN]
             stretch = stretch[np.argsort(lengths[stretch], kind="stable")]
-            batches += [stretch[at : at + size] for at in range(0, len(stretch), size)]
+            batches += _cut(stretch, lengths[stretch], size, events)
         return [batches[number] for number in rng.permutation(len(batches))]
+
+
+def _cut(windows: Ints, lengths: Ints, size: int, events: int) -> list[Ints]:
+    """Windows (n,) of these lengths (n,) in their order, as many at a time as are allowed."""
+    ends, parts, first = np.cumsum(lengths), [], 0
+    while first < len(windows):
+        before = ends[first] - lengths[first]
+        fitting = int(np.searchsorted(ends, before + events, side="right")) - first
+        stop = first + min(max(fitting, 1), size)
+        parts.append(windows[first:stop])
+        first = stop
+    return parts

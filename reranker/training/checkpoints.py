@@ -8,8 +8,8 @@ Safetensors and JSON, written beside and renamed: a crash leaves the checkpoint 
 """
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -22,12 +22,14 @@ from safetensors.torch import load, save
 
 from indexes.storage.arrays import Floats, Ints, Vectors
 from indexes.storage.durable import make_folder
-from reranker.model.card import CHECKPOINT
+from reranker.model.card import CHECKPOINT, NEW_CONTENT
+from reranker.model.model_modalities import PREFIX
 from reranker.training.model import SequenceModel
 
 FILE: Final = CHECKPOINT
 _NOTES: Final = "training"
 _SCOPE: Final = "scope"
+_WHITES: Final = "white."
 
 Weights = dict[str, torch.Tensor]
 
@@ -52,7 +54,8 @@ class Scope:
 
     types: of events, in the order of their numbers. newest: time of the newest event. items (k,):
     hashes of the known items' ids. white (d, d): the whitening of the texts; None without texts.
-    shoppers, begins (n,): who was held out, as hashes, and from which time on.
+    whites: of the other vectors, by kind. shoppers, begins (n,): who was held out, as hashes, and
+    from which time on.
     """
 
     layout: Layout
@@ -62,6 +65,7 @@ class Scope:
     white: Vectors | None
     shoppers: Ints
     begins: Floats
+    whites: Mapping[str, Vectors] = field(default_factory=dict)
 
     def unseen_from(self, shoppers: Sequence[str]) -> Floats:
         """From which time on nothing of each shopper was learned (s,)."""
@@ -136,6 +140,7 @@ class Checkpoint:
                 arrays.get("white"),
                 arrays["shoppers"],
                 arrays["begins"],
+                {name: arrays[key] for key, name in _kinds(arrays)},
             )
         except (OSError, ValueError, KeyError, TypeError, SafetensorError):
             return None
@@ -188,7 +193,30 @@ def _header(notes: Notes, scope: Scope) -> dict[str, str]:
 def _columns(scope: Scope) -> Weights:
     columns = {"items": torch.from_numpy(scope.items), "begins": torch.from_numpy(scope.begins)}
     columns["shoppers"] = torch.from_numpy(scope.shoppers)
+    for name, white in scope.whites.items():
+        columns[_WHITES + name] = torch.from_numpy(white)
     return columns | ({} if scope.white is None else {"white": torch.from_numpy(scope.white)})
+
+
+def _kinds(arrays: Iterable[str]) -> list[tuple[str, str]]:
+    """Keys of the other vectors' whitenings, and the kinds that they are of."""
+    return [(key, key.removeprefix(_WHITES)) for key in arrays if key.startswith(_WHITES)]
+
+
+def _turn(name: str, before: Scope, now: Scope) -> Floats | None:
+    """What turns the axes that the weights of this name learned to read to those of now."""
+    old, new = _whitening_of(name, before), _whitening_of(name, now)
+    if old is None or new is None:
+        return None
+    return np.asarray(np.linalg.solve(new.astype(np.float64), old))
+
+
+def _whitening_of(name: str, scope: Scope) -> Vectors | None:
+    """Of the vectors that the weights of this name read; None for other weights."""
+    if name == "adaptor.weight":
+        return scope.white
+    kind = name.removeprefix(f"modalities.{PREFIX}").removesuffix(".weight")
+    return scope.whites.get(kind) if name == f"modalities.{PREFIX}{kind}.weight" else None
 
 
 def transfer_weights(model: SequenceModel, weights: Weights, before: Scope, now: Scope) -> int:
@@ -202,16 +230,17 @@ def transfer_weights(model: SequenceModel, weights: Weights, before: Scope, now:
         now.items, before.items, return_indices=True, assume_unique=True
     )
     for name, learned in weights.items():
+        if name == NEW_CONTENT:  # of the end of a training
+            continue
         fresh = state[name].detach().cpu().clone()
         if name == "item_ids.weight":
             fresh[1:] = learned[1:].mean(dim=0) if len(learned) > 1 else 0.0
             fresh[torch.from_numpy(1 + here)] = learned[torch.from_numpy(1 + there)]
-        elif name == "types.weight":
+        elif name in ("types.weight", "text_reader.types.weight"):
             for number, kind in enumerate(now.types):
                 if kind in before.types:
                     fresh[number] = learned[before.types.index(kind)]
-        elif name == "adaptor.weight" and now.white is not None and before.white is not None:
-            turn = np.linalg.solve(now.white.astype(np.float64), before.white)
+        elif (turn := _turn(name, before, now)) is not None:
             fresh = learned @ torch.from_numpy(turn.T.astype(np.float32))
         else:
             fresh = learned

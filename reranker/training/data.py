@@ -1,6 +1,7 @@
 """data.py: sequences and a catalogue -> what a model is trained and validated on."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -9,12 +10,15 @@ import torch
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.errors import Failure
 from indexes.items.index import ItemIndex
+from indexes.modalities.whitening import Whitening
 from indexes.storage.arrays import Ints, Vectors
 from reranker.model.card import NONE
-from reranker.model.served_model import Whitening
+from reranker.model.model_modalities import ModelModality, model_modality
 from reranker.model.settings import TrainSettings
+from reranker.training.adaptors.modalities import KnownVectors
 from reranker.training.batches import Cases, TrainingWindows, flat_places
 from reranker.training.checkpoints import Layout, Scope, hashes_of
+from reranker.training.cooccurrence import cooccurrence_vectors, shared_directions
 from reranker.training.held_out import MINUTES, HeldOut, held_out
 from reranker.training.model import Items, SequenceModel
 from reranker.training.sequences import Sequences, met_by
@@ -32,6 +36,8 @@ class Catalogue:
     searches: Vectors | None = None  # the same as they are
     white: Vectors | None = None  # the whitening's matrix
     fingerprint: str = ""  # of the text encoder
+    modalities: Mapping[str, KnownVectors] = field(default_factory=dict)  # by kind, whitened
+    model_modalities: Mapping[str, ModelModality] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,14 +118,17 @@ def scope_of(data: TrainingData, settings: TrainSettings) -> Scope:
         newest=float(sequences.times.max()),
         items=hashes_of(data.catalogue.ids[row] for row in data.known.tolist()),
         white=data.catalogue.white,
+        whites={name: of.whitening.matrix for name, of in data.catalogue.model_modalities.items()},
         shoppers=hashes_of(names),
         begins=sequences.times[moments.begins],
     )
 
 
 def _layout(catalogue: Catalogue, settings: TrainSettings) -> Layout:
-    names = ("encoder", "width", "blocks", "heads", "length", "seed")
+    names = ("encoder", "fusion", "width", "blocks", "heads", "length", "seed")
     shape = ", ".join(f"{name} {getattr(settings, name)}" for name in names)
+    for name, of in catalogue.modalities.items():
+        shape += f", {name} vectors of {of.vectors.shape[1]}"
     return Layout(shape, catalogue.fingerprint)
 
 
@@ -142,22 +151,65 @@ def items_of(catalogue: Catalogue, ids: Ints) -> Items:
         torch.from_numpy(ids),
         None if texts is None else torch.from_numpy(texts),
         None if queries is None else torch.from_numpy(queries),
+        catalogue.modalities,
     )
 
 
 def new_model(data: TrainingData, settings: TrainSettings) -> SequenceModel:
-    """A model at its beginning, the same for the same seed."""
+    """A model at its beginning, the same for the same seed and data."""
     torch.manual_seed(settings.seed)
     text_width = 0 if data.catalogue.texts is None else data.catalogue.texts.shape[1]
-    return SequenceModel(settings, len(data.known), text_width, len(data.sequences.weights))
+    modalities = {name: of.vectors.shape[1] for name, of in data.catalogue.modalities.items()}
+    model = SequenceModel(
+        settings, len(data.known), text_width, len(data.sequences.weights), modalities
+    )
+    vectors = _beside_each_other(data, settings)
+    if vectors is not None:
+        model.begin_ids(torch.from_numpy(vectors))
+    if settings.width <= text_width:
+        directions = _agreeing_texts(data, settings.width)
+        model.adaptor.weight.data = torch.from_numpy(directions)
+    return model
+
+
+def _beside_each_other(data: TrainingData, settings: TrainSettings) -> Vectors | None:
+    """Vectors (k, width) of the known items by whom they were met near; None where too few are."""
+    sequences = data.sequences
+    numbers = np.full(len(data.catalogue.ids), NONE)
+    numbers[data.known] = np.arange(len(data.known))
+    places = flat_places(sequences.at[:-1], data.held_out.limits)
+    rows = sequences.items[places]
+    items = np.where(rows == NONE, NONE, numbers[rows])
+    known = items != NONE
+    owners = sequences.owner[places][known]
+    count, width, seed = len(data.known), settings.width, settings.seed
+    return cooccurrence_vectors(items[known], owners, count, width, seed)
+
+
+def _agreeing_texts(data: TrainingData, width: int) -> Vectors:
+    """Directions (width, d) of texts of what was met one after another, searches among it."""
+    sequences, catalogue = data.sequences, data.catalogue
+    assert catalogue.texts is not None
+    queries = catalogue.queries
+    texts = catalogue.texts if queries is None else np.concatenate([catalogue.texts, queries])
+    places = flat_places(sequences.at[:-1], data.held_out.limits)
+    items, searches = sequences.items[places], sequences.queries[places]
+    query = np.where(searches == NONE, NONE, len(catalogue.texts) + searches)
+    rows = np.where(items == NONE, query, items)
+    return shared_directions(texts, rows, sequences.owner[places], width)
 
 
 def index_catalogue(
-    index: ItemIndex, sequences: Sequences, whitening: Whitening | None = None
+    index: ItemIndex,
+    sequences: Sequences,
+    whitening: Whitening | None = None,
+    *,
+    modalities: bool = False,
 ) -> tuple[Catalogue, Sequences, Whitening]:
     """Every item of the index by its row, whitened, and the sequences with their items as rows.
 
-    whitening: that of a trained model; else it is learned from this index.
+    whitening: that of a trained model; else it is learned from this index. modalities: with the
+    index's other vectors.
     """
     every: Ints = np.arange(len(index), dtype=np.int64)
     vectors = index.vectors(every)
@@ -171,8 +223,21 @@ def index_catalogue(
         searches,
         whitening.matrix,
         index.fingerprint,
+        *(_modalities(index, every) if modalities else ()),
     )
     return catalogue, sequences.with_rows(index.rows(sequences.item_ids)), whitening
+
+
+def _modalities(
+    index: ItemIndex, every: Ints
+) -> tuple[dict[str, KnownVectors], dict[str, ModelModality]]:
+    """The index's other vectors of every row, whitened, and what they are known by."""
+    read: dict[str, KnownVectors] = {}
+    for name, of in index.modalities.items():
+        vectors, known = of.rows(every)
+        vectors[known] = of.whitening(vectors[known])
+        read[name] = KnownVectors(vectors, known)
+    return read, {name: model_modality(index, name) for name in read}
 
 
 def encoded_queries(index: ItemIndex, sequences: Sequences) -> Vectors | None:

@@ -30,6 +30,24 @@ def dropout(values: torch.Tensor, share: float, training: bool) -> torch.Tensor:
     return values * mask.view(values.shape)
 
 
+class Linear(nn.Linear):
+    """A linear layer in whatever numbers come in; its weights are learned in float32."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        kind = values.dtype
+        bias = None if self.bias is None else self.bias.to(kind)
+        return functional.linear(values, self.weight.to(kind), bias)
+
+
+class LayerNorm(nn.LayerNorm):
+    """To mean 0 and variance 1, likewise."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        kind = values.dtype
+        weight, bias = self.weight.to(kind), self.bias.to(kind)
+        return functional.layer_norm(values, self.normalized_shape, weight, bias, self.eps)
+
+
 class Layout:
     """Where packed events (p,) stand in a padded block (windows, longest)."""
 
@@ -41,6 +59,11 @@ class Layout:
         ) - starts.repeat_interleave(lengths)
         window = torch.arange(self.windows, device=lengths.device).repeat_interleave(lengths)
         self._places = window * self.longest + self.steps
+        step = torch.arange(self.longest, device=lengths.device)
+        back = step[:, None] - step
+        self.back = back.clamp(min=0)  # (l, l): how many events before one another stands
+        # Added to scores: 0, and -inf for what comes later.
+        self.later = torch.zeros(back.shape, device=back.device).masked_fill(back < 0, -torch.inf)
 
     def padded(self, packed: torch.Tensor) -> torch.Tensor:
         """(p, d) -> (windows, longest, d), zeros at the ends."""
@@ -54,17 +77,22 @@ class Layout:
 
 
 class Block(nn.Module):
-    """Attention, then a two-layer network, each added to its own normalised input."""
+    """Attention, then a two-layer network, each added to its own normalised input.
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    What an event is looked at for also depends on how many events ago it was: each distance has a
+    learned number, added to the scores (Raffel et al. 2020, arXiv:1910.10683, as in HSTU).
+    """
+
+    def __init__(self, width: int, heads: int, length: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.before_attention = nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.joined = nn.Linear(width, width)
-        self.before_network = nn.LayerNorm(width)
-        self.wide = nn.Linear(width, 4 * width)
-        self.narrow = nn.Linear(4 * width, width)
+        self.distances = nn.Parameter(torch.zeros(heads, length))
+        self.before_attention = LayerNorm(width)
+        self.query_key_value = Linear(width, 3 * width)
+        self.joined = Linear(width, width)
+        self.before_network = LayerNorm(width)
+        self.wide = Linear(width, 4 * width)
+        self.narrow = Linear(4 * width, width)
 
     def forward(self, events: torch.Tensor, layout: Layout) -> torch.Tensor:
         seen = self.joined(self._attend(self.before_attention(events), layout))
@@ -76,11 +104,10 @@ class Block(nn.Module):
         projected = layout.padded(self.query_key_value(events))  # (b, l, 3 d)
         shape = (layout.windows, layout.longest, 3, self.heads, -1)
         query, key, value = projected.view(shape).permute(2, 0, 3, 1, 4)  # each (b, h, l, d / h)
-        dropout = self.dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(
-            query, key, value, dropout_p=dropout, is_causal=True
-        )
-        return layout.packed(mixed.transpose(1, 2).flatten(2))
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        added = self.distances[:, layout.back] + layout.later  # (h, l, l)
+        shares = torch.softmax(scores + added.to(scores.dtype), dim=-1)
+        return layout.packed((shares @ value).transpose(1, 2).flatten(2))
 
     def _drop(self, values: torch.Tensor) -> torch.Tensor:
         return dropout(values, self.dropout, self.training)
@@ -92,12 +119,12 @@ class TransformerEncoder(nn.Module):
     def __init__(self, width: int, blocks: int, heads: int, length: int, dropout: float) -> None:
         super().__init__()
         self.positions = nn.Embedding(length, width)
-        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(blocks))
-        self.last = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(Block(width, heads, length, dropout) for _ in range(blocks))
+        self.last = LayerNorm(width)
 
     def forward(self, events: torch.Tensor, layout: Layout) -> torch.Tensor:
         """Packed events (p, d) -> (p, d)."""
-        events = events + self.positions(layout.steps)
+        events = events + self.positions(layout.steps).to(events.dtype)
         for block in self.blocks:
             events = block(events, layout)
         return cast(torch.Tensor, self.last(events))
@@ -114,12 +141,15 @@ class RecurrentEncoder(nn.Module):
         cell = CELLS[kind]
         self.first = cell(width, 2 * width, batch_first=True)
         self.second = cell(2 * width, width, batch_first=True)
-        self.last = nn.LayerNorm(width)
+        self.last = LayerNorm(width)
         self.dropout = dropout
 
     def forward(self, events: torch.Tensor, layout: Layout) -> torch.Tensor:
         """Packed events (p, d) -> (p, d). Padding comes after a window, so it is never read."""
-        states, _ = self.first(layout.padded(events))
-        states = dropout(states, self.dropout, self.training)
-        states, _ = self.second(states)
-        return cast(torch.Tensor, self.last(layout.packed(states)))
+        kind = events.dtype
+        lower = kind != torch.float32  # torch's layers have their own way to be fast there
+        with torch.autocast(events.device.type, torch.bfloat16, enabled=lower):
+            states, _ = self.first(layout.padded(events.float()))
+            states = dropout(states, self.dropout, self.training)
+            states, _ = self.second(states)
+        return cast(torch.Tensor, self.last(layout.packed(states).to(kind)))

@@ -17,6 +17,10 @@ Scores = npt.NDArray[np.float32]
 _CELLS: Final = 1 << 24  # scores held in memory at a time
 TOP: Final = 10
 
+_TENTHS: Final = (0, 3, 6)  # of the known items, each in turn taken for new ones
+_TRIED: Final = tuple(1.0 + 0.25 * step for step in range(9))
+_TRIED_CELLS: Final = 1 << 28
+
 _BATCH = 256
 _ROWS = 1 << 16
 
@@ -92,3 +96,34 @@ def model_ranks(
             scores[:, unknown] = -np.inf
         target_ranks[chosen] = ranks(scores, sequences, cases.of(chosen), mask_seen)
     return target_ranks
+
+
+def new_content_weight(
+    model: SequenceModel,
+    items: Items,
+    sequences: Sequences,
+    cases: Cases,
+    length: int,
+    mask_seen: bool,
+) -> float:
+    """How often the content part of an item without an id has to count, beside known items.
+
+    A tenth of the known items are taken for new ones: the weight with which these cases have the
+    best NDCG@10, over three such tenths. 1 where nothing is gained.
+    """
+    cases = cases.of(np.arange(min(len(cases), max(1, _TRIED_CELLS // len(items)))))
+    width = model.dimensions - model.item_ids.embedding_dim
+    catalogue = item_vectors(model, items)
+    users = user_vectors(model, items, sequences, cases, length)
+    ids = numbers(items.ids)
+    worth = np.zeros(len(_TRIED))
+    for part in blocks(len(cases), len(items)):
+        some = cases.of(np.arange(part.start, part.stop))
+        content = users[part, :width] @ catalogue[:, :width].T
+        both = content + users[part, width:] @ catalogue[:, width:].T
+        for tenth in _TENTHS:
+            new = (ids == 0) | (ids % 10 == tenth)
+            for place, weight in enumerate(_TRIED):
+                scores = np.where(new, np.float32(weight) * content, both)
+                worth[place] += ndcg_at_10(ranks(scores, sequences, some, mask_seen)).sum()
+    return _TRIED[int(np.argmax(worth))]

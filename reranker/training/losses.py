@@ -14,7 +14,7 @@ from indexes.storage.arrays import Ints
 from reranker.training.batches import Batch
 from reranker.training.model import Items, SequenceModel
 
-_SCORES_AT_ONCE: Final = 2_000_000  # 8 MB of float32
+_BYTES_AT_ONCE: Final = 4_000_000  # of scores: what stays in the processor's cache
 _FEWEST: Final = 128  # users at once; with fewer the products get slow
 
 _POPULAR = 0.75  # how far the frequent are drawn more often
@@ -25,46 +25,42 @@ class _SoftmaxLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, users: torch.Tensor, items: torch.Tensor, places: torch.Tensor, bfloat16: bool
+        ctx: Any, users: torch.Tensor, items: torch.Tensor, places: torch.Tensor
     ) -> torch.Tensor:
-        kind = torch.bfloat16 if bfloat16 else users.dtype
-        some_users, some_items = users.detach().to(kind), items.detach().to(kind)
+        users, some_items = users.detach(), items.detach().to(users.dtype)
         columns = some_items.T.contiguous()
         to_users = torch.empty_like(users)
         to_items = torch.zeros_like(items)
-        total = users.new_zeros(())
-        step = max(_FEWEST, _SCORES_AT_ONCE // max(len(items), 1))
+        total = items.new_zeros(())
+        step = max(_FEWEST, _BYTES_AT_ONCE // max(len(items) * users.element_size(), 1))
         for first in range(0, len(users), step):
-            part, place = some_users[first : first + step], places[first : first + step, None]
-            scores = (part @ columns).to(users.dtype)
-            scores -= scores.amax(dim=1, keepdim=True)
-            true = scores.gather(1, place)
-            shares = scores.exp_()
-            sums = shares.sum(dim=1, keepdim=True)
-            total += (sums.log() - true).sum()
-            shares *= 1.0 / (sums * len(users))
-            shares.scatter_add_(1, place, torch.full_like(sums, -1.0 / len(users)))
-            slopes = shares.to(kind)
-            to_users[first : first + step] = slopes @ some_items
-            to_items += slopes.T @ part
+            part, place = users[first : first + step], places[first : first + step, None]
+            scores = part @ columns
+            shares = torch.softmax(scores, dim=1)
+            # -log of a share that may be 0 as a number, from the largest one, which never is
+            behind = scores.amax(dim=1, keepdim=True) - scores.gather(1, place)
+            most = shares.amax(dim=1, keepdim=True)
+            total += (behind.to(items.dtype) - most.to(items.dtype).log()).sum()
+            shares.scatter_add_(1, place, shares.new_full(place.shape, -1.0))
+            to_users[first : first + step] = shares @ some_items
+            to_items += shares.T @ part
         ctx.save_for_backward(to_users, to_items)
         return total / len(users)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         to_users, to_items = ctx.saved_tensors
-        return grads[0] * to_users, grads[0] * to_items, None, None
+        scale = grads[0] / len(to_users)
+        return to_users * scale.to(to_users.dtype), to_items * scale, None
 
 
-def softmax_loss(
-    users: torch.Tensor, items: torch.Tensor, places: torch.Tensor, bfloat16: bool = False
-) -> torch.Tensor:
+def softmax_loss(users: torch.Tensor, items: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Mean of -log softmax(users @ items.T) at each user's true place, as cross_entropy gives it.
 
-    users (p, d), items (k, d), places (p,): numbers from 0 to k - 1. bfloat16: of the products;
-    sums and exponentials stay as precise as the vectors.
+    users (p, d), items (k, d), places (p,): numbers from 0 to k - 1. Products and shares are of the
+    users' kind of numbers (bfloat16, say), sums and the loss of the items'.
     """
-    loss: torch.Tensor = _SoftmaxLoss.apply(users, items, places, bfloat16)  # type: ignore[no-untyped-call]
+    loss: torch.Tensor = _SoftmaxLoss.apply(users, items, places)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -108,18 +104,37 @@ def next_item_loss(
     targets: torch.Tensor,
     denominator: Denominator,
 ) -> torch.Tensor:
-    """Mean loss of the events of a batch; targets (p,) are catalogue rows."""
+    """Mean loss of a batch's events, and of the model's parts; targets (p,) are catalogue rows."""
     known = model.known_ids()
     users = model(batch, items, known)  # (p, d)
-    others_vectors = model.item_vectors(items, denominator.rows, known)  # (k, d)
+    others = model.item_vectors(items, denominator.rows, known)  # (k, d)
     if denominator.log_expected is None:
         place = torch.full((len(items),), -1, device=targets.device)
         place[denominator.rows] = torch.arange(len(denominator.rows), device=targets.device)
-        bfloat16 = torch.is_autocast_enabled(users.device.type)
-        return softmax_loss(users.float(), others_vectors.float(), place[targets], bfloat16)
-    logits = users @ others_vectors.T  # (p, k)
-    true = (users * model.item_vectors(items, targets, known)).sum(dim=1, keepdim=True)
-    others = logits.float() - denominator.log_expected
-    others = others.masked_fill(denominator.rows == targets[:, None], -torch.inf)
-    both = torch.cat([true.float(), others], dim=1)
-    return (torch.logsumexp(both, dim=1) - both[:, 0]).mean()
+        losses = [
+            softmax_loss(users[:, part], others[:, part], place[targets]) for part in model.parts
+        ]
+    else:
+        true = model.item_vectors(items, targets, known)  # (p, d)
+        drawn = denominator.rows == targets[:, None]
+        losses = [
+            _sampled_loss(
+                users[:, part], others[:, part], true[:, part], denominator.log_expected, drawn
+            )
+            for part in model.parts
+        ]
+    return torch.stack(losses).mean()
+
+
+def _sampled_loss(
+    users: torch.Tensor,
+    others: torch.Tensor,
+    true: torch.Tensor,
+    log_expected: torch.Tensor,
+    drawn: torch.Tensor,
+) -> torch.Tensor:
+    """users (p, d), drawn items' vectors (k, d), true items' (p, d); drawn (p, k): the true one."""
+    own = (users * true).sum(dim=1, keepdim=True).float()
+    logits = (users @ others.T.to(users.dtype)).float() - log_expected
+    both = torch.cat([own, logits.masked_fill(drawn, -torch.inf)], dim=1)
+    return (torch.logsumexp(both, dim=1) - own[:, 0]).mean()

@@ -8,9 +8,10 @@ import msgspec
 import torch
 from safetensors.torch import save_file
 
+from indexes.modalities.whitening import Whitening
 from indexes.storage.versions import Version, VersionStore
 from reranker.model.card import CARD, WEIGHTS, WHITE, Card
-from reranker.model.served_model import Whitening
+from reranker.model.model_modalities import save_modalities
 from reranker.model.settings import TrainSettings
 from reranker.training.data import TrainingData
 from reranker.training.loop import Trained
@@ -40,6 +41,8 @@ def write_model(
     )
     save_file({name: value.contiguous() for name, value in tensors.items()}, folder / WEIGHTS)
     (folder / CARD).write_bytes(msgspec.json.encode(card))
+    if trained:
+        save_modalities(folder, data.catalogue.model_modalities)
 
 
 def publish_model(

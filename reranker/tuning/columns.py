@@ -103,7 +103,12 @@ def _columns_of(
 ) -> JudgedColumns:
     request = rerank_request(judged)
     context = RankingContext(
-        request, state.index, state.query_vectors, state.text_limit, personal=state.personal
+        request,
+        state.index,
+        state.query_vectors,
+        state.text_limit,
+        personal=state.personal,
+        towers=state.towers,
     )
     columns = compute(context, names)
     personal = any(

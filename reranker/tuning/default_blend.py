@@ -27,7 +27,12 @@ from reranker.tuning.columns import JudgedColumns
 from reranker.tuning.linear import weights_of
 from reranker.tuning.matrices import Rows, linear_rows, shares_of_gain
 
-LEARNED: Final = tuple(name for name in PERSONAL.signals if name not in DEFAULT.signals)
+# What needs no history: personal signals, `looks` among them, are weighed beside it.
+BASE: Final = msgspec.structs.replace(
+    DEFAULT,
+    signals={name: part for name, part in DEFAULT.signals.items() if not SIGNALS[name].personal},
+)
+LEARNED: Final = tuple(name for name in PERSONAL.signals if name not in BASE.signals)
 FEATURES: Final = ("closest", "query", "together", "length")
 _HOLDS: Final = (100.0, 30.0, 10.0)  # requests that the built-in weights count for
 _FOLDS: Final = 5
@@ -121,7 +126,7 @@ def lists_of(requests: Sequence[JudgedColumns], signals: Sequence[str], shares: 
     blocks, features = [], []
     for judged in requests:
         n = len(judged.grades)
-        base, _ = scored(DEFAULT, judged.columns, {}, n, explained=False)
+        base, _ = scored(BASE, judged.columns, {}, n, explained=False)
         block = np.zeros((n, 1 + len(signals)))
         block[:, 0] = base
         for place, name in enumerate(signals, 1):
@@ -202,7 +207,7 @@ class DefaultFit:
     def blend(self, numbers: Values, note: str) -> Blend:
         """The numbers as a blend; what needs no history has its built-in weights."""
         base, weights, gate = numbers[0], numbers[1 : 1 + len(self.signals)], self._split(numbers)
-        signals = dict(DEFAULT.signals)
+        signals = dict(BASE.signals)
         for name, weight in zip(self.signals, (weights / base).tolist(), strict=True):
             signals[name] = SignalWeight(_short(weight), PERSONAL.signals[name].normalise)
         bias, *rest = gate.tolist()

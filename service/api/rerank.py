@@ -109,6 +109,14 @@ class Reranking:
             self._whole(asked), begun.state, begun.started + seconds, begun.stages
         )
 
+    def fetch(
+        self, begun: Begun, sent: Asked, timeout: str | None, then: Callable[[], object]
+    ) -> bool:
+        """Where a new query is all that is missing: have it encoded, and `then` be called."""
+        asked = sent.request
+        seconds = shortened(asked.budget_ms or self._served.budget_ms, timeout)
+        return self._served.ranker.fetch(asked, begun.state, begun.started + seconds, then)
+
     def write(
         self,
         begun: Begun,

@@ -6,7 +6,7 @@ what is refused and what has to be waited for is left to Flask: None, and nothin
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from flask import Flask
@@ -50,6 +50,13 @@ class ShortAnswer:
         self.content, self.caller = content, caller
 
 
+class Later:
+    """No answer yet: what was missing is being worked out."""
+
+
+LATER: Final = Later()
+
+
 class ShortRoad:
     """The one of an application."""
 
@@ -68,18 +75,23 @@ class ShortRoad:
         self._open = not logs.access and not self._origins.any_allowed
 
     def answer(
-        self, fields: Sequence[tuple[str, str]], body: bytes, arrived: float
-    ) -> ShortAnswer | None:
+        self,
+        fields: Sequence[tuple[str, str]],
+        body: bytes,
+        arrived: float,
+        again: Callable[[], object] | None = None,
+    ) -> ShortAnswer | Later | None:
         """The answer to a POST of this body with these fields (names in capitals), or None.
 
-        arrived: on `time.perf_counter`. Never raises.
+        arrived: on `time.perf_counter`. again: may be called once, in another thread, after LATER:
+        then it is worth asking again. Never raises.
         """
         named = self._named(fields) if self._open else None
         if named is None or len(body) > self._limits.body_bytes:
             return None
         self._metrics.began()
         try:
-            return self._answer(named, body, arrived)
+            return self._answer(named, body, arrived, again)
         except BadRequest:  # Flask's road says what is wrong
             return None
         except Exception:
@@ -103,7 +115,13 @@ class ShortRoad:
         plain = named.get("Content-Type", JSON).partition(";")[0].strip().lower() == JSON
         return named if plain else None
 
-    def _answer(self, named: dict[str, str], body: bytes, arrived: float) -> ShortAnswer | None:
+    def _answer(
+        self,
+        named: dict[str, str],
+        body: bytes,
+        arrived: float,
+        again: Callable[[], object] | None,
+    ) -> ShortAnswer | Later | None:
         admitted, caller = self._guard.admits(named, NEEDS[ROUTE])
         if not admitted or not self._guard.within_rate(caller, take=False):
             return None
@@ -112,7 +130,10 @@ class ShortRoad:
         begun = self._reranking.begin_at(arrived)
         with begun.stages("read"):
             sent = self._reader.read(body)
-        ranked = self._reranking.at_hand(begun, sent, named.get(TIMEOUT_HEADER))
+        timeout = named.get(TIMEOUT_HEADER)
+        ranked = self._reranking.at_hand(begun, sent, timeout)
+        if ranked is None and again and self._reranking.fetch(begun, sent, timeout, again):
+            return LATER
         if ranked is None or not self._guard.within_rate(caller, take=True):
             return None
         written = self._reranking.write(begun, sent, ranked, encoded)

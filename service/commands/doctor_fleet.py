@@ -40,9 +40,8 @@ def changes(workspace: Workspace) -> Finding:
     """How many changed items wait for the next rebuild; each worker has them in memory."""
     most = workspace.section(ItemSettings).changed_items
     version = VersionStore(workspace.index_root).current()
-    before = int(version.about.get("changes", 0)) if version else 0
     with closing(ItemChanges(workspace.home, most)) as listed:
-        waiting = len(listed.since(before).fields)
+        waiting = len(listed.since(listed.folded(version.about) if version else 0).fields)
     message = f"{waiting:,} changed items wait for a rebuild (items.changed_items: {most:,})"
     if waiting >= _MANY * most:
         do = "Run `reranker rebuild --items FILE`, which folds them in; beyond it more are refused."

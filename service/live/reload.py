@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -12,6 +11,8 @@ import numpy as np
 from indexes.errors import Failure
 from indexes.items.changes import ChangesFailure, ItemChanges
 from indexes.items.settings import ItemSettings
+from indexes.storage.arrays import Vectors
+from indexes.storage.locks import release, try_lock
 from indexes.workspace import Workspace
 from reranker.blends.store import BlendStore
 from reranker.fleet.pull import reading_links
@@ -29,7 +30,9 @@ from service.observability.prometheus import Metrics
 log = logging.getLogger("reranker")
 
 _TAKE_UP_SECONDS: Final = 0.5  # a change is served within two seconds
-_ENCODED_AT_A_LOOK: Final = 32  # texts of new items; searches need the processor, too
+_ENCODED_AT_A_LOOK: Final = 32  # changed texts; searches need the processor, too
+_AT_ONCE: Final = 4  # texts that are encoded together: a search may wait for them
+_ENCODING: Final = "encoding.lock"
 _CANARIES: Final = 3
 _RETRY_SECONDS: Final = 30.0
 _CANARY_SECONDS: Final = 1.0
@@ -101,8 +104,11 @@ class Served:
     def _swap(self, state: ServedState) -> ServedState:
         """Answer from this state, with the changes that its index does not hold yet."""
         with self._taking:
-            self._taken_up = int(state.index.about.get("changes", 0))
-            self._take_up(state)
+            try:
+                self._taken_up = self.changes.folded(state.index.about)
+                self._take_up(state)
+            except ChangesFailure as failure:
+                self._complain(failure)
             self.state = state
         return state
 
@@ -113,27 +119,60 @@ class Served:
 
     def _take_up(self, state: ServedState) -> None:
         try:
-            pending = self.changes.since(self._taken_up)
+            pending = self.changes.since(self._taken_up, state.index.vectors_key)
         except ChangesFailure as failure:
-            if not self._complained:
-                log.error("changes of items are not served: %s", failure)
-            self._complained = True
+            self._complain(failure)
             return
         self._complained = False
-        if pending.fields:
-            state.index.change(pending.fields)
-            state.personal.profiles.drop_all()
+        if pending.fields or pending.vectors:
+            state.index.change(pending.fields, pending.vectors)
         self._taken_up = pending.number
 
-    def encode_new(self) -> None:
-        """Encode texts of new items, as many as a moment takes; the rest at the next look."""
-        state = self.state
-        with suppress(Unavailable):
-            state.index.new.encode(state.query_vectors.texts, _ENCODED_AT_A_LOOK)
+    def _complain(self, failure: ChangesFailure) -> None:
+        if not self._complained:
+            log.error("changes of items are not served: %s", failure)
+        self._complained = True
+
+    def encode_changed(self) -> None:
+        """Encode changed texts, as many as a moment takes; the rest at the next look.
+
+        Of all workers one at a time; the others take up what it kept."""
+        if not self.state.index.live.waiting:
+            return
+        lock = try_lock(self.changes.path.with_name(_ENCODING))
+        if lock is not None:
+            try:
+                self.take_up()  # what another one encoded meanwhile
+                self._encode(self.state)
+            finally:
+                release(lock)
+
+    def _encode(self, state: ServedState) -> None:
+        with self._taking:
+            texts = list(state.index.live.next_texts(_ENCODED_AT_A_LOOK).items())
+        vectors: dict[bytes, Vectors] = {}
+        for start in range(0, len(texts), _AT_ONCE):
+            part = dict(texts[start : start + _AT_ONCE])
+            try:
+                encoded = state.query_vectors.passing(list(part.values()))
+            except Unavailable:
+                with self._taking:
+                    state.index.live.put_off(part)
+                continue
+            vectors |= dict(zip(part, encoded, strict=True))
+        if not vectors:
+            return
+        try:
+            self.changes.keep_vectors(state.index.vectors_key, vectors)
+        except ChangesFailure as failure:  # they are served here, and encoded again elsewhere
+            log.error("vectors of changed texts cannot be kept: %s", failure)
+            with self._taking:
+                state.index.change({}, vectors)
+        self.take_up()
 
     def _look_at_changes(self) -> None:
         self.take_up()
-        self.encode_new()
+        self.encode_changed()
 
     def known_items(self, item_ids: Sequence[str]) -> set[str]:
         """Which of these the index holds, or wait with a title for the next one."""
@@ -203,7 +242,10 @@ def check_canary(state: ServedState, ranker: DeadlineRanker | None = None) -> Ra
         ranking = ranker.rerank(request, state, time.perf_counter() + _CANARY_SECONDS)
     if sorted(result.id for result in ranking.results) != sorted(ids):
         raise NotReady("Re-ranking the index's own items did not give them back.")
-    missing = [part for part in ranking.degraded if part.count is None]
+    # A model that knows none of its words has read the query all the same.
+    missing = [
+        part for part in ranking.degraded if part.count is None and part.reason != "unknown_query"
+    ]
     if missing:
         left_out = ", ".join(f"{part.signal} ({part.reason})" for part in missing)
         raise NotReady(f"Re-ranking the index's own items left out {left_out}.")

@@ -21,7 +21,7 @@ from reranker.experiments.drift import WINDOW, Drift
 from reranker.metrics.rank_correlation import Agreement
 from reranker.ranking.ranking import Ranking
 from reranker.requests import RerankRequest
-from reranker.runtime.background import every
+from reranker.runtime.background import by_turns, every
 from reranker.runtime.budget import Stages
 from reranker.runtime.caches import CacheCounts
 from service.observability.declared import BulkHistogram, DeclaredMetrics
@@ -111,7 +111,7 @@ class Metrics(DeclaredMetrics):
             for name, cache in (("query_vectors", state.query_vectors), ("profiles", profiles)):
                 self._caches.since(name, cache.counts, self._count_cache)
         self.memory.set(resident_bytes())
-        while self._drifting:
+        for _ in by_turns(range(len(self._drifting))):
             self.drift.add(self._drifting.popleft())
         for feature, value in self.drift.values().items():
             self.score_drift.labels(feature).set(value)
@@ -215,10 +215,10 @@ class Pending:
         with self.lock:
             increments, self._increments = self._increments, {}
             observations, self._observations = self._observations, {}
-            for (counter, labels), amount in increments.items():
-                (counter.labels(*labels) if labels else counter).inc(amount)
-            for (histogram, labels), (*counts, total) in observations.items():
-                (histogram.labels(*labels) if labels else histogram).add(counts, total)
+        for (counter, labels), amount in increments.items():
+            (counter.labels(*labels) if labels else counter).inc(amount)
+        for (histogram, labels), (*counts, total) in observations.items():
+            (histogram.labels(*labels) if labels else histogram).add(counts, total)
 
 
 class CacheDeltas:

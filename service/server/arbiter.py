@@ -4,9 +4,8 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from gunicorn.arbiter import Arbiter
-
 from service.live import draining
+from service.server.gunicorn_api import Arbiter
 
 _LOOK_SECONDS: Final = 0.05
 

@@ -37,20 +37,23 @@ class Clients:
         self.waiting.pop(conn, None)
         self.waiting[conn] = None
         self.count(conn)
-        if not conn.watched:
+        if not conn.polled:
             self._poller.register(conn.socket, events, partial(self._ready, conn))
-        elif conn.watched != events:
+        elif conn.polled != events:
             self._poller.modify(conn.socket, events, partial(self._ready, conn))
-        conn.watched = events
+        conn.watched = conn.polled = events
 
     def unwatch(self, conn: Connection) -> None:
-        """Wait for it no longer."""
+        """Wait for it no longer. The poller goes on: hardly a client sends before its answer."""
         self.waiting.pop(conn, None)
         self.bytes -= conn.counted
-        conn.counted = 0
-        if conn.watched:
+        conn.counted = conn.watched = 0
+
+    def ignore(self, conn: Connection) -> None:
+        """It has sent something, or hung up, while it is answered: do not look until then."""
+        if conn.polled:
             self._poller.unregister(conn.socket)
-            conn.watched = 0
+            conn.polled = 0
 
     def count(self, conn: Connection) -> None:
         """What this connection holds now, among the bytes of all."""
@@ -62,6 +65,7 @@ class Clients:
         if conn.socket.fileno() < 0:
             return
         self.unwatch(conn)
+        self.ignore(conn)
         self._closed()
         conn.close()
 

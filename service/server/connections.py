@@ -5,7 +5,7 @@ import struct
 from typing import Any, Final
 
 from service.server.admission import Admitted
-from service.server.incoming import Incoming, parser
+from service.server.incoming import Heads, Incoming
 from service.server.outgoing import Outgoing
 
 END_SECONDS: Final = 2.0  # that a client gets to read its last answer
@@ -21,7 +21,7 @@ class Connection:
 
     def __init__(
         self,
-        cfg: Any,
+        heads: Heads,
         sock: socket.socket,
         client: Any,
         server: Any,
@@ -30,12 +30,14 @@ class Connection:
     ) -> None:
         sock.setblocking(False)
         self.socket, self.client, self.server = sock, client, server
-        self.incoming = Incoming(parser(cfg, client), body_bytes)
+        self.incoming = Incoming(heads, client, body_bytes)
         self.sock = Outgoing(sock, unread_bytes)  # under the name that gunicorn writes to
         self.caller = self.address = str(client[0]) if client else ""  # whose bytes these are
-        self.watched = 0  # the events that the main loop waits for; 0 while a thread answers
+        self.watched = 0  # the events that the main loop waits for; 0 while it is answered
+        self.polled = 0  # the events that the poller looks for, also while it is answered
         self.until = 0.0  # on `time.monotonic`: then it is closed, if nothing has come of it
         self.counted = 0  # bytes held that the worker has counted
+        self.waited = False  # whether its search has waited for the encoder
         self.arrived = 0.0  # on `time.perf_counter`: when the request had come
         self.admitted: Admitted | None = None  # of a request that was let in by the gate
         self.asked = False  # a whole request has come on it

@@ -14,8 +14,6 @@ from typing import Any, Final, NoReturn
 
 import faiss
 from flask import Flask
-from gunicorn import glogging
-from gunicorn.app.base import BaseApplication
 from threadpoolctl import threadpool_limits
 
 from indexes.errors import Failure
@@ -26,6 +24,7 @@ from service.http.settings import ServeSettings
 from service.observability.settings import LogSettings
 from service.server.arbiter import Master
 from service.server.banner import Banner
+from service.server.gunicorn_api import BaseApplication, Logger
 from service.server.worker import Worker
 
 log = logging.getLogger("reranker")
@@ -34,10 +33,13 @@ BOOT_SECONDS: Final = 120  # a worker may take so long to load; then it is start
 KEEP_ALIVE_SECONDS: Final = 75
 _LOAD_FAILED: Final = 4  # gunicorn stops as a whole on this exit status of a worker
 _PAUSE_SECONDS: Final = 2.0
+# Of Python's garbage collector: going through all that is remembered takes 10 ms and more, in which
+# nobody is answered; nearly all of it is freed without the collector.
+_COLLECTIONS: Final = (2_000, 10, 200)
 _MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
-class GunicornLog(glogging.Logger):  # type: ignore[misc]
+class GunicornLog(Logger):  # type: ignore[misc]
     """gunicorn's own lines go where ours go, in the same format."""
 
     def setup(self, cfg: Any) -> None:
@@ -104,6 +106,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             self._give_up(error)
         gc.collect()
         gc.freeze()  # what is loaded for good need not be gone through again and again
+        gc.set_threshold(*_COLLECTIONS)
         served(app).watch()
         retention(app).watch()
         pulling(app).watch()

@@ -1,36 +1,37 @@
-"""incoming.py: bytes as they come in -> whole requests, the head of each parsed once.
+"""incoming.py: bytes as they come in -> whole requests, as gunicorn's own parser reads them.
 
-The parser is gunicorn's, whose reading of a request is what Flask gets: so the gate and the routes
-cannot understand the same bytes differently. No thread waits for a sender, nor finds out only
-while it answers that a body is broken.
+How a request is framed is not written here: gunicorn's `Request`, whose reading is what Flask gets,
+judges each head and says how long the body is; of a body in chunks gunicorn's push parser tells
+when it has come whole, and then `Request` reads it. Where the two disagree it is refused. What is
+looked for here only saves asking them too early. So the gate and the routes cannot understand the
+same bytes differently, no thread waits for a sender, and none finds out only while it answers that
+a body is broken.
 """
 
 import io
-import re
-from collections.abc import Callable
 from typing import Any, Final
 
-from gunicorn.http.body import CHUNK_EXT_RE, ChunkedReader
-from gunicorn.http.errors import (
-    ChunkMissingTerminator,
-    InvalidChunkSize,
-    InvalidRequestLine,
-    LimitRequestHeaders,
-    LimitRequestLine,
-    NoMoreData,
-)
-from gunicorn.http.message import Request
-from gunicorn.http.unreader import Unreader
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from service.server.gunicorn_api import (
+    ChunkedReader,
+    InvalidChunkSize,
+    LimitRequestHeaders,
+    ParseError,
+    PlainConfig,
+    PythonProtocol,
+    Request,
+    Unreader,
+)
+
 LONGEST_HEAD: Final = 65_536
-MOST_FIELDS: Final = 100  # of a head; gunicorn's own limit, which it looks at only at the end
 LONGEST_LINE: Final = 4094  # of a request, as gunicorn has it
 _MOST_FRAMING: Final = 1 << 20  # bytes around the chunks of one body
-_LONGEST_SIZE: Final = 1024  # of a line that says how long a chunk is
-_CHUNK: Final = re.compile(rb"([0-9a-fA-F]{1,16})(?:" + CHUNK_EXT_RE.pattern + rb")")
-
-Parse = Callable[[bytes], Any]
+_PIECE: Final = 8192  # that the parser gets at once, as from a socket: it copies what it has left
+_HEAD_END: Final = b"\r\n\r\n"
+_MOST_KNOWN: Final = 1024  # heads that are remembered ...
+_LONGEST_KNOWN: Final = 1024  # ... of so many bytes at most
+_CHUNKED: Final = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class _TooLarge(io.RawIOBase):
@@ -43,49 +44,97 @@ class _TooLarge(io.RawIOBase):
         raise RequestEntityTooLarge
 
 
-class _Ended(Unreader):  # type: ignore[misc]  # gunicorn publishes no types
+class _Unfinished(Exception):
+    """The parser wants more than there is."""
+
+
+class _Source(Unreader):  # type: ignore[misc]  # gunicorn publishes no types
+    """What the parser reads from."""
+
+    data, at = b"", 0
+
     def chunk(self, size_hint: int | None = None) -> bytes:
-        raise NoMoreData
+        piece = self.data[self.at : self.at + _PIECE]
+        if not piece:
+            raise _Unfinished
+        self.at += len(piece)
+        return piece
+
+    def give(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def left(self) -> bytes:
+        """What the parser did not take."""
+        left: bytes = self.take_buffered() + self.data[self.at :]
+        return left
 
 
-def parser(cfg: Any, client: Any) -> Parse:
-    """What makes a request of a whole head, as gunicorn does for its own workers."""
+class Heads:
+    """Whole heads -> requests, for one thread. cfg: gunicorn's.
 
-    def parse(head: bytes) -> Any:
-        source = _Ended()
-        source.unread(head)
+    Clients repeat themselves: what the parser made of the very same bytes, from the same address
+    (whose forwarding fields may count), is remembered and copied. It is most of what a refusal
+    costs.
+    """
+
+    def __init__(self, cfg: Any) -> None:
+        self._cfg = PlainConfig(cfg)
+        self._known: dict[tuple[bytes, Any], dict[str, Any]] = {}
+
+    def request_of(self, head: bytes, client: Any) -> tuple[Any, bytes]:
+        """The request, without its body, and what the parser left; ParseException as it says."""
+        key = head, client[0] if isinstance(client, tuple) else client
+        known = self._known.get(key)
+        if known is None:
+            return self._parsed(head, client, key)
+        request = Request.__new__(Request)
+        request.__dict__.update(known, peer_addr=client, remote_addr=client)
+        request.headers = request.headers.copy()
+        return request, b""
+
+    def _parsed(self, head: bytes, client: Any, key: tuple[bytes, Any]) -> tuple[Any, bytes]:
+        source = _Source()
+        source.give(head)
         try:
-            return Request(cfg, source, client)
-        except NoMoreData:
-            raise InvalidRequestLine("") from None
+            request = Request(self._cfg, source, client)
+        except _Unfinished:  # not while these are gunicorn's rules
+            raise LimitRequestHeaders("max buffer headers") from None
+        left = source.left()
+        if len(head) <= _LONGEST_KNOWN and not left and not _in_chunks(request):
+            if len(self._known) >= _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[key] = {**vars(request), "headers": request.headers.copy()}
+        return request, left
 
-    return parse
+
+def _in_chunks(request: Any) -> bool:
+    return isinstance(request.body.reader, ChunkedReader)
 
 
 class Incoming:
     """What came on one connection and nobody has taken yet.
 
-    parse: makes a request of a head. most: bytes of body that anybody will read.
+    client: its address. most: bytes of body that anybody will read.
     """
 
-    def __init__(self, parse: Parse, most: int) -> None:
-        self._parse, self._most = parse, most
+    def __init__(self, heads: Heads, client: Any, most: int) -> None:
+        self._heads, self._client, self._most = heads, client, most
         self._received = bytearray()
         self._begin()
 
     def _begin(self) -> None:
         self.request: Any = None  # the first one, once its head has come
-        self._searched = self._lines = 0  # of what came, for the end of a head or of trailers
+        self._searched = self._lines = 0  # of what came, for the end of a head
         self._length: int | None = None  # of the body; None when it comes in chunks
-        self._body = bytearray()  # what its chunks held
-        self._chunk: int | None = None  # size of the one that is coming
-        self._framing = 0
+        self._chunks: Any = None  # gunicorn's push parser of these, which has been fed ...
+        self._fed = 0  # ... so many bytes
+        self._body: bytes | None = None  # what the chunks held
         self._too_large = False  # it is not read any further
 
     @property
     def held(self) -> int:
         """Bytes that are kept here."""
-        return len(self._received) + len(self._body)
+        return len(self._received)
 
     @property
     def begun(self) -> bool:
@@ -112,14 +161,16 @@ class Incoming:
 
     def look(self) -> bool:
         """Whether the first request is whole; ParseException when it never can be."""
-        if self.request is None and not self._head():
+        if self.request is None and not self._read_head():
             return False
+        if self._too_large or self._body is not None:
+            return True
         if self._length is not None:
-            return self._too_large or len(self._received) >= self._length
-        return self._too_large or self._chunks()
+            return len(self._received) >= self._length
+        return self._read_chunks()
 
-    def take(self) -> tuple[Any, int | None]:
-        """The first request, which is whole, with its body to be read, and how long that is.
+    def take(self) -> tuple[Any, bytes | None]:
+        """The first request, which is whole, and its body, which can still be read from it.
 
         None: it is too large and will be refused; what is behind it cannot be found, so the
         connection ends.
@@ -131,92 +182,58 @@ class Incoming:
             request.force_close()
             self.drop()
             return request, None
-        if self._length is not None:
-            body = self._received[: self._length]
+        if body is None:
+            body = bytes(self._received[: self._length])
             del self._received[: self._length]
         request.body = io.BytesIO(body)
         self._begin()
-        return request, len(body)
+        return request, body
 
-    def _head(self) -> bool:
-        data = self._received
-        end = data.find(b"\r\n\r\n", max(0, self._searched - 3))
-        until = len(data) if end < 0 else end
-        lines = data.count(b"\n", self._searched, until)
-        if lines != data.count(b"\r\n", max(0, self._searched - 1), until):
-            raise InvalidRequestLine("")  # a bare newline: that head would never end
-        self._lines += lines
-        self._searched = len(data)
-        if self._lines > MOST_FIELDS + 1:  # the first line, and a blank one that may precede it
-            raise LimitRequestHeaders("limit request headers fields")
-        if max(end, 0 if end >= 0 else len(data)) > LONGEST_HEAD:
+    def _read_head(self) -> bool:
+        """Let the parser read the head, once that has ended or is not one."""
+        data, since = self._received, self._searched
+        end = data.find(_HEAD_END, max(0, since - 3))
+        size = end + len(_HEAD_END) if end >= 0 else len(data)
+        if size > LONGEST_HEAD + len(_HEAD_END):
             raise LimitRequestHeaders("max buffer headers")
         if end < 0:
-            if not self._lines and len(data) > LONGEST_LINE + 2:
-                raise LimitRequestLine(len(data), LONGEST_LINE)
-            return False
-        head = bytes(data[: end + 4])
-        del data[: end + 4]
-        self.request = self._parse(head)
-        self._searched = 0
-        reader = self.request.body.reader
-        self._length = None if isinstance(reader, ChunkedReader) else reader.length
-        self._too_large = self._length is not None and self._length > self._most
+            lines = data.count(b"\n", since)
+            self._lines, self._searched = self._lines + lines, size
+            if lines == data.count(b"\r\n", max(0, since - 1)):  # no newline stands alone
+                if self._lines or size <= LONGEST_LINE + 2:
+                    return False
+        request, left = self._heads.request_of(bytes(data[:size]), self._client)
+        data[:size] = left
+        self.request = request
+        if _in_chunks(request):
+            self._chunks = PythonProtocol(limit_request_fields=0)
+            self._chunks.feed(_CHUNKED)
+        else:
+            self._length = request.body.reader.length
+            self._too_large = self._length > self._most
         return True
 
-    def _chunks(self) -> bool:
-        """Unpack the chunks that have come whole; True when the last has, and its trailers."""
-        at = 0
-        while self._chunk != 0:
-            if self._chunk is None:
-                begins = self._size(at)
-                if begins < 0:
-                    break
-                self._framing += begins - at + 2
-                at = begins
-                if self._exceeds():
-                    return True
-                continue
-            end = at + self._chunk
-            if len(self._received) < end + 2:
-                break
-            if self._received[end : end + 2] != b"\r\n":
-                raise ChunkMissingTerminator(bytes(self._received[end : end + 2]))
-            self._body += self._received[at:end]
-            at, self._chunk = end + 2, None
-        del self._received[:at]
-        return self._chunk == 0 and self._trailers()
-
-    def _size(self, at: int) -> int:
-        """Read the line that says how long the next chunk is: where this begins, or -1."""
-        end = self._received.find(b"\r\n", at, at + _LONGEST_SIZE)
-        if end < 0:
-            if len(self._received) - at >= _LONGEST_SIZE:
-                raise InvalidChunkSize(b"")
-            return -1
-        size = _CHUNK.fullmatch(self._received, at, end)
-        if size is None:
-            raise InvalidChunkSize(bytes(self._received[at:end]))
-        self._chunk = int(size[1], 16)
-        return end + 2
-
-    def _exceeds(self) -> bool:
-        too_long = len(self._body) + (self._chunk or 0) > self._most
-        self._too_large = too_long or self._framing > _MOST_FRAMING
-        return self._too_large
-
-    def _trailers(self) -> bool:
-        """After the last chunk: nothing, or fields that are checked and dropped."""
-        data = self._received
-        if data[:2] == b"\r\n":
-            del data[:2]
-            return True
-        end = data.find(b"\r\n\r\n", max(0, self._searched - 3))
-        self._searched = len(data)
-        if end < 0:
-            if len(data) > LONGEST_HEAD:
-                raise LimitRequestHeaders("limit request trailer section size")
-            return False
-        self.request.parse_headers(bytes(data[:end]), from_trailer=True)
-        del data[: end + 4]
+    def _read_chunks(self) -> bool:
+        """Whether a body in chunks is there, or too large; ParseException when it is broken."""
+        data, chunks = self._received, self._chunks
+        size = len(data)
+        try:
+            chunks.feed(data[self._fed :])
+            self._fed = size
+            if not chunks.is_complete:
+                self._too_large = size > self._most + _MOST_FRAMING
+                return self._too_large
+            size -= len(chunks.remaining())
+        except ParseError:
+            pass  # `Request` says what is wrong
+        source = self.request.unreader
+        source.give(bytes(data[:size]))
+        try:
+            body: bytes = self.request.body.read()
+        except _Unfinished:
+            raise InvalidChunkSize(b"") from None
+        if source.left():
+            raise InvalidChunkSize(b"")
+        del data[:size]
+        self._body, self._too_large = body, len(body) > self._most
         return True

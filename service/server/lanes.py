@@ -4,7 +4,7 @@ import enum
 import os
 from typing import Any, Final
 
-from gunicorn.util import unquote_to_wsgi_str
+from service.server.gunicorn_api import unquote_to_wsgi_str
 
 _HEALTH: Final = frozenset({"/livez", "/readyz", "/health"})
 _SEARCHES: Final = frozenset(

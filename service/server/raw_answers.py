@@ -2,16 +2,15 @@
 
 from typing import Any, Final
 
-from gunicorn.http.errors import (
+from service.http.answers import RAW_HEADERS, error_body
+from service.observability.request_ids import REQUEST_ID, new_request_id
+from service.server.gunicorn_api import (
     ExpectationFailed,
     LimitRequestHeaders,
     LimitRequestLine,
     ParseException,
     UnsupportedTransferCoding,
 )
-
-from service.http.answers import RAW_HEADERS, error_body
-from service.observability.request_ids import REQUEST_ID, new_request_id
 
 GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _REASONS: Final = {
@@ -36,9 +35,8 @@ _MESSAGES: Final[tuple[tuple[type[Exception], int, str], ...]] = (
 
 def refusal(request: Any, goes_on: bool) -> bytes:
     """503 to this request, which may be None: one that has not come whole."""
-    more = "Retry-After: 1\r\n" + ("" if goes_on else "Connection: close\r\n")
-    message = "The service is busy; try again in a second."
-    answer = _raw(503, error_body(503, message, "overloaded"), more)
+    before, after = _REFUSALS[goes_on]
+    answer = b"".join((before, new_request_id().encode(), after))
     if request is not None and request.method == "HEAD":
         return answer[: answer.index(b"\r\n\r\n") + 4]
     return answer
@@ -59,8 +57,22 @@ def failed(error: Exception) -> bytes:
 
 
 def _raw(status: int, body: bytes, more: str) -> bytes:
+    before, after = _around_id(status, body, more)
+    return before + new_request_id().encode() + after
+
+
+def _around_id(status: int, body: bytes, more: str) -> tuple[bytes, bytes]:
+    """An answer, of which only the request's id is missing."""
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\n{more}Content-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n{REQUEST_ID}: {new_request_id()}\r\n{RAW_HEADERS}\r\n"
+        f"Content-Length: {len(body)}\r\n{REQUEST_ID}: "
     )
-    return head.encode() + body
+    return head.encode(), f"\r\n{RAW_HEADERS}\r\n".encode() + body
+
+
+def _refusal(more: str) -> tuple[bytes, bytes]:
+    message = "The service is busy; try again in a second."
+    return _around_id(503, error_body(503, message, "overloaded"), f"Retry-After: 1\r\n{more}")
+
+
+_REFUSALS: Final = {True: _refusal(""), False: _refusal("Connection: close\r\n")}

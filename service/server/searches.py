@@ -53,5 +53,9 @@ def budget_of(request: Any, body: bytes, usual_ms: float) -> float:
             usual_ms = float(number[1]) or usual_ms
         except ValueError:  # the route says so
             pass
-    sent = next((value for name, value in request.headers if name == _TIMEOUT), None)
+    sent = None
+    for name, value in request.headers:
+        if name == _TIMEOUT:
+            sent = value
+            break
     return shortened(usual_ms, sent)

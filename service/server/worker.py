@@ -18,12 +18,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-
-from gunicorn import SERVER
-from gunicorn.http.errors import ParseException
-from gunicorn.util import http_date
-from gunicorn.workers.gthread import ThreadWorker
 
 from reranker.ranking.settings import RankingSettings
 from service.http.received import arrived, noted_caller
@@ -32,6 +28,13 @@ from service.live.draining import draining
 from service.server.admission import Admission
 from service.server.clients import Clients
 from service.server.connections import END_SECONDS, Connection
+from service.server.gunicorn_api import (
+    SERVER,
+    ParseException,
+    ThreadWorker,
+    http_date,
+)
+from service.server.incoming import Heads
 from service.server.lanes import SHORT, Lane, lane_of
 from service.server.raw_answers import GO_ON, failed, refusal, too_slow
 from service.server.searches import budget_of, candidates_of
@@ -55,6 +58,8 @@ _NO_FILES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _READ_SECONDS: Final = 0.004  # that the loop reads and refuses while searches wait ...
 _SEARCH_SECONDS: Final = 0.008  # ... and that it searches at most, before it looks at clients again
 _SHORT_BYTES: Final = 262_144  # of a search that the loop may take; a longer one takes a thread
+_ENCODER_SHARE: Final = 0.5  # of its budget, in which a search waits for its query's vector ...
+_ENCODER_SECONDS: Final = 0.01  # ... looked at so often
 _PAUSE_SECONDS: Final = 1.0  # without new connections, when none can be opened
 _READ: Final = selectors.EVENT_READ
 _WRITE: Final = selectors.EVENT_WRITE
@@ -80,7 +85,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self._full = Seldom("no more connections can be opened: %s")
         self._searches: deque[tuple[Connection, Any, bytes]] = deque()  # that may be at hand
         self._road: ShortRoad | None = None
+        self._encoded_later: dict[Connection, tuple[Any, float]] = {}  # searches, and until when
         self._head = (0, b"")
+        self._heads = Heads(self.cfg)
+        self._keep_alive = float(self.cfg.keepalive)
 
     def init_process(self) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -114,6 +122,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         while the turn before it went on, half of that ago in the mean, and gets no younger in this
         one."""
         began = time.perf_counter()
+        if self._encoded_later:
+            self._give_up_waiting()
+            timeout = min(timeout, _ENCODER_SECONDS)
         events = self.poller.select(0.0 if self._searches else timeout)
         now = time.perf_counter()
         before = began - self._woke if now - began < _AT_ONCE_SECONDS else 0.0
@@ -186,7 +197,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             limits = self.limits
             server = listener.getsockname()
             conn = Connection(
-                self.cfg, sock, client, server, limits.body_bytes, limits.unread_bytes
+                self._heads, sock, client, server, limits.body_bytes, limits.unread_bytes
             )
             full = self.nr_conns > self.worker_connections and not self.clients.make_room()
             self.clients.watch(conn, _READ, limits.arrival_seconds)
@@ -209,6 +220,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             self._writable(conn)
         elif conn.watched:
             self._readable(conn)
+        else:
+            self.clients.ignore(conn)
 
     def _readable(self, conn: Connection) -> None:
         begun = conn.incoming.begun
@@ -244,7 +257,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         elif not goes_on:
             self._end(conn)
         else:
-            seconds = self.cfg.keepalive if self.alive else END_SECONDS
+            seconds = self._keep_alive if self.alive else END_SECONDS
             self.clients.watch(conn, _READ, seconds)
 
     def _sent(self, conn: Connection, goes_on: bool) -> None:
@@ -265,12 +278,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
 
     def _next(self, conn: Connection) -> None:
         """Let in, or refuse, what has come whole."""
-        while conn.watched == _READ and not conn.ending and self._whole(conn):
-            request, size = conn.incoming.take()
+        while conn.watched == _READ and not conn.ending and conn.incoming.begun:
+            if not self._whole(conn):
+                return
+            request, body = conn.incoming.take()
             conn.asked, conn.arrived = True, self._arrived
-            if size is None:  # its body is too large, and may still be coming
+            if body is None:  # it is too large, and may still be coming
                 conn.end_seconds = self.limits.arrival_seconds
-            self._admit(conn, request, size)
+            self._admit(conn, request, body)
 
     def _whole(self, conn: Connection) -> bool:
         """Whether a whole request is there; what never can be one is answered."""
@@ -290,13 +305,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
             self._refuse(max(self.clients.waiting, key=lambda other: other.counted), None)
         return whole
 
-    def _admit(self, conn: Connection, request: Any, size: int | None) -> None:
+    def _admit(self, conn: Connection, request: Any, body: bytes | None) -> None:
         """Hand the request to its lane, or refuse it."""
         lane = lane_of(request)
         if lane is Lane.HEALTH:
             self._hand_over(conn, request, self._health_pool)
-        elif lane is Lane.SEARCH and size is not None:
-            body = request.body.getvalue()
+        elif lane is Lane.SEARCH and body is not None:
             conn.admitted = self.admission.admit(
                 budget_of(request, body, self._budget_ms),
                 lambda: candidates_of(request, body, self.limits.candidates),
@@ -341,9 +355,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
                 return
 
     def _search(self, conn: Connection, request: Any, body: bytes) -> None:
-        """Answer this search here, where all that it needs is at hand; else in a thread."""
+        """Answer this search here, where all that it needs is at hand; else in a thread. A query
+        that nobody asked before is encoded meanwhile, once."""
+        from service.api.short_road import Later
+
         road = self._road if self.alive and not draining() else None
-        answer = road.answer(request.headers, body, conn.arrived) if road else None
+        again = None if conn.waited else partial(self._again, conn, request, body)
+        answer = road.answer(request.headers, body, conn.arrived, again) if road else None
+        if isinstance(answer, Later):
+            conn.waited = True
+            budget = budget_of(request, body, self._budget_ms)
+            self._encoded_later[conn] = request, conn.arrived + budget * _ENCODER_SHARE
+            return
+        conn.waited = False
         if answer is None:
             self._hand_over(conn, request, self.tpool)
             return
@@ -351,6 +375,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         conn.caller = answer.caller or conn.address
         self._leaves(conn)
         self._send(conn, self._usual_head() + answer.content)
+
+    def _again(self, conn: Connection, request: Any, body: bytes) -> None:
+        """In the encoder's thread: this search can be answered now, or never here."""
+        self.method_queue.defer(self._search_again, conn, request, body)
+
+    def _search_again(self, conn: Connection, request: Any, body: bytes) -> None:
+        if self._encoded_later.get(conn, (None, 0.0))[0] is request:
+            del self._encoded_later[conn]
+            self._searches.append((conn, request, body))
+
+    def _give_up_waiting(self) -> None:
+        """Queries that the encoder does not come to in time are Flask's, which keeps deadlines."""
+        now = time.perf_counter()
+        late = [conn for conn, (_, until) in self._encoded_later.items() if until <= now]
+        for conn in late:
+            request, _ = self._encoded_later.pop(conn)
+            conn.waited = False
+            self._hand_over(conn, request, self.tpool)
 
     def _send(self, conn: Connection, answer: bytes) -> None:
         try:

@@ -97,7 +97,7 @@ def one(state: ServedState, body: bytes, limits: LimitSettings, steps: Steps) ->
         "blend", lambda: scored(blend, columns, {}, len(context.ids), gate or 1.0, {}, False)
     )
     order = steps("sort", lambda: np.argsort(-score, kind="stable"))
-    results = steps("results", lambda: results_of(asked, order, score, None))
+    results = steps("results", lambda: results_of(context.ids, order, score, None))
     ranking = rerank(RerankRequest([Candidate("x")]), state)
     ranking = msgspec.structs.replace(ranking, results=results)
     steps("write JSON", lambda: msgspec.json.encode(answer_of(ranking, began)))

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+from support.s3_server import s3_store
 from support.service import BODY, Running, publish_again, refused, serving
 from support.shop import copy_home
 from support.waiting import wait_until
@@ -70,7 +71,21 @@ class Load:
 
 @pytest.mark.parametrize("changes", [3, pytest.param(50, marks=pytest.mark.heavy)])
 def test_no_answer_mixes_two_sets(shop_home: Path, tmp_path: Path, changes: int) -> None:
-    home, url = copy_home(shop_home, tmp_path / "publisher"), (tmp_path / "store").as_uri()
+    serve_while_publishing(shop_home, tmp_path, (tmp_path / "store").as_uri(), changes)
+
+
+@pytest.mark.heavy
+@pytest.mark.filterwarnings("ignore")
+def test_no_answer_mixes_two_sets_of_an_s3(
+    shop_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s3_store(monkeypatch) as url:
+        serve_while_publishing(shop_home, tmp_path, url, 50)
+
+
+def serve_while_publishing(shop_home: Path, tmp_path: Path, url: str, changes: int) -> None:
+    """Two services answer without a pause through so many publishes and rollbacks."""
+    home = copy_home(shop_home, tmp_path / "publisher")
     sets = [published(home, url)]
     asked = "--from", url
     with (
@@ -88,6 +103,7 @@ def test_no_answer_mixes_two_sets(shop_home: Path, tmp_path: Path, changes: int)
         for load in loads:
             load.stop()
         answers = [each for load in loads for each in load.sets]
+    print(f"{len(answers):,} answers over {changes} publishes and rollbacks, each of one set")  # noqa: T201
     assert len(answers) > changes
     assert set(answers) <= set(sets)
 

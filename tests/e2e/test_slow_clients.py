@@ -17,7 +17,7 @@ from gunicorn.config import Config
 from support.service import BODY, Running, serving, workers
 from support.sockets import HEAD, HEALTH, connected, everything, whole
 
-from service.server.incoming import Incoming, parser
+from service.server.incoming import Heads, Incoming
 from service.server.lanes import Lane, lane_of
 
 SECONDS = 2
@@ -352,11 +352,11 @@ def test_no_thread_waits_for_what_never_comes(unhurried: Running, name: str) -> 
 def test_every_spelling_of_the_address_is_counted_by_the_gate(address: str) -> None:
     """More of them in test_incoming.py, against Werkzeug, and in test_many_clients.py."""
     client = ("127.0.0.1", 0)
-    incoming = Incoming(parser(Config(), client), 10_000)
+    incoming = Incoming(Heads(Config()), client, 10_000)
     incoming.add(whole(BODY, address))
     assert incoming.look()
-    request, size = incoming.take()
-    assert lane_of(request) is Lane.SEARCH and size == len(json.dumps(BODY))
+    request, body = incoming.take()
+    assert lane_of(request) is Lane.SEARCH and body == json.dumps(BODY).encode()
 
 
 @pytest.mark.parametrize(

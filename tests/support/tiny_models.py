@@ -10,7 +10,17 @@ from sentence_transformers.base.modules import Transformer
 from sentence_transformers.base.modules.normalize import Normalize
 from sentence_transformers.sentence_transformer.modules import Pooling
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPConfig,
+    CLIPModel,
+    CLIPProcessor,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3Model,
+)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 WORDS = "red blue running shoes rain jacket espresso machine tea kettle desk lamp dog leash".split()
 CHINESE = "红色蓝跑步鞋雨衣咖啡机茶壶台灯狗绳无线耳机男女士轻便新款"
@@ -70,6 +80,65 @@ def tiny_llm(folder: Path, *, padding_side: str = "left") -> Path:
     special["padding_side"] = padding_side
     prompts = {"query": INSTRUCTION, "document": ""}
     return _saved(folder, model, tokenizer, special, "lasttoken", 48, prompts)
+
+
+def tiny_clip(folder: Path, words: Sequence[str] = WORDS, *, edge: int = 32) -> Path:
+    """A CLIP of two layers a tower: pictures of `edge` pixels, texts of these words."""
+    parts = folder / "parts"
+    torch.manual_seed(7)
+    clip_model(words, edge=edge).save_pretrained(parts)
+    clip_processor(words, edge=edge).save_pretrained(parts)
+    return saved_clip(parts, folder / "model")
+
+
+def clip_model(words: Sequence[str], *, edge: int, hidden: int = 32, layers: int = 2) -> CLIPModel:
+    """With the weights that a CLIP begins with."""
+    sizes = {
+        "hidden_size": hidden,
+        "intermediate_size": 2 * hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 2,
+    }
+    # Where the end is number 2 transformers takes the largest number for it, as of old.
+    special = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+    text = {"vocab_size": 4 + len(dict.fromkeys(words)), "max_position_embeddings": 24}
+    return CLIPModel(
+        CLIPConfig(
+            text_config=sizes | text | special,
+            vision_config=sizes | {"image_size": edge, "patch_size": 8},
+            projection_dim=24,
+        )
+    )
+
+
+def clip_processor(words: Sequence[str], *, edge: int) -> CLIPProcessor:
+    """What turns pictures and texts into what such a model reads."""
+    vocabulary = ["<pad>", "<unk>", "<begin>", "<end>", *dict.fromkeys(words)]
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(vocabulary)}, "<unk>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<begin> $A <end>", special_tokens=[("<begin>", 2), ("<end>", 3)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<begin>",
+        eos_token="<end>",
+        unk_token="<unk>",
+        model_max_length=24,
+    )
+    pixels = {"height": edge, "width": edge}
+    images = CLIPImageProcessorPil(size={"shortest_edge": edge}, crop_size=pixels)
+    return CLIPProcessor(image_processor=images, tokenizer=fast)
+
+
+def saved_clip(parts: Path, whole: Path) -> Path:
+    """A CLIP with its processor, as a folder of sentence-transformers."""
+    SentenceTransformer(modules=[Transformer(str(parts))], device="cpu").save(
+        str(whole), create_model_card=False
+    )
+    return whole
 
 
 def _saved(

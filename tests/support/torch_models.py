@@ -11,14 +11,17 @@ import torch
 from safetensors.torch import load_file
 
 from indexes.items.index import ItemIndex
+from indexes.modalities.whitening import Whitening
 from indexes.storage.arrays import Vectors
 from indexes.storage.versions import Version
 from indexes.workspace import Workspace
 from reranker.events.events import HistoryEvent
 from reranker.model.card import CARD, WEIGHTS, WHITE, Card
-from reranker.model.served_model import Whitening
+from reranker.model.model_modalities import load_modalities
+from reranker.model.served_model import settings_of
 from reranker.model.settings import TrainSettings
 from reranker.model.versions import check_fits, model_store
+from reranker.training.adaptors.modalities import KnownVectors
 from reranker.training.batches import Cases
 from reranker.training.data import Catalogue, encoded_queries, items_of
 from reranker.training.inference import item_vectors, user_vectors
@@ -31,7 +34,13 @@ def with_queries(items: Items, queries: Vectors | None) -> Items:
     if queries is None:
         return items
     assert items.texts is not None
-    return Items(items.ids, items.texts[: len(items)], torch.from_numpy(queries))
+    known = {
+        name: KnownVectors(
+            numbers(of.vectors[: len(items)]), numbers(of.known)[: len(items), 0] > 0
+        )
+        for name, of in items.modalities.items()
+    }
+    return Items(items.ids, items.texts[: len(items)], torch.from_numpy(queries), known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +95,10 @@ def _opened(version: Version, index: ItemIndex) -> PublishedModel | None:
     card, tensors = _read(version.folder)
     if not card.encoder:
         return None
-    settings = msgspec.convert(card.settings, TrainSettings)
+    settings = settings_of(card)
     white = {name: numbers(tensors.pop(WHITE + name)) for name in ("mean", "matrix")}
-    model = SequenceModel(settings, len(card.item_ids), card.text_width, len(card.weights))
+    widths = {name: len(of.whitening.mean) for name, of in load_modalities(version.folder).items()}
+    model = SequenceModel(settings, len(card.item_ids), card.text_width, len(card.weights), widths)
     model.load_state_dict(tensors)
     whitening = Whitening(**white)
     rows = index.rows(card.item_ids)
@@ -101,11 +111,21 @@ def _opened(version: Version, index: ItemIndex) -> PublishedModel | None:
         about=version.about,
         model=model.eval(),
         settings=settings,
-        items=items_of(Catalogue([], texts), ids),
+        items=items_of(Catalogue([], texts, modalities=_white(version, index)), ids),
         weights=card.weights,
         whitening=whitening,
         index=index,
     )
+
+
+def _white(version: Version, index: ItemIndex) -> dict[str, KnownVectors]:
+    """The other vectors that the model reads, as the whitening that it knows makes them."""
+    found = {}
+    for name, of in load_modalities(version.folder).items():
+        vectors, known = index.modalities[name].rows(np.arange(len(index)))
+        vectors[known] = of.whitening(vectors[known])
+        found[name] = KnownVectors(vectors, known)
+    return found
 
 
 def _read(folder: Path) -> tuple[Card, dict[str, torch.Tensor]]:

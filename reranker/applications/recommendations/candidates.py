@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from indexes.cached import lazily
 from indexes.items.index import ItemIndex
+from indexes.kernels import kernels
 from indexes.storage.arrays import Mask, Rows, Values, Vectors
 from reranker.applications.recommendations.filters import ItemFilters
 from reranker.applications.recommendations.item_space import ItemSpace
@@ -87,7 +88,8 @@ class CatalogueLists:
             return np.zeros(len(self.index))
         statistics, weights = self.learned.statistics, self.learned.model.weights
         by_type = np.array([weights.get(name, 0.0) for name in statistics.card.types])
-        return statistics.popularity(np.arange(len(self.index)), by_type)
+        every = np.arange(len(self.index))
+        return np.asarray(kernels.filled(every, [statistics.popularity(by_type)])[0])
 
     @lazily
     def popular(self) -> Rows:

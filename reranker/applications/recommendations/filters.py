@@ -4,6 +4,7 @@ Category, brand, price and availability are columns; attributes are read from th
 so they are looked at last, and only of items that pass the rest.
 """
 
+import time
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from reranker.applications.recommendations.wishes import Filters
 from reranker.runtime.caches import RecentlyUsed
 
 _KEPT: Final = 64  # sets of filters whose rows are kept; one byte an item
+_STALE_SECONDS: Final = 1.0  # after which they are looked up anew where items changed
 
 
 class ItemFilters:
@@ -25,17 +27,18 @@ class ItemFilters:
 
     def __init__(self, index: ItemIndex) -> None:
         self._index = index
-        self._masks: RecentlyUsed[bytes, Mask] = RecentlyUsed(_KEPT)
+        self._masks: RecentlyUsed[bytes, tuple[Mask, int, float]] = RecentlyUsed(_KEPT)
 
     def passing(self, filters: Filters) -> Mask | None:
         """Which rows (items,) pass; None where nothing is asked for, so that all do."""
         if filters == Filters():
             return None
         key = msgspec.msgpack.encode(filters)
-        mask = self._masks.get(key)
-        if mask is None:
-            mask = self._passing(filters)
-            self._masks.put(key, mask)
+        kept, revision, now = self._masks.get(key), self._index.revision, time.monotonic()
+        if kept is not None and (kept[1] == revision or now - kept[2] < _STALE_SECONDS):
+            return kept[0]
+        mask = self._passing(filters)
+        self._masks.put(key, (mask, revision, now))
         return mask
 
     def in_category(self, category: str) -> Mask:
@@ -73,8 +76,7 @@ def _in_category(columns: ItemColumns, items: int, category: str) -> Mask:
         return np.zeros(items, bool)
     deepest = max(paths, key=lambda path: path.count(" > "))
     wanted = np.array([word_hash(deepest)], np.uint32)
-    counts, _ = columns.categories.count(np.arange(items), wanted)
-    return np.asarray(counts > 0)
+    return np.asarray(columns.categories.count(np.arange(items), wanted) > 0)
 
 
 def _has(attributes: dict[str, Any], filters: Filters) -> bool:

@@ -104,7 +104,9 @@ def fitted(asked: Sequence[Asked], encoder: bool) -> Values:
 def _asked(moment: Moment, state: ServedState, lists: CatalogueLists) -> Asked:
     shopper = RerankRequest([], history=list(moment.history), time=moment.time)
     request = prepare(Wish(shopper, top_n=_FIRST), state, lists).request
-    context = RankingContext(request, state.index, state.query_vectors, 0, personal=state.personal)
+    context = RankingContext(
+        request, state.index, state.query_vectors, 0, personal=state.personal, towers=state.towers
+    )
     columns = compute(context, FITTED)
     values = np.zeros((len(request.candidates), len(FITTED)))
     for place, name in enumerate(FITTED):

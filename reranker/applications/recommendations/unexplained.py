@@ -81,5 +81,5 @@ def _speaking(partial: PartialRanking, results: Sequence[Ranked]) -> Speaking:
     signals = [
         parts[at].signal if amount > 0 else None for at, amount in zip(best, largest, strict=True)
     ]
-    nearness = partial.context.nearness if "near" in columns else None
-    return Speaking(signals, None if nearness is None else nearness[0][places])
+    nearnesses = partial.context.nearnesses()[places] if "near" in columns else None
+    return Speaking(signals, nearnesses)

@@ -5,17 +5,23 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from support.shop import copy_home, patient, small_shop, write_items
+from support.waiting import wait_until
 
 from indexes.build.rebuild import Summary, rebuild
 from indexes.items.changes import ItemChange, ItemChanges
+from indexes.items.columns import RUNS
 from indexes.items.index import ItemIndex, published_version
 from indexes.items.records import Item
 from indexes.items.settings import ItemSettings
+from indexes.kernels.numpy_kernels import COUNTED, MEAN_SHARE
+from indexes.kernels.numpy_kernels import WHOLE as ALL_WANTED
 from indexes.progress import silent
+from indexes.storage.arrays import filled
 from indexes.workspace import Workspace
 from service.app import create_app, served
 
@@ -174,14 +180,113 @@ def test_a_new_item_is_known_by_its_text_until_the_next_rebuild(
 
     send(shop, WHOLE)
     assert semantic(asked)["known"] is False
-    served(app).encode_new()  # what its watch does twice a second
+    served(app).encode_changed()  # what its watch does twice a second
     by_index = semantic(asked)
     assert "known" not in by_index and by_index["raw"] > 0.3
     send(shop, {"id": "new-1", "title": "Red wool scarf"})
-    served(app).encode_new()
+    served(app).encode_changed()
     assert semantic(asked)["raw"] < by_index["raw"]
     send(shop, {"id": "new-1", "removed": True})
     assert semantic(asked)["known"] is False
+
+
+SCARF = {"title": "Red wool scarf", "brand": "Loom", "category": "Clothes > Scarves"}
+
+
+def test_a_changed_text_is_served_with_its_words_and_then_its_vector(
+    shop: FlaskClient, app: Flask, home: Path
+) -> None:
+    other = create_app(patient(home))
+    asked = ASKED | {"query": "loom wool scarf"}
+
+    def of_three(client: FlaskClient) -> dict[str, Any]:
+        results = client.post("/rerank", json=asked).get_json()["results"]
+        found: dict[str, Any] = next(
+            result["explanation"]["signals"] for result in results if result["id"] == "3"
+        )
+        return found
+
+    before = of_three(shop)
+    send(shop, SCARF | {"id": "3"})
+    worded = of_three(shop)
+    assert worded["match"]["parts"] == {"words": pytest.approx(2 / 3), "brand": 1.0, "exact": 0.0}
+    assert worded["coverage"]["raw"] == 1.0
+    assert worded["semantic"]["raw"] == before["semantic"]["raw"]  # what is known of it so far
+    served(app).encode_changed()
+    meant = of_three(shop)["semantic"]["raw"]
+    assert meant > before["semantic"]["raw"] + 0.2
+    served(other).take_up()
+    assert not served(other).state.index.live.waiting  # it is encoded once for all workers
+    assert of_three(other.test_client())["semantic"]["raw"] == meant
+    send(shop, {"id": "3"} | {name: small_shop()[3][name] for name in ("title", "category")})
+    send(shop, {"id": "3", "brand": small_shop()[3].get("brand", "")})
+    assert of_three(shop) == before
+
+
+def test_a_text_that_was_acknowledged_is_encoded_after_a_kill(
+    shop: FlaskClient, home: Path
+) -> None:
+    send(shop, SCARF | {"id": "3"}, WHOLE)
+    again = served(create_app(patient(home)))  # whoever acknowledged it is gone
+    assert again.state.index.live.waiting == 2
+    again.encode_changed()
+    assert again.state.index.live.waiting == 0
+    summary = built(home, small_shop())
+    assert summary.encoded == 0  # the new item and the changed one
+    changed = item_of(home, "3")
+    assert changed is not None and (changed.title, changed.brand) == ("Red wool scarf", "Loom")
+    assert ItemChanges(home, 10).since(0, again.state.index.vectors_key).vectors == {}
+
+
+def test_filters_follow_a_change(shop: FlaskClient) -> None:
+    def named(**filters: Any) -> set[str]:
+        answer = shop.post("/recommend", json={"filters": filters, "top_n": 60}).get_json()
+        return {result["id"] for result in answer["results"]}
+
+    category = small_shop()[3]["category"]
+    assert "3" in named(available=True) and "3" in named(category=category)
+    send(shop, {"id": "3", "available": False, "category": "Clothes > Scarves"})
+    wait_until(lambda: "3" not in named(available=True) | named(category=category))
+    assert named(category="Clothes > Scarves") == {"3"}
+
+
+def test_changed_words_are_those_of_a_rebuild(home: Path) -> None:
+    """Whatever changes, and how often: each column as if the catalogue had said so."""
+    index = ItemIndex(published_version(Workspace(home)))
+    rng = np.random.default_rng(7)
+    items = [dict(item) for item in small_shop()]
+    names = ("red", "Oslo", "lamp", "KX-4071", "wool", "scarf", "Kåre's", "12 cm", "boots")
+    for _ in range(400):
+        at = int(rng.integers(len(items)))
+        fields = {
+            "title": " ".join(rng.choice(names, 3)),
+            "brand": str(rng.choice(["", "Acme", "Loom & Sons"])),
+            "category": str(rng.choice(["A > B", "A > C", "Shoes"])),
+            "description": " ".join(rng.choice(names, 4)),
+            "attributes": {"mpn": str(rng.choice(["AB-7712", "ZX 99 100"]))},
+        }
+        some = {name: fields[name] for name in fields if rng.random() < 0.5}
+        items[at] |= some
+        index.change({items[at]["id"]: some})
+    built(home, items)
+    again = ItemIndex(published_version(Workspace(home)))
+    ids = [item["id"] for item in items]
+    rows, there = index.rows(ids), again.rows(ids)
+    for name in RUNS:
+        one, other = getattr(index.columns, name), getattr(again.columns, name)
+        for live, anew in zip(one.gather(rows), other.gather(there), strict=True):
+            assert live.tolist() == anew.tolist()
+        wanted = np.unique(other.gather(there)[0])[::3].copy()
+        worth = np.linspace(0.1, 1.0, len(wanted))
+        of = [(COUNTED, wanted), (ALL_WANTED, wanted), (MEAN_SHARE, wanted, worth)]
+        live, anew = (
+            filled(where, [(kind, column, *more) for kind, *more in of])
+            for where, column in ((rows, one), (there, other))
+        )
+        np.testing.assert_array_equal(live, anew)
+    for name in ("title_keys", "brand_keys"):
+        one, other = getattr(index.columns, name), getattr(again.columns, name)
+        assert one[rows].tolist() == other[there].tolist()
 
 
 def test_the_next_rebuild_folds_in_and_clears(shop: FlaskClient, app: Flask, home: Path) -> None:

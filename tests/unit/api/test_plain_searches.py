@@ -1,7 +1,9 @@
 """Which requests the short road takes, and that Flask gets all others as if nothing had been."""
 
 import json
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 from support.shop import copy_home, patient
 
-from service.api.short_road import ShortAnswer, ShortRoad, short_road
+from service.api.short_road import LATER, ShortAnswer, ShortRoad, short_road
 from service.app import create_app
 
 BODY: dict[str, Any] = {
@@ -34,7 +36,14 @@ class Roads:
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {"HOST": "127.0.0.1", "CONTENT_LENGTH": str(len(sent)), **fields}
         listed = [(name.replace("_", "-"), value) for name, value in named.items() if value]
-        return self.short.answer(listed, sent, time.perf_counter())
+        answer = self.short.answer(listed, sent, time.perf_counter())
+        assert answer is None or isinstance(answer, ShortAnswer)
+        return answer
+
+    def ask_or_wait(self, body: Any, again: Callable[[], object]) -> object:
+        """The same of whoever can ask again."""
+        fields = [("HOST", "127.0.0.1"), ("CONTENT-TYPE", "application/json")]
+        return self.short.answer(fields, json.dumps(body).encode(), time.perf_counter(), again)
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +125,23 @@ def test_what_goes_to_flask_is_not_counted_before(roads: Roads) -> None:
     assert answered() == before
     assert roads.ask() is not None
     assert answered() != before
+
+
+def test_a_new_query_is_encoded_while_nobody_waits(roads: Roads) -> None:
+    new = {**BODY, "query": "a query that nobody asked before"}
+    encoded = threading.Event()
+    assert roads.ask(new) is None, "who cannot ask again gets Flask's answer"
+    assert roads.ask_or_wait(new, encoded.set) is LATER
+    assert encoded.wait(60)
+    answer = roads.ask_or_wait(new, encoded.set)
+    assert isinstance(answer, ShortAnswer)
+    flask = roads.long.post("/rerank", json=new).get_json()
+    ours = json.loads(answer.content.partition(b"\r\n\r\n")[2])
+    assert ours["results"] == flask["results"]
+
+
+def test_only_a_query_is_waited_for(roads: Roads) -> None:
+    new = {**BODY, "query": "another that nobody asked before"}
+    for more in ({"history": [{"type": "view", "item": "3"}]}, {"blend": "none of this name"}):
+        assert roads.ask_or_wait({**new, **more}, lambda: None) is None
+    assert roads.ask_or_wait({**new, "user": 3.5, "candidates": [1]}, lambda: None) is None

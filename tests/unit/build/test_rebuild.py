@@ -25,12 +25,13 @@ from indexes.build.catalogue_pass import WINDOW_BYTES, TextSpool
 from indexes.build.commands import index_commands
 from indexes.build.rebuild import Summary, rebuild
 from indexes.build.settings import RebuildSettings
-from indexes.build.vector_cache import VectorCache, text_digest
+from indexes.build.vector_cache import VectorCache
 from indexes.encoders.settings import EncoderSettings
 from indexes.errors import Failure
 from indexes.items.columns import FORMAT
 from indexes.items.index import ItemIndex
 from indexes.items.settings import IndexSettings
+from indexes.items.text import text_digest
 from indexes.progress import silent
 from indexes.storage.versions import CRASH_POINTS, LockHeld, VersionStore, exclusive
 from indexes.workspace import Workspace

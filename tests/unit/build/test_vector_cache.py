@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexes.build.vector_cache import DIGEST, Digests, VectorCache, text_digest
+from indexes.build.vector_cache import DIGEST, Digests, VectorCache
+from indexes.items.text import text_digest
 
 
 def digests(*texts: str) -> Digests:

@@ -6,14 +6,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import faiss
 import msgspec
 import numpy as np
 import pytest
+from support.large_rebuilds import measured_rebuild
 from support.shop import small_shop, write_items
 from support.tiny_models import tiny_bert
 from support.waiting import wait_until
@@ -22,12 +24,13 @@ from indexes.build.known_keys import NEW, KnownKeys
 from indexes.build.part_processes import _PROGRAM, encode_in_processes, part_jobs
 from indexes.build.rebuild import Summary, rebuild
 from indexes.build.settings import RebuildSettings
-from indexes.build.vector_cache import text_digest
 from indexes.build.vector_parts import Share, encode_part, parsed_share
 from indexes.encoders.settings import EncoderSettings
 from indexes.errors import Failure
+from indexes.faiss_files.faiss_file import faiss_file
 from indexes.items import columns
-from indexes.items.index import ItemIndex
+from indexes.items.index import ItemIndex, build_faiss
+from indexes.items.text import text_digest
 from indexes.progress import silent
 from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
@@ -286,69 +289,42 @@ def test_ids_of_one_hash_are_told_apart(
     assert index.ids.rows(["nobody", "6-1"]).tolist() == [-1, -1]
 
 
-_REBUILD = """
-import sys
-from pathlib import Path
-import msgspec
-from indexes.build.rebuild import rebuild
-from indexes.build.vector_cache import DIGEST, VectorCache, text_digest
-from indexes.build.vector_parts import cache_key
-from indexes.build.settings import RebuildSettings
-from indexes.encoders.settings import EncoderSettings
-from indexes.encoders.text_encoder import load_encoder
-from indexes.items.records import Item
-from indexes.items.text import ItemText
-from indexes.progress import silent
-from indexes.workspace import Workspace
-import numpy as np
-
-home, items, model, count = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-settings = EncoderSettings(model=model, threads=1)
-encoder = load_encoder(settings)
-template = ItemText(RebuildSettings().template)
-rng = np.random.default_rng(1)
-key = cache_key(encoder, RebuildSettings().template)
-with VectorCache(home / "index" / "vectors" / f"{key}.bin") as cache:
-    for start in range(0, count, 8192):
-        texts = [template.render(Item(f"item {n}", f"title {n}"))
-                 for n in range(start, min(start + 8192, count))]
-        digests = np.array([text_digest(text) for text in texts], dtype=DIGEST)
-        cache.append(digests, rng.standard_normal((len(texts), encoder.dimensions)))
-print("ready", flush=True)
-sys.stdin.readline()
-summary = rebuild(Workspace(home, {EncoderSettings: settings}), items, progress=silent)
-print(msgspec.json.encode(summary).decode(), flush=True)
-"""
-
-
 @pytest.mark.heavy
-def test_a_million_items_are_rebuilt_in_bounded_memory(
-    tmp_path: Path, encoder: EncoderSettings
-) -> None:
+@pytest.mark.parametrize("factory", ["SQbf16", "IVF1024,SQ8"])
+def test_a_million_items_are_rebuilt_in_bounded_memory(tmp_path: Path, factory: str) -> None:
     """Vectors given. Memory of its own, as the kernel counts it, without mapped files."""
-    count = 1_000_000
-    wide = tiny_bert(tmp_path / "wide", words=["title", "item"], hidden=384)
-    items = tmp_path / "items.jsonl"
-    with items.open("w") as file:
-        file.writelines(f'{{"id":"item {n}","title":"title {n}"}}\n' for n in range(count))
-    args = [sys.executable, "-c", _REBUILD, str(tmp_path / "home"), str(items), str(wide)]
-    most = 0
-    with subprocess.Popen(
-        [*args, str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None and process.stdin is not None
-        assert process.stdout.readline() == "ready\n"
-        process.stdin.write("\n")
-        process.stdin.close()
-        while process.poll() is None:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            own = [line for line in status.splitlines() if line.startswith("RssAnon")]
-            most = max([most, *(int(line.split()[1]) for line in own)])
-            time.sleep(0.05)
-        summary = json.loads(process.stdout.read())
-    print(f"{count:,} items: {most / 1024:,.0f} MiB, {summary['seconds']:.0f} s")  # noqa: T201
-    assert (summary["items"], summary["encoded"]) == (count, 0)
-    assert most < 1.5 * 1024 * 1024
+    summary = measured_rebuild(tmp_path, 1_000_000, factory)
+    print(f"{factory}: {summary['own_mib']:,.0f} MiB, {summary['seconds']:.0f} s")  # noqa: T201
+    assert (summary["items"], summary["encoded"]) == (1_000_000, 0)
+    assert summary["own_mib"] < 1.5 * 1024
+
+
+@pytest.mark.parametrize(
+    ("factory", "kind"),
+    [
+        *[(name, "_CodesFile") for name in ("Flat", "SQbf16", "SQ8")],
+        *[(name, "ListsFile") for name in ("IVF64,SQ8", "IVF64,Flat", "IVF16,SQbf16", "IVF16,PQ4")],
+        *[(name, "ListsFile") for name in ("IVF64_HNSW8,SQ8", "IVF1024,SQ8")],
+        *[(name, "_WholeFile") for name in ("IVF16,PQ4x4fs", "OPQ4,IVF16,PQ4")],
+    ],
+)
+def test_what_is_written_as_it_comes_has_the_bytes_of_faiss(
+    tmp_path: Path, factory: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexes.faiss_files.faiss_lists._SCRATCH_BYTES", 5000)
+    rng = np.random.default_rng(3)
+    vectors = rng.standard_normal((3000, 16), np.float32)
+    index = build_faiss(factory, 16, vectors)
+    with closing(faiss_file(tmp_path / "a.faiss", index, vectors, len(vectors))) as file:
+        assert type(file).__name__ == kind
+        for start in range(0, 3000, 700):
+            file.add(vectors[start : start + 700])
+        file.finish()
+    whole = build_faiss(factory, 16, vectors)
+    whole.add(vectors)
+    faiss.write_index(whole, str(tmp_path / "b.faiss"))
+    assert (tmp_path / "a.faiss").read_bytes() == (tmp_path / "b.faiss").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.faiss", "b.faiss"]
 
 
 @pytest.mark.heavy

@@ -10,9 +10,12 @@ from uuid import uuid4
 import msgspec
 import pytest
 from support.service import publish_again
-from support.shop import copy_home
+from support.shop import copy_home, small_shop, write_items
 
+from indexes.build.rebuild import rebuild
 from indexes.errors import Failure
+from indexes.items.changes import ItemChange, ItemChanges
+from indexes.items.index import ItemIndex, published_version
 from indexes.progress import silent
 from indexes.storage.versions import VersionStore
 from indexes.workspace import Workspace
@@ -304,3 +307,29 @@ def test_doctor_compares_a_replica_with_what_is_published(
     assert fleet(replica).state == "ok"
     next_set(publisher, open_store(url))
     assert fleet(replica).state == "warn"
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_set_takes_the_changes_that_are_in_it(
+    shop_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: bool
+) -> None:
+    """Each home numbers its own changes; whichever began first, none is lost or kept for good."""
+    monkeypatch.setattr("indexes.items.changes._MARGIN_SECONDS", 0.0)
+    store = open_store((tmp_path / "store").as_uri())
+    builder = Workspace(copy_home(shop_home, tmp_path / "builder"))
+    replica = Workspace(tmp_path / "replica")
+    push(builder, store, silent)
+    pull(replica, store)
+    homes = (builder, replica) if later else (replica, builder)
+    for workspace in homes:
+        ItemChanges(workspace.home, 9).apply([ItemChange("3", {"price": 5.0})])
+    rebuild(builder, write_items(tmp_path / "items.jsonl", small_shop()), progress=silent)
+    push(builder, store, silent)
+    changes = ItemChanges(replica.home, 9)
+    changes.apply([ItemChange("7", {"price": 6.0})])  # that the builder has not seen
+    pull(replica, store)
+    assert changes.since(0).fields == {"7": {"price": 6.0}}
+    index = ItemIndex(published_version(replica))
+    waiting = changes.since(changes.folded(index.about))
+    assert waiting.fields == {"7": {"price": 6.0}}
+    assert index.columns.price[index.rows(["3"])].tolist() == [5.0]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.s3_server import s3_store
 from support.service import publish_again
 from support.shop import copy_home
 
@@ -20,23 +21,8 @@ pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings("ignore")]
 
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
-    started = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    started.start()
-    host, port = started.get_host_and_port()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-    }.items():
-        monkeypatch.setenv(name, value)
-    import fsspec
-
-    fsspec.filesystem("s3").mkdir("shop-sets")
-    yield "s3://shop-sets/eu"
-    started.stop()
+    with s3_store(monkeypatch) as url:
+        yield url
 
 
 def test_a_set_goes_through_an_s3(shop_home: Path, tmp_path: Path, url: str) -> None:

@@ -18,6 +18,21 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from indexes.kernels import kernels, numpy_kernels
+from indexes.kernels.numpy_kernels import (
+    AMOUNT,
+    COUNTED,
+    DOT,
+    LOOKED_UP,
+    MEAN_SHARE,
+    NEAREST,
+    PRICE,
+    SAME,
+    SHARE,
+    TAKEN,
+    WHOLE,
+    IdLookup,
+    Program,
+)
 
 ROOT = Path(__file__).parents[3]
 CLOSE = 1e-6
@@ -82,18 +97,29 @@ def ragged(rng: np.random.Generator, rows: int) -> tuple[npt.NDArray[Any], npt.N
 @settings(max_examples=60, deadline=None)
 def test_vectors(compiled: ModuleType, data: st.DataObject, n: int, d: int) -> None:
     vectors, towards = vectors_of(data, n, d), vectors_of(data, data.draw(sizes), d)
+    programs: list[Program] = [(DOT, vectors, direction) for direction in towards[:3]]
+    if len(towards):
+        middle = np.linspace(-0.1, 0.1, len(towards), dtype=np.float32)
+        lengths = np.linspace(0.5, 2, n, dtype=np.float32)
+        places = np.random.default_rng(n).integers(0, len(towards), data.draw(st.integers(1, 9)))
+        programs.append((NEAREST, vectors, towards, middle, places, lengths))
+    rows = np.full(n, -1)  # vectors count without a row, too
     with np.errstate(invalid="ignore", over="ignore"):
         same(compiled.dots(vectors, towards), numpy_kernels.dots(vectors, towards))
-        worth = np.linspace(0, 1, n, dtype=np.float32)
-        same(compiled.weighed_sum(vectors, worth), numpy_kernels.weighed_sum(vectors, worth))
-        if len(towards):
-            middle = np.linspace(-0.1, 0.1, len(towards), dtype=np.float32)
-            lengths = np.linspace(0.5, 2, n, dtype=np.float32)
-            asked = vectors, towards, middle, lengths
-            for ours, theirs in zip(
-                compiled.nearnesses(*asked), numpy_kernels.nearnesses(*asked), strict=True
-            ):
-                same(ours, theirs)
+        same(compiled.filled(rows, programs), numpy_kernels.filled(rows, programs))
+
+
+@given(seeds, st.sampled_from([1, 2, 3, 40]), st.sampled_from([1, 5, 16, 33, 384]))
+@settings(max_examples=60, deadline=None)
+def test_likeness(compiled: ModuleType, seed: int, n: int, d: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = np.abs(rng.standard_normal((n, d))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    worth = rng.random(n).astype(np.float32) + np.float32(0.01)
+    same(compiled.likeness(vectors, worth), numpy_kernels.likeness(vectors, worth))
+    for nothing in (vectors * 0, vectors[:0]):
+        for likeness in (compiled.likeness, numpy_kernels.likeness):
+            assert likeness(nothing, worth[: len(nothing)]).tolist() == [0.0] * len(nothing)
 
 
 @pytest.mark.parametrize("d", [1, 15, 16, 384])
@@ -121,40 +147,49 @@ def test_decoding(compiled: ModuleType, seed: int, n: int, d: int) -> None:
     assert ours.tobytes() == theirs.tobytes()
 
 
-@given(seeds, sizes)
+@given(seeds, st.sampled_from([0, 1, 2, 33, 600]))
 @settings(max_examples=100, deadline=None)
-def test_words_keys_and_counts_to_the_bit(compiled: ModuleType, seed: int, n: int) -> None:
+def test_what_is_read_of_items_to_the_bit(compiled: ModuleType, seed: int, n: int) -> None:
+    """Of more rows than are fetched at once, too; -1 is no item."""
     rng = np.random.default_rng(seed)
     values, at = ragged(rng, 9)
-    rows = rng.integers(0, 9, n)
+    rows = rng.integers(-1, 9, n)
     keys = np.unique(rng.integers(0, 12, rng.integers(0, 16)))
     worth = rng.random(len(keys))
-    table = rng.integers(-2, 12, 10)
-    for name, asked in (
-        ("counted", (values, at, rows, keys.astype(np.uint32))),
-        ("mean_shares", (values, at, rows, keys.astype(np.uint32), worth)),
-        ("shares", (table.astype(np.uint64), rows, keys.astype(np.uint64), worth)),
-        ("amounts", (table, rows - rng.integers(0, 2), keys.astype(np.int32), worth)),
-    ):
-        ours, theirs = getattr(compiled, name)(*asked), getattr(numpy_kernels, name)(*asked)
-        same(np.atleast_2d(ours), np.atleast_2d(theirs), close=0)
+    table = rng.integers(-2, 12, 10, dtype=np.int32)
+    programs: list[Program] = [
+        *((TAKEN, table.astype(kind)) for kind in (np.int8, np.int32, np.float32, np.float64)),
+        (SAME, table.astype(np.uint64), 7),
+        (COUNTED, values, at, keys.astype(np.uint32)),
+        (COUNTED, values, at, keys[:3].astype(np.uint32)),
+        (WHOLE, values, at, keys.astype(np.uint32)),
+        (SHARE, table.astype(np.uint64), keys.astype(np.uint64), worth),
+        (MEAN_SHARE, values, at, keys.astype(np.uint32), worth),
+        (AMOUNT, table, keys.astype(np.int32), worth.astype(np.float32)),
+        (LOOKED_UP, table, rng.random(12)),
+    ]
+    ours, theirs = compiled.filled(rows, programs), numpy_kernels.filled(rows, programs)
+    assert ours.shape == theirs.shape == (len(programs), n)
+    assert ours.tobytes() == theirs.tobytes()
+    assert not ours[:, rows < 0].any()
+    for program, together in zip(programs, ours, strict=True):
+        assert compiled.filled(rows, [program])[0].tobytes() == together.tobytes()
 
 
 @given(st.lists(st.one_of(st.floats(0, 1e6, width=32), odd, st.just(-1.0)), max_size=40), numbers)
 def test_prices(compiled: ModuleType, prices: list[float], usual: float) -> None:
     column, rows = np.array(prices, np.float32), np.arange(len(prices))[::-1].copy()
+    programs: list[Program] = [(PRICE, column, usual)]
     with np.errstate(invalid="ignore"):
-        expected = numpy_kernels.price_nearness(column, rows, usual)
-    same(compiled.price_nearness(column, rows, usual), expected, close=1e-12)
+        expected = numpy_kernels.filled(rows, programs)
+    same(compiled.filled(rows, programs), expected, close=1e-12)
 
 
-@given(st.lists(st.floats(0, 2), min_size=1, max_size=60))
+@given(st.lists(st.floats(0, 2), max_size=60))
 def test_even_worth(compiled: ModuleType, found: list[float]) -> None:
-    first = np.array(found)
-    scores = np.concatenate([[first.min() - 0.05], np.sort(first), [first.max() + 0.05]])
-    integral = np.cumsum(np.linspace(0, 1, len(scores)))
-    expected = numpy_kernels.even_worth(first, scores, integral, 0.05)
-    same(compiled.even_worth(first, scores, integral, 0.05), expected)
+    first, steps = np.array(found), np.linspace(1, 0, len(found) + 1)
+    asked = first, np.sort(first), steps, 0.05
+    same(compiled.even_worth(*asked), numpy_kernels.even_worth(*asked))
 
 
 columns = arrays.arrays(
@@ -190,14 +225,47 @@ def test_finite(compiled: ModuleType, values: list[float]) -> None:
     assert compiled.is_finite(column) is numpy_kernels.is_finite(column)
 
 
-@given(st.lists(st.text(max_size=5), max_size=30, unique=True), st.integers(0, 5), seeds)
-def test_ids(compiled: ModuleType, ids: list[str], size: int, seed: int) -> None:
-    assert compiled.may_be(ids, size) == numpy_kernels.may_be(ids, size)
-    rng = np.random.default_rng(seed)
-    met = {item_id: int(rng.integers(0, 99)) for item_id in ids if rng.random() < 0.7}
-    ours, theirs = compiled.rows_met(met, ids, -2), numpy_kernels.rows_met(met, ids, -2)
-    assert ours[0].tolist() == theirs[0].tolist()
-    assert ours[1] == theirs[1] == len(ids) - len(met)
+def lookup_of(ids: list[str], buckets: int) -> IdLookup:
+    encoded = [item_id.encode() for item_id in ids]
+    at = np.cumsum([0, *map(len, encoded)])
+    stored = np.frombuffer(b"".join(encoded), np.uint8)
+    bucket = numpy_kernels.bucket_of(numpy_kernels.hashed(stored, at), buckets)
+    starts = np.cumsum([0, *np.bincount(bucket, minlength=buckets)])
+    order = np.argsort(bucket, kind="stable")
+    return IdLookup(starts.astype(np.uint32), order.astype(np.uint32), at, stored)
+
+
+characters = st.characters(exclude_categories=["Cs"])
+some_ids = st.lists(
+    st.one_of(st.text(characters, max_size=5), st.text("ab", max_size=40)), max_size=30, unique=True
+)
+
+
+@given(some_ids, some_ids, st.sampled_from([2, 4, 64]))
+@settings(max_examples=200, deadline=None)
+def test_ids(compiled: ModuleType, ids: list[str], others: list[str], buckets: int) -> None:
+    assert compiled.may_be(ids, 3) == numpy_kernels.may_be(ids, 3)
+    lookup, asked = lookup_of(ids, buckets), [*others, *ids, "\ud800"]
+    rows = {item_id: row for row, item_id in enumerate(ids)}
+    expected = [rows.get(item_id, -1) for item_id in asked]
+    assert compiled.rows_of(asked, lookup).tolist() == expected
+    assert numpy_kernels.rows_of(asked, lookup).tolist() == expected
+
+
+def test_a_damaged_lookup_of_ids_is_an_error_or_knows_nobody(compiled: ModuleType) -> None:
+    ids = [f"item-{number}" for number in range(64)]
+    sound = lookup_of(ids, 64)
+    far = np.uint32(2**32 - 1)
+    for damaged in (
+        sound._replace(buckets=np.full(65, far)),
+        sound._replace(rows=np.full(64, far)),
+        sound._replace(at=np.full(65, 10**12)),
+        sound._replace(at=np.full(65, -1)),
+    ):
+        assert compiled.rows_of(ids, damaged).tolist() == [-1] * 64
+    for damaged in (sound._replace(buckets=sound.buckets[:-1]), sound._replace(at=sound.at[:-1])):
+        with pytest.raises(ValueError):
+            compiled.rows_of(ids, damaged)
 
 
 def test_five_thousand_candidates(compiled: ModuleType) -> None:
@@ -206,10 +274,22 @@ def test_five_thousand_candidates(compiled: ModuleType) -> None:
     towards = rng.standard_normal((20, 384)).astype(np.float32)
     expected = vectors.astype(np.float64) @ towards.T.astype(np.float64)
     np.testing.assert_allclose(compiled.dots(vectors, towards), expected, rtol=0, atol=1e-3)
+    middle, lengths = np.zeros(20, np.float32), np.ones(5000, np.float32)
+    nearest = compiled.filled(
+        np.arange(5000), [(NEAREST, vectors, towards, middle, np.arange(20), lengths)]
+    )
+    np.testing.assert_allclose(nearest[0], expected.max(axis=1), rtol=0, atol=1e-3)
     first = rng.random(5000)
     added = [(first, way, 0.5, 1.5) for way in range(3)]
     ours, theirs = compiled.added_up(added, 1e100, 5000), numpy_kernels.added_up(added, 1e100, 5000)
     assert ours.tobytes() == theirs.tobytes()
+
+
+def near_of(
+    vectors: npt.NDArray[Any], towards: npt.NDArray[Any], places: npt.NDArray[Any], lengths: int
+) -> Program:
+    arrays = (vectors, towards, np.zeros(len(towards)))
+    return NEAREST, *(a.astype(np.float32) for a in arrays), places, np.ones(lengths, np.float32)
 
 
 Wrong = tuple[str, Callable[[ModuleType], Any], type[Exception] | tuple[type[Exception], ...]]
@@ -218,22 +298,50 @@ wrong: list[Wrong] = [
     ("a row below", lambda c: c.decoded(np.zeros(8, np.uint8), np.array([-1]), 2), IndexError),
     (
         "a row of counts outside",
-        lambda c: c.counted(
-            np.zeros(1, np.uint32), np.array([0, 1]), np.array([1]), np.zeros(0, np.uint32)
+        lambda c: c.filled(
+            np.array([1]),
+            [(COUNTED, np.zeros(1, np.uint32), np.array([0, 1]), np.zeros(0, np.uint32))],
         ),
         IndexError,
     ),
     (
         "a run that ends outside",
-        lambda c: c.counted(
-            np.zeros(1, np.uint32), np.array([0, 9]), np.array([0]), np.zeros(0, np.uint32)
+        lambda c: c.filled(
+            np.array([0]),
+            [(COUNTED, np.zeros(1, np.uint32), np.array([0, 9]), np.zeros(0, np.uint32))],
         ),
         IndexError,
     ),
+    ("a row below -1", lambda c: c.filled(np.array([-2]), [(TAKEN, np.zeros(1))]), IndexError),
     (
         "another type",
-        lambda c: c.shares(np.zeros(1), np.array([0]), np.zeros(0, np.uint64), np.zeros(0)),
+        lambda c: c.filled(
+            np.array([0]), [(SHARE, np.zeros(1), np.zeros(0, np.uint64), np.zeros(0))]
+        ),
         TypeError,
+    ),
+    ("an unknown program", lambda c: c.filled(np.array([0]), [(99, np.zeros(1))]), ValueError),
+    ("no program", lambda c: c.filled(np.array([0]), [()]), ValueError),
+    (
+        "more programs than there is room for",
+        lambda c: c.filled(np.array([0]), [(TAKEN, np.zeros(1))] * 33),
+        ValueError,
+    ),
+    (
+        "fewer lengths than vectors",
+        lambda c: c.filled(
+            np.array([0, 0]),
+            [near_of(np.zeros((2, 3)), np.zeros((2, 3)), np.array([0]), 1)],
+        ),
+        ValueError,
+    ),
+    (
+        "a direction outside",
+        lambda c: c.filled(
+            np.array([0, 0]),
+            [near_of(np.zeros((2, 3)), np.zeros((2, 3)), np.array([2]), 2)],
+        ),
+        IndexError,
     ),
     (
         "vectors of other dimensions",
@@ -245,7 +353,7 @@ wrong: list[Wrong] = [
         lambda c: c.dots(np.zeros((4, 3), np.float32)[::2], np.zeros((1, 3), np.float32)),
         (ValueError, BufferError),
     ),
-    ("no list", lambda c: c.rows_met({}, ("a",), -2), ValueError),
+    ("no list", lambda c: c.rows_of(("a",), lookup_of(["a"], 2)), ValueError),
     ("columns that differ", lambda c: c.added_up([(np.zeros(2), 0, 1.0, 1.0)], 1.0, 3), ValueError),
 ]
 

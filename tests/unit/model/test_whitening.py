@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from indexes.modalities.whitening import Whitening
 from indexes.storage.arrays import Ints, Vectors
-from reranker.model.served_model import Whitening
 
 CATEGORIES, DIMENSIONS = 24, 96
 

@@ -88,7 +88,8 @@ def test_strangers_are_not_those_who_stand_side_by_side() -> None:
 def test_the_built_in_blend_of_an_earlier_release_gives_way(tmp_path: Path) -> None:
     store = BlendStore(tmp_path)
     earlier = DEFAULT.signals | {"semantic": SignalWeight(1.5), "typical": SignalWeight(0.5)}
-    del earlier["coverage"]
+    for name in ("coverage", "looks", "depicts"):
+        del earlier[name]
     store.save(msgspec.structs.replace(DEFAULT, signals=earlier), publish=True)
     assert "default v2 published" in publish_default(store, PERSONAL, harms=False)
 

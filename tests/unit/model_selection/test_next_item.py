@@ -193,6 +193,15 @@ def test_the_command_prints_everyone_in_one_table(
     assert not (own_home / "model").exists()  # nothing is published
 
 
+def test_baselines_alone_train_no_encoder(
+    tmp_path: Path, events_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ("--events", str(events_file), "--ids-only", "--encoder", "none")
+    result = answer(tmp_path, capsys, *args, "--baseline", "popular", "--baseline", "together")
+    assert set(result["metrics"]) == {"popular", "together"}
+    assert result["models"] == {}
+
+
 def test_ids_only_needs_no_index_and_a_person_gets_a_table(
     tmp_path: Path, events_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,8 +30,9 @@ def test_every_file_is_one_of_ours_and_is_turned_back_to_less_by_a_reader(home: 
 def test_a_request_passes_few_files(home: Path) -> None:
     """A ceiling, a little above what there is: who adds a file raises it, and says why."""
     first, second = walks(home)
-    # With what others took after a search; with the loops, which signals call one by one; and in
-    # one thread: what is entered in another does not count as turning back. A value that is worked
-    # out when first asked for turns back once more.
-    assert len(first.files) <= 50 and first.returns <= 320
-    assert len(second.files) <= 44 and second.returns <= 260
+    # With what others took after a search; with the loops, of which one reads the items for all
+    # signals; and in one thread: what is entered in another does not count as turning back. A value
+    # that is worked out when first asked for turns back once more. Whitening, vectors kept by row
+    # and an item's content have files of their own: vectors that no text made need them, too.
+    assert len(first.files) <= 54 and first.returns <= 340
+    assert len(second.files) <= 44 and second.returns <= 250

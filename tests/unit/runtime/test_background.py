@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from reranker.runtime.background import Worker, every
+from reranker.runtime.background import Worker, by_turns, every
 
 
 def test_what_is_done_again_and_again_survives_its_failures(
@@ -41,3 +41,8 @@ def test_a_worker_begins_when_it_is_woken_and_misses_no_wake() -> None:
         worker.wake()
         assert worked.wait(30)
     assert threads() == ["worker"]
+
+
+def test_by_turns_gives_the_same_things() -> None:
+    for count in (0, 1, 8, 20):
+        assert list(by_turns(iter(range(count)))) == list(range(count))

@@ -9,14 +9,14 @@ from gunicorn.config import Config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.server.incoming import Incoming, parser
+from service.server.incoming import Heads, Incoming
 from service.server.searches import budget_of, candidates_in, candidates_of
 
 JSON_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
 
 
 def parsed(body: bytes, head: str = "") -> Any:
-    incoming = Incoming(parser(Config(), ("127.0.0.1", 0)), 10_000_000)
+    incoming = Incoming(Heads(Config()), ("127.0.0.1", 0), 10_000_000)
     first = f"POST /rerank HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n"
     incoming.add(first.encode() + body)
     assert incoming.look()

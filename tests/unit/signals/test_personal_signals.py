@@ -28,7 +28,7 @@ from reranker.signals.context import RankingContext
 from reranker.signals.registry import SIGNALS, compute
 from reranker.signals.user_history import UserHistory
 
-PERSONAL = [name for name, signal in SIGNALS.items() if signal.personal]
+PERSONAL = [name for name, signal in SIGNALS.items() if signal.personal and not signal.vectors]
 DAY = 86_400.0
 NOW = TRAINED_AT
 IDS = [item["id"] for item in small_shop()]

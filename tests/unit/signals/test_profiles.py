@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes.cached import lazily
+from indexes.items.index import ItemIndex, published_version
+from indexes.kernels import kernels
+from indexes.storage.arrays import Rows, Vectors
+from indexes.storage.row_vectors import RowVectors
+from indexes.workspace import Workspace
 from reranker.blends.blend import PERSONAL, Blend, SignalWeight
 from reranker.events.events import HistoryEvent
 from reranker.ranking.ranking import rerank
@@ -58,6 +64,58 @@ def kept_for(
         return msgspec.json.encode(rerank(asked, keeping).results)
 
     return ranked, personal.profiles
+
+
+def test_a_change_of_an_item_costs_the_profiles_of_those_who_met_it_alone(
+    home: Path, state: ServedState
+) -> None:
+    index = ItemIndex(published_version(Workspace(home)))
+    profiles = UserProfiles(3)
+    histories = {"ann": events("1", "6"), "bob": events("9")}
+
+    def kept() -> list[UserProfile]:
+        return [profiles.of(name, met, index, None) for name, met in histories.items()]
+
+    before = kept()
+    assert [profile.price for profile in before] == [profile.price for profile in kept()]
+    index.change({"6": {"available": False, "image": "x.png"}, "3": {"title": "Red lamp"}})
+    assert kept() == before
+    index.change({"6": {"price": 4711.0}})
+    assert [one is other for one, other in zip(kept(), before, strict=True)] == [False, True]
+    index.change({"9": {"removed": True}})
+    ann, bob = kept()
+    assert bob.rows.tolist() == [] and before[1].rows.tolist() != []
+    index.change({"9": {"removed": False}})
+    assert kept()[0] is ann and kept()[1].rows.tolist() == before[1].rows.tolist()
+
+
+def test_numbers_and_directions_of_a_changed_vector_are_worked_out_anew(home: Path) -> None:
+    index = ItemIndex(published_version(Workspace(home)))
+    rows = index.rows(["1", "6", "9"])
+    lengths = RowMemo(len(index), lambda _rows, vectors: np.linalg.norm(vectors * 3, axis=1))
+
+    def of(own: Rows) -> tuple[Vectors, Vectors]:
+        return 2 * index.vectors(own)[:, :1], index.vectors(own)[:, 1]
+
+    doubled = RowVectors(2, 1, of, index.live.versions)
+    for title in ("Red lamp", "Blue boots", "Blue boots"):
+        lengths(rows, index.vectors(rows))
+        doubled(rows[:2])
+        index.change({"6": {"title": title}})
+        number = hash(title) % 5 + 2
+        vectors = {
+            digest: np.full(index.dimensions, number, np.float16)
+            for digest in index.live.next_texts(9)
+        }
+        index.change({}, vectors)
+        live = index.vectors(rows)
+        assert live[1].tolist() == [number] * index.dimensions
+        np.testing.assert_allclose(lengths(rows, live), np.linalg.norm(live * 3, axis=1), rtol=1e-6)
+        kept = doubled(rows[:2])
+        np.testing.assert_array_equal(kept.table[kept.places], 2 * live[:2, :1])
+        np.testing.assert_array_equal(kept.numbers[kept.places], live[:2, 1])
+    index.change({"6": {"title": index.columns.published(int(rows[1])).title}})
+    assert index.vectors(rows)[1].tolist() != live[1].tolist()
 
 
 @pytest.mark.parametrize("searches", [0, 3])
@@ -154,7 +212,7 @@ def test_scores_are_the_same_to_the_bit_whether_explained_or_not(found: Any, n: 
 def test_a_row_memo_works_each_row_out_once() -> None:
     asked: list[int] = []
 
-    def lengths(vectors: Any) -> Any:
+    def lengths(_rows: Any, vectors: Any) -> Any:
         asked.append(len(vectors))
         return np.linalg.norm(vectors, axis=1).astype(np.float32)
 
@@ -192,10 +250,10 @@ def test_what_is_kept_of_a_row_does_not_depend_on_its_company(state: ServedState
     assert model
     rows = np.arange(len(state.index), dtype=np.int64)
     vectors = state.index.vectors(rows)
-    for lengths in (model.whitening.lengths, model._as_text_lengths):
-        whole = lengths(vectors)
+    for lengths in (lambda _, of: model.whitening.lengths(of), model._content._lengths_of):
+        whole = lengths(rows, vectors)
         for some in (rows[::3], rows[:1], rows[7:24]):
-            assert lengths(vectors[some]).tobytes() == whole[some].tobytes()
+            assert lengths(some, vectors[some]).tobytes() == whole[some].tobytes()
 
 
 def test_items_of_the_same_vector_are_equally_near_wherever_they_stand(state: ServedState) -> None:
@@ -221,4 +279,5 @@ def test_habits_of_a_shop_where_nobody_met_the_same(state: ServedState) -> None:
     rows = np.array([0, 1, -1])
     assert statistics.counts_by_type(rows) == {}
     weights = np.ones(len(statistics.card.types))
-    assert statistics.popularity(rows, weights).tolist() == [0.0, 0.0, 0.0]
+    popularity = kernels.filled(rows, [statistics.popularity(weights)])
+    assert popularity.tolist() == [[0.0, 0.0, 0.0]]

@@ -13,7 +13,7 @@ from support.sequence_worlds import (
 from torch import nn
 
 from indexes.errors import Failure
-from reranker.model.served_model import Whitening
+from indexes.modalities.whitening import Whitening
 from reranker.model.settings import ENCODERS
 from reranker.training.batches import Batch
 from reranker.training.data import new_model
@@ -21,7 +21,7 @@ from reranker.training.encoders import Layout
 from reranker.training.inference import TOP, model_ranks
 from reranker.training.loop import Training
 from reranker.training.losses import Denominator, Sampler, next_item_loss
-from reranker.training.model import SequenceModel, numbers
+from reranker.training.model import Items, SequenceModel, numbers
 
 each_encoder = pytest.mark.parametrize("encoder", ENCODERS)
 
@@ -70,6 +70,39 @@ def test_every_input_is_read(encoder: str, column: str) -> None:
     assert not torch.allclose(model(batch, items)[-1], model(changed, items)[-1])
 
 
+def test_ids_and_texts_are_read_and_learned_apart() -> None:
+    """The text half of a user vector knows nothing of ids, the other nothing of items' texts."""
+    model, items, sequences = random_model(tiny_settings(fusion="apart"))
+    batch = windows(sequences, [0])
+    before = model(batch, items)
+    other = Items(items.ids.roll(1), items.texts[:-1])  # type: ignore[index]
+    other_ids = model(batch, other)
+    torch.testing.assert_close(other_ids[:, :16], before[:, :16])
+    assert not torch.allclose(other_ids[:, 16:], before[:, 16:])
+    other = Items(items.ids, items.texts[:-1].roll(1, dims=0))  # type: ignore[index]
+    other_texts = model(batch, other)
+    torch.testing.assert_close(other_texts[:, 16:], before[:, 16:])
+    assert not torch.allclose(other_texts[:, :16], before[:, :16])
+    every = Denominator(torch.arange(CIRCLE))
+    loss = next_item_loss(model, items, batch, (batch.items + 1) % CIRCLE, every)
+    users, vectors = model(batch, items), model.item_vectors(items, every.rows)
+    each = [
+        torch.nn.functional.cross_entropy(
+            users[:, part] @ vectors[:, part].T, (batch.items + 1) % CIRCLE
+        )
+        for part in (slice(0, 16), slice(16, 32))
+    ]
+    torch.testing.assert_close(loss, (each[0] + each[1]) / 2)
+
+
+def test_read_jointly_each_half_knows_both() -> None:
+    model, items, sequences = random_model(tiny_settings(fusion="joint"))
+    batch = windows(sequences, [0])
+    other = Items(items.ids.roll(1), items.texts[:-1])  # type: ignore[index]
+    assert not torch.allclose(model(batch, other)[:, :16], model(batch, items)[:, :16])
+    assert model.parts == [slice(None)]
+
+
 def test_affinity_is_one_inner_product_of_text_part_and_id_part() -> None:
     model, items, sequences = random_model(tiny_settings())
     users = model(windows(sequences, [0]), items)
@@ -81,7 +114,7 @@ def test_affinity_is_one_inner_product_of_text_part_and_id_part() -> None:
 
 
 def test_an_item_left_out_while_training_is_as_a_new_one() -> None:
-    model, items, _ = random_model(tiny_settings(id_dropout=0.5))
+    model, items, _ = random_model(tiny_settings(id_dropout=0.5, fusion="joint"))
     every = torch.arange(len(items))
     known = model.train().known_ids()
     vectors = model.item_vectors(items, every, known)
@@ -173,9 +206,10 @@ def test_heads_have_to_divide_the_width() -> None:
         random_model(tiny_settings(heads=3))
 
 
-def test_new_items_are_found_by_their_text() -> None:
+@pytest.mark.parametrize("fusion", ["apart", "joint"])
+def test_new_items_are_found_by_their_text(fusion: str) -> None:
     """An item that nobody saw, with the text of a known one, stands where that one stands."""
-    settings = tiny_settings(epochs=15, id_dropout=0.3)
+    settings = tiny_settings(epochs=15, id_dropout=0.3, seed=2, fusion=fusion)
     data, cases = leave_one_out(settings)
     texts = data.catalogue.texts
     assert texts is not None

@@ -100,7 +100,7 @@ def test_no_training_window_holds_or_foresees_what_is_at_or_after_its_limit(
     owner = np.searchsorted(found.at, windows.starts, side="right") - 1
     assert (windows.stops < limits[owner]).all()
     assert (windows.stops - windows.starts <= length).all()
-    for batch, targets in windows.batches(2, np.random.default_rng(0)):
+    for batch, targets in windows.batches(2, 4096, np.random.default_rng(0)):
         assert len(batch.items) == len(targets) == int(batch.lengths.sum())
         assert (targets >= 0).all()
     following = found.next_target()

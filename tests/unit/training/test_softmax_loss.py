@@ -23,13 +23,13 @@ def test_loss_and_gradients_are_those_of_cross_entropy(
     functional.cross_entropy(first @ second.T, places).backward()
     wanted = first.grad, second.grad
     first.grad = second.grad = None
-    before = fused._FEWEST, fused._SCORES_AT_ONCE
-    fused._FEWEST, fused._SCORES_AT_ONCE = at_once, 1  # several parts
+    before = fused._FEWEST, fused._BYTES_AT_ONCE
+    fused._FEWEST, fused._BYTES_AT_ONCE = at_once, 1  # several parts
     try:
         loss = softmax_loss(first, second, places)
         (2 * loss).backward()
     finally:
-        fused._FEWEST, fused._SCORES_AT_ONCE = before
+        fused._FEWEST, fused._BYTES_AT_ONCE = before
     assert loss.item() == pytest.approx(
         functional.cross_entropy(first @ second.T, places).item(), abs=1e-12
     )
@@ -42,7 +42,8 @@ def test_bfloat16_products_stay_near() -> None:
     users, items = torch.randn(300, 32), torch.randn(500, 32)
     places = torch.randint(500, (300,))
     exact = softmax_loss(users, items, places)
-    rounded = softmax_loss(users, items, places, bfloat16=True)
+    rounded = softmax_loss(users.bfloat16(), items, places)
+    assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded, exact, rtol=2e-3, atol=0)
 
 

@@ -1,5 +1,6 @@
 """The training loop: it keeps the best, stops in time, resumes, and never sees what it foresees."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from support.sequence_worlds import (
 )
 
 from indexes.errors import Failure
+from indexes.modalities.whitening import Whitening
 from reranker.events.events import TYPES, HistoryEvent
-from reranker.model.served_model import Whitening
 from reranker.model.settings import ENCODERS, TrainSettings
+from reranker.training import loop
 from reranker.training.checkpoints import FILE, Checkpoint, transfer_weights
 from reranker.training.data import (
     Catalogue,
@@ -96,6 +98,33 @@ def test_minutes_end_a_training_with_a_model() -> None:
     assert epochs and trained.best_epoch >= 1
 
 
+def test_steps_fall_to_0_by_the_end_of_the_minutes_and_the_epoch_cut_short_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its steps are the smallest, so it is often the best one. The clock ticks at each look."""
+    ticks = itertools.count()
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: float(next(ticks)))
+    rates: list[float] = []
+    settings = tiny_settings(minutes=0.5, patience=100, epochs=100)
+    data, _ = leave_one_out(settings)
+    epochs: list[Epoch] = []
+    training = Training(data, settings, on_epoch=epochs.append)
+    step = training.adam.step
+
+    def noting(*args: Any, **options: Any) -> Any:
+        rates.append(training.adam.param_groups[0]["lr"] / settings.learning_rate)
+        return step(*args, **options)
+
+    training.adam.step = noting  # type: ignore[method-assign]
+    trained = training.run()
+    steps = len(list(data.windows.batches(8, 4096, np.random.default_rng(1))))
+    assert trained.stopped == "minutes"
+    assert len(epochs) == trained.epochs == len(rates) // steps + 1  # the last one unfinished
+    assert rates[:steps] == [1.0] * steps
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.2
+
+
 def test_every_epoch_is_reported() -> None:
     _, epochs = run(tiny_settings(epochs=3))
     assert [one.epoch for one in epochs] == [1, 2, 3]
@@ -128,6 +157,7 @@ def test_too_little_to_learn_from_is_a_failure() -> None:
     ("name", "value"),
     [
         ("encoder", "gru"),
+        ("fusion", "joint"),
         ("length", 3),
         ("width", 8),
         ("blocks", 1),
@@ -136,13 +166,18 @@ def test_too_little_to_learn_from_is_a_failure() -> None:
         ("id_dropout", 0.5),
         ("learning_rate", 0.001),
         ("batch_users", 4),
+        ("batch_events", 20),
         ("full_softmax_items", 3),
         ("negatives", 5),
         ("validation_users", 3),
     ],
 )
 def test_setting_changes_what_is_learned(name: str, value: Any) -> None:
-    usual = tiny_settings(epochs=1, full_softmax_items=3 if name == "negatives" else 100)
+    usual = tiny_settings(
+        epochs=1,
+        full_softmax_items=3 if name == "negatives" else 100,
+        fusion="joint" if name == "id_dropout" else "apart",
+    )
     changed = msgspec.structs.replace(usual, **{name: value})
     first, other = run(usual)[1][0], run(changed)[1][0]
     assert (first.loss, first.ndcg_at_10) != (other.loss, other.ndcg_at_10)

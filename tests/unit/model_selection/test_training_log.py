@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from reranker.training.epoch_logs import HOW_TO_GET, tensorboard_log
+from reranker.model_selection.epoch_logs import HOW_TO_GET, tensorboard_log
 from reranker.training.loop import Epoch
 
 

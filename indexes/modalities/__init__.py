@@ -1,0 +1,1 @@
+"""Vectors of items that no text made (pictures, sound, ...): read, written, served."""
