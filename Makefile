@@ -8,7 +8,7 @@ CLIENTS := .venv-clients
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-heavy test-lowest test-clients promises check format bench bench-serving bench-items figures screenshots clean
+.PHONY: help install demo serve test test-heavy test-lowest test-clients promises check format bench bench-serving bench-items bench-adapt figures screenshots clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,13 +53,16 @@ format: $(READY)  ## let ruff write the format
 	$(BIN)/ruff format .
 
 bench: $(READY)  ## timings as ratios against a peer or a limit, measured in the same run
-	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; PYTHONPATH=tests $(BIN)/python $$bench || exit 1; done
+	@for bench in $(filter-out tests/benchmarks/bench_adapt.py,$(wildcard tests/benchmarks/bench_*.py)); do echo "== $$bench"; PYTHONPATH=tests $(BIN)/python $$bench || exit 1; done
 
 bench-serving: $(READY)  ## /rerank beside an empty GET, step by step, past capacity; HOME_DIR=DIR takes that home
 	@for bench in serving steps overload; do echo "== $$bench"; PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_$$bench.py $(if $(HOME_DIR),--home $(HOME_DIR)) || exit 1; done
 
 bench-items: $(READY)  ## /rerank while items change a thousand times a second; HOME_DIR=DIR takes that home
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_items.py $(if $(HOME_DIR),--home $(HOME_DIR))
+
+bench-adapt: $(READY)  ## what `reranker adapt` gains on queries it never saw; HOME_DIR=DIR REQUESTS=FILE
+	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_adapt.py --home $(or $(HOME_DIR),./var/demo) --requests $(or $(REQUESTS),./var/demo/data/requests.jsonl.gz) $(BENCH_ARGS)
 
 figures: $(READY)  ## the README's and docs' figures: measured anew, kept in docs/figures.json, written
 	PYTHONPATH=tests $(BIN)/python -m support.figures

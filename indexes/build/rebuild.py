@@ -19,7 +19,7 @@ from indexes.build.settings import RebuildSettings
 from indexes.build.vector_cache import VectorCache
 from indexes.build.vector_parts import take_parts, take_vectors
 from indexes.build.vectors import encode_missing, write_vectors
-from indexes.encoders.adapted import encoder_settings
+from indexes.encoders.adapted import encoder_settings, query_settings
 from indexes.encoders.query_encoder import export_query_encoder
 from indexes.encoders.text_encoder import TextEncoder, load_encoder
 from indexes.errors import Failure
@@ -89,6 +89,7 @@ class _Job:
         self.settings = workspace.section(RebuildSettings)
         self.factory = workspace.section(IndexSettings).factory
         self.encoder_settings = encoder_settings(workspace)
+        self.query_settings = query_settings(workspace)
         self.force, self.progress = options.force, progress
         self.vectors, self.drive = options.vectors, options.drive
         self.template = ItemText(self.settings.template)
@@ -133,6 +134,7 @@ class _Job:
         existing(self.source.path)  # what is missing is said before an encoder is loaded
         encoder = load_encoder(self.encoder_settings)
         self.images = image_vectors(self.workspace)
+        of_queries = self._query_encoder(encoder)
         parsed_factory(self.factory, encoder.dimensions)  # a typing error shows before the encoding
         driven = self._driven(encoder)
         with (
@@ -151,7 +153,7 @@ class _Job:
                 catalogue = self._read(staged, cache, spool)
                 alike = self._note_alike(staged, catalogue)
                 self._scan_images(staged, catalogue)
-                same = self._unchanged(catalogue, encoder)
+                same = self._unchanged(catalogue, encoder, of_queries)
                 if same is not None:
                     if self.images is not None:
                         self.images.encode(self.progress)  # names again what is damaged
@@ -162,8 +164,8 @@ class _Job:
             finally:
                 spool.close()
             self._write_vectors(staged, catalogue, cache)
-            export_query_encoder(encoder, _new_folder(staged / ENCODER_FOLDER))
-            about = self._about(catalogue, encoder, alike)
+            export_query_encoder(of_queries, _new_folder(staged / ENCODER_FOLDER), encoder)
+            about = self._about(catalogue, encoder, of_queries, alike)
             about[MODALITIES] = msgspec.to_builtins(modalities)
             about["cosine_spread"] = cosine_spread(
                 lambda rows: cache.vectors(catalogue.texts[rows]), len(catalogue)
@@ -195,6 +197,12 @@ class _Job:
         if images is not None and IMAGE in modalities:
             images.write_text_tower(staged, self.old)
         return modalities
+
+    def _query_encoder(self, encoder: TextEncoder) -> TextEncoder:
+        """Another one where the shop's queries have one of their own, in the same space."""
+        if self.query_settings == self.encoder_settings:
+            return encoder
+        return load_encoder(self.query_settings)
 
     def _cache_path(self, encoder: TextEncoder) -> Path:
         """One file an encoder and template: change either, and all vectors are made anew."""
@@ -282,10 +290,12 @@ class _Job:
             self.notes.append(f"warning: {alike_warning} ({names}, ...)")
         return alike
 
-    def _unchanged(self, catalogue: Catalogue, encoder: TextEncoder) -> Version | None:
+    def _unchanged(
+        self, catalogue: Catalogue, encoder: TextEncoder, of_queries: TextEncoder
+    ) -> Version | None:
         """The served version when a new one would be the same; never with --force."""
         old = self.old.about if self.old else {}
-        wanted = self._identity(catalogue, encoder)
+        wanted = self._identity(catalogue, encoder, of_queries)
         if self.force or self.old is None or any(old.get(key) != wanted[key] for key in wanted):
             return None
         if self.folding.pending.fields:  # a version has to say that it holds them
@@ -326,18 +336,23 @@ class _Job:
             )
         self.notes.append(f"{message}: published all the same, ranked without their text.")
 
-    def _identity(self, catalogue: Catalogue, encoder: TextEncoder) -> dict[str, Any]:
+    def _identity(
+        self, catalogue: Catalogue, encoder: TextEncoder, of_queries: TextEncoder
+    ) -> dict[str, Any]:
         return {
             "content": catalogue.content,
             "fingerprint": encoder.fingerprint,
+            "queries": None if of_queries is encoder else of_queries.fingerprint,
             "template": self.settings.template,
             "factory": self.factory,
             "format": FORMAT,
         }
 
-    def _about(self, catalogue: Catalogue, encoder: TextEncoder, alike: int) -> dict[str, Any]:
+    def _about(
+        self, catalogue: Catalogue, encoder: TextEncoder, of_queries: TextEncoder, alike: int
+    ) -> dict[str, Any]:
         return (
-            self._identity(catalogue, encoder)
+            self._identity(catalogue, encoder, of_queries)
             | {
                 "items": len(catalogue),
                 "dimensions": encoder.dimensions,

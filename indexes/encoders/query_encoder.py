@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from tokenizers import Tokenizer
 
+from indexes.cached import lazily
 from indexes.encoders.onnx_export import session
 from indexes.encoders.settings import EncoderSettings
 from indexes.encoders.text_encoder import TextEncoder, load_encoder
@@ -18,6 +19,7 @@ from indexes.storage.arrays import Vectors
 ABOUT: Final = "encoder.json"
 TOKENIZER: Final = "tokenizer.json"
 GRAPH: Final = "query.onnx"
+DOCUMENTS: Final = "documents"  # folder of what reads item texts, where queries have another
 _BATCH_TOKENS: Final = 1024
 
 
@@ -93,11 +95,39 @@ class OnnxEncoder:
         return unit
 
 
-def export_query_encoder(encoder: TextEncoder, folder: Path) -> None:
-    """Write the files that `load_query_encoder` needs into an existing folder."""
+class TwoEncoders:
+    """Queries by an encoder of their own, item texts by the one that the index was made with; that
+    one is loaded when first asked for.
+
+    folder: as `export_query_encoder` wrote it for the item texts.
+    """
+
+    def __init__(self, queries: QueryEncoder, folder: Path, threads: int) -> None:
+        self._queries, self._folder, self._threads = queries, folder, threads
+        self.fingerprint, self.dimensions = queries.fingerprint, queries.dimensions
+        self.encode_queries, self.known_share = queries.encode_queries, queries.known_share
+
+    @lazily
+    def _documents(self) -> QueryEncoder:
+        return load_query_encoder(self._folder, self._threads)
+
+    def encode_documents(self, texts: list[str], /) -> Vectors:
+        """The vectors (n, d) of item texts, each of length 1."""
+        return self._documents.encode_documents(texts)
+
+
+def export_query_encoder(
+    encoder: TextEncoder, folder: Path, of_items: TextEncoder | None = None
+) -> None:
+    """Write the files that `load_query_encoder` needs into an existing folder.
+
+    of_items: what reads item texts, where another one does; its item vectors are then those that
+    the queries fit.
+    """
+    alone = of_items is None or of_items is encoder
     model = encoder.model
     about = About(
-        fingerprint=encoder.fingerprint,
+        fingerprint=(encoder if of_items is None else of_items).fingerprint,
         dimensions=encoder.dimensions,
         max_tokens=model.max_tokens,
         query_prompt=model.query_prompt,
@@ -106,10 +136,19 @@ def export_query_encoder(encoder: TextEncoder, folder: Path) -> None:
         settings=encoder.settings,
     )
     (folder / ABOUT).write_bytes(msgspec.json.format(msgspec.json.encode(about), indent=2))
+    if of_items is not None and not alone:
+        (folder / DOCUMENTS).mkdir()
+        export_query_encoder(of_items, folder / DOCUMENTS)
 
 
 def load_query_encoder(folder: Path, threads: int = 1) -> QueryEncoder:
     """The query encoder that `export_query_encoder` wrote."""
+    encoder = _loaded(folder, threads)
+    documents = folder / DOCUMENTS
+    return TwoEncoders(encoder, documents, threads) if documents.is_dir() else encoder
+
+
+def _loaded(folder: Path, threads: int) -> QueryEncoder:
     try:
         about = msgspec.json.decode((folder / ABOUT).read_bytes(), type=About)
     except (OSError, msgspec.DecodeError) as error:
@@ -118,7 +157,9 @@ def load_query_encoder(folder: Path, threads: int = 1) -> QueryEncoder:
             hint="Publish the index again: reranker rebuild --items FILE --force",
         ) from error
     if about.runtime == "torch":
-        return load_encoder(msgspec.structs.replace(about.settings, threads=threads))
+        encoder = load_encoder(msgspec.structs.replace(about.settings, threads=threads))
+        encoder.fingerprint = about.fingerprint
+        return encoder
     return OnnxEncoder(folder, about, threads)
 
 

@@ -10,7 +10,13 @@ import msgspec
 import numpy as np
 
 from indexes.build.settings import RebuildSettings
-from indexes.encoders.adapted import encoder_settings, encoder_store
+from indexes.encoders.adapted import (
+    QUERIES,
+    encoder_settings,
+    encoder_store,
+    query_settings,
+    used_side,
+)
 from indexes.encoders.model_folders import model_folder
 from indexes.encoders.models import load_modules
 from indexes.encoders.settings import EncoderSettings
@@ -23,7 +29,7 @@ from indexes.storage.arrays import Ints, Vectors
 from indexes.workspace import Workspace
 from reranker.adaptation.candidates import Candidates
 from reranker.adaptation.fine_tuning import FineTuning
-from reranker.adaptation.question_texts import QuestionTexts
+from reranker.adaptation.question_vectors import QuestionVectors, Texts
 from reranker.adaptation.questions import (
     Question,
     behaviour_questions,
@@ -62,7 +68,8 @@ def adapt(
     asks. Raises NoIndex, TooFewQueries.
     """
     index = published_index(workspace)
-    encoder = load_encoder(encoder_settings(workspace))
+    _check(workspace, settings, index)
+    encoder = load_encoder(query_settings(workspace))
     candidates = Candidates(index, encoder, progress)
     questions, general = _questions(workspace, settings, index, requests, candidates)
     parts = parts_of(questions, _SEED)
@@ -75,20 +82,27 @@ def adapt(
     store = encoder_store(workspace.home)
     store.root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=store.root) as kept:  # gone with the process, however it ends
-        adapting = _Adapting(workspace, settings, encoder, parts, general, kept, progress)
+        adapting = Adapting(workspace, settings, encoder, parts, general, kept, progress)
         report = adapting.report()
         if report.reason:
             return report
         with store.stage() as staged:
             adapting.save(staged)
-            about = {"base": report.base, "report": msgspec.to_builtins(report)}
+            about = {
+                "base": report.base,
+                "side": settings.side,
+                "report": msgspec.to_builtins(report),
+            }
             version = store.publish(staged, about, switch=publish)
     store.prune(_KEEP)
     return msgspec.structs.replace(report, version=version.id, published=publish)
 
 
-class _Adapting:
-    """The encoder in use and the texts that it learns from, is chosen by and proved on."""
+class Adapting:
+    """The encoder in use and the texts that it learns from, is chosen by and proved on.
+
+    before, after: NDCG@10 of each question that proves, once `report` is there.
+    """
 
     def __init__(
         self,
@@ -105,28 +119,36 @@ class _Adapting:
         self._base = workspace.section(EncoderSettings).model
         index = published_index(workspace)
         template = ItemText(workspace.section(RebuildSettings).template)
-        self._texts = QuestionTexts(
+        alone = settings.side == QUERIES
+        self._texts = Texts(
             [*parts.learned, *parts.chosen, *parts.proof, *general],
-            lambda row: template.render(index.columns.item(row)),
             (encoder.model.query_prompt, encoder.model.document_prompt),
+            None if alone else lambda row: template.render(index.columns.item(row)),
         )
-        self._model = TextModel(
-            load_modules(encoder.model.folder), self._texts.texts, settings.layers, kept, progress
+        self._fixed = index.vectors(self._texts.rows) if alone else None
+        self.model = TextModel(
+            load_modules(encoder.model.folder), self._texts.all, settings.layers, kept, progress
         )
+        self._vectors = QuestionVectors(self._texts, self.model, self._fixed)
         self._again = encoder.settings.model != self._base
+        self.before: list[float] = []
+        self.after: list[float] = []
 
     def report(self) -> AdaptReport:
         """Learns, and measures what it was worth."""
         parts, progress = self._parts, self._progress
-        vectors = self._model.encoded(np.arange(len(self._model)), progress, "vectors")
-        before = self._measured(vectors, np.arange(len(self._model)))
-        learning = FineTuning(self._model, self._texts, vectors, self._settings, progress=progress)
+        everything = np.arange(len(self._vectors))
+        vectors = self._vectors.encoded(everything, progress, "vectors")
+        before = self._measured(self._vectors, vectors, everything)
+        learning = FineTuning(self._vectors, vectors, self._settings, progress=progress)
         tuned = learning.run(parts.learned, parts.chosen)
-        after = self._measured_with(self._model, "proof") if tuned.share else before
+        after = self._measured_with(self._vectors, "proof") if tuned.share else before
         original = before
         if self._again:
-            modules = load_modules(model_folder(self._base))
-            original = self._measured_with(self._model.another(modules), "original")
+            model = self.model.another(load_modules(model_folder(self._base)))
+            other = QuestionVectors(self._texts, model, self._fixed)
+            original = self._measured_with(other, "original")
+        self.before, self.after = before.proof, after.proof
         gains = gains_of(parts.proof, before.proof, after.proof)
         general = self._of_general(original, after)
         reason = refusal(tuned.share, gains.get("all"), general)
@@ -144,16 +166,16 @@ class _Adapting:
 
     def save(self, folder: Path) -> None:
         """As a sentence-transformers model, without a card of the library's."""
-        self._model.modules.save(str(folder), create_model_card=False)
+        self.model.modules.save(str(folder), create_model_card=False)
 
-    def _measured_with(self, model: TextModel, stage: str) -> "_Measured":
-        numbers = self._texts.of([*self._parts.proof, *self._general])
-        return self._measured(model.encoded(numbers, self._progress, stage), numbers)
+    def _measured_with(self, vectors: QuestionVectors, stage: str) -> "_Measured":
+        numbers = vectors.of([*self._parts.proof, *self._general])
+        return self._measured(vectors, vectors.encoded(numbers, self._progress, stage), numbers)
 
-    def _measured(self, vectors: Vectors, numbers: Ints) -> "_Measured":
+    def _measured(self, of: QuestionVectors, vectors: Vectors, numbers: Ints) -> "_Measured":
         return _Measured(
-            self._texts.ndcgs(self._parts.proof, numbers, vectors),
-            self._texts.ndcgs(self._general, numbers, vectors),
+            of.ndcgs(self._parts.proof, numbers, vectors),
+            of.ndcgs(self._general, numbers, vectors),
         )
 
     def _of_general(self, before: "_Measured", after: "_Measured") -> Gain | None:
@@ -168,6 +190,24 @@ class _Measured(NamedTuple):
 
     proof: list[float]
     general: list[float]
+
+
+def _check(workspace: Workspace, settings: AdaptSettings, index: ItemIndex) -> None:
+    """Item vectors that stay as they are have to be the model's, and one side is learned on."""
+    used = used_side(workspace)
+    if used is not None and used != settings.side:
+        raise Failure(
+            f'adapt.side is "{settings.side}", and the adapted encoder in use reads "{used}".',
+            field="adapt.side",
+            hint="Run `reranker encoder rollback --to original` and `reranker rebuild` first.",
+        )
+    model = encoder_settings(workspace).model
+    if settings.side == QUERIES and index.about["model"] != model:
+        raise Failure(
+            f"The items of index {index.version} were encoded with {index.about['model']}, and "
+            f"would be with {model} now.",
+            hint='Run `reranker rebuild --items FILE` first, or set adapt.side to "both".',
+        )
 
 
 def _questions(

@@ -1,14 +1,16 @@
 """fine_tuning.py: questions -> a text encoder whose last layers have learned them.
 
-A query's wanted items are to be nearer than its other candidates and than what other queries of the
-batch want: softmax cross-entropy over cosines (InfoNCE, van den Oord et al. 2018), with the gains
-as the distribution that is wanted (ListNet, Cao et al. 2007), so that graded judgments and clicks
-are learned alike. Half of the other candidates that a step draws are those that the encoder itself
-puts first: hard negatives. Each vector is held to the one that the model had for this text before
-(1 - cosine, weighed by `adapt.anchor`), because full fine-tuning on few queries forgets the rest.
-Now and then the `chosen` questions are asked: the state that ranks them best is taken, and learning
-ends early where it gets no better. That state is mixed with the one before (weights averaged as in
-WiSE-FT, Wortsman et al. 2022) by the share that they prefer; 0, the model as it was, is one.
+A query's wanted items are to be nearer than its other candidates and than items of other queries:
+softmax cross-entropy over cosines (InfoNCE, van den Oord et al. 2018), with the gains as the
+distribution that is wanted (ListNet, Cao et al. 2007), so that graded judgments and clicks are
+learned alike. Item vectors stay as they are where queries alone learn; then a step has room for all
+candidates and thousands of other items. Where items learn, too, half of the other candidates that a
+step draws are those that the encoder itself puts first: hard negatives. Each vector is held to the
+one that the model had for this text before (1 - cosine, weighed by `adapt.anchor`), because full
+fine-tuning on few queries forgets the rest. Now and then the `chosen` questions are asked: the
+state that ranks them best is taken, and learning ends early where it gets no better. That state is
+mixed with the one before (weights averaged as in WiSE-FT, Wortsman et al. 2022) by the share that
+they prefer; 0, the model as it was, is one.
 """
 
 import math
@@ -24,12 +26,15 @@ from torch.nn import functional
 
 from indexes.progress import Progress, silent
 from indexes.storage.arrays import Ints, Rows, Vectors
-from reranker.adaptation.question_texts import QuestionTexts
+from reranker.adaptation.question_vectors import QuestionVectors
 from reranker.adaptation.questions import Question
 from reranker.adaptation.settings import AdaptSettings
-from reranker.adaptation.text_model import TextModel, transformer_layers
+from reranker.adaptation.text_model import transformer_layers
 
-BATCH: Final = 8  # queries a step
+BATCH: Final = 16  # queries a step
+_LEAST_STEPS: Final = 60  # of a few queries each is seen more often than `adapt.epochs` says
+_RATE: Final = 5e-4
+_RATE_OF_ITEMS: Final = 2e-5  # where they learn, too
 WANTED: Final = 4  # items that are wanted, of each
 DRAWN: Final = 12  # candidates of each in all
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -60,21 +65,21 @@ class Tuned(msgspec.Struct, frozen=True):
 
 
 class FineTuning:
-    """One adaptation of one model. before (n, d): vectors of all texts. clock: seconds, for the
+    """One adaptation of one model. before (n, d): vectors of all numbers. clock: seconds, for the
     limit of minutes."""
 
     def __init__(
         self,
-        model: TextModel,
-        texts: QuestionTexts,
+        vectors: QuestionVectors,
         before: Vectors,
         settings: AdaptSettings,
         *,
         clock: Callable[[], float] = time.monotonic,
         progress: Progress = silent,
     ) -> None:
-        self._model, self._texts, self._before = model, texts, before
+        self._vectors, self._model, self._before = vectors, vectors.model, before
         self._settings, self._clock, self._progress = settings, clock, progress
+        self._rate = settings.rate or (_RATE_OF_ITEMS if vectors.items_learn else _RATE)
         self._rng = np.random.default_rng(_SEED)
         torch.manual_seed(_SEED)
 
@@ -83,8 +88,8 @@ class FineTuning:
         began = self._clock()
         weights = trainable(self._model.modules, self._settings.layers)
         first = copied(weights)
-        numbers = self._texts.of(chosen)
-        plain = _mean(self._texts.ndcgs(chosen, numbers, self._before[numbers]))
+        numbers = self._vectors.of(chosen)
+        plain = _mean(self._vectors.ndcgs(chosen, numbers, self._before[numbers]))
         best = _Best(copied(weights))
         steps, stopped = self._learn(learned, chosen, weights, best)
         ndcgs = {0.0: plain}
@@ -102,7 +107,7 @@ class FineTuning:
             pairs=sum(int((question.gains > 0).sum()) for question in learned),
             steps=steps,
             best=best.step,
-            epochs=steps / steps_of(learned),
+            epochs=steps / self._steps_of(learned),
             seconds=self._clock() - began,
             stopped=stopped,
         )
@@ -114,19 +119,21 @@ class FineTuning:
         weights: Weights,
         best: "_Best",
     ) -> tuple[int, str]:
-        most = steps_of(questions) * self._settings.epochs
+        an_epoch = self._steps_of(questions)
+        epochs = max(self._settings.epochs, math.ceil(_LEAST_STEPS / an_epoch))
+        most = an_epoch * epochs
         checks = {round(most * (n + 1) / CHECKS) for n in range(CHECKS)}
-        optimiser = torch.optim.AdamW(weights.values(), lr=self._settings.rate, weight_decay=0.01)
+        optimiser = torch.optim.AdamW(weights.values(), lr=self._rate, weight_decay=0.01)
         limit = self._settings.minutes * _SECONDS
         began, step = self._clock(), 0  # minutes are of learning: what there was is encoded by now
         with self._progress("steps", most) as done:
-            for _ in range(self._settings.epochs):
+            for _ in range(epochs):
                 for numbers in self._epoch(questions):
                     passed = (self._clock() - began) / limit if limit else 0.0
                     if passed >= 1.0:
                         best.offer(self._ndcg(chosen), weights, step)
                         return step, "minutes"
-                    rate = self._settings.rate * share_of_rate(max(step / most, passed))
+                    rate = self._rate * share_of_rate(max(step / most, passed))
                     for group in optimiser.param_groups:
                         group["lr"] = rate
                     loss = self._loss([questions[number] for number in numbers])
@@ -141,35 +148,53 @@ class FineTuning:
         return step, "epochs"
 
     def _epoch(self, questions: Sequence[Question]) -> list[list[int]]:
-        """Numbers of the questions of each step, no question twice in one where that can be."""
-        visits = np.repeat(np.arange(len(questions)), [visits_of(one) for one in questions])
-        order = self._rng.permutation(visits)
-        return [part.tolist() for part in np.array_split(order, steps_of(questions))]
+        """Numbers of the questions of each step."""
+        order = self._rng.permutation(self._visits(questions))
+        return [part.tolist() for part in np.array_split(order, self._steps_of(questions))]
+
+    def _steps_of(self, questions: Sequence[Question]) -> int:
+        """Of an epoch."""
+        return max(1, math.ceil(len(self._visits(questions)) / BATCH))
+
+    def _visits(self, questions: Sequence[Question]) -> Ints:
+        """Numbers of the questions. Where items learn, too, each comes so often that all that it
+        wants has its turn."""
+        visits = np.arange(len(questions))
+        if not self._vectors.items_learn:
+            return visits
+        return np.repeat(visits, [visits_of(question) for question in questions])
 
     def _loss(self, asked: Sequence[Question]) -> torch.Tensor:
-        texts, device = self._texts, self._model.device
-        drawn = [self._drawn(question) for question in asked]
-        rows = np.array(list(dict.fromkeys(np.concatenate(drawn).tolist())), np.int64)
-        numbers = np.append([texts.query(question) for question in asked], texts.items(rows))
-        vectors = self._model.vectors(numbers)
-        queries, items = vectors[: len(asked)], vectors[len(asked) :]
+        rows = np.unique(np.concatenate([self._drawn(question) for question in asked]))
+        rows = self._vectors.others(rows, self._rng)
+        of_queries = np.array([self._vectors.query(question) for question in asked])
+        of_items = self._vectors.items(rows)
+        queries, items = self._vectors.vectors(of_queries, of_items)
         log_shares = functional.log_softmax(queries @ items.T / TEMPERATURE, 1)
-        wanted = torch.from_numpy(targets(asked, rows.tolist())).to(device)
+        wanted = torch.from_numpy(targets(asked, rows)).to(queries.device)
         fit = -(wanted * log_shares).sum(1).mean()
-        then = torch.from_numpy(self._before[numbers]).to(device)
-        moved = 1 - (vectors * then).sum(1)
-        held = moved[: len(asked)].mean() + moved[len(asked) :].mean()
+        held = self._moved(queries, of_queries)
+        if self._vectors.items_learn:
+            held = held + self._moved(items, of_items)
         return fit + self._settings.anchor * held / TEMPERATURE
 
+    def _moved(self, vectors: torch.Tensor, numbers: Ints) -> torch.Tensor:
+        """How far from where they were, in the mean: 1 - cosine."""
+        then = torch.from_numpy(self._before[numbers]).to(vectors.device)
+        return 1 - (vectors * then).sum(1).mean()
+
     def _drawn(self, question: Question) -> Rows:
-        """Some that are wanted, by their gains; of the others half that the encoder puts first."""
+        """Of items that learn, too, some that are wanted, by their gains, and of the others half
+        that the encoder puts first."""
         gains, rows = question.gains, question.rows
+        if not self._vectors.items_learn:
+            return rows
         most = min(WANTED, int((gains > 0).sum()))
         wanted = self._rng.choice(len(rows), most, replace=False, p=gains / gains.sum())
         others = np.delete(np.arange(len(rows)), wanted)
         cosines = (
-            self._before[self._texts.items(rows[others])]
-            @ self._before[self._texts.query(question)]
+            self._before[self._vectors.items(rows[others])]
+            @ self._before[self._vectors.query(question)]
         )
         first = others[np.argsort(-cosines, kind="stable")]
         hard = first[: (DRAWN - most) // 2]
@@ -179,10 +204,10 @@ class FineTuning:
 
     def _ndcg(self, questions: Sequence[Question]) -> float:
         training = self._model.modules.training
-        numbers: Ints = self._texts.of(questions)
-        vectors = self._model.encoded(numbers)
+        numbers: Ints = self._vectors.of(questions)
+        vectors = self._vectors.encoded(numbers)
         self._model.modules.train(training)
-        return _mean(self._texts.ndcgs(questions, numbers, vectors))
+        return _mean(self._vectors.ndcgs(questions, numbers, vectors))
 
 
 class _Best:
@@ -203,23 +228,17 @@ class _Best:
 
 
 def visits_of(question: Question) -> int:
-    """How often an epoch asks a question, so that all that it wants has its turn."""
+    """Steps until all that a question wants has its turn."""
     return math.ceil(int((question.gains > 0).sum()) / WANTED)
 
 
-def steps_of(questions: Sequence[Question]) -> int:
-    """Of an epoch."""
-    return max(1, math.ceil(sum(map(visits_of, questions)) / BATCH))
-
-
-def targets(asked: Sequence[Question], rows: Sequence[int]) -> Vectors:
-    """Shares (q, n) of each query's wish for these rows, adding up to 1."""
-    place = {row: number for number, row in enumerate(rows)}
+def targets(asked: Sequence[Question], rows: Rows) -> Vectors:
+    """Shares (q, n) of each query's wish for these sorted rows, adding up to 1."""
     shares = np.zeros((len(asked), len(rows)), np.float32)
     for number, question in enumerate(asked):
-        for row, gain in zip(question.rows.tolist(), question.gains.tolist(), strict=True):
-            if row in place:
-                shares[number, place[row]] = gain
+        places = np.minimum(np.searchsorted(rows, question.rows), len(rows) - 1)
+        here = rows[places] == question.rows
+        shares[number, places[here]] = question.gains[here]
         shares[number] /= shares[number].sum()
     return shares
 

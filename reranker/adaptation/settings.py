@@ -1,6 +1,6 @@
 """settings.py: the section [adapt]: how the text encoder learns the shop."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -10,19 +10,30 @@ from indexes.workspace import Settings
 class AdaptSettings(Settings, frozen=True):
     """How far the text encoder may go from where it begins, and for how long."""
 
+    side: Annotated[
+        Literal["queries", "both"],
+        msgspec.Meta(
+            description="What is read by the encoder that learned: queries alone, whose items stay "
+            "where they are, or both; then every item is encoded again."
+        ),
+    ] = "queries"
     layers: Annotated[
         int,
         msgspec.Meta(ge=0, description="How many of the last layers learn; 0: all of them."),
     ] = 2
     rate: Annotated[
-        float, msgspec.Meta(gt=0, le=1, description="Learning rate at its highest (AdamW).")
-    ] = 2e-5
+        Annotated[float, msgspec.Meta(gt=0, le=1)] | None,
+        msgspec.Meta(
+            description="Learning rate at its highest (AdamW); empty: 0.0005 where queries alone "
+            "learn, 0.00002 where items do, too."
+        ),
+    ] = None
     anchor: Annotated[
         float,
         msgspec.Meta(
             ge=0, description="How firmly vectors are held to those of the model as it was."
         ),
-    ] = 1.0
+    ] = 0.2
     epochs: Annotated[
         int, msgspec.Meta(ge=1, description="Times that all that is wanted is seen.")
     ] = 3

@@ -171,7 +171,7 @@ def compute(
     budget = budget or RequestBudget()
     columns = {} if columns is None else columns
     deadline = budget.deadline
-    signals, context.together = _in_turn(*(SIGNALS[name] for name in names))
+    signals, context.together = in_turn(*(SIGNALS[name] for name in names))
     for signal in signals:
         name = signal.name
         if deadline is not None and name != "engine" and time.perf_counter() >= deadline:
@@ -194,7 +194,7 @@ def compute(
 
 
 @lru_cache(maxsize=256)
-def _in_turn(*signals: Signal) -> tuple[list[Signal], tuple[tuple[Read, ...], ...]]:
+def in_turn(*signals: Signal) -> tuple[list[Signal], tuple[tuple[Read, ...], ...]]:
     """These signals, personal ones last; and what either half reads of the items, each once.
 
     Reads of one file stand beside each other: who follows a request turns back less.

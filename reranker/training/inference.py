@@ -18,7 +18,7 @@ _CELLS: Final = 1 << 24  # scores held in memory at a time
 TOP: Final = 10
 
 _TENTHS: Final = (0, 3, 6)  # of the known items, each in turn taken for new ones
-_TRIED: Final = tuple(1.0 + 0.25 * step for step in range(9))
+_TRIED: Final = tuple(1.0 + 0.125 * step for step in range(17))
 _TRIED_CELLS: Final = 1 << 28
 
 _BATCH = 256

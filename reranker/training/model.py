@@ -104,8 +104,8 @@ class EventReader(nn.Module):
         kind of numbers."""
         events = inputs + self.types(batch.types) + self.gaps(batch.gaps)
         events = dropout(events, self.dropout, self.training)
-        states = self.encoder(events.to(kind), Layout(batch.lengths))
-        return states + self.ages(batch.ages).to(kind)
+        ages: torch.Tensor = self.ages(batch.ages).to(kind)
+        return self.encoder(events.to(kind), Layout(batch.lengths)) + ages
 
 
 class SequenceModel(EventReader):
@@ -114,6 +114,8 @@ class SequenceModel(EventReader):
     fusion "apart": one reads items by their ids, the other by their texts, both read searches, and
     each learns its part of the user vector by itself (`parts`). "joint": one reads it all.
     """
+
+    new_content: torch.Tensor  # (): how often it counts of items without an id
 
     def __init__(
         self,

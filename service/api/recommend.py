@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Final, cast
+from typing import Annotated, Final, cast, get_args
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -197,8 +197,10 @@ def recommend_routes(
         state, started = served.state, arrival()
         _refuse_unknown("top_n", "by")
         top_n, by = _top_n(), request.args.get("by", "both")
-        if by not in ("text", "behaviour", "both"):
-            raise BadRequest(f"by is {by!r}; text, behaviour or both is expected.", field="by")
+        if by not in get_args(By):
+            raise BadRequest(
+                f"by is {by!r}; one of {', '.join(get_args(By))} is expected.", field="by"
+            )
         name = name_of("id", item)
         if name is None or state.index.rows([name])[0] < 0:
             return error_answer(404, "The index holds no item of this id.", "unknown_item", "id")

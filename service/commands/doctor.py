@@ -20,6 +20,7 @@ from indexes.encoders.text_encoder import unknown_warning
 from indexes.encoders.tokens import count_unknown
 from indexes.errors import Failure
 from indexes.items.index import check_format
+from indexes.modalities.entries import entries_of
 from indexes.storage.versions import Version, VersionStore
 from indexes.workspace import Workspace
 from reranker.commands.output import echo_json, json_option
@@ -226,7 +227,12 @@ def _index(workspace: Workspace) -> Finding:
     except Failure as old:
         return Finding("index", "fail", old.message, old.hint or "")
     items = version.about.get("items", 0)
-    return Finding("index", "ok", f"{version.id}, {items:,} items, every file as published")
+    vectors = "".join(
+        f", {entry.items:,} of them with a vector of their {name}"
+        for name, entry in entries_of(version.about).items()
+    )
+    message = f"{version.id}, {items:,} items{vectors}, every file as published"
+    return Finding("index", "ok", message)
 
 
 CHECKS: Final[tuple[Callable[[Workspace], Finding], ...]] = (

@@ -1,8 +1,9 @@
 """recommend_openapi.py: what the routes of recommendations take -> their part of OpenAPI."""
 
-from typing import Any
+from typing import Any, get_args
 
 from indexes.names import MAX_NAME
+from reranker.applications.recommendations.item_lists import By
 from reranker.applications.recommendations.trending import HALF_LIFE_DAYS, WINDOW_DAYS
 from reranker.applications.recommendations.wishes import TOP_N
 from service.api.recommend import LONGEST_DAYS, MOST_N
@@ -37,7 +38,7 @@ def recommend_paths() -> Schema:
         },
         "/items/{item}/similar": {
             "get": {
-                "summary": "Items like this one, by text, by who met both, or by both.",
+                "summary": "Items like this one, by text, by who met both, by look, or by all.",
                 "answer": "RecommendAnswer",
                 "errors": (404, 422),
                 "parameters": [
@@ -52,7 +53,7 @@ def recommend_paths() -> Schema:
                         "by",
                         {
                             "type": "string",
-                            "enum": ["text", "behaviour", "both"],
+                            "enum": list(get_args(By)),
                             "default": "both",
                         },
                     ),

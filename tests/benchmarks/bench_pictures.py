@@ -42,8 +42,8 @@ from reranker.blends.blend import WITHOUT_ENCODER
 from reranker.evaluation.evaluate import evaluate
 from reranker.evaluation.requests import read_requests
 from reranker.model.settings import TrainSettings
+from reranker.model_selection.next_item import split_parts
 from reranker.ranking.state import NamedBlend, load_state
-from reranker.training.batches import cases_at
 from reranker.training.data import index_catalogue, training_data
 from reranker.training.inference import model_ranks, ndcg_at_10
 from reranker.training.loop import Training
@@ -200,14 +200,14 @@ def ranking(home: Path) -> dict[str, Any]:
 
 
 def next_item(home: Path, minutes: float) -> dict[str, Any]:
-    """Leave-one-out, as `reranker evaluate next-item` has it, seen items last."""
+    """Leave-one-out, by a small encoder: what shoppers look at again is not masked."""
     index = published_index(Workspace(home))
     sequences = imported_sequences(Workspace(home))
     catalogue, sequences, _ = index_catalogue(index, sequences, modalities=True)
-    last = sequences.last_target_before(sequences.at[1:])
-    cases = cases_at(sequences, last[last >= 0])
+    parts = split_parts(sequences, "leave-one-out")
+    cases = parts.cases
     pictured = catalogue.modalities["image"].known[cases.targets]
-    settings = TrainSettings(minutes=minutes)
+    settings = TrainSettings(minutes=minutes, width=32, blocks=1, length=20, learning_rate=3e-3)
     without_dropout = msgspec.structs.replace(settings, modality_dropout=0.0)
     arms = {
         "pictures": (catalogue, settings),
@@ -218,11 +218,11 @@ def next_item(home: Path, minutes: float) -> dict[str, Any]:
     for name, (read, how) in arms.items():
         if name == "pictures, no dropout" and pictured.all():
             continue
-        data = training_data(sequences, read, last, how)
-        training = Training(data, how, mask_seen=True)
+        data = training_data(sequences, read, parts.limits, how)
+        training = Training(data, how)
         done = training.run()
         ranks = model_ranks(
-            done.model, training.items, data.sequences, cases, how.length, mask_seen=True
+            done.model, training.items, data.sequences, cases, how.length, mask_seen=False
         )
         cold = ~np.isin(cases.targets, data.known)
         result[name] = {

@@ -1,8 +1,10 @@
-"""bench_serving.py: POST /rerank beside an empty Flask GET, in one run -> ratios and latencies.
+"""bench_serving.py: POST /rerank beside a bare handler and an empty GET -> ratios, latencies.
 
     python tests/benchmarks/bench_serving.py [--home DIR] [--seconds S]
 
-Both run under the same gunicorn settings on one core, the client on another. Each request is of
+All run by turns under the same gunicorn settings on one core, the client on another. The bare
+handler is what two inner products cost in Flask: it reads the same bodies, looks up a vector for
+each id, multiplies with two others, sorts by the sum and answers ids and scores. Each request is of
 another of up to 1,000 shoppers, with the newest 50 events of each; all signals of the published
 blend are on, nothing of an answer is kept. Queries were seen before, as most of a shop's are; the
 last line of each size says what an unseen one adds. Besides requests a second, processor time of
@@ -41,11 +43,14 @@ from reranker.histories.store import open_histories
 
 CONNECTIONS = 8
 ROUNDS = 3
+WARM_UPS = 5
 QUERIES = 200
 SHOPPERS = 1000
 EVENTS = 50
 WORDS = "red blue light warm small strong shoe lamp jacket kettle game".split()
 START = "serving on port "
+BARE = "/two-dots"
+_BARE_ITEMS = 5_000  # as the demo shop has
 
 
 @dataclass
@@ -138,8 +143,8 @@ def get() -> list[bytes]:
     return [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"]
 
 
-def posts(shop: "Shop", size: int, queries: list[str]) -> list[bytes]:
-    """/rerank requests, each of another shopper and with its own candidates."""
+def posts(shop: "Shop", size: int, queries: list[str], route: str = "/rerank") -> list[bytes]:
+    """Requests to rank, each of another shopper and with its own candidates."""
     chance = random.Random(7)
     made = []
     for number in range(max(len(queries), len(shop.users))):
@@ -151,7 +156,7 @@ def posts(shop: "Shop", size: int, queries: list[str]) -> list[bytes]:
         if shop.users:
             asked["user"] = shop.users[number % len(shop.users)]
         body = msgspec.json.encode(asked)
-        head = f"POST /rerank HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST {route} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
         made.append(head.encode() + body)
     return made
 
@@ -200,8 +205,8 @@ def started(command: list[str], core: set[int]) -> Iterator[Server]:
 
 
 def empty_server() -> None:
-    """An empty Flask application under the very same gunicorn settings."""
-    from flask import Flask
+    """An empty Flask application, and the bare handler, under the very same gunicorn settings."""
+    from flask import Flask, Response, request
 
     from indexes.workspace import Workspace
     from service.http.addresses import listen
@@ -213,6 +218,21 @@ def empty_server() -> None:
         def load(self) -> Flask:
             app = Flask("empty")
             app.add_url_rule("/", view_func=lambda: "")
+            rng = np.random.default_rng(0)
+            vectors = rng.standard_normal((_BARE_ITEMS, 384), np.float32)
+            towards = rng.standard_normal((2, 384), np.float32)
+            decoder = msgspec.json.Decoder(BareRequest)
+
+            def bare() -> Response:
+                ids = [candidate.id for candidate in decoder.decode(request.get_data()).candidates]
+                found = vectors[[hash(item) % _BARE_ITEMS for item in ids]]
+                scores = (found @ towards[0] + found @ towards[1]).tolist()
+                order = sorted(range(len(ids)), key=scores.__getitem__, reverse=True)
+                results = [{"id": ids[at], "score": scores[at]} for at in order]
+                content = msgspec.json.encode({"results": results})
+                return Response(content, content_type="application/json")
+
+            app.add_url_rule(BARE, "bare", bare, methods=["POST"])
             return app
 
         def _say_ready(self, worker: object) -> None:
@@ -225,6 +245,18 @@ def empty_server() -> None:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder), {ServeSettings: settings})
         run(workspace, listener, default_banner, Empty)
+
+
+class BareCandidate(msgspec.Struct, gc=False):
+    """What the bare handler reads of one."""
+
+    id: str
+
+
+class BareRequest(msgspec.Struct):
+    """And of a request."""
+
+    candidates: list[BareCandidate]
 
 
 class Shop(NamedTuple):
@@ -267,9 +299,17 @@ def shop_of(home: Path) -> Shop:
 def compare(size: int, served: Server, empty: Server, shop: Shop, seconds: float) -> None:
     """Both servers by turns, so that what else the machine does hits both."""
     seen = posts(shop, size, queries(QUERIES, seed=1))
-    drive(served, seen, seconds, at_least=len(seen))  # every query and shopper has been seen
+    for _ in range(WARM_UPS):  # until every query and shopper has been seen
+        if not drive(served, seen, seconds, at_least=len(seen)).refused:
+            break
     before = misses(served)
-    pairs = [(drive(served, seen, seconds), drive(empty, get(), seconds)) for _ in range(ROUNDS)]
+    bare = posts(shop, size, queries(QUERIES, seed=1), BARE)
+    drive(empty, bare, seconds / 4)
+    turns = [
+        (drive(served, seen, seconds), drive(empty, get(), seconds), drive(empty, bare, seconds))
+        for _ in range(ROUNDS)
+    ]
+    pairs = [(ours, empty_get) for ours, empty_get, _ in turns]
     after = misses(served)
     ratios = [one.rate / other.rate for one, other in pairs]
     spent = [other.processor / one.processor for one, other in pairs]
@@ -281,6 +321,13 @@ def compare(size: int, served: Server, empty: Server, shop: Shop, seconds: float
     print(
         f"      of processor time {statistics.median(spent):.3f}: "
         f"{pairs[0][0].processor:.2f} ms against {pairs[0][1].processor:.2f}"
+    )
+    beside = [ours.rate / bare_one.rate for ours, _, bare_one in turns]
+    of_time = [bare_one.processor / ours.processor for ours, _, bare_one in turns]
+    print(
+        f"      beside the bare handler {statistics.median(beside):.3f} "
+        f"({', '.join(f'{r:.3f}' for r in beside)}), of processor time "
+        f"{statistics.median(of_time):.3f}: {turns[0][2].processor:.2f} ms"
     )
     if shop.users and after[0] > before[0]:
         share = (after[1] - before[1]) / (after[0] - before[0])

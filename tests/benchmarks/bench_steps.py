@@ -30,8 +30,9 @@ from reranker.ranking.ranking import gate_of, rerank, results_of, wanted
 from reranker.ranking.scoring import scored
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, RerankRequest
+from reranker.signals.columns import Missing
 from reranker.signals.context import RankingContext
-from reranker.signals.registry import SIGNALS, Columns
+from reranker.signals.registry import SIGNALS, Columns, in_turn
 from service.api.requests import RequestReader
 from service.api.rerank import answer_of
 from service.http.settings import LimitSettings
@@ -89,15 +90,20 @@ def one(state: ServedState, body: bytes, limits: LimitSettings, steps: Steps) ->
     if state.model and state.model.has_encoder:
         steps("user vector", lambda: context.user_vector)
     columns: Columns = {}
-    for name in wanted(blend, {}):
-        column = steps(f"signal {name}", partial(SIGNALS[name].compute, context))
-        columns[name] = context.columns[name] = column
+    signals, context.together = in_turn(*(SIGNALS[name] for name in wanted(blend, {})))
+    for reads, whose in zip(context.together, ("everybody", "the shopper"), strict=True):
+        if reads and not isinstance(context.history, Missing):
+            steps(f"read of items, for {whose}", partial(context.read, reads[0]))
+    for signal in signals:
+        column = steps(f"signal {signal.name}", partial(signal.compute, context))
+        columns[signal.name] = context.columns[signal.name] = column
     gate = steps("gate", lambda: gate_of(blend, context, columns))
     score, _ = steps(
         "blend", lambda: scored(blend, columns, {}, len(context.ids), gate or 1.0, {}, False)
     )
     order = steps("sort", lambda: np.argsort(-score, kind="stable"))
     results = steps("results", lambda: results_of(context.ids, order, score, None))
+    context.done()
     ranking = rerank(RerankRequest([Candidate("x")]), state)
     ranking = msgspec.structs.replace(ranking, results=results)
     steps("write JSON", lambda: msgspec.json.encode(answer_of(ranking, began)))
@@ -125,7 +131,7 @@ def floors(state: ServedState, body: bytes, home: Path, steps: Steps) -> None:
         "item vectors": lambda: bare[places],
         "signal semantic": lambda: vectors @ query,
         "signal typical": lambda: vectors @ (some.astype(np.float32) @ vectors),
-        "signal near": lambda: vectors @ towards,
+        "read of items, for the shopper": lambda: vectors @ towards,
         "signal behaviour": lambda: vectors @ query,
         "blend": lambda: some * 0.5,
         "sort": lambda: np.argsort(some),
@@ -152,12 +158,12 @@ def main() -> None:
             one(state, sent[number % len(sent)], limits, steps)
             floors(state, sent[number % len(sent)], home, least)
     total = sum(steps.median(name) for name in steps.seconds)
-    print(f"{'step':<24}{'us':>8}{'share':>8}{'floor us':>10}")
+    print(f"{'step':<32}{'us':>8}{'share':>8}{'floor us':>10}")
     for name in steps.seconds:
         floor = f"{least.median(name):10.1f}" if name in least.seconds else " " * 10
         middle = steps.median(name)
-        print(f"{name:<24}{middle:>8.1f}{middle / total:>8.1%}{floor}")
-    print(f"{'all':<24}{total:>8.1f}")
+        print(f"{name:<32}{middle:>8.1f}{middle / total:>8.1%}{floor}")
+    print(f"{'all':<32}{total:>8.1f}")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ from indexes.kernels import kernels
 from indexes.storage.arrays import Mask, Rows, Values, Vectors
 from reranker.applications.recommendations.filters import ItemFilters
 from reranker.applications.recommendations.item_space import ItemSpace
+from reranker.applications.recommendations.look_space import LookSpace
 from reranker.applications.recommendations.recommend_blend import RecommendCard, load_blend
 from reranker.applications.recommendations.trending import StoredEvents, published_trends
 from reranker.model.learned import Learned
 from reranker.runtime.caches import QueryVectors
+from reranker.signals.looks import weighed
 from reranker.signals.user_history import UserHistory
 
 MOST: Final = 200  # items of one list
@@ -68,6 +70,11 @@ class CatalogueLists:
     def space(self) -> ItemSpace:
         """Vectors of items and shoppers."""
         return ItemSpace(self.index, self.learned.model if self.learned else None)
+
+    @lazily
+    def looks(self) -> LookSpace | None:
+        """Vectors of items that no text made; None where the index has none."""
+        return LookSpace(self.index) if weighed(self.index) else None
 
     @lazily
     def recommend(self) -> RecommendCard | None:
@@ -139,6 +146,15 @@ class CatalogueLists:
             return np.empty(0, np.int64)
         return self.near_text(self.index.vectors(rows).mean(axis=0), allowed, n)
 
+    def look_alike(self, rows: Rows, worth: Values, allowed: Mask | None, n: int = MOST) -> Rows:
+        """Items nearest to these rows (h,) by what no text says, each counting its worth; nearest
+        first."""
+        return (
+            np.empty(0, np.int64)
+            if self.looks is None
+            else self.looks.alike(rows, worth, allowed, n)
+        )
+
     def near_text(self, vector: Vectors, allowed: Mask | None, n: int = MOST) -> Rows:
         """Items whose text vectors are nearest to this one (w,)."""
         found = self.index.neighbours(vector[None], n)[0]
@@ -155,6 +171,7 @@ class CatalogueLists:
             "together",
             self.together(recent, np.power(0.9, np.arange(len(recent)), dtype=np.float64), allowed),
         )
+        yield Listed("look", self.look_alike(recent, history.profile.worth[: len(recent)], allowed))
         vector = self.space.user_vector(history, now, query_vectors)
         if vector is not None:
             _, rows = self.space.nearest(vector[None], MOST, allowed)

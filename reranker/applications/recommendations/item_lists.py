@@ -22,31 +22,41 @@ from reranker.applications.recommendations.wishes import (
 )
 from reranker.ranking.ranking import Degraded
 from reranker.ranking.state import ServedState
+from reranker.signals.looks import NO_VECTORS
 
-By = Literal["text", "behaviour", "both"]
+By = Literal["text", "behaviour", "look", "both"]
 
 
 def similar(
     state: ServedState, lists: CatalogueLists, item: str, by: By, top_n: int
 ) -> Recommendations:
-    """Items like this one, which the index holds: by text, by who met both, or by both."""
+    """Items like this one, which the index holds: by text, by who met both, by vectors that no text
+    made, or (both) by all of these that there are."""
     row = state.index.rows([item])
     allowed = np.ones(len(state.index), bool)
     allowed[row] = False
     n = max(MOST, top_n)
     brought = []
-    if by != "text":
+    if by in ("behaviour", "both"):
         brought.append(Listed("beside", lists.together(row, np.ones(1), allowed, n)))
-    if by != "behaviour":
+    if by in ("text", "both"):
         brought.append(Listed("alike", lists.alike(row, allowed, n)))
+    if by in ("look", "both"):
+        brought.append(Listed("look", lists.look_alike(row, np.ones(1), allowed, n)))
     category = state.index.columns.item(int(row[0])).category
     candidates, source = filled(fused(brought), "together", lists, allowed, category, top_n)
     degraded = []
-    if by != "text" and state.personal.learned is None:
+    if by in ("behaviour", "both") and state.personal.learned is None:
         degraded.append(Degraded("together", state.personal.reason))
+    if by == "look" and not len(brought[0].rows):
+        degraded.append(Degraded("looks", _no_look(state)))
     return _answer(
         state, lists, candidates, PageContext(item=item), category, top_n, source, degraded
     )
+
+
+def _no_look(state: ServedState) -> str:
+    return "item_without_vector" if state.index.modalities else NO_VECTORS.reason
 
 
 def trending(

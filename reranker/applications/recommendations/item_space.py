@@ -5,6 +5,7 @@ odds of being next. Without one they are the whitened text vectors, or the text 
 where nothing was learned, and a shopper is the mean of the items met.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import faiss
@@ -29,7 +30,7 @@ class ItemSpace:
     def __init__(self, index: ItemIndex, model: ServedModel | None) -> None:
         self.index, self.model = index, model
         self.has_encoder = model is not None and model.has_encoder
-        self._faiss = self._built()
+        self._vectors = NearestVectors(len(index), self.item_vectors)
 
     def item_vectors(self, rows: Rows) -> Vectors:
         """Vectors (n, d) of rows (n,) of the index."""
@@ -52,9 +53,21 @@ class ItemSpace:
         return np.asarray(history.profile.worth[: len(rows)] @ self.item_vectors(rows), np.float32)
 
     def nearest(self, vectors: Vectors, k: int, allowed: Mask | None = None) -> tuple[Any, Rows]:
-        """Inner products (n, k) with the nearest items and their rows, best first; -1 for none.
+        """As `NearestVectors.nearest`, of rows of the index."""
+        return self._vectors.nearest(vectors, k, allowed)
 
-        allowed (items,): the rows that may be named.
+
+class NearestVectors:
+    """The nearest of so many vectors, which are read once, some thousand at a time."""
+
+    def __init__(self, count: int, read: Callable[[Rows], Vectors]) -> None:
+        self._count, self._exact = count, count <= EXACT
+        self._faiss = self._built(read)
+
+    def nearest(self, vectors: Vectors, k: int, allowed: Mask | None = None) -> tuple[Any, Rows]:
+        """Inner products (n, k) with the nearest and their places, best first; -1 for none.
+
+        allowed (count,): those that may be named.
         """
         search = faiss.SearchParameters if self._exact else faiss.SearchParametersIVF
         options: dict[str, Any] = {} if self._exact else {"nprobe": _PROBES}
@@ -63,27 +76,22 @@ class ItemSpace:
             options["sel"] = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
         return self._faiss.search(  # type: ignore[no-any-return]
             np.ascontiguousarray(vectors, np.float32),
-            min(k, len(self.index)),
+            min(k, self._count),
             params=search(**options),
         )
 
-    @property
-    def _exact(self) -> bool:
-        return len(self.index) <= EXACT
-
-    def _built(self) -> Any:
-        items = len(self.index)
-        first = self.item_vectors(np.arange(min(1, items)))
-        d = first.shape[1]
+    def _built(self, read: Callable[[Rows], Vectors]) -> Any:
+        count = self._count
+        d = read(np.arange(min(1, count))).shape[1]
         if self._exact:
             index: Any = faiss.IndexFlatIP(d)
         else:
-            lists = items // _PER_LIST
+            lists = count // _PER_LIST
             index = faiss.index_factory(d, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
-            sample = np.linspace(0, items - 1, min(items, lists * _SAMPLE)).astype(np.int64)
-            index.train(self.item_vectors(sample))
-        for start in range(0, items, _BLOCK):
-            index.add(self.item_vectors(np.arange(start, min(start + _BLOCK, items))))
+            sample = np.linspace(0, count - 1, min(count, lists * _SAMPLE)).astype(np.int64)
+            index.train(read(sample))
+        for start in range(0, count, _BLOCK):
+            index.add(read(np.arange(start, min(start + _BLOCK, count))))
         return index
 
 

@@ -14,6 +14,7 @@ from reranker.events.events import HistoryEvent
 from reranker.model.learned import Learned
 from reranker.ranking.explanations import Explanation
 from reranker.ranking.ranking import Ranked
+from reranker.signals.looks import look_nearness, weighed
 from reranker.signals.registry import SIGNALS
 from reranker.signals.user_history import UserHistory
 from reranker.signals.user_profiles import RECENT
@@ -102,12 +103,17 @@ class _Personal:
         return np.asarray(own @ others.T)
 
     @lazily
+    def _look_nearness(self) -> Floats:
+        """The same by vectors that no text made; -1 where one of both has none."""
+        return looks_between(self.index, self._wanted, self.rows)
+
+    @lazily
     def _places(self) -> dict[str, list[int]]:
         return self.profile.places
 
     def reason(self, item: str, place: int, signal: str | None, source: str) -> Reason | None:
         """Of the wanted row at this place; None where nothing of the history speaks for it."""
-        if signal is None and source not in ("repeat", "together", "next"):
+        if signal is None and source not in ("repeat", "together", "next", "look"):
             return None
         places = self._places.get(item)
         if places and (signal in (None, "repeat") or source == "repeat"):
@@ -120,6 +126,10 @@ class _Personal:
             if best is not None:
                 text = f"often chosen together with {self._title(best)}"
                 return Reason("together", text, self.met[best].item)
+        if signal == "looks" or (signal is None and source == "look"):
+            like = _largest(self._look_nearness[place])
+            if like is not None:
+                return Reason("similar", f"similar to {self._title(like)}", self.met[like].item)
         near = int(np.argmax(self._nearness[place]))
         event = self.met[near]
         return _done(event, self._title(near), event.item)
@@ -136,6 +146,14 @@ class _Personal:
             if event.query:
                 return Reason("searched", f"because you searched for {_short(event.query)}")
         return None
+
+
+def looks_between(index: ItemIndex, wanted: Rows, rows: Rows) -> Floats:
+    """Cosines (n, h) of vectors that no text made, of wanted (n,) with rows (h,); -1: not known."""
+    nearness = look_nearness(weighed(index), wanted, rows)
+    if nearness is None:
+        return np.full((len(wanted), len(rows)), -1.0)
+    return np.nan_to_num(nearness.cosines, nan=-1.0)
 
 
 def _done(event: HistoryEvent, name: str, item: str | None) -> Reason:
@@ -180,7 +198,7 @@ class _Page:
 
     def reason(self, row: int, source: str) -> Reason:
         """Of an item that this list brought."""
-        if source in ("beside", "alike"):
+        if source in ("beside", "alike", "look"):
             return self._beside(row, source)
         if source == "query":
             return Reason("searched", f"because it fits {_short(self.context.query)}")
@@ -203,10 +221,16 @@ class _Page:
             if best is not None:
                 title = _title(self.index, int(rows[best]))
                 return Reason("together", f"often chosen together with {title}", ids[best])
-        nearest = int(np.argmax(self.index.vectors(rows) @ self.index.vectors(np.array([row]))[0]))
+        nearest = self._nearest(row, rows, source)
         return Reason(
             "similar", f"similar to {_title(self.index, int(rows[nearest]))}", ids[nearest]
         )
+
+    def _nearest(self, row: int, rows: Rows, source: str) -> int:
+        """Which of these rows (h,) the item is nearest to."""
+        if source == "look":
+            return int(np.argmax(looks_between(self.index, np.array([row]), rows)[0]))
+        return int(np.argmax(self.index.vectors(rows) @ self.index.vectors(np.array([row]))[0]))
 
 
 def _title(index: ItemIndex, row: int) -> str:

@@ -354,6 +354,7 @@ def _page_lists(
     brought = [
         Listed("beside", lists.together(rows, np.ones(len(rows)), allowed)),
         Listed("alike", lists.alike(rows, allowed), 0.5),
+        Listed("look", lists.look_alike(rows, np.ones(len(rows)), allowed), 0.5),
     ]
     if wish.context.query:
         vector = state.query_vectors.query(wish.context.query)

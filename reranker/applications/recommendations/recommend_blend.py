@@ -11,8 +11,17 @@ from reranker.blends.blend import DEFAULT, Blend, SignalWeight
 NAME: Final = "recommend"
 FILE: Final = "recommend.json"
 BLENDED: Final = "blend"
-FITTED: Final = ("engine", "popular", "behaviour", "repeat", "together", "near", "taste")
-BUILT_IN: Final = (0.5, 0.3, 0.5, 0.4, 0.6, 1.0, 0.2)  # of FITTED, where too little is there to fit
+FITTED: Final = ("engine", "popular", "behaviour", "repeat", "together", "near", "taste", "looks")
+BUILT_IN: Final = (
+    0.5,
+    0.3,
+    0.5,
+    0.4,
+    0.6,
+    1.0,
+    0.2,
+    0.5,
+)  # of FITTED, where too little is there to fit
 ENCODER: Final = "behaviour"
 _SEARCHED: Final = ("semantic", "match")  # count where the page has a search
 _TIES: Final = 1e-3  # of popularity, beside a signal that is served alone

@@ -77,7 +77,12 @@ def best_card(asked: Sequence[Asked], encoder: bool) -> RecommendCard:
         note = f"Built-in weights: {len(asked)} held-out moments are too few to fit any."
         return RecommendCard(recommend_blend(built_in(encoder), note))
     first, second = asked[::2], asked[1::2]
-    tried = {name: alone(name) for name in FITTED if encoder or name != ENCODER}
+    informative = np.any([one.values.any(axis=0) for one in asked], axis=0).tolist()
+    tried = {
+        name: alone(name)
+        for name, says in zip(FITTED, informative, strict=True)
+        if says and (encoder or name != ENCODER)
+    }
     tried[BLENDED] = fitted(first, encoder)
     ndcg = {name: _mean(second, weights) for name, weights in tried.items()}
     chosen = max(ndcg, key=lambda name: (ndcg[name], name == BLENDED))

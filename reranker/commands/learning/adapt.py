@@ -39,7 +39,8 @@ def adapt_command(
     neither, from the catalogue: the words of a category, alone and with a brand, want its items.
     Six tenths of the queries are learned from, two choose how much of what was learned is taken,
     two prove it. It is kept only if those gain beyond doubt, by text alone, and queries made of the
-    catalogue do not lose; with --publish the next `reranker rebuild` encodes everything with it.
+    catalogue do not lose; with --publish the next `reranker rebuild` makes it read the queries,
+    while items stay as they are (adapt.side).
     `reranker encoder rollback` rebuilds with the encoder before; `reranker index rollback` serves
     the index before at once.
     """
@@ -80,7 +81,7 @@ def _lines(report: "AdaptReport") -> Iterator[str]:
     if report.reason:
         yield f"not offered: {report.reason}. Nothing changes."
     elif report.published:
-        yield f"encoder {report.version} published: `reranker rebuild` encodes with it"
+        yield f"encoder {report.version} published: `reranker rebuild` takes it into the index"
     else:
         yield f"encoder {report.version} kept; `reranker adapt --publish` publishes one"
 

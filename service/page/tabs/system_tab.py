@@ -109,6 +109,10 @@ def _versions(page: Page) -> list[Any]:
         ("index", state.index.version),
         ("items", f"{len(state.index):,}"),
         ("dimensions", f"{state.index.dimensions}"),
+        *(
+            (f"{name} vectors", f"{vectors.covered:,} items, {vectors.dimensions} numbers")
+            for name, vectors in state.index.modalities.items()
+        ),
         ("model", state.versions["model"] or "none"),
     ]
     return _card("Served now", _facts(rows), *_without_model(state))

@@ -15,8 +15,10 @@ from support.tiny_models import tiny_bert
 from indexes.build.rebuild import rebuild
 from indexes.build.settings import RebuildSettings
 from indexes.encoders.adapted import encoder_settings, encoder_store
+from indexes.encoders.query_encoder import load_query_encoder
 from indexes.encoders.settings import EncoderSettings
-from indexes.items.index import ItemIndex
+from indexes.errors import Failure
+from indexes.items.index import ItemIndex, published_version
 from indexes.progress import Advance, silent
 from indexes.storage.versions import Damaged, VersionStore
 from indexes.workspace import Workspace
@@ -42,7 +44,7 @@ torch = pytest.importorskip("torch")
 THINGS = ["kettle", "lamp", "jacket", "shoes", "leash", "machine", "desk", "tea"]
 NAMES = ["wok", "zub", "fep", "gim", "hax", "jol", "kiv", "lud"]  # what this shop's people type
 COLOURS = "red blue green grey black white brown pink gold navy cream olive".split()
-LEARNING = AdaptSettings(layers=0, rate=3e-3, anchor=0.0, epochs=6, minutes=0.0)
+LEARNING = AdaptSettings(side="both", layers=0, rate=3e-3, anchor=0.0, epochs=8, minutes=0.0)
 
 
 def item(thing: str, colour: str) -> str:
@@ -120,6 +122,41 @@ def test_what_is_learned_holds_for_queries_that_were_not(
     rebuild(without, items, progress=silent)
 
 
+def test_queries_alone_learn_and_items_stay_where_they_are(home: Workspace, tmp_path: Path) -> None:
+    """The next rebuild encodes no item, and queries with what they learned; and back."""
+    sections = {**home.sections, EncoderSettings: as_it_was(home).section(EncoderSettings)}
+    sections[EncoderSettings] = msgspec.structs.replace(sections[EncoderSettings], adapted=True)
+    shop = Workspace(tmp_path / "home", sections)
+    items = home.home.parent / "items.jsonl"
+    rebuild(shop, items, progress=silent)
+    before = ItemIndex(published_version(shop))
+    settings = msgspec.structs.replace(LEARNING, side="queries", epochs=12)
+    report = adapt(shop, settings, judged(), publish=True, progress=silent)
+    assert report.offered and report.gains["all"].difference.mean > 0.05
+    summary = rebuild(shop, items, progress=silent)
+    after = ItemIndex(published_version(shop))
+    assert summary.encoded == 0 and after.version != before.version
+    assert after.fingerprint == before.fingerprint
+    read_before = load_query_encoder(before.encoder_folder)
+    read_after = load_query_encoder(after.encoder_folder)
+    [was], [now] = (read.encode_queries(["zub blue"]) for read in (read_before, read_after))
+    texts = [read.encode_documents(["zub blue", "a lamp"]) for read in (read_before, read_after)]
+    assert texts[0].tolist() == texts[1].tolist()
+    everything = np.arange(len(after))
+    vectors, lamps = after.vectors(everything), after.rows([item("lamp", c) for c in COLOURS])
+    assert vectors.tolist() == before.vectors(everything).tolist()
+    ahead = [(vectors[lamps] @ query).mean() - (vectors @ query).mean() for query in (was, now)]
+    assert ahead[1] > ahead[0] + 0.05
+    assert not rebuild(shop, items, progress=silent).changed
+    with pytest.raises(Failure, match=r'adapt.side is "both"'):
+        adapt(shop, LEARNING, judged(), progress=silent)
+
+    encoder_store(shop.home).withdraw()
+    rebuild(shop, items, progress=silent)
+    folder = ItemIndex(published_version(shop)).encoder_folder
+    assert load_query_encoder(folder).encode_queries(["zub blue"])[0] == pytest.approx(was)
+
+
 def test_what_is_not_proved_is_not_kept(home: Workspace) -> None:
     """Wishes that no text tells: every item wants another colour."""
     versions = len(encoder_store(home.home).versions())
@@ -161,19 +198,20 @@ def test_every_phase_shows_how_far_it_is(home: Workspace) -> None:
     settings = msgspec.structs.replace(LEARNING, layers=1, epochs=1)
     adapt(as_it_was(home), settings, judged(), progress=watched)
     assert list(phases) == ["queries", "layers", "vectors", "steps", "choosing", "proof"]
-    for total, advances in phases.values():
-        assert sum(advances) == total
+    for stage, (total, advances) in phases.items():
+        assert total is not None and 0 < sum(advances) <= total
+        assert sum(advances) == total or stage == "steps"  # learning may end early
 
 
 def test_an_anchor_holds_vectors_where_they_were(home: Workspace) -> None:
-    """Twice as many epochs are twice as many steps; a firm anchor leaves less to be learned."""
+    """Twice as many epochs are more steps; a firm anchor leaves less to be learned."""
     moved = []
-    for anchor, epochs in ((0.0, 2), (1000.0, 2), (0.0, 4)):
+    for anchor, epochs in ((0.0, 6), (1000.0, 6), (0.0, 12)):
         settings = msgspec.structs.replace(LEARNING, anchor=anchor, epochs=epochs)
         tuned = adapt(as_it_was(home), settings, judged(), progress=silent).tuned
         moved.append((tuned["steps"], tuned["chosen"]["1"] - tuned["chosen"]["0"]))
     (steps, free), (_, held), (twice, _) = moved
-    assert twice == 2 * steps
+    assert twice > steps
     assert abs(held) < free
 
 
@@ -247,7 +285,7 @@ def test_ndcg_by_hand() -> None:
 
 def test_what_is_wanted_of_a_batch_by_hand() -> None:
     asked = [question("a", [3.0, 1.0, 0.0]), question("b", [0.0, 0.0, 2.0])]
-    assert targets(asked, [0, 1, 2, 9]).tolist() == [[0.75, 0.25, 0, 0], [0, 0, 1, 0]]
+    assert targets(asked, np.array([0, 1, 2, 9])).tolist() == [[0.75, 0.25, 0, 0], [0, 0, 1, 0]]
 
 
 @given(st.lists(st.text(min_size=1), max_size=60), st.integers(0, 99))

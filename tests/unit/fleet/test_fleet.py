@@ -8,7 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
+import numpy as np
 import pytest
+from support.look_shop import look_vectors, with_vectors
 from support.service import publish_again
 from support.shop import copy_home, small_shop, write_items
 
@@ -84,6 +86,17 @@ def test_a_replica_serves_what_was_published(
     assert roll_back(store, second).id == second
     with pytest.raises(Failure, match="is not in"):
         roll_back(store, "000099-20260101T000000Z")
+
+
+def test_a_replica_has_what_no_text_says(shop_home: Path, tmp_path: Path) -> None:
+    publisher = Workspace(copy_home(shop_home, tmp_path / "publisher"))
+    with_vectors(publisher.home, image=look_vectors())
+    store, replica = open_store((tmp_path / "store").as_uri()), Workspace(tmp_path / "replica")
+    push(publisher, store, silent)
+    pull(replica, store)
+    vectors = [load_state(one).index.modalities["image"] for one in (publisher, replica)]
+    rows = np.arange(vectors[0].covered)
+    assert np.array_equal(vectors[0].rows(rows)[0], vectors[1].rows(rows)[0])
 
 
 def test_what_is_here_is_linked_and_not_fetched(

@@ -151,6 +151,12 @@ def _copy(index: Any) -> Any:
     return copied
 
 
+def test_an_item_that_came_after_the_rebuild_is_not_known(state: ServedState) -> None:
+    found = column(state, "looks", request(candidates=[Candidate("s4"), Candidate("came later")]))
+    assert isinstance(found, Column)
+    assert found.known.tolist() == [True, False]
+
+
 @pytest.mark.parametrize(
     ("history", "reason"), [(met("elsewhere"), "unknown_history"), (met(BLANK), "history_without")]
 )

@@ -75,11 +75,12 @@ def test_ids_and_texts_are_read_and_learned_apart() -> None:
     model, items, sequences = random_model(tiny_settings(fusion="apart"))
     batch = windows(sequences, [0])
     before = model(batch, items)
-    other = Items(items.ids.roll(1), items.texts[:-1])  # type: ignore[index]
+    assert items.texts is not None
+    other = Items(items.ids.roll(1), items.texts[:-1])
     other_ids = model(batch, other)
     torch.testing.assert_close(other_ids[:, :16], before[:, :16])
     assert not torch.allclose(other_ids[:, 16:], before[:, 16:])
-    other = Items(items.ids, items.texts[:-1].roll(1, dims=0))  # type: ignore[index]
+    other = Items(items.ids, items.texts[:-1].roll(1, dims=0))
     other_texts = model(batch, other)
     torch.testing.assert_close(other_texts[:, 16:], before[:, 16:])
     assert not torch.allclose(other_texts[:, :16], before[:, :16])
@@ -98,7 +99,8 @@ def test_ids_and_texts_are_read_and_learned_apart() -> None:
 def test_read_jointly_each_half_knows_both() -> None:
     model, items, sequences = random_model(tiny_settings(fusion="joint"))
     batch = windows(sequences, [0])
-    other = Items(items.ids.roll(1), items.texts[:-1])  # type: ignore[index]
+    assert items.texts is not None
+    other = Items(items.ids.roll(1), items.texts[:-1])
     assert not torch.allclose(model(batch, other)[:, :16], model(batch, items)[:, :16])
     assert model.parts == [slice(None)]
 
