@@ -7,6 +7,7 @@ two turns of the interpreter). At the deadline the thread of the request ranks b
 
 import contextvars
 import dataclasses
+import itertools
 import logging
 import queue
 import threading
@@ -166,14 +167,24 @@ class DeadlineRanker:
         deadline: float,
         then: Callable[[], object],
     ) -> bool:
-        """Whether the query's vector is what is missing, and is being worked out now; then: called
-        in another thread, when it may be at hand. Nobody has to wait for it."""
-        return (
-            bool(request.query.strip())
-            and not state.query_vectors.holds(request.query)
-            and self._is_plain(request, state, deadline)
-            and state.query_vectors.fetch(request.query, then)
-        )
+        """Whether vectors of the query are what is missing, and are being worked out now; then:
+        called in another thread, when they may be at hand. Nobody has to wait for them."""
+        query = request.query
+        if not query.strip() or not self._is_plain(request, state, deadline):
+            return False
+        encoders = state.query_vectors, *state.towers.values()
+        missing = [vectors for vectors in encoders if not vectors.holds(query)]
+        done = itertools.count(1)
+
+        def one() -> None:
+            if next(done) == len(missing):
+                then()
+
+        begun = [vectors.fetch(query, one) for vectors in missing]
+        if any(begun):
+            for _ in range(begun.count(False)):
+                one()
+        return any(begun)
 
     def _may_be_at_hand(self, request: RerankRequest, state: ServedState, deadline: float) -> bool:
         """What can be told at once; the history is looked at when the ranking has begun."""

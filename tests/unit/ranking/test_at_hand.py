@@ -1,5 +1,6 @@
 """test_at_hand.py: in the thread of the request only what needs no waiting is ranked."""
 
+import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from reranker.ranking.ranking import Ranking, rerank
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
 from reranker.runtime.budget import Breakers
+from reranker.runtime.caches import QueryVectors
 from reranker.signals.registry import SIGNALS, Signal
 
 EVERY = msgspec.structs.replace(
@@ -176,3 +178,18 @@ def test_a_store_that_another_thread_reads_is_not_waited_for(
     go_on.set()
     thread.join()
     assert found is not None, "what is in memory needs nobody's turn"
+
+
+@pytest.mark.parametrize("towers", [0, 2])
+def test_all_encoders_are_asked_for_a_new_query_and_tell_once(ranker: Ranker, towers: int) -> None:
+    own = ranker.state.query_vectors
+    others = {f"tower {number}": QueryVectors(own._encoder, 10) for number in range(towers)}
+    state, new = replace(ranker.state, towers=others), asked(query=f"never asked, {towers}")
+    told: queue.Queue[None] = queue.Queue()
+    until = time.perf_counter() + 1000.0
+    assert ranker.ranker.fetch(new, state, until, lambda: told.put(None))
+    told.get(timeout=60)
+    assert all(vectors.holds(new.query) for vectors in (own, *others.values()))
+    assert told.empty()
+    assert not ranker.ranker.fetch(new, state, until, lambda: None), "nothing is missing now"
+    assert not ranker.ranker.fetch(asked(query=" "), state, until, lambda: None)
