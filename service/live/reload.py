@@ -23,7 +23,7 @@ from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState, load_state, published
 from reranker.requests import Candidate, RerankRequest
 from reranker.runtime.background import every
-from reranker.runtime.budget import Breakers, Unavailable
+from reranker.runtime.budget import Breakers
 from service.live.settings import ReloadSettings
 from service.observability.prometheus import Metrics
 
@@ -59,8 +59,9 @@ class Served:
         self.budget_ms = ranking.budget_ms
         self.changes = ItemChanges(workspace.home, workspace.section(ItemSettings).changed_items)
         self._taking = threading.Lock()
-        self._taken_up = 0  # the number of the newest change that the state has
-        self._complained = False
+        # The number of the newest change that the state has; None where that is not known yet.
+        self._taken_up: int | None = None
+        self._complained, self._encodes = False, True
         self._retry_at = 0.0
         # The first blend is published by whoever asks first, which is no news.
         BlendStore(workspace.blends_root).published_or_default()
@@ -104,11 +105,8 @@ class Served:
     def _swap(self, state: ServedState) -> ServedState:
         """Answer from this state, with the changes that its index does not hold yet."""
         with self._taking:
-            try:
-                self._taken_up = self.changes.folded(state.index.about)
-                self._take_up(state)
-            except ChangesFailure as failure:
-                self._complain(failure)
+            self._taken_up = None
+            self._take_up(state)
             self.state = state
         return state
 
@@ -119,6 +117,8 @@ class Served:
 
     def _take_up(self, state: ServedState) -> None:
         try:
+            if self._taken_up is None:
+                self._taken_up = self.changes.folded(state.index.about)
             pending = self.changes.since(self._taken_up, state.index.vectors_key)
         except ChangesFailure as failure:
             self._complain(failure)
@@ -152,14 +152,7 @@ class Served:
             texts = list(state.index.live.next_texts(_ENCODED_AT_A_LOOK).items())
         vectors: dict[bytes, Vectors] = {}
         for start in range(0, len(texts), _AT_ONCE):
-            part = dict(texts[start : start + _AT_ONCE])
-            try:
-                encoded = state.query_vectors.passing(list(part.values()))
-            except Unavailable:
-                with self._taking:
-                    state.index.live.put_off(part)
-                continue
-            vectors |= dict(zip(part, encoded, strict=True))
+            vectors |= self._encoded(state, dict(texts[start : start + _AT_ONCE]))
         if not vectors:
             return
         try:
@@ -169,6 +162,24 @@ class Served:
             with self._taking:
                 state.index.change({}, vectors)
         self.take_up()
+
+    def _encoded(self, state: ServedState, texts: dict[bytes, str]) -> dict[bytes, Vectors]:
+        """Vectors (d,) of texts, by digest. One that cannot be encoded costs itself, and waits
+        behind the others."""
+        try:
+            encoded = state.query_vectors.passing(list(texts.values()))
+            self._encodes = True
+            return dict(zip(texts, encoded, strict=True))
+        except Exception as error:
+            if len(texts) > 1:
+                each = (self._encoded(state, {digest: text}) for digest, text in texts.items())
+                return {digest: vector for one in each for digest, vector in one.items()}
+            if self._encodes:
+                log.warning("a changed text cannot be encoded, and is tried again: %r", error)
+            self._encodes = False
+            with self._taking:
+                state.index.live.put_off(texts)
+            return {}
 
     def _look_at_changes(self) -> None:
         self.take_up()
