@@ -17,11 +17,15 @@ _FIRST: Final = 64  # entries for which room is made at first
 
 
 class RowSlots:
-    """Which rows of a column (items,) changed, and in which slot the value of each is."""
+    """Which rows of a column (items,) changed, and in which slot the value of each is.
 
-    def __init__(self, rows: int) -> None:
+    versions_before: of others that these take the place of.
+    """
+
+    def __init__(self, rows: int, versions_before: int = 0) -> None:
         self._slots = np.zeros(rows, np.int32)  # from 1; 0: as it was written
         self.taken = 0  # slots, those that no row points to any more among them
+        self._versions_before = versions_before
 
     def point(self, row: int) -> None:
         """The value of a row is what was appended last."""
@@ -34,7 +38,13 @@ class RowSlots:
 
     def versions(self, rows: Ints) -> Ints:
         """A number for each row (n,) that is another one after each change; 0: as written."""
-        return self._slots[rows].astype(np.int64)
+        slots = self._slots[rows].astype(np.int64)
+        return np.where(slots > 0, slots + self._versions_before, 0)
+
+    @property
+    def versions_so_far(self) -> int:
+        """The largest number that any row had."""
+        return self._versions_before + self.taken
 
     def find(self, rows: Ints) -> tuple[Ints, Ints] | None:
         """Places (m,) of changed ones among rows (n,), -1 for none, and their slots from 0; None
