@@ -79,6 +79,7 @@ class Heads:
 
     def __init__(self, cfg: Any) -> None:
         self._cfg = PlainConfig(cfg)
+        self.most_lines = cfg.limit_request_fields + 1  # more never are a head
         self._known: dict[tuple[bytes, Any], dict[str, Any]] = {}
 
     def request_of(self, head: bytes, client: Any) -> tuple[Any, bytes]:
@@ -128,6 +129,7 @@ class Incoming:
         self._length: int | None = None  # of the body; None when it comes in chunks
         self._chunks: Any = None  # gunicorn's push parser of these, which has been fed ...
         self._fed = 0  # ... so many bytes
+        self._unpacked = 0  # bytes of body among these
         self._body: bytes | None = None  # what the chunks held
         self._too_large = False  # it is not read any further
 
@@ -200,18 +202,23 @@ class Incoming:
             lines = data.count(b"\n", since)
             self._lines, self._searched = self._lines + lines, size
             if lines == data.count(b"\r\n", max(0, since - 1)):  # no newline stands alone
-                if self._lines or size <= LONGEST_LINE + 2:
+                if self._lines and self._lines <= self._heads.most_lines:
+                    return False
+                if not self._lines and size <= LONGEST_LINE + 2:
                     return False
         request, left = self._heads.request_of(bytes(data[:size]), self._client)
         data[:size] = left
         self.request = request
         if _in_chunks(request):
-            self._chunks = PythonProtocol(limit_request_fields=0)
+            self._chunks = PythonProtocol(on_body=self._unpack, limit_request_fields=0)
             self._chunks.feed(_CHUNKED)
         else:
             self._length = request.body.reader.length
             self._too_large = self._length > self._most
         return True
+
+    def _unpack(self, piece: bytes) -> None:
+        self._unpacked += len(piece)
 
     def _read_chunks(self) -> bool:
         """Whether a body in chunks is there, or too large; ParseException when it is broken."""
@@ -221,8 +228,11 @@ class Incoming:
             chunks.feed(data[self._fed :])
             self._fed = size
             if not chunks.is_complete:
-                coming = size + chunks._chunk_remaining  # as its size line says
-                self._too_large = coming > self._most + _MOST_FRAMING
+                held = self._unpacked
+                self._too_large = (
+                    size - held > _MOST_FRAMING
+                    or held + chunks._chunk_remaining > self._most  # as its size line says
+                )
                 return self._too_large
             size -= len(chunks.remaining())
         except ParseError:
