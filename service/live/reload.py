@@ -23,7 +23,7 @@ from reranker.ranking.settings import RankingSettings
 from reranker.ranking.state import ServedState, load_state, published
 from reranker.requests import Candidate, RerankRequest
 from reranker.runtime.background import every
-from reranker.runtime.budget import Breakers, Unavailable
+from reranker.runtime.budget import Breakers
 from service.live.settings import ReloadSettings
 from service.observability.prometheus import Metrics
 
@@ -60,7 +60,7 @@ class Served:
         self.changes = ItemChanges(workspace.home, workspace.section(ItemSettings).changed_items)
         self._taking = threading.Lock()
         self._taken_up = 0  # the number of the newest change that the state has
-        self._complained = False
+        self._complained = self._not_encoded = False  # said once
         self._retry_at = 0.0
         # The first blend is published by whoever asks first, which is no news.
         BlendStore(workspace.blends_root).published_or_default()
@@ -152,14 +152,7 @@ class Served:
             texts = list(state.index.live.next_texts(_ENCODED_AT_A_LOOK).items())
         vectors: dict[bytes, Vectors] = {}
         for start in range(0, len(texts), _AT_ONCE):
-            part = dict(texts[start : start + _AT_ONCE])
-            try:
-                encoded = state.query_vectors.passing(list(part.values()))
-            except Unavailable:
-                with self._taking:
-                    state.index.live.put_off(part)
-                continue
-            vectors |= dict(zip(part, encoded, strict=True))
+            vectors |= self._encoded(state, dict(texts[start : start + _AT_ONCE]))
         if not vectors:
             return
         try:
@@ -169,6 +162,24 @@ class Served:
             with self._taking:
                 state.index.change({}, vectors)
         self.take_up()
+
+    def _encoded(self, state: ServedState, texts: dict[bytes, str]) -> dict[bytes, Vectors]:
+        """The vectors of texts, by their digests: together, and each by itself where that fails.
+
+        One that cannot be encoded is tried again after the others."""
+        try:
+            encoded = state.query_vectors.passing(list(texts.values()))
+        except Exception as error:  # whatever an encoder meets in one text
+            if len(texts) > 1:
+                each = (self._encoded(state, {digest: text}) for digest, text in texts.items())
+                return {digest: vector for one in each for digest, vector in one.items()}
+            if not self._not_encoded:
+                log.error("the text of a changed item cannot be encoded: %s", error)
+            self._not_encoded = True
+            with self._taking:
+                state.index.live.put_off(texts)
+            return {}
+        return dict(zip(texts, encoded, strict=True))
 
     def _look_at_changes(self) -> None:
         self.take_up()

@@ -238,6 +238,24 @@ def test_a_text_that_was_acknowledged_is_encoded_after_a_kill(
     assert ItemChanges(home, 10).since(0, again.state.index.vectors_key).vectors == {}
 
 
+def test_a_text_that_cannot_be_encoded_keeps_no_other_waiting(
+    shop: FlaskClient, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = served(app).state.query_vectors
+    encoded = vectors.passing
+
+    def failing(texts: list[str]) -> Any:
+        if any("kaputt" in text for text in texts):
+            raise RuntimeError("the model stumbles over this text")
+        return encoded(texts)
+
+    monkeypatch.setattr(vectors, "passing", failing)
+    send(shop, {"id": "3", "title": "kaputt"}, SCARF | {"id": "5"})
+    for _ in range(2):
+        served(app).encode_changed()
+        assert served(app).state.index.live.waiting == 1
+
+
 def test_filters_follow_a_change(shop: FlaskClient) -> None:
     def named(**filters: Any) -> set[str]:
         answer = shop.post("/recommend", json={"filters": filters, "top_n": 60}).get_json()
