@@ -145,7 +145,7 @@ class LiveTexts:
         rows = np.fromiter(self._has, np.int64)
         kept = np.zeros((len(rows), self._dimensions), np.float32)
         self.lay_over(rows, kept)
-        slots = RowSlots(self._items, self._slots.versions_so_far if self._slots else 0)
+        slots = RowSlots(self._items, self._slots)
         vectors = GrowingVectors(slots, self._dimensions)
         for row, vector in zip(rows.tolist(), kept, strict=True):
             vectors.append(vector)

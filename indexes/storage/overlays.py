@@ -17,15 +17,13 @@ _FIRST: Final = 64  # entries for which room is made at first
 
 
 class RowSlots:
-    """Which rows of a column (items,) changed, and in which slot the value of each is.
+    """Which rows of a column (items,) changed, and in which slot the value of each is."""
 
-    versions_before: of others that these take the place of.
-    """
-
-    def __init__(self, rows: int, versions_before: int = 0) -> None:
+    def __init__(self, rows: int, before: "RowSlots | None" = None) -> None:
+        """before: those in whose place they come; no version of theirs is given again."""
         self._slots = np.zeros(rows, np.int32)  # from 1; 0: as it was written
         self.taken = 0  # slots, those that no row points to any more among them
-        self._versions_before = versions_before
+        self._versions: int = before._versions + before.taken if before else 0
 
     def point(self, row: int) -> None:
         """The value of a row is what was appended last."""
@@ -39,12 +37,7 @@ class RowSlots:
     def versions(self, rows: Ints) -> Ints:
         """A number for each row (n,) that is another one after each change; 0: as written."""
         slots = self._slots[rows].astype(np.int64)
-        return np.where(slots > 0, slots + self._versions_before, 0)
-
-    @property
-    def versions_so_far(self) -> int:
-        """The largest number that any row had."""
-        return self._versions_before + self.taken
+        return np.where(slots > 0, slots + self._versions, 0)
 
     def find(self, rows: Ints) -> tuple[Ints, Ints] | None:
         """Places (m,) of changed ones among rows (n,), -1 for none, and their slots from 0; None

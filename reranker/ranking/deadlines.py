@@ -43,6 +43,7 @@ from reranker.runtime.budget import (
     Stages,
     spending,
 )
+from reranker.runtime.caches import QueryVectors
 from reranker.signals.columns import Column, Missing
 from reranker.signals.registry import SIGNALS, Columns, only_computes
 
@@ -172,8 +173,7 @@ class DeadlineRanker:
         query = request.query
         if not query.strip() or not self._is_plain(request, state, deadline):
             return False
-        encoders = state.query_vectors, *state.towers.values()
-        missing = [vectors for vectors in encoders if not vectors.holds(query)]
+        missing = [vectors for vectors in _encoders(state) if not vectors.holds(query)]
         done = itertools.count(1)
 
         def one() -> None:
@@ -264,13 +264,16 @@ class DeadlineRanker:
                 self._idle += 1
 
 
+def _encoders(state: ServedState) -> list[QueryVectors]:
+    """What the published blend reads a query with."""
+    towers = state.towers.values() if "depicts" in state.published.signals else ()
+    return [state.query_vectors, *towers]
+
+
 def _holds(state: ServedState, request: RerankRequest) -> bool:
     """Whether every encoder's vector of the query is remembered, or none is needed."""
     query = request.query
-    return not query.strip() or (
-        state.query_vectors.holds(query)
-        and all(tower.holds(query) for tower in state.towers.values())
-    )
+    return not query.strip() or all(vectors.holds(query) for vectors in _encoders(state))
 
 
 def _look_at_the_history(begun: PartialRanking) -> None:

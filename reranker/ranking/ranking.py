@@ -146,7 +146,7 @@ def rank(
     if not request.candidates:  # no results are normal
         degraded = []
     ranking = finished(partial, state.versions, degraded, stages)
-    context.done()
+    budget.unless_left(context.done)
     return ranking
 
 

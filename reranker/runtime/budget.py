@@ -243,6 +243,12 @@ class RequestBudget:
             breaker.left()
         return name
 
+    def unless_left(self, work: Callable[[], object]) -> None:
+        """Do this where nobody has ceased to wait: who did may read what it would end."""
+        with self._lock:
+            if self._left is None:
+                work()
+
     def wait(self, done: Callable[[float | None], bool], seconds: float | None) -> bool:
         """Whether another thread is done within so many seconds; done: waits, and says whether."""
         return done(seconds)

@@ -59,8 +59,9 @@ class Served:
         self.budget_ms = ranking.budget_ms
         self.changes = ItemChanges(workspace.home, workspace.section(ItemSettings).changed_items)
         self._taking = threading.Lock()
-        self._taken_up = 0  # the number of the newest change that the state has
-        self._complained = self._not_encoded = False  # said once
+        # The number of the newest change that the state has; None where that is not known yet.
+        self._taken_up: int | None = None
+        self._complained, self._encodes = False, True
         self._retry_at = 0.0
         # The first blend is published by whoever asks first, which is no news.
         BlendStore(workspace.blends_root).published_or_default()
@@ -104,11 +105,8 @@ class Served:
     def _swap(self, state: ServedState) -> ServedState:
         """Answer from this state, with the changes that its index does not hold yet."""
         with self._taking:
-            try:
-                self._taken_up = self.changes.folded(state.index.about)
-                self._take_up(state)
-            except ChangesFailure as failure:
-                self._complain(failure)
+            self._taken_up = None
+            self._take_up(state)
             self.state = state
         return state
 
@@ -119,6 +117,8 @@ class Served:
 
     def _take_up(self, state: ServedState) -> None:
         try:
+            if self._taken_up is None:
+                self._taken_up = self.changes.folded(state.index.about)
             pending = self.changes.since(self._taken_up, state.index.vectors_key)
         except ChangesFailure as failure:
             self._complain(failure)
@@ -164,22 +164,22 @@ class Served:
         self.take_up()
 
     def _encoded(self, state: ServedState, texts: dict[bytes, str]) -> dict[bytes, Vectors]:
-        """The vectors of texts, by their digests: together, and each by itself where that fails.
-
-        One that cannot be encoded is tried again after the others."""
+        """Vectors (d,) of texts, by digest. One that cannot be encoded costs itself, and waits
+        behind the others."""
         try:
             encoded = state.query_vectors.passing(list(texts.values()))
-        except Exception as error:  # whatever an encoder meets in one text
+            self._encodes = True
+            return dict(zip(texts, encoded, strict=True))
+        except Exception as error:
             if len(texts) > 1:
                 each = (self._encoded(state, {digest: text}) for digest, text in texts.items())
                 return {digest: vector for one in each for digest, vector in one.items()}
-            if not self._not_encoded:
-                log.error("the text of a changed item cannot be encoded: %s", error)
-            self._not_encoded = True
+            if self._encodes:
+                log.warning("a changed text cannot be encoded, and is tried again: %r", error)
+            self._encodes = False
             with self._taking:
                 state.index.live.put_off(texts)
             return {}
-        return dict(zip(texts, encoded, strict=True))
 
     def _look_at_changes(self) -> None:
         self.take_up()

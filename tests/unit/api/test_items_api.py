@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from support.service import publish_again
 from support.shop import copy_home, patient, small_shop, write_items
 from support.waiting import wait_until
 
@@ -238,22 +239,48 @@ def test_a_text_that_was_acknowledged_is_encoded_after_a_kill(
     assert ItemChanges(home, 10).since(0, again.state.index.vectors_key).vectors == {}
 
 
-def test_a_text_that_cannot_be_encoded_keeps_no_other_waiting(
+def test_a_text_that_cannot_be_encoded_costs_itself(
     shop: FlaskClient, app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vectors = served(app).state.query_vectors
-    encoded = vectors.passing
+    state = served(app).state
+    encoder: Any = state.query_vectors._encoder
+    encode = encoder._encoder.encode_documents
 
-    def failing(texts: list[str]) -> Any:
-        if any("kaputt" in text for text in texts):
-            raise RuntimeError("the model stumbles over this text")
-        return encoded(texts)
+    def broken(texts: list[str]) -> Any:
+        if any("Scarf" in text for text in texts):
+            raise ValueError("half a character")
+        return encode(texts)
 
-    monkeypatch.setattr(vectors, "passing", failing)
-    send(shop, {"id": "3", "title": "kaputt"}, SCARF | {"id": "5"})
-    for _ in range(2):
-        served(app).encode_changed()
-        assert served(app).state.index.live.waiting == 1
+    monkeypatch.setattr(encoder._encoder, "encode_documents", broken)
+    scarf, *others = (
+        {"id": str(number), "title": title}
+        for number, title in enumerate(("Scarf", "Red lamp", "Blue boots"), start=3)
+    )
+    send(shop, scarf, *others)
+    served(app).encode_changed()
+    assert state.index.live.waiting == 1
+    monkeypatch.undo()
+    served(app).encode_changed()
+    assert state.index.live.waiting == 0
+
+
+def test_changes_that_cannot_be_read_at_a_reload_are_served_afterwards(
+    shop: FlaskClient, app: Flask, home: Path
+) -> None:
+    send(shop, {"id": "3", "price": 1.0})
+    built(home, small_shop())
+    assert served(app).refresh()
+    send(shop, {"id": "4", "removed": True})
+    items = ItemChanges(home, 10).path.parent
+    aside = items.rename(items.with_name("aside"))
+    (items / "changes.sqlite").mkdir(parents=True)  # as with too many open files: for a moment
+    publish_again(home)
+    assert served(app).refresh()
+    (items / "changes.sqlite").rmdir()
+    items.rmdir()
+    aside.rename(items)
+    served(app).take_up()
+    assert served(app).state.index.rows(["4"]).tolist() == [-1]
 
 
 def test_filters_follow_a_change(shop: FlaskClient) -> None:

@@ -320,7 +320,7 @@ def test_a_killed_rebuild_leaves_the_old_vectors(
     first = run({"look": npy(tmp_path, IDS, looks())})
     other = npy(tmp_path, IDS, looks()[::-1].copy(), "other")
     workspace = Workspace(tmp_path / "home", {EncoderSettings: tiny})
-    child = multiprocessing.get_context("fork").Process(
+    child = multiprocessing.get_context("forkserver").Process(
         target=killed_rebuild, args=(workspace, tmp_path / "items.jsonl", other)
     )
     child.start()

@@ -17,10 +17,10 @@ from reranker.events.events import HistoryEvent
 from reranker.histories.histories import Histories
 from reranker.histories.store import open_histories
 from reranker.ranking.deadlines import DeadlineRanker
-from reranker.ranking.ranking import Ranking, rerank
+from reranker.ranking.ranking import PartialRanking, Ranking, rerank
 from reranker.ranking.state import ServedState, load_state
 from reranker.requests import Candidate, Event, RerankRequest
-from reranker.runtime.budget import Breakers
+from reranker.runtime.budget import Breakers, RequestBudget, Stages
 from reranker.runtime.caches import QueryVectors
 from reranker.signals.registry import SIGNALS, Signal
 
@@ -193,3 +193,27 @@ def test_all_encoders_are_asked_for_a_new_query_and_tell_once(ranker: Ranker, to
     assert told.empty()
     assert not ranker.ranker.fetch(new, state, until, lambda: None), "nothing is missing now"
     assert not ranker.ranker.fetch(asked(query=" "), state, until, lambda: None)
+
+
+class Ending(Stages):
+    """The clock of a ranking that is nearly made when whoever waits for it does so no longer."""
+
+    def __init__(self, budget: RequestBudget) -> None:
+        super().__init__()
+        self.budget = budget
+
+    def __call__(self, name: str) -> Stages:
+        if name == "results":
+            self.budget.leave()
+        return super().__call__(name)
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_what_somebody_else_may_still_read_is_not_lent_to_the_next(
+    ranker: Ranker, left: bool
+) -> None:
+    """At the deadline the waiting thread explains what is done, while this one may just end."""
+    budget, begun = RequestBudget(), list[PartialRanking]()
+    stages = Ending(budget) if left else Stages()
+    rerank(ASKED, ranker.state, budget, stages, begun.append)
+    assert ("item_vectors" in vars(begun[0].context)) is left

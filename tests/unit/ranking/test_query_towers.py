@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from support.shop import copy_home
 
 from indexes.encoders.query_encoder import load_query_encoder
 from indexes.workspace import Workspace
+from reranker.blends.blend import Blend, SignalWeight
+from reranker.ranking.deadlines import DeadlineRanker
 from reranker.ranking.query_towers import query_towers
 from reranker.ranking.ranking import rerank
 from reranker.ranking.settings import RankingSettings
@@ -114,6 +117,16 @@ def test_a_tower_that_fails_costs_its_signal_alone(state: ServedState) -> None:
     assert isinstance(columns["semantic"], Column)
     assert columns["depicts"] == Missing("encoder_failed")
     assert breakers.of("image_tower").open and not breakers.of("encoder").open
+
+
+def test_a_tower_that_no_signal_reads_is_not_waited_for(state: ServedState) -> None:
+    plain = Blend(
+        name="plain", signals={"engine": SignalWeight(1.0), "semantic": SignalWeight(1.0)}
+    )
+    own, ranker = replace(state, published=plain), DeadlineRanker(Breakers())
+    request = msgspec.structs.replace(asked("boots of felt"), time=None)
+    ranker.rerank(request, own, time.perf_counter() + 600)
+    assert ranker.at_hand(request, own, time.perf_counter() + 600) is not None
 
 
 def context_of(request: RerankRequest, state: ServedState) -> RankingContext:
