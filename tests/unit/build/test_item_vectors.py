@@ -286,6 +286,18 @@ def test_rollback_brings_the_vectors_back(tmp_path: Path, run: Run) -> None:
     ]
 
 
+def test_vectors_of_a_damaged_version_are_missed_by_name(tmp_path: Path, run: Run) -> None:
+    source = npy(tmp_path, IDS, looks())
+    run({"look": source})
+    file = served(tmp_path).modalities["look"].folder / "vectors.f16"
+    file.chmod(0o600)
+    file.write_bytes(b"\0" * file.stat().st_size)
+    summary = run()
+    assert summary.changed and not summary.item_vectors
+    assert "its vectors are not kept; name their file" in "".join(summary.notes)
+    assert run({"look": source}).item_vectors["look"].items == 60
+
+
 def test_the_command_counts_both_ways(tmp_path: Path, tiny: EncoderSettings) -> None:
     file = npy(tmp_path, [*IDS[:50], "gone"], looks(51))
     source = catalogue(tmp_path / "items.jsonl")
