@@ -183,10 +183,16 @@ def identity_of(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def item_vectors(
-    workspace: Workspace, named: Mapping[str, str], old: Version | None
+    workspace: Workspace,
+    named: Mapping[str, str],
+    old: Version | None,
+    damaged: Version | None = None,
 ) -> ItemVectors:
     """What a rebuild joins: the files of this call (named), else of the settings, else what the
-    served version has. An empty name of a file leaves a modality out."""
+    served version has. An empty name of a file leaves a modality out.
+
+    damaged: the served version where it is not sound, so that nothing of it is kept.
+    """
     settings = workspace.section(RebuildSettings)
     files = {
         name: (_SETTING, workspace.home / file if file else None)
@@ -210,7 +216,20 @@ def item_vectors(
         made_here,
     )
     chosen.notes += [f"{name}: no file is named; kept: {kept[name].label}." for name in kept]
+    chosen.notes += _lost(damaged, besides={*files, *made_here})
     return chosen
+
+
+def _lost(damaged: Version | None, besides: set[str]) -> list[str]:
+    """What to say of the vectors of a damaged version, which only their files bring back."""
+    if damaged is None:
+        return []
+    return [
+        f"warning: {name}: index {damaged.id} is damaged, and its vectors are not kept; name "
+        f"their file with {OPTION}."
+        for name, entry in entries_of(damaged.about).items()
+        if name not in besides and entry.made_of.get("by") != MODEL
+    ]
 
 
 def _served(old: Version, besides: set[str]) -> dict[str, VectorSource]:

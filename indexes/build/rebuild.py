@@ -101,8 +101,9 @@ class _Job:
         self.notes: list[str] = []
         self.store = VersionStore(self.root)
         self.items_before = 0
+        self.damaged: Version | None = None
         self.old = self._served()
-        self.item_vectors = item_vectors(workspace, options.item_vectors, self.old)
+        self.item_vectors = item_vectors(workspace, options.item_vectors, self.old, self.damaged)
         self.changes = ItemChanges(workspace.home, workspace.section(ItemSettings).changed_items)
         before = self.changes.folded(self.old.about) if self.old else 0
         self.read_at = time.time()
@@ -120,7 +121,10 @@ class _Job:
             return None
         # The guard against a sudden loss needs no more than the manifest.
         self.items_before = int(old.about.get("items", 0)) if old else 0
-        return None if old is None or self.store.verify(old) else old
+        if old is not None and self.store.verify(old):
+            self.damaged = old
+            return None
+        return old
 
     def close(self) -> None:
         """Let go of open files."""

@@ -69,17 +69,19 @@ class LiveTexts:
             self._want(item_id, None)
             self._new.pop(item_id, None)
             return
-        self._want(item_id, text_digest(self._text_of(item_id)))
+        self._want(item_id, text_digest(self._text_of(item_id)[:_LONGEST]))
 
     def change_row(self, row: int) -> bool:
         """Take up that fields of an item changed in the columns; whether its vector did, too:
         where the text is the published one again."""
-        digest = text_digest(self._text_of(row))
-        if digest == text_digest(self._text.render(self._columns.published(row))):
+        text = self._text_of(row)
+        if text == self._text.render(self._columns.published(row)):
             self._want(row, None)
             if self._slots is not None:
                 self._slots.reset(row)
             return self._has.pop(row, None) is not None
+        # Of what is encoded: a rebuild, which may read more, must not take it for the whole text.
+        digest = text_digest(text[:_LONGEST])
         self._want(row, None if self._has.get(row) == digest else digest)
         return False
 

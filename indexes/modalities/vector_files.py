@@ -158,7 +158,7 @@ class _ParquetVectors:
             columns = [self._id, self._vector]
             try:
                 for batch in table.iter_batches(batch_size=_BATCH, columns=columns):
-                    names = batch.column(self._id).to_pylist()
+                    names = _values(batch.column(self._id))
                     cells = batch.column(self._vector)
                     dimensions = dimensions or _commonest(self._lengths(cells))
                     vectors, numbers = self._equal(cells, names, number, dimensions, on_bad)
@@ -214,6 +214,12 @@ class _ParquetVectors:
                 f"has {described or 'no columns'}.",
                 hint="Name the columns so, and write the file again.",
             )
+        for name in (identity, vector):
+            if (count := schema.names.count(name)) > 1:
+                raise Failure(
+                    f"{self._path} has {count} columns {name!r}.",
+                    hint="Rename or leave out all but one, and write the file again.",
+                )
         return identity, vector
 
     def _opened(self) -> Any:
@@ -227,6 +233,21 @@ class _ParquetVectors:
         return Failure(
             f"{self._path} cannot be read as Parquet: {reason}.", hint="Write or copy it again."
         )
+
+
+def _values(column: Any) -> list[Any]:
+    """As Python has them; bytes for what is said to be text and is no UTF-8."""
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:
+        return [_value(cell) for cell in column]
+
+
+def _value(cell: Any) -> Any:
+    try:
+        return cell.as_py()
+    except UnicodeDecodeError:
+        return cell.as_buffer().to_pybytes()
 
 
 def _commonest(lengths: npt.NDArray[np.int64]) -> int:

@@ -144,6 +144,17 @@ def test_a_file_may_begin_with_items_that_have_no_vector(
     assert_holds(served(tmp_path), IDS[10:], vectors[10:])
 
 
+def test_an_id_that_is_no_text_costs_itself_alone(tmp_path: Path, run: Run) -> None:
+    names = [item.encode() for item in IDS]
+    names[7] = b"i\xff"
+    offsets = np.cumsum([0, *map(len, names)]).astype(np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(names))]
+    ids = pa.Array.from_buffers(pa.string(), len(names), buffers)
+    file = as_parquet(tmp_path / "look.parquet", ids, pa.array(looks().tolist()))
+    summary = run({"look": file}, max_bad_share=0.1)
+    assert (summary.item_vectors["look"].items, summary.item_vectors["look"].bad) == (59, 1)
+
+
 def test_a_file_whose_ids_meet_nothing_is_refused(tmp_path: Path, run: Run) -> None:
     with pytest.raises(Failure, match="its first are 'x0', 'x1', 'x2', and the catalogue's 'i0'"):
         run({"look": npy(tmp_path, [f"x{number}" for number in range(60)], looks())})
@@ -163,6 +174,9 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
     (folder / "text.csv").write_text("id,vector\n")
     (folder / "torn.parquet").write_bytes(b"PAR1 and no more")
     parquet.write_table(pa.table({"id": ["i0"], "name": ["x"]}), folder / "words.parquet")
+    ids, cells = pa.array(IDS), pa.array(looks().tolist())
+    twice = pa.Table.from_arrays([ids, ids, cells], ["id", "id", "vector"])
+    parquet.write_table(twice, folder / "twice.parquet")
     return {
         "objects": (folder / "objects.npy", "cannot be read as .npy"),
         "flat": (folder / "flat.npy", "of shape .4,.; an array"),
@@ -174,6 +188,7 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
         "csv": (folder / "text.csv", "allowed are .parquet and .npy"),
         "torn": (folder / "torn.parquet", "cannot be read as Parquet"),
         "words": (folder / "words.parquet", "needs a column `id` and a column `vector`.*'name'"),
+        "twice": (folder / "twice.parquet", "has 2 columns 'id'"),
         "missing": (folder / "nowhere.npy", "does not exist"),
     }
 
@@ -269,6 +284,18 @@ def test_rollback_brings_the_vectors_back(tmp_path: Path, run: Run) -> None:
     assert store.verify(current) == [
         "modalities/look/vectors.f16 was changed: its sha256 does not fit"
     ]
+
+
+def test_vectors_of_a_damaged_version_are_missed_by_name(tmp_path: Path, run: Run) -> None:
+    source = npy(tmp_path, IDS, looks())
+    run({"look": source})
+    file = served(tmp_path).modalities["look"].folder / "vectors.f16"
+    file.chmod(0o600)
+    file.write_bytes(b"\0" * file.stat().st_size)
+    summary = run()
+    assert summary.changed and not summary.item_vectors
+    assert "its vectors are not kept; name their file" in "".join(summary.notes)
+    assert run({"look": source}).item_vectors["look"].items == 60
 
 
 def test_the_command_counts_both_ways(tmp_path: Path, tiny: EncoderSettings) -> None:

@@ -1,4 +1,4 @@
-"""Vectors of changed texts: each has a number that no other vector of its row ever has."""
+"""Vectors of changed texts: whose they are, and by what they are known."""
 
 from pathlib import Path
 
@@ -22,16 +22,35 @@ def say(live: LiveTexts, columns: ItemColumns, row: int, title: str) -> int:
     return int(live.versions(ROWS)[row])
 
 
-def test_a_vector_has_a_number_of_its_own_after_a_tidying(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(live_texts, "_SLACK", 2)  # replaced vectors that are kept
+@pytest.fixture
+def columns(tmp_path: Path) -> ItemColumns:
     writer = ColumnsWriter(tmp_path)
     for row in ROWS.tolist():
         writer.add(Item(id=f"i{row}", title="as it was"), id_hash(f"i{row}"))
     writer.finish()
-    columns = ItemColumns(tmp_path)
-    live = LiveTexts("{title}", columns, len(ROWS), 2)
+    return ItemColumns(tmp_path)
+
+
+@pytest.fixture
+def live(columns: ItemColumns) -> LiveTexts:
+    return LiveTexts("{title}", columns, len(ROWS), 2)
+
+
+def test_a_rebuild_takes_no_vector_of_the_head_of_a_text(
+    columns: ItemColumns, live: LiveTexts
+) -> None:
+    columns.change(0, {"title": "x" * 30_000})
+    live.change_row(0)
+    live.change_new("new", {"title": "y" * 30_000})
+    texts = live.next_texts(9)
+    assert {text[0] for text in texts.values()} == {"x", "y"}
+    assert all(digest == text_digest(text) for digest, text in texts.items())
+
+
+def test_a_vector_has_a_number_of_its_own_after_a_tidying(
+    columns: ItemColumns, live: LiveTexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_texts, "_SLACK", 2)  # replaced vectors that are kept
     assert live.versions(ROWS).tolist() == [0, 1, 2]
     seen = {(row, say(live, columns, row, "x" * (3 + row))) for row in (0, 1)}
     for length in range(5, 25):  # of one title; the other vector stays, under whatever number
