@@ -71,6 +71,22 @@ def test_queries_that_come_meanwhile_are_one_call(monkeypatch: pytest.MonkeyPatc
     assert all(vectors.tolist() == [[len(text), 1.0]] for text, vectors in came)
 
 
+def test_who_asks_again_gets_a_thread_where_the_call_before_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder = Held()
+    guard = guarded(encoder, monkeypatch)
+    first = begin(guard, ["a"])
+    assert encoder.begun.wait(WAIT)
+    came = begin(guard, ["bb"])
+    monkeypatch.setattr(guarded_encoder, "_SHORT", 0.0)  # by now it takes long
+    again = begin(guard, ["bb"])
+    assert came.get(timeout=WAIT)[1] is not None and again.get(timeout=WAIT)[1] is not None
+    assert encoder.calls == [["a"], ["bb"]]
+    encoder.go.set()
+    assert first.get(timeout=WAIT)[1] is not None
+
+
 def test_one_that_fails_costs_no_other_its_vector(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(texts: list[str]) -> None:
         if "bad" in texts:
