@@ -175,8 +175,9 @@ class GuardedEncoder:
             elif encoding.done.is_set():
                 return encoding
             if self._needs_a_thread():
-                self._threads += 1
-                threading.Thread(target=self._run, name="encoder", daemon=True).start()
+                with suppress(RuntimeError):  # the machine gives none; who asks next tries again
+                    threading.Thread(target=self._run, name="encoder", daemon=True).start()
+                    self._threads += 1
             return encoding
 
     def _put(self, key: _Key) -> _Encoding:
