@@ -75,7 +75,8 @@ class ItemVectors:
 
     def leave_out(self, name: str, why: str) -> None:
         """Build the version without these."""
-        del self._sources[name]
+        if self._sources.pop(name, None) is None:
+            return
         self.notes.append(f"warning: {name}: {why}; the version is built without these vectors.")
 
     @cached_property
@@ -134,7 +135,9 @@ class ItemVectors:
             return ids.rows(item_ids)
 
         folder = modality_folder(staged, name)
-        made_of = source.made_of
+        made_of = dict(source.made_of)
+        if isinstance(source, ServedVectors):  # less than the file had, should it be named again
+            made_of["kept"] = True
         written = write_modality(folder, len(ids), rows_of, source.batches(bad.add), bad.add)
         self._check_bad(name, source, bad, written.items + written.unknown)
         if not written.items:

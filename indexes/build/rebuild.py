@@ -29,7 +29,7 @@ from indexes.items.index import ENCODER_FOLDER, VECTORS_FILE, cosine_spread, par
 from indexes.items.records import ItemReader, Unreadable
 from indexes.items.settings import IndexSettings, ItemSettings
 from indexes.items.text import ItemText, vectors_key
-from indexes.modalities.entries import MODALITIES, Entry
+from indexes.modalities.entries import MODALITIES, Entry, entries_of
 from indexes.progress import Progress, bars
 from indexes.readers.file_forms import FileForm
 from indexes.readers.lines import existing
@@ -154,8 +154,7 @@ class _Job:
                 self._scan_images(staged, catalogue)
                 same = self._unchanged(catalogue, encoder)
                 if same is not None:
-                    if self.images is not None:
-                        self.images.encode(self.progress)  # names again what is damaged
+                    self._encode_images()  # names again what is damaged
                     return same, replace(catalogue, fresh=0), False, 0
                 removed = self._guard_removed(catalogue)
                 modalities = self._write_modalities(staged)
@@ -188,15 +187,18 @@ class _Job:
         return [note] if note else []
 
     def _write_modalities(self, staged: Path) -> dict[str, Entry]:
-        images = self.images
-        if images is not None:
-            images.encode(self.progress)
-            if not images.usable:
-                self.item_vectors.leave_out(IMAGE, "no item has a picture that can be used")
-        modalities = self.item_vectors.write(staged)
+        self._encode_images()
+        modalities, images = self.item_vectors.write(staged), self.images
         if images is not None and IMAGE in modalities:
             images.write_text_tower(staged, self.old)
         return modalities
+
+    def _encode_images(self) -> None:
+        """Encode the new pictures; once none is left to encode, this does nothing."""
+        if self.images is not None:
+            self.images.encode(self.progress)
+            if not self.images.usable:
+                self.item_vectors.leave_out(IMAGE, "no item has a picture that can be used")
 
     def _query_encoder(self, encoder: TextEncoder) -> TextEncoder:
         """Another one where the shop's queries have one of their own, in the same space."""
@@ -297,6 +299,8 @@ class _Job:
             return None
         if self.folding.pending.fields:  # a version has to say that it holds them
             return None
+        if IMAGE not in entries_of(old):  # perhaps because none of the pictures is any use
+            self._encode_images()
         if identity_of(old) != self.item_vectors.identity:
             return None
         self.item_vectors.unchanged(self.old)

@@ -162,8 +162,9 @@ class _ParquetVectors:
                     cells = batch.column(self._vector)
                     dimensions = dimensions or _commonest(self._lengths(cells))
                     vectors, numbers = self._equal(cells, names, number, dimensions, on_bad)
-                    kept = [names[at - number] for at in numbers]
-                    yield _named(kept, vectors, numbers, on_bad)
+                    if numbers:
+                        kept = [names[at - number] for at in numbers]
+                        yield _named(kept, vectors, numbers, on_bad)
                     number += batch.num_rows
             except (self._arrow.ArrowException, OSError) as error:
                 raise self._unreadable(error) from error
@@ -175,11 +176,11 @@ class _ParquetVectors:
         """The vectors (m, d) of the length that most have, and the number of each."""
         lengths = self._lengths(cells)
         values = cells.flatten().to_numpy(zero_copy_only=False)
-        fits = lengths == dimensions
+        fits = (lengths > 0) & (lengths == dimensions)
         for at in np.flatnonzero(~fits).tolist():
             what = f"{lengths[at]:,} numbers" if lengths[at] else "no numbers"
-            reason = f"the vector of {names[at]!r} has {what}; the file's first have {dimensions:,}"
-            on_bad(BadLine(first + at, reason))
+            wanted = f"; the file's first have {dimensions:,}" if dimensions else ""
+            on_bad(BadLine(first + at, f"the vector of {names[at]!r} has {what}{wanted}"))
         if not fits.all():
             values = values[np.repeat(fits, lengths)]
         return values.reshape(-1, max(dimensions, 1)), (first + np.flatnonzero(fits)).tolist()

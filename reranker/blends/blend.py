@@ -66,7 +66,7 @@ DEFAULT = Blend(
         "available": SignalWeight(0.5, "none"),
         "coverage": SignalWeight(1.5, "none"),
         "fresh": SignalWeight(0.0, "none"),
-        "depicts": SignalWeight(0.5, "scale"),
+        "depicts": SignalWeight(0.1, "scale"),
         "looks": SignalWeight(0.5, "none"),
     },
     guards=Guards(exact_stays=True),  # a shopper who names an item wants that one

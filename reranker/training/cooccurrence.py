@@ -79,7 +79,9 @@ def _mutual_information(near: sparse.csr_matrix) -> sparse.csr_matrix:
     smooth *= each.sum() / max(smooth.sum(), 1e-12)
     expected = each[pairs.row] * smooth[pairs.col] / max(each.sum(), 1e-12)
     values = np.log(np.maximum(pairs.data / np.maximum(expected, 1e-12), 1.0))
-    return sparse.csr_matrix((values.astype(np.float32), (pairs.row, pairs.col)), near.shape)
+    positive = values > 0
+    kept = values[positive].astype(np.float32), (pairs.row[positive], pairs.col[positive])
+    return sparse.csr_matrix(kept, near.shape)
 
 
 def _left_vectors(matrix: sparse.csr_matrix, width: int, rng: np.random.Generator) -> Vectors:

@@ -110,6 +110,15 @@ def test_pictures_of_which_none_can_be_used(home: Path) -> None:
     summary = rebuild(workspace(home), source, progress=silent)
     assert summary.changed and IMAGE not in index_of(home).modalities
     assert any("no item has a picture that can be used" in note for note in summary.notes)
+    again = rebuild(workspace(home), source, progress=silent)
+    assert not again.changed and again.version == summary.version
+
+    (home / "data" / "images").mkdir()
+    (home / "data" / "images" / "p1.png").write_bytes(b"no picture")
+    torn = rebuild(workspace(home), source, progress=silent)
+    assert not torn.changed and torn.images is not None
+    assert torn.images.left_out["no_picture"].count == 1
+    assert build(home).changed and IMAGE in index_of(home).modalities
 
 
 def test_without_a_model_no_picture_is_read(home: Path) -> None:

@@ -23,6 +23,7 @@ from indexes.build.settings import RebuildSettings
 from indexes.encoders.settings import EncoderSettings
 from indexes.errors import Failure
 from indexes.items.index import ItemIndex
+from indexes.modalities import vector_files
 from indexes.progress import silent
 from indexes.storage.arrays import Vectors
 from indexes.storage.versions import VersionStore
@@ -130,6 +131,19 @@ def test_rows_that_are_no_vector_cost_themselves_alone(tmp_path: Path, run: Run)
     assert np.flatnonzero(~known).tolist() == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_a_file_may_begin_with_items_that_have_no_vector(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_files, "_BATCH", 5)  # rows read at once
+    vectors = looks()
+    cells = pa.array([None] * 10 + vectors[10:].tolist())
+    summary = run({"look": as_parquet(tmp_path / "look.parquet", IDS, cells)}, max_bad_share=0.2)
+    joined = summary.item_vectors["look"]
+    assert (joined.items, joined.bad, joined.dimensions) == (50, 10, 8)
+    assert "the vector of 'i0' has no numbers" in "".join(summary.notes)
+    assert_holds(served(tmp_path), IDS[10:], vectors[10:])
+
+
 def test_a_file_whose_ids_meet_nothing_is_refused(tmp_path: Path, run: Run) -> None:
     with pytest.raises(Failure, match="its first are 'x0', 'x1', 'x2', and the catalogue's 'i0'"):
         run({"look": npy(tmp_path, [f"x{number}" for number in range(60)], looks())})
@@ -194,6 +208,19 @@ def test_what_is_unchanged_is_kept(tmp_path: Path, run: Run) -> None:
 
     gone = run({"look": ""}, ids=[*IDS[5:], "new"])
     assert gone.changed and not gone.item_vectors and not served(tmp_path).modalities
+
+
+def test_a_file_named_again_reaches_items_that_came_meanwhile(tmp_path: Path, run: Run) -> None:
+    vectors = looks()
+    file = npy(tmp_path, IDS, vectors)
+    run({"look": file}, ids=IDS[:50])
+    kept = run(ids=IDS)
+    assert (kept.item_vectors["look"].items, kept.item_vectors["look"].without) == (50, 10)
+    assert not run(ids=IDS).changed
+    again = run({"look": file}, ids=IDS)
+    assert again.changed and again.item_vectors["look"].items == 60
+    assert_holds(served(tmp_path), IDS, vectors)
+    assert not run({"look": file}, ids=IDS).changed
 
 
 def test_setting_item_vectors(tmp_path: Path, run: Run) -> None:
@@ -278,7 +305,7 @@ def test_a_killed_rebuild_leaves_the_old_vectors(
     first = run({"look": npy(tmp_path, IDS, looks())})
     other = npy(tmp_path, IDS, looks()[::-1].copy(), "other")
     workspace = Workspace(tmp_path / "home", {EncoderSettings: tiny})
-    child = multiprocessing.get_context("fork").Process(
+    child = multiprocessing.get_context("forkserver").Process(
         target=killed_rebuild, args=(workspace, tmp_path / "items.jsonl", other)
     )
     child.start()

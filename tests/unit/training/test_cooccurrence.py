@@ -53,6 +53,11 @@ def test_where_there_is_nothing_to_count_ids_begin_as_noise() -> None:
     assert cooccurrence_vectors(*two_crowds(), count=21, width=21, seed=1) is None
 
 
+def test_one_item_that_was_met_again_and_again_tells_nothing_of_the_others() -> None:
+    met = np.zeros(4, np.int64)
+    assert cooccurrence_vectors(met, met, 10, 4, seed=1) is None
+
+
 def test_neighbours_on_the_circle_begin_near_each_other() -> None:
     settings = tiny_settings(width=6)
     data, _ = leave_one_out(settings)
