@@ -55,7 +55,7 @@ MEMBERS: Final[dict[type, tuple[str, ...]]] = {
     BaseApplication: ("cfg", "load", "load_config", "run"),
     ChunkedReader: ("read",),
     Logger: ("error_log", "setup"),
-    PythonProtocol: ("feed", "is_complete", "remaining"),
+    PythonProtocol: ("_chunk_remaining", "feed", "is_complete", "remaining"),
     Request: ("_expected_100_continue", "body", "force_close", "headers", "method", "path")
     + ("should_close", "trailers", "uri", "version"),
     ThreadWorker: ("accept", "age", "alive", "cfg", "handle", "handle_exit", "handle_quit")

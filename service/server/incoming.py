@@ -221,7 +221,8 @@ class Incoming:
             chunks.feed(data[self._fed :])
             self._fed = size
             if not chunks.is_complete:
-                self._too_large = size > self._most + _MOST_FRAMING
+                coming = size + chunks._chunk_remaining  # as its size line says
+                self._too_large = coming > self._most + _MOST_FRAMING
                 return self._too_large
             size -= len(chunks.remaining())
         except ParseError:
