@@ -33,7 +33,6 @@ READABLE: Final = 3  # oldest that is served; 4 has all words and the beginnings
 _OTHER_WORDS: Final = "other_words"
 _WORDS: Final = 128  # of an item beside its title ...
 _READ: Final = 5_000  # ... of so many characters of a description, which may be a book
-_BRANDS: Final = 65_536  # whose words are remembered
 _SLACK: Final = 4096  # changed words that were changed again, kept before there is a tidying
 UNKNOWN: Final = -1  # `available` of an item whose catalogue does not say
 _CODE_NAMES: Final = {
@@ -267,24 +266,8 @@ class ItemColumns:
         self.codes: Ragged[np.uint32] = Ragged(folder, "codes")
         self.categories: Ragged[np.uint32] = Ragged(folder, "categories")  # of every level
         self.brand_keys: npt.NDArray[np.uint64] = arrays.load(folder / "brand_keys.npy")  # 0: none
-        self._brands: dict[int, frozenset[int]] = {}
         self._records = Runs(folder, "records")
         self._decode = msgspec.msgpack.Decoder(Item)
-
-    def brands(self, rows: Rows) -> tuple[list[int], dict[int, frozenset[int]]]:
-        """The brand key of each row (n,), and of each brand there the hashes of its words."""
-        keys = self.brand_keys[rows].tolist()
-        words_by_key = {}
-        for key in set(keys):
-            hashes = self._brands.get(key)
-            if hashes is None:
-                own, _ = self.brand_words.gather(rows[keys.index(key)][None])
-                hashes = frozenset(own.tolist())
-                if len(self._brands) >= _BRANDS:
-                    self._brands = {}
-                self._brands[key] = hashes
-            words_by_key[key] = hashes
-        return keys, words_by_key
 
     def item(self, row: int) -> Item:
         """The whole item as the catalogue gave it, with what was changed since."""

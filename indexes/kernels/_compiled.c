@@ -18,7 +18,8 @@
 #define LANES 16
 #define MANY 4000000 /* products from which on other threads may run meanwhile */
 #define AHEAD 6      /* rows of vectors that are fetched before they are read */
-#define MOST 132     /* arrays of one call */
+#define PROGRAMS 32  /* of one call */
+#define MOST (2 + 5 * PROGRAMS) /* arrays of one call: a program has five at most */
 #define FIRST_PRIME 0x9E3779B97F4A7C15u
 #define SECOND_PRIME 0xD6E8FEB86659FD93u
 
@@ -336,7 +337,6 @@ typedef struct {
     double *out;
 } Program;
 
-#define PROGRAMS 32
 #define KEYS 1024 /* of a program, which are fetched ahead */
 #define BLOCK 256 /* rows whose memory is fetched for all programs before the first is run */
 

@@ -126,10 +126,10 @@ class HistoryReader:
             return known.events
         try:
             with self._read_lock:
+                inode = os.stat(self.path).st_ino  # first: another file may be put there meanwhile
                 db = self._reader.connection()
                 if db is None:
                     return []
-                inode = os.stat(self.path).st_ino
                 names = self._reading(db)
                 hidden = _hidden(names, user, session)
                 buckets, marks = self._marks(db, *hidden)  # before the events

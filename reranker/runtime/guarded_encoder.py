@@ -169,28 +169,35 @@ class GuardedEncoder:
     def _begun(self, key: _Key) -> _Encoding:
         """The encoding of these texts that is under way, or a new one."""
         with self._lock:
-            under_way = self._under_way.get(key)
-            if under_way is not None:
-                return under_way
-            encoding = _Encoding(key, self._breaker)
-            try:
-                self._queue.put_nowait(encoding)
-            except queue.Full:
-                raise Unavailable("overloaded", counted=True) from None
-            self._under_way[key] = encoding
-            while len(self._under_way) > _KEPT or (
-                len(self._under_way) > 1 and _size(self._under_way) > _KEPT_CHARACTERS
-            ):
-                self._under_way.popitem(last=False)
+            encoding = self._under_way.get(key)
+            if encoding is None:
+                encoding = self._put(key)
+            elif encoding.done.is_set():
+                return encoding
             if self._needs_a_thread():
-                self._threads += 1
-                threading.Thread(target=self._run, name="encoder", daemon=True).start()
+                with suppress(RuntimeError):  # the machine gives none; who asks next tries again
+                    threading.Thread(target=self._run, name="encoder", daemon=True).start()
+                    self._threads += 1
             return encoding
+
+    def _put(self, key: _Key) -> _Encoding:
+        """With the lock held: a new one, for the next thread that is free."""
+        encoding = _Encoding(key, self._breaker)
+        try:
+            self._queue.put_nowait(encoding)
+        except queue.Full:
+            raise Unavailable("overloaded", counted=True) from None
+        self._under_way[key] = encoding
+        while len(self._under_way) > _KEPT or (
+            len(self._under_way) > 1 and _size(self._under_way) > _KEPT_CHARACTERS
+        ):
+            self._under_way.popitem(last=False)
+        return encoding
 
     def _needs_a_thread(self) -> bool:
         """With the lock held: queries wait for others that are about to be done, and are the next
         call together; they do not wait for item texts, nor for what may hang."""
-        if self._threads >= _THREADS or self._threads > len(self._running):
+        if self._threads >= _THREADS or self._threads > len(self._running) or self._queue.empty():
             return False
         since = time.monotonic() - _SHORT
         return not any(kind == "query" and begun > since for kind, begun in self._running)

@@ -176,7 +176,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
         for pool in (self.tpool, self._other_pool, self._health_pool):
             pool.shutdown(wait=False)
         self.poller.close()
-        self.method_queue.close()
+        # The queue stays open: who is late still writes to it, by a number that could by then be
+        # another file's.
 
     # Connections
 

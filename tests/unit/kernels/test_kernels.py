@@ -292,6 +292,13 @@ def near_of(
     return NEAREST, *(a.astype(np.float32) for a in arrays), places, np.ones(lengths, np.float32)
 
 
+def test_as_many_programs_as_are_taken_with_as_many_arrays_as_one_has(compiled: ModuleType) -> None:
+    vectors = np.arange(6.0).reshape(2, 3)
+    programs = [near_of(vectors, vectors, np.array([1]), 2)] * 32
+    nearest = compiled.filled(np.array([0, 1]), programs)
+    assert nearest.tolist() == [[14.0, 50.0]] * 32
+
+
 Wrong = tuple[str, Callable[[ModuleType], Any], type[Exception] | tuple[type[Exception], ...]]
 wrong: list[Wrong] = [
     ("a row outside", lambda c: c.decoded(np.zeros(8, np.uint8), np.array([2]), 2), IndexError),

@@ -131,10 +131,11 @@ def test_a_history_that_another_process_holds(trained_home: Path, tmp_path: Path
 
 @pytest.mark.promise(18)
 def test_a_damaged_row_costs_the_personal_signals(trained_home: Path, tmp_path: Path) -> None:
-    shop = Shop(copy_home(trained_home, tmp_path / "home"))
-    with sqlite3.connect(tmp_path / "home" / "events" / "history.db") as db:
+    home = copy_home(trained_home, tmp_path / "home")
+    with sqlite3.connect(home / "events" / "history.db") as db:
         db.execute("UPDATE events SET payload = x'c1'")
     db.close()
+    shop = Shop(home)
     assert set(shop.why(shop.ask()).values()) == {"history_unavailable"}
 
 

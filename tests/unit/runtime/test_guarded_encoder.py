@@ -71,6 +71,37 @@ def test_queries_that_come_meanwhile_are_one_call(monkeypatch: pytest.MonkeyPatc
     assert all(vectors.tolist() == [[len(text), 1.0]] for text, vectors in came)
 
 
+def test_who_asks_again_gets_a_thread_where_the_call_before_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder = Held()
+    guard = guarded(encoder, monkeypatch)
+    first = begin(guard, ["a"])
+    assert encoder.begun.wait(WAIT)
+    came = begin(guard, ["bb"])
+    monkeypatch.setattr(guarded_encoder, "_SHORT", 0.0)  # by now it takes long
+    again = begin(guard, ["bb"])
+    assert came.get(timeout=WAIT)[1] is not None and again.get(timeout=WAIT)[1] is not None
+    assert encoder.calls == [["a"], ["bb"]]
+    encoder.go.set()
+    assert first.get(timeout=WAIT)[1] is not None
+
+
+def test_a_machine_without_a_thread_to_give_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = Held()
+    encoder.go.set()
+    guard = guarded(encoder, monkeypatch)
+
+    def none(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", none)
+        first = begin(guard, ["a"])
+    assert begin(guard, ["bb"]).get(timeout=WAIT)[1] is not None
+    assert first.get(timeout=WAIT)[1] is not None
+
+
 def test_one_that_fails_costs_no_other_its_vector(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(texts: list[str]) -> None:
         if "bad" in texts:

@@ -118,21 +118,6 @@ def test_numbers_and_directions_of_a_changed_vector_are_worked_out_anew(home: Pa
     assert index.vectors(rows)[1].tolist() != live[1].tolist()
 
 
-def test_a_tidying_gives_no_vector_the_version_of_another(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("indexes.items.live_texts._SLACK", 0)
-    index = ItemIndex(published_version(Workspace(home)))
-    rows, seen = index.rows(["6"]), dict[int, bytes]()
-    for number in range(8):  # more than are kept before those that were replaced are left out
-        index.change({"6": {"title": f"Lamp {number}"}})
-        vector = np.full(index.dimensions, number + 1, np.float16)
-        index.change({}, {digest: vector for digest in index.live.next_texts(9)})
-        version, now = int(index.live.versions(rows)[0]), index.vectors(rows).tobytes()
-        assert seen.setdefault(version, now) == now
-    assert len(seen) == 8
-
-
 @pytest.mark.parametrize("searches", [0, 3])
 def test_a_kept_profile_ranks_to_the_byte_as_one_worked_out_anew(
     state: ServedState, searches: int
