@@ -180,7 +180,7 @@ def compute(
         try:
             lacking = _lacking(signal, context) if signal.personal or signal.learned else None
             column = lacking or budget.call(name, signal.compute, context)
-            if isinstance(column, Column) and len(column.values) != len(context.ids):
+            if not isinstance(column, Missing) and len(column.values) != len(context.ids):
                 raise ValueError(f"{len(column.values)} values for {len(context.ids)} candidates")
         except (BadRequest, Left):  # the caller's to mend, or nobody waits
             raise

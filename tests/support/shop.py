@@ -172,6 +172,7 @@ def broken_index(state: ServedState) -> ServedState:
 
     class Broken:
         version = state.index.version
+        modalities = state.index.modalities  # which there are is known since it was opened
 
         def __getattr__(self, name: str) -> Any:
             raise OSError(f"the disk is gone ({name})")

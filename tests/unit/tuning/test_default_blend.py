@@ -6,6 +6,7 @@ from scipy.optimize import check_grad
 
 from indexes.storage.arrays import Values
 from reranker.blends.blend import DEFAULT, PERSONAL
+from reranker.signals.registry import SIGNALS as EVERY
 from reranker.tuning.default_blend import FEATURES, DefaultFit, Lists, joined
 
 SIGNALS = ("popular", "near", "taste")
@@ -61,7 +62,8 @@ def test_what_helps_is_weighed_and_noise_is_not() -> None:
 def test_what_needs_no_history_keeps_its_weights() -> None:
     fit, made = DefaultFit(SIGNALS), lists(4)
     blend = fit.blend(fit.fitted(made, 10.0), "why")
-    assert {name: blend.signals[name] for name in DEFAULT.signals} == DEFAULT.signals
+    for_all = {name: of for name, of in DEFAULT.signals.items() if not EVERY[name].personal}
+    assert {name: blend.signals[name] for name in for_all} == for_all
     assert blend.name == "default" and blend.note == "why" and blend.guards == DEFAULT.guards
 
 
