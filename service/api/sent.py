@@ -154,11 +154,15 @@ def _id(place: int, sent: str) -> str:
     name = normalised(sent)
     if not name:
         raise BadRequest(f"{field} is {sent!r}; every candidate has an id.", field=field)
-    if len(name) > MAX_NAME:
-        raise BadRequest(
-            f"{field} has {len(name):,} characters; at most {MAX_NAME} may be.", field=field
-        )
+    _at_most_a_name(name, field)
     return name
+
+
+def _at_most_a_name(text: str, field: str) -> None:
+    if len(text) > MAX_NAME:
+        raise BadRequest(
+            f"{field} has {len(text):,} characters; at most {MAX_NAME} may be.", field=field
+        )
 
 
 class CleanedHistory(NamedTuple):
@@ -194,6 +198,7 @@ def cleaned_history(
         except BadEvent as error:
             if error.field != "type" or not row["type"]:
                 raise _refused(place, error) from None
+            _at_most_a_name(row["type"], f"history[{place}].type")
             _check_the_rest(row, cleaner, place)
             unknown_types += 1
             continue

@@ -155,3 +155,12 @@ def test_a_time_that_is_none_is_refused(client: FlaskClient, time: object) -> No
 def test_a_time_is_read_in_every_unit(client: FlaskClient, unit: float) -> None:
     answer = client.post("/rerank", json={"candidates": [{"id": "1"}], "time": 1.7e9 * unit})
     assert answer.status_code == 200
+
+
+def test_the_type_of_an_event_is_at_most_as_long_as_a_name(client: FlaskClient) -> None:
+    """One that the shop does not have is left out and counted; an endless one is refused."""
+    for kind, status in (("k" * 512, 200), ("k" * 513, 422)):
+        sent = {"candidates": [], "history": [{"type": kind, "item": "1"}]}
+        answer = client.post("/rerank", json=sent)
+        assert answer.status_code == status
+    assert answer.get_json()["error"]["field"] == "history[0].type"
